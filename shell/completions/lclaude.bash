@@ -1,0 +1,151 @@
+# shellcheck shell=bash
+# Completions of lclaude's for bash. What can be typed is lclaude's to say: `lclaude local complete -- WORDS...`. After
+# its own options, Claude Code's completion takes over where there is one. Works with bash 3.2.
+
+_lclaude() {
+  local cur="" claudes="" kind value rest files="" ending="" claude_from="" command_from=""
+  local -a words at ours theirs
+  words=() at=() ours=() theirs=()
+  __lclaude_split
+  # Not "$1", which may be any ./lclaude.
+  while IFS=$'\t' read -r kind value rest; do
+    case "$kind" in
+      word) ours+=("$value") ;;
+      claude) theirs+=("$value") ;;
+      files) files=yes ending=$value ;;
+      claude-from) claude_from=$value ;;
+      command-from) command_from=$value ;;
+    esac
+  done <<<"$(command lclaude local complete -- ${words[@]+"${words[@]}"} 2>/dev/null)"
+
+  COMPREPLY=()
+  if [[ -n $command_from ]]; then
+    __lclaude_command "$command_from"
+    return 0
+  fi
+  if [[ -n $claude_from ]]; then
+    __lclaude_find_claudes
+    if [[ -n $claudes ]]; then
+      __lclaude_hand_over "$claude_from" claude "$claudes"
+    else
+      __lclaude_offer ${theirs[@]+"${theirs[@]}"}
+    fi
+  fi
+  __lclaude_offer ${ours[@]+"${ours[@]}"}
+  if [[ ${#COMPREPLY[@]} == 0 && -n $files ]]; then __lclaude_files "$ending"; fi
+  # With nothing to offer, bash would offer files.
+  if [[ -z $files ]]; then compopt +o bashdefault +o default 2>/dev/null; fi
+  return 0
+}
+
+# The words after the first up to the cursor, as `words`, with where each begins in COMP_WORDS, as `at`; the last is `cur`.
+# Bash 4 takes a model's name:tag or --option=value for three words.
+__lclaude_split() {
+  local line=${COMP_LINE:0:COMP_POINT} index word stripped
+  for ((index = 0; index <= COMP_CWORD; index++)); do
+    word=${COMP_WORDS[index]}
+    stripped=${line#"${line%%[![:space:]]*}"}
+    if [[ $index == "$COMP_CWORD" ]]; then word=$stripped; fi
+    if [[ $index -gt 0 ]]; then
+      if [[ $stripped != "$line" || ${#words[@]} == 0 ]]; then
+        words+=("$word") at+=("$index")
+      else
+        words[${#words[@]} - 1]+=$word
+      fi
+    fi
+    line=${stripped#"$word"}
+  done
+  for ((index = 0; index < ${#words[@]}; index++)); do
+    word=${words[index]}
+    words[index]=${word//[\\\"\']/}
+  done
+  cur=${words[${#words[@]} - 1]}
+}
+
+# Adds those of the words that begin with what is typed, less what bash leaves standing: it replaces from the last : or =.
+__lclaude_offer() {
+  local word breaks="" kept="" tail=$cur
+  case "$COMP_WORDBREAKS" in *:*) breaks=: ;; esac
+  case "$COMP_WORDBREAKS" in *=*) breaks=$breaks= ;; esac
+  if [[ -n $breaks ]]; then tail=${cur##*["$breaks"]}; fi
+  kept=${cur%"$tail"}
+  for word in "$@"; do
+    if [[ $word == "$cur"* ]]; then
+      printf -v word '%q' "${word#"$kept"}"
+      COMPREPLY+=("$word")
+    fi
+  done
+}
+
+# Files with this ending, and directories. Without an ending bash does it better itself.
+__lclaude_files() {
+  local file typed=${cur#--*=}
+  if [[ -z $1 ]]; then return 0; fi
+  compopt -o filenames 2>/dev/null
+  while IFS= read -r file; do
+    if [[ -n $file ]]; then COMPREPLY+=("$file"); fi
+  done <<<"$(compgen -f -X "!*$1" -- "$typed"; compgen -d -- "$typed")"
+}
+
+# The function that completes Claude Code's own command line, as `claudes`.
+__lclaude_find_claudes() {
+  local spec=${__lclaude_claudes_completion:-} loader hooked=""
+  if [[ -z $spec ]]; then
+    spec=$(complete -p claude 2>/dev/null) || spec=""
+    case "$spec" in *__lclaude_*) hooked=$spec spec="" ;; esac
+  fi
+  if [[ -z $spec ]]; then
+    for loader in _comp_load __load_completion _completion_loader; do
+      if declare -F "$loader" >/dev/null; then
+        "$loader" claude >/dev/null 2>&1
+        break
+      fi
+    done
+    spec=$(complete -p claude 2>/dev/null) || spec=""
+    case "$spec" in *__lclaude_* | *_minimal*) spec="" ;; esac
+    __lclaude_claudes_completion=${spec:-none}
+    # What was loaded has put itself in the place of the hook's.
+    if [[ -n $hooked ]]; then eval "$hooked"; fi
+  fi
+  claudes=""
+  if [[ $spec == *" -F "* ]]; then
+    claudes=${spec##* -F }
+    claudes=${claudes%% *}
+    declare -F "$claudes" >/dev/null || claudes=""
+  fi
+}
+
+# __lclaude_hand_over FROM COMMAND FUNCTION: has the function complete the command line that begins after COMMAND with the
+# FROMth word
+__lclaude_hand_over() {
+  local from=${at[$1]:-$COMP_CWORD} index line=$2
+  local -a their_words
+  their_words=("$2")
+  # Blanks between words do not matter to anyone.
+  for ((index = $1; index < ${#at[@]}; index++)); do line="$line ${words[index]}"; done
+  for ((index = from; index < ${#COMP_WORDS[@]}; index++)); do their_words+=("${COMP_WORDS[index]}"); done
+  COMP_CWORD=$((COMP_CWORD - from + 1))
+  COMP_WORDS=("${their_words[@]}")
+  COMP_LINE=$line
+  COMP_POINT=${#line}
+  "$3" "$2" "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
+}
+
+# The command line of another program, which begins with the FROMth word
+__lclaude_command() {
+  local offset
+  if [[ $1 -ge $((${#words[@]} - 1)) ]]; then
+    while IFS= read -r offset; do
+      if [[ -n $offset ]]; then COMPREPLY+=("$offset"); fi
+    done <<<"$(compgen -c -- "$cur" | sort -u)"
+    return 0
+  fi
+  for offset in _comp_command_offset _command_offset; do
+    if declare -F "$offset" >/dev/null; then
+      "$offset" "${at[$1]}"
+      return 0
+    fi
+  done
+}
+
+complete -o bashdefault -o default -F _lclaude lclaude

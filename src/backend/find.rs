@@ -1,0 +1,197 @@
+//! Choosing a backend, and the models of Claude Code's tiers.
+
+use std::path::{Path, PathBuf};
+
+use super::{BackendPlan, Kind, command, endpoint, install, llamacpp, lmstudio, ollama};
+use crate::{
+    config::{Instance, Models, Settings},
+    error::{Code, Failure, Result},
+};
+
+/// What is used where nobody names a model: small enough for 32 GB, and able to call tools.
+pub const DEFAULT_MODEL: &str = "glm-4.7-flash";
+
+/// The model of each of Claude Code's tiers, exactly as the backend knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tiers {
+    pub opus: String,
+    pub sonnet: String,
+    pub haiku: String,
+    pub fable: String,
+    /// `None`: whatever the agent's own definition says.
+    pub subagent: Option<String>,
+}
+
+/// A plan, and why it is this one, if nobody chose.
+pub struct Chosen {
+    pub plan: BackendPlan,
+    pub tiers: Tiers,
+    pub reason: Option<String>,
+}
+
+/// The kind of backend, and why it is this one, if nobody chose.
+///
+/// # Errors
+/// `Unavailable` when none is installed.
+pub fn choose(settings: &Settings, home: &Path, here: &Path) -> Result<(Kind, Option<String>)> {
+    if let Some(kind) = settings.backend {
+        return Ok((kind, None));
+    }
+    let (kind, why) = detect(settings, home, here)?;
+    Ok((kind, Some(format!("using {kind}: {why}; backend = \"{kind}\" in the configuration says so for good"))))
+}
+
+/// # Errors
+/// `Unavailable` when no backend is installed; for the rest see each backend's own.
+pub fn plan(settings: &Settings, home: &Path, here: &Path) -> Result<Chosen> {
+    let (kind, reason) = choose(settings, home, here)?;
+    let plan = match kind {
+        Kind::LlamaCpp => llamacpp::plan(settings, home, here)?,
+        Kind::LmStudio => lmstudio::plan(settings, &wanted(settings, Some(lmstudio::DEFAULT_MODEL))?, home, here)?,
+        Kind::Ollama => ollama::plan(settings, &wanted(settings, Some(DEFAULT_MODEL))?, home, here)?,
+        Kind::Command => command::plan(settings, &wanted(settings, None)?, home, here)?,
+        Kind::Endpoint => endpoint::plan(settings, &wanted(settings, None)?)?,
+    };
+    let tiers = tiers(settings, &plan)?;
+    Ok(Chosen { plan, tiers, reason })
+}
+
+/// The program of a backend; `None` for one that needs none on this machine, or whose plan looks for it.
+///
+/// # Errors
+/// `Unavailable` when it is not there.
+pub fn program(kind: Kind, settings: &Settings, home: &Path, here: &Path) -> Result<Option<PathBuf>> {
+    match kind {
+        Kind::Ollama if settings.ollama.instance == Instance::Shared => Ok(None),
+        Kind::Ollama => ollama::program(settings, home, here).map(Some),
+        Kind::LmStudio => lmstudio::program(settings, home, here).map(Some),
+        Kind::LlamaCpp => llamacpp::program(settings, home, here).map(Some),
+        Kind::Command | Kind::Endpoint => Ok(None),
+    }
+}
+
+/// The names the user wants, the main one first, each once.
+fn wanted(settings: &Settings, default: Option<&str>) -> Result<Vec<String>> {
+    let Models { opus, sonnet, haiku, fable, .. } = &settings.models;
+    let main = settings.model.as_deref().or(sonnet.as_deref()).or(opus.as_deref()).or(default);
+    let Some(main) = main else {
+        return Err(Failure::new(Code::Config, "no model is chosen")
+            .why("the server has to be asked for one by its name")
+            .help("--model NAME, or model = \"NAME\" in the configuration"));
+    };
+    let mut names = vec![main.to_owned()];
+    for (_, name) in settings.models.named() {
+        if !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
+        }
+    }
+    // Unless a tier is left to it, the general model is asked for by nobody.
+    let all_named = [opus, sonnet, haiku, fable].iter().all(|tier| tier.is_some());
+    if all_named && settings.model.is_some() && !settings.models.named().any(|(_, name)| name == main) {
+        names.remove(0);
+    }
+    Ok(names)
+}
+
+fn tiers(settings: &Settings, plan: &BackendPlan) -> Result<Tiers> {
+    let main = || plan.models[0].clone();
+    let Models { opus, sonnet, haiku, fable, subagent } = &settings.models;
+    let name = |tier: &Option<String>| -> Result<Option<String>> {
+        let Some(name) = tier else {
+            return Ok(None);
+        };
+        // As the backend completes it.
+        let found = plan.models.iter().find(|model| match plan.kind {
+            Kind::Ollama => ollama::is_same(model, name),
+            Kind::LmStudio => **model == lmstudio::identifier(name),
+            Kind::LlamaCpp => *model == name || **model == llamacpp::served_name(Path::new(name)),
+            Kind::Command | Kind::Endpoint => *model == name,
+        });
+        found.cloned().map(Some).ok_or_else(|| one_model(settings, plan, name))
+    };
+    Ok(Tiers {
+        opus: name(opus)?.unwrap_or_else(main),
+        sonnet: name(sonnet)?.unwrap_or_else(main),
+        haiku: name(haiku)?.unwrap_or_else(main),
+        fable: name(fable)?.unwrap_or_else(main),
+        subagent: name(subagent)?,
+    })
+}
+
+fn one_model(settings: &Settings, plan: &BackendPlan, name: &str) -> Failure {
+    Failure::new(Code::Config, format!("{} serves one model, and [models] names {name} too", plan.kind))
+        .why(format!(
+            "it serves {}; {} sets [models]",
+            plan.models[0],
+            settings.source("models.haiku").max(settings.source("models.opus"))
+        ))
+        .help("remove [models], or use a backend that serves several, such as ollama")
+}
+
+/// Whether the user wrote a name that is this one into their own file, and did not type or export it.
+pub fn is_in_own_file(settings: &Settings, is_this: impl Fn(&str) -> bool) -> bool {
+    settings.model_names().any(|(key, name)| is_this(name) && settings.is_from_own_file(key))
+}
+
+/// The name most like `model`, if it is like enough to have been meant.
+pub fn nearest_model<'a>(model: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let plain = |name: &str| name.trim_end_matches(":latest").to_lowercase();
+    // What most people leave out or get wrong is who made it, and the tag.
+    let family = |name: &str| plain(name).rsplit('/').next().unwrap_or_default().split(':').next().map(str::to_owned);
+    let likeness = |name: &str| {
+        let whole = strsim::jaro_winkler(&plain(model), &plain(name));
+        if family(model) == family(name) { whole.max(0.99) } else { whole }
+    };
+    let scored = names.map(|name| (likeness(name), name)).filter(|(score, _)| *score > 0.8);
+    scored.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, name)| name)
+}
+
+/// The installed one that has the model already, else one that has any, else the first installed one.
+pub fn detect(settings: &Settings, home: &Path, here: &Path) -> Result<(Kind, String)> {
+    let chosen = |kind, why: &str| Ok((kind, why.to_owned()));
+    // A model that only one of them could mean.
+    if settings.model.as_ref().is_some_and(|model| model.ends_with(".gguf")) {
+        return chosen(Kind::LlamaCpp, "the model is a GGUF file");
+    }
+    let ollama = ollama::is_installed(settings, home, here);
+    // Looked for only where it comes to them.
+    let lmstudio = || lmstudio::is_installed(settings, home, here);
+    let llamacpp = || llamacpp::is_installed(settings, home, here);
+    let has_gguf = settings.llamacpp.gguf.is_some() || settings.llamacpp.hf.is_some();
+    let wanted = wanted(settings, Some(DEFAULT_MODEL))?;
+    if ollama && wanted.iter().all(|model| ollama::has(settings, Some(model), home, here)) {
+        Ok((Kind::Ollama, format!("it is installed and has {}", wanted.join(" and "))))
+    } else if ollama && ollama::has(settings, None, home, here) {
+        chosen(Kind::Ollama, "it is installed and has models")
+    } else if lmstudio() && lmstudio::has_models(home) {
+        chosen(Kind::LmStudio, "it is installed and has models")
+    } else if llamacpp() && has_gguf {
+        chosen(Kind::LlamaCpp, "it is installed and [llamacpp] names a model")
+    } else if ollama {
+        chosen(Kind::Ollama, "it is installed")
+    } else if lmstudio() {
+        chosen(Kind::LmStudio, "it is installed")
+    } else if llamacpp() {
+        chosen(Kind::LlamaCpp, "it is installed")
+    } else {
+        Err(Failure::new(Code::Unavailable, "no backend is installed")
+            .why("neither ollama, lms nor llama-server was found on PATH or where their installers put them")
+            .help(install::ollama())
+            .help("or llama.cpp: brew install llama.cpp")
+            .help("or a server that runs elsewhere: [endpoint] url = \"https://…\", with backend = \"endpoint\""))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_that_is_nearly_the_one_is_named() {
+        let near = |model| nearest_model(model, ["qwen3:4b", "glm-4.7-flash:latest", "me/coder:30b"].into_iter());
+        assert_eq!(near("qwen3:latest"), Some("qwen3:4b"));
+        assert_eq!(near("glm-4.7-flsh:latest"), Some("glm-4.7-flash:latest"));
+        assert_eq!(near("coder:30b"), Some("me/coder:30b"));
+        assert_eq!(near("nothing-like-it"), None);
+    }
+}

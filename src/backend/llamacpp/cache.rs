@@ -1,0 +1,151 @@
+//! What llama-server has fetched from Hugging Face before (`-hf`), as it lies in the cache that it shares with other
+//! programs: `models--USER--REPO/snapshots/REVISION/FILE.gguf`.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
+
+use crate::disk;
+
+/// What stands in a repository beside its models: projectors for images, drafts, statistics.
+const NO_MODELS: &[&str] = &["mmproj", "imatrix", "mtp-", "eagle3-", "dflash-", "dspark-"];
+/// Those that are taken where nobody says which.
+const BY_ITSELF: &[&str] = &["Q4_K_M", "Q8_0"];
+
+/// llama-server looks in these places, in this order.
+fn hub(home: &Path) -> PathBuf {
+    let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    variable("LLAMA_CACHE")
+        .or_else(|| variable("HF_HUB_CACHE"))
+        .or_else(|| Some(variable("HF_HOME")?.join("hub")))
+        .unwrap_or_else(|| variable("XDG_CACHE_HOME").unwrap_or(home.join(".cache")).join("huggingface/hub"))
+}
+
+/// A repository in the cache.
+struct Repository {
+    /// `user/repo`.
+    name: String,
+    /// The newest state of it.
+    snapshot: PathBuf,
+}
+
+impl Repository {
+    fn at(directory: &Path) -> Option<Self> {
+        let name = directory.file_name()?.to_str()?.strip_prefix("models--")?.replacen("--", "/", 1);
+        let main = disk::read_to_string(&directory.join("refs/main")).ok();
+        let named = main.map(|revision| directory.join("snapshots").join(revision.trim())).filter(|path| path.is_dir());
+        let snapshot = named.or_else(|| entries(&directory.join("snapshots")).into_iter().next())?;
+        Some(Repository { name, snapshot })
+    }
+
+    /// Its models, the first file of each; some repositories have a directory for each quantisation.
+    fn models(&self) -> Vec<PathBuf> {
+        let mut files = entries(&self.snapshot);
+        let deeper: Vec<PathBuf> = files.iter().filter(|path| path.is_dir()).flat_map(|path| entries(path)).collect();
+        files.extend(deeper);
+        files.retain(|file| {
+            let name = file.file_name().unwrap_or_default().to_string_lossy();
+            let is_later_part = name.contains("-of-") && !name.contains("-00001-of-");
+            name.ends_with(".gguf") && !is_later_part && !NO_MODELS.iter().any(|mark| name.contains(mark))
+        });
+        files
+    }
+
+    fn model(&self, quant: Option<&str>) -> Option<PathBuf> {
+        let models = self.models();
+        let find = |tag: &str| {
+            let marks = [".", "-"].map(|end| format!("{tag}{end}").to_uppercase());
+            let has = |file: &&PathBuf| marks.iter().any(|mark| self.within(file).to_uppercase().contains(mark));
+            models.iter().find(has).cloned()
+        };
+        match quant {
+            Some(quant) => find(quant),
+            None => BY_ITSELF.iter().find_map(|tag| find(tag)).or_else(|| models.first().cloned()),
+        }
+    }
+
+    fn within(&self, file: &Path) -> String {
+        file.strip_prefix(&self.snapshot).unwrap_or(file).to_string_lossy().into_owned()
+    }
+}
+
+fn entries(directory: &Path) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> =
+        fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    found.sort();
+    found
+}
+
+/// Whether llama-server has fetched something of the repository before.
+pub fn is_cached(name: &str, home: &Path) -> bool {
+    repository(name, home).is_some()
+}
+
+fn repository(name: &str, home: &Path) -> Option<Repository> {
+    let repo = name.split(':').next().unwrap_or(name).replace('/', "--");
+    Repository::at(&hub(home).join(format!("models--{repo}")))
+}
+
+/// The file of `user/repo[:quant]`, if it is there.
+pub fn find(name: &str, home: &Path) -> Option<PathBuf> {
+    repository(name, home)?.model(name.split_once(':').map(|(_, quant)| quant))
+}
+
+/// Everything in the cache, with the name that each model is asked for by.
+pub fn all(home: &Path) -> Vec<(String, PathBuf)> {
+    let repositories = entries(&hub(home)).into_iter().filter_map(|directory| Repository::at(&directory));
+    let named = |repository: Repository| {
+        let models = repository.models().into_iter();
+        let named = models.map(|file| (format!("{}:{}", repository.name, quant(&file)), file));
+        named.collect::<Vec<_>>()
+    };
+    repositories.flat_map(named).collect()
+}
+
+/// What a file is told from others of its repository by: the last word of its name, `Q4_K_M` say.
+fn quant(file: &Path) -> String {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let stem = name.strip_suffix(".gguf").unwrap_or(&name);
+    let stem = stem.find("-00001-of-").map_or(stem, |at| &stem[..at]);
+    stem.rsplit(['-', '.']).next().unwrap_or(stem).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn repository(files: &[&str]) -> (tempfile::TempDir, Repository) {
+        let root = tempfile::tempdir().expect("a directory");
+        let directory = root.path().join("models--me--x-GGUF");
+        for file in files {
+            let file = directory.join("snapshots/abc").join(file);
+            fs::create_dir_all(file.parent().expect("a directory")).expect("a directory");
+            fs::write(file, "").expect("a file");
+        }
+        let repository = Repository::at(&directory).expect("a repository");
+        (root, repository)
+    }
+
+    fn found(files: &[&str], quant: Option<&str>) -> Option<String> {
+        let (_root, repository) = repository(files);
+        assert_eq!(repository.name, "me/x-GGUF");
+        repository.model(quant).map(|file| repository.within(&file))
+    }
+
+    #[test]
+    fn the_file_is_the_one_that_llama_server_takes() {
+        let files = ["x-Q8_0.gguf", "x-Q4_K_M.gguf", "mmproj-x-f16.gguf", "README.md"];
+        assert_eq!(found(&files, Some("q8_0")).as_deref(), Some("x-Q8_0.gguf"));
+        assert_eq!(found(&files, None).as_deref(), Some("x-Q4_K_M.gguf"));
+        assert_eq!(found(&files, Some("Q6_K")), None);
+        assert_eq!(found(&["mmproj-x-f16.gguf"], None), None);
+    }
+
+    #[test]
+    fn of_a_model_in_parts_it_is_the_first() {
+        let files = ["Q6_K/x-Q6_K-00002-of-00002.gguf", "Q6_K/x-Q6_K-00001-of-00002.gguf"];
+        assert_eq!(found(&files, Some("Q6_K")).as_deref(), Some("Q6_K/x-Q6_K-00001-of-00002.gguf"));
+        assert_eq!(quant(Path::new("x-Q6_K-00001-of-00002.gguf")), "Q6_K");
+    }
+}

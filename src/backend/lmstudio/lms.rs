@@ -1,0 +1,225 @@
+//! What LM Studio is asked and told, each in the words of `lms`.
+
+use std::process::Stdio;
+
+use serde::{Deserialize, de::DeserializeOwned};
+use tokio::process::Command;
+
+use super::{LEAST_VERSION, Starting, Studio, Undo, http, pick};
+use crate::{
+    backend::{HOST, conceal},
+    error::{Code, Failure, Result},
+    keeper::free_port,
+    process::Identity,
+};
+
+#[derive(Deserialize)]
+struct DaemonStatus {
+    status: String,
+    pid: Option<u32>,
+}
+
+#[derive(Deserialize)]
+struct ServerStatus {
+    running: bool,
+    port: Option<u16>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Model {
+    pub model_key: String,
+    #[serde(default)]
+    pub trained_for_tool_use: bool,
+    pub max_context_length: Option<u32>,
+    pub size_bytes: Option<u64>,
+    /// Of its first file, within the directory of all models.
+    pub path: Option<String>,
+    pub quantization: Option<Quantization>,
+}
+
+#[derive(Deserialize)]
+pub struct Quantization {
+    pub name: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Loaded {
+    identifier: String,
+    #[serde(default)]
+    model_key: String,
+    context_length: Option<u32>,
+}
+
+impl DaemonStatus {
+    fn runs(&self) -> bool {
+        self.status == "running"
+    }
+}
+
+impl Studio {
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.lms);
+        conceal(command.as_std_mut(), |_| false);
+        // Never in a project's directory, as the keeper is not either.
+        command.current_dir("/").args(arguments).stdin(Stdio::null()).kill_on_drop(true);
+        command
+    }
+
+    /// Runs `lms` and gives its standard output.
+    async fn run(&self, arguments: &[&str]) -> Result<String> {
+        let line = format!("{} {}", self.lms.display(), arguments.join(" "));
+        let output = self.command(arguments).output().await.map_err(|error| {
+            Failure::new(Code::Unavailable, format!("{} could not be started", self.lms.display()))
+                .why(error)
+                .help(format!("file {}", self.lms.display()))
+        })?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        Err(Failure::new(Code::Unavailable, format!("{line} failed"))
+            .why(said.lines().next().unwrap_or("it did not say why"))
+            .log_tail(said.lines().map(str::to_owned))
+            .help(format!("run it by hand: {line}")))
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, arguments: &[&str]) -> Result<T> {
+        let text = self.run(arguments).await?;
+        serde_json::from_str(text.trim()).map_err(|error| {
+            Failure::new(Code::Unavailable, format!("lms {} answers what lclaude does not know", arguments.join(" ")))
+                .why(error)
+                .help("update LM Studio, or lclaude")
+        })
+    }
+
+    async fn daemon(&self) -> Result<DaemonStatus> {
+        self.ask(&["daemon", "status", "--json"]).await
+    }
+
+    /// Whether it runs: to ask it anything more would start it.
+    pub async fn runs(&self) -> Result<bool> {
+        Ok(self.daemon().await?.runs())
+    }
+
+    /// Every model that is installed.
+    pub async fn models(&self) -> Result<Vec<Model>> {
+        self.ask(&["ls", "--llm", "--json"]).await
+    }
+
+    /// The port of its server, if that runs.
+    pub async fn port(&self) -> Result<Option<u16>> {
+        let status: ServerStatus = self.ask(&["server", "status", "--json", "--quiet"]).await?;
+        Ok(status.port.filter(|_| status.running))
+    }
+
+    async fn loaded(&self, name: &str) -> Result<Option<Loaded>> {
+        let loaded: Vec<Loaded> = self.ask(&["ps", "--json"]).await?;
+        Ok(loaded.into_iter().find(|loaded| loaded.identifier == name))
+    }
+
+    /// What tells this very daemon something; `lms` would start another one to tell it, if this one has gone.
+    fn undo(&self, arguments: &[&str], daemon: Option<Identity>) -> Undo {
+        let arguments = arguments.iter().map(|&word| word.to_owned()).collect();
+        Undo::Run { program: self.lms.clone(), arguments, of: daemon }
+    }
+
+    /// Most of the other commands would start LM Studio by themselves, so this one comes first. Gives its process, where
+    /// LM Studio names it.
+    pub async fn start_daemon(&self, starting: &Starting<'_>) -> Result<Option<Identity>> {
+        let status = self.daemon().await?;
+        // They remember what was used last: the server's port, and what was loaded.
+        for file in ["http-server-config.json", "cli-pref.json"] {
+            if let Some(undo) = Undo::restore(self.home.join(".internal").join(file)) {
+                starting.will_undo(undo);
+            }
+        }
+        if status.runs() {
+            return Ok(status.pid.and_then(Identity::of));
+        }
+        starting.tell("starting LM Studio", None, "");
+        self.run(&["daemon", "up", "--json"]).await?;
+        let daemon = self.daemon().await?.pid.and_then(Identity::of);
+        starting.will_undo(self.undo(&["daemon", "down"], daemon));
+        Ok(daemon)
+    }
+
+    /// Only the words for people tell LM Studio's own version.
+    pub async fn check_version(&self) -> Result<()> {
+        let output = self.command(&["daemon", "status"]).output().await.ok();
+        let said = output.map(|output| [output.stdout, output.stderr].concat()).unwrap_or_default();
+        let said = String::from_utf8_lossy(&said);
+        let version = said.split_whitespace().find_map(|word| word.strip_prefix('v').filter(|rest| rest.contains('.')));
+        let Some(version) = version else {
+            return Ok(());
+        };
+        if http::release(version) >= LEAST_VERSION {
+            return Ok(());
+        }
+        Err(http::too_old(&format!("LM Studio {version}"), "0.4.1, of January 2026")
+            .help("update it in its own window, or lms daemon update"))
+    }
+
+    /// The model of exactly this key: `lms load -y` takes the first that looks like it.
+    pub async fn find(&self, key: &str, context: u32, starting: &Starting<'_>) -> Result<Model> {
+        let mut installed = self.models().await?;
+        if !installed.iter().any(|model| model.model_key == key) && starting.may_pull {
+            self.check_download(key, context)?;
+            starting.tell(&format!("downloading {key}"), None, "");
+            self.run(&["get", key, "-y"]).await?;
+            installed = self.models().await?;
+        }
+        pick(key, installed)
+    }
+
+    /// Whether there is an instance of this name.
+    pub async fn is_loaded(&self, name: &str) -> Result<bool> {
+        Ok(self.loaded(name).await?.is_some())
+    }
+
+    /// Loads a model under our own name, beside any instance of the user's, and gives its context.
+    pub async fn load(
+        &self,
+        model: &Model,
+        name: &str,
+        context: u32,
+        daemon: Option<Identity>,
+        starting: &Starting<'_>,
+    ) -> Result<u32> {
+        if !self.is_loaded(name).await? {
+            starting.tell(&format!("loading {}", model.model_key), None, "");
+            starting.will_undo(self.undo(&["unload", name], daemon));
+            let (length, parallel) = (context.to_string(), self.parallel.map(|count| count.to_string()));
+            let mut arguments = vec!["load", &model.model_key, "--identifier", name, "-c", &length, "--gpu", &self.gpu];
+            if let Some(parallel) = &parallel {
+                arguments.extend(["--parallel", parallel]);
+            }
+            arguments.push("-y");
+            self.run(&arguments).await.map_err(|failure| {
+                failure.help("a smaller --context, a smaller model, or [lmstudio] gpu = \"off\" where memory is short")
+            })?;
+        }
+        let loaded = self.loaded(name).await?;
+        if let Some(other) = loaded.as_ref().filter(|loaded| loaded.model_key != model.model_key) {
+            return Err(Failure::new(
+                Code::Unavailable,
+                format!("LM Studio loaded {} for {}", other.model_key, model.model_key),
+            )
+            .why("lms takes the first model that looks like the one it is asked for")
+            .help("lms ls shows what is installed; rename or remove the one that gets in the way"));
+        }
+        Ok(loaded.and_then(|loaded| loaded.context_length).unwrap_or(context))
+    }
+
+    /// The port of the server that runs, or of one on a free port.
+    pub async fn start_server(&self, daemon: Option<Identity>, starting: &Starting<'_>) -> Result<u16> {
+        if let Some(port) = self.port().await? {
+            return Ok(port);
+        }
+        starting.will_undo(self.undo(&["server", "stop"], daemon));
+        let port = free_port()?;
+        self.run(&["server", "start", "-p", &port.to_string(), "--bind", HOST]).await?;
+        Ok(port)
+    }
+}

@@ -1,0 +1,77 @@
+//! Ollama's models: those of the store, without a server; or what the shared server says.
+
+use std::path::Path;
+
+use reqwest::Client;
+
+use super::{Server, blobs::Blobs, http, memory, shared_url, store};
+use crate::{
+    backend::listing::Listed,
+    config::{Instance, Settings},
+    error::Result,
+};
+
+pub async fn list(settings: &Settings, home: &Path, here: &Path) -> Result<Vec<Listed>> {
+    match settings.ollama.instance {
+        Instance::Private => Ok(of_stores(settings, home, here)),
+        Instance::Shared => {
+            let url = shared_url(settings.ollama.host.clone());
+            of_server(&http::client_for(&url), &url).await
+        }
+    }
+}
+
+fn of_stores(settings: &Settings, home: &Path, here: &Path) -> Vec<Listed> {
+    let mut found: Vec<Listed> = Vec::new();
+    for place in store::places(settings, home, here) {
+        for name in store::stored(&place) {
+            // The user's own store comes first, as it does for a session.
+            if !found.iter().any(|listed| store::is_same(&listed.name, &name)) {
+                found.push(of_store(settings, &place, &name));
+            }
+        }
+    }
+    found
+}
+
+fn of_store(settings: &Settings, place: &Path, name: &str) -> Listed {
+    let listed = Listed::named(name);
+    let Some(blobs) = Blobs::of(place, name) else {
+        return listed;
+    };
+    if blobs.is_remote() || store::is_cloud(name) {
+        return listed;
+    }
+    let layout = memory::layout(settings);
+    let listed = match &blobs.weights {
+        Some(file) => listed.with_file(file, layout.clone()),
+        None => listed,
+    };
+    let (tools, thinking) = blobs.abilities().unzip();
+    Listed {
+        size: Some(blobs.size).filter(|size| *size > 0).or(listed.size),
+        tools: tools.or(listed.tools),
+        thinking: thinking.or(listed.thinking),
+        model: listed.model.as_ref().map(|_| memory::model(name, &blobs, layout)),
+        ..listed
+    }
+}
+
+async fn of_server(client: &Client, url: &str) -> Result<Vec<Listed>> {
+    let server = Server { client, url };
+    server.is_there().await?;
+    let mut found = Vec::new();
+    for model in server.tags().await.unwrap_or_default() {
+        let shown = server.show(&model.name).await.ok();
+        let can = |ability: &str| shown.as_ref().map(|shown| shown.can(ability));
+        found.push(Listed {
+            size: Some(model.size).filter(|size| *size > 0),
+            quantisation: Some(model.details.quantization_level).filter(|level| !level.is_empty()),
+            trained: shown.as_ref().and_then(super::Shown::context),
+            tools: can("tools"),
+            thinking: can("thinking"),
+            ..Listed::named(&model.name)
+        });
+    }
+    Ok(found)
+}

@@ -1,0 +1,221 @@
+//! Ollama's models as they lie on the disk, and what they are called.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
+
+use super::{BackendPlan, Service};
+use crate::{
+    config::Settings,
+    error::{Code, Failure, Result},
+};
+
+/// Where the Linux service keeps its models, which a server of the user's own does not look for.
+const SERVICE_STORE: &str = "/usr/share/ollama/.ollama/models";
+/// What Ollama leaves out of a name.
+const REGISTRY: &str = "registry.ollama.ai/";
+const LIBRARY: &str = "library/";
+
+/// As Ollama itself completes a name.
+pub fn full_name(model: &str) -> String {
+    let short = model.strip_prefix(REGISTRY).unwrap_or(model);
+    let short = short.strip_prefix(LIBRARY).unwrap_or(short);
+    let last = short.rsplit('/').next().unwrap_or(short);
+    if last.contains(':') { short.to_owned() } else { format!("{short}:latest") }
+}
+
+/// Whether Ollama takes both for the same model.
+pub fn is_same(one: &str, other: &str) -> bool {
+    full_name(one).eq_ignore_ascii_case(&full_name(other))
+}
+
+/// Whether a model of this name can exist at all.
+pub fn is_name(model: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "._-/:".contains(c);
+    model.starts_with(|c: char| c.is_ascii_alphanumeric()) && model.chars().all(allowed)
+}
+
+/// Whether a model of this name runs on Ollama's servers.
+pub fn is_cloud(model: &str) -> bool {
+    let tag = model.rsplit(':').next().unwrap_or_default().to_lowercase();
+    model.contains(':') && (tag == "cloud" || tag.ends_with("-cloud"))
+}
+
+/// Where the user says the models are.
+fn named(settings: &Settings, home: &Path, here: &Path) -> Option<PathBuf> {
+    let configured = &settings.ollama.models_dir;
+    let configured = configured.as_ref().map(|store| settings.path("ollama.models_dir", store, home, here));
+    let exported = || env::var_os("OLLAMA_MODELS").filter(|store| !store.is_empty()).map(PathBuf::from);
+    configured.or_else(exported)
+}
+
+fn own(home: &Path) -> PathBuf {
+    home.join(".ollama/models")
+}
+
+/// The store that has the models. `None`: Ollama's own default.
+///
+/// # Errors
+/// `Config` when all there is belongs to Ollama's service and cannot be read.
+pub fn choose(settings: &Settings, models: &[String], home: &Path, here: &Path) -> Result<Option<PathBuf>> {
+    match named(settings, home, here) {
+        Some(store) => Ok(Some(store)),
+        None => among(&own(home), Path::new(SERVICE_STORE), models),
+    }
+}
+
+fn among(own: &Path, service: &Path, models: &[String]) -> Result<Option<PathBuf>> {
+    let has_all = |store: &Path| models.iter().all(|model| is_cloud(model) || find(store, model).is_some());
+    if has_all(own) || !service.exists() {
+        return Ok(None);
+    }
+    if !is_closed(service) {
+        return Ok(has_all(service).then(|| service.to_owned()));
+    }
+    if own.exists() {
+        return Ok(None);
+    }
+    Err(Failure::new(Code::Config, format!("{} cannot be read", service.display()))
+        .why("Ollama's service keeps its models there, and a private server runs as you")
+        .help(OPEN)
+        .help("or use the service itself: [ollama] instance = \"shared\""))
+}
+
+/// What lets the user's own server read the service's models.
+const OPEN: &str = "sudo usermod -aG ollama $USER && sudo chmod -R g+rX /usr/share/ollama; then log in again";
+
+/// There, and not to be read.
+fn is_closed(store: &Path) -> bool {
+    store.exists() && (fs::read_dir(store.join("blobs")).is_err() || fs::read_dir(store.join("manifests")).is_err())
+}
+
+/// Where else a model that is missing may be.
+pub fn elsewhere(plan: &BackendPlan) -> Option<String> {
+    let is_default =
+        matches!(&plan.service, Service::Program(program) if !program.environment.contains_key("OLLAMA_MODELS"));
+    (is_default && is_closed(Path::new(SERVICE_STORE)))
+        .then(|| format!("{SERVICE_STORE} may have it and cannot be read; {OPEN}"))
+}
+
+/// The names of all models in a store, found without a server: each has a manifest at HOST/NAMESPACE/NAME/TAG.
+pub fn stored(store: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for host in entries(&store.join("manifests")) {
+        for namespace in entries(&host) {
+            for model in entries(&namespace) {
+                found.extend(entries(&model).iter().filter_map(|tag| name_of(tag)));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn entries(directory: &Path) -> Vec<PathBuf> {
+    fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+}
+
+fn name_of(manifest: &Path) -> Option<String> {
+    let parts: Vec<&str> = manifest.iter().rev().take(4).map(|part| part.to_str()).collect::<Option<_>>()?;
+    let [tag, model, namespace, host] = parts[..] else {
+        return None;
+    };
+    (!tag.starts_with('.')).then(|| full_name(&format!("{host}/{namespace}/{model}:{tag}")))
+}
+
+/// The model as the store spells it: Ollama itself does not look at the case.
+pub fn find(store: &Path, model: &str) -> Option<String> {
+    stored(store).into_iter().find(|stored| is_same(stored, model))
+}
+
+/// The store that a private server of this plan uses; `None` for one that runs already.
+pub fn of(plan: &BackendPlan, home: &Path) -> Option<PathBuf> {
+    let Service::Program(program) = &plan.service else {
+        return None;
+    };
+    Some(program.environment.get("OLLAMA_MODELS").map_or_else(|| own(home), PathBuf::from))
+}
+
+/// All models that a private server could use.
+pub fn all(settings: &Settings, home: &Path, here: &Path) -> Vec<String> {
+    places(settings, home, here).iter().flat_map(|store| stored(store)).collect()
+}
+
+/// The stores that a private server could use, the user's own first.
+pub fn places(settings: &Settings, home: &Path, here: &Path) -> Vec<PathBuf> {
+    named(settings, home, here).map_or_else(|| vec![own(home), SERVICE_STORE.into()], |store| vec![store])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A store with these manifests.
+    fn store(directory: &Path, manifests: &[&str]) -> PathBuf {
+        fs::create_dir_all(directory.join("blobs")).expect("a directory");
+        for manifest in manifests {
+            let manifest = directory.join("manifests").join(manifest);
+            fs::create_dir_all(manifest.parent().expect("a directory")).expect("a directory");
+            fs::write(manifest, "{}").expect("a file");
+        }
+        directory.to_owned()
+    }
+
+    #[test]
+    fn names_are_completed_as_ollama_does() {
+        assert_eq!(full_name("qwen3"), "qwen3:latest");
+        assert_eq!(full_name("qwen3:4b"), "qwen3:4b");
+        assert_eq!(full_name("me/qwen3"), "me/qwen3:latest");
+        assert_eq!(full_name("registry.ollama.ai/library/qwen3"), "qwen3:latest");
+        assert_eq!(full_name("host:5000/me/x"), "host:5000/me/x:latest");
+        assert!(is_same("Qwen3", "qwen3:LATEST") && !is_same("qwen3:4b", "qwen3"));
+    }
+
+    #[test]
+    fn cloud_models_are_known_by_their_tag() {
+        assert!(is_cloud("glm-4.7:cloud") && is_cloud("gpt-oss:120b-cloud") && is_cloud("x:Cloud"));
+        assert!(!is_cloud("cloud:latest") && !is_cloud("cloud") && !is_cloud("my-cloud"));
+    }
+
+    #[test]
+    fn what_cannot_be_a_name_is_none() {
+        assert!(is_name("hf.co/me/x:Q4_K_M"));
+        assert!(!["", "/tmp/x.gguf", "-x", "a b", "../x"].into_iter().any(is_name));
+    }
+
+    #[test]
+    fn manifests_are_found_where_ollama_keeps_them() {
+        let root = tempfile::tempdir().expect("a directory");
+        let manifests = ["registry.ollama.ai/library/qwen3/4b", "registry.ollama.ai/me/X/latest", "hf.co/me/x/Q4"];
+        let store = store(root.path(), &manifests);
+        assert_eq!(stored(&store), ["hf.co/me/x:Q4", "me/X:latest", "qwen3:4b"]);
+        assert_eq!(find(&store, "me/x").as_deref(), Some("me/X:latest"));
+        assert_eq!(find(&store, "qwen3"), None);
+    }
+
+    #[test]
+    fn the_services_store_is_used_where_it_has_what_the_users_own_has_not() {
+        let root = tempfile::tempdir().expect("a directory");
+        let own = store(&root.path().join("own"), &["registry.ollama.ai/library/small/latest"]);
+        let service = store(&root.path().join("service"), &["registry.ollama.ai/library/big/latest"]);
+        let chosen = |model: &str| among(&own, &service, &[model.to_owned()]).expect("both can be read");
+        assert_eq!(chosen("big:latest"), Some(service.clone()));
+        assert_eq!(chosen("small:latest"), None);
+        assert_eq!(chosen("neither:latest"), None);
+        assert_eq!(among(&own, &root.path().join("none"), &["big:latest".into()]).expect("no service"), None);
+    }
+
+    #[test]
+    fn a_services_store_that_cannot_be_read_is_said_with_what_opens_it() {
+        let root = tempfile::tempdir().expect("a directory");
+        let service = root.path().join("service");
+        fs::create_dir(&service).expect("a directory");
+        // Like a directory without permissions, also for a root who needs none.
+        fs::write(service.join("blobs"), "").expect("a file");
+        let failure = among(&root.path().join("own"), &service, &["big:latest".into()]).expect_err("closed");
+        assert!(failure.what.contains("cannot be read") && failure.help[0].contains("usermod"), "{failure}");
+        let own = store(&root.path().join("own"), &[]);
+        assert_eq!(among(&own, &service, &["big:latest".into()]).expect("the user has a store"), None);
+    }
+}

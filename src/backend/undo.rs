@@ -1,0 +1,57 @@
+//! What was done to a server that goes on without us, and how it is undone.
+//!
+//! Each is written down before it is done, so that whoever finds it, after a crash too, can undo it. Undoing twice does no
+//! harm.
+
+use std::{fs, io, path::PathBuf, process::Stdio};
+
+use serde::{Deserialize, Serialize};
+use tokio::{process::Command, time::timeout};
+
+use super::{http, ollama};
+use crate::process::Identity;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Undo {
+    /// Have Ollama at `url` unload a model.
+    Unload { url: String, model: String },
+    /// Run a command that tells `of` something, if that still runs: another one since is none of our business.
+    Run { program: PathBuf, arguments: Vec<String>, of: Option<Identity> },
+    /// Put a file back as it was; `None`: it was not there.
+    Restore { file: PathBuf, content: Option<String> },
+}
+
+impl Undo {
+    /// What puts `file` back as it is now; `None` if it cannot be read, and so not be put back either.
+    pub fn restore(file: PathBuf) -> Option<Self> {
+        match fs::read_to_string(&file) {
+            Ok(content) => Some(Undo::Restore { content: Some(content), file }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Some(Undo::Restore { content: None, file }),
+            Err(_) => None,
+        }
+    }
+
+    pub async fn perform(&self) {
+        // None of them may fail in a way that mattered: what has gone needs no undoing.
+        match self {
+            Undo::Unload { url, model } => ollama::unload(&http::client_for(url), url, model).await,
+            Undo::Run { of: Some(of), .. } if !of.is_alive() => {}
+            Undo::Run { program, arguments, .. } => {
+                let mut command = Command::new(program);
+                command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+                if let Ok(mut child) = command.kill_on_drop(true).spawn() {
+                    let _ = timeout(http::PROMPT, child.wait()).await;
+                }
+            }
+            Undo::Restore { file, content: Some(content) } => {
+                if fs::read_to_string(file).is_ok_and(|now| now != *content) {
+                    let _ = fs::write(file, content);
+                }
+            }
+            Undo::Restore { file, content: None } => {
+                let _ = fs::remove_file(file);
+            }
+        }
+    }
+}

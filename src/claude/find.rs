@@ -1,0 +1,88 @@
+//! Finding the real Claude Code.
+
+use std::{
+    env, fs,
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    config::Settings,
+    error::{Code, Failure, Result},
+};
+
+/// Where its installers put it, besides PATH; under the home directory.
+const USUAL: &[&str] = &[".local/bin/claude", ".claude/local/claude"];
+
+/// Its own installer.
+const SCRIPT: &str = "curl -fsSL https://claude.ai/install.sh | bash";
+pub const NPM: &str = "npm install -g @anthropic-ai/claude-code";
+
+/// The command lines that can install it on this very machine, the official one first.
+pub fn ways() -> Vec<String> {
+    let ways = [("curl", SCRIPT), ("npm", NPM)];
+    ways.into_iter().filter(|(program, _)| which::which(program).is_ok()).map(|(_, line)| line.to_owned()).collect()
+}
+
+/// `[claude] path`, else the first `claude` on PATH or in its usual places that is not lclaude under another name.
+///
+/// # Errors
+/// `NoClaude`.
+pub fn find(settings: &Settings, home: &Path, here: &Path) -> Result<PathBuf> {
+    let own = env::current_exe().and_then(|path| path.canonicalize()).ok();
+    if let Some(path) = &settings.claude.path {
+        let path = settings.path("claude.path", path, home, here);
+        let failed = |why: String| {
+            Failure::new(Code::NoClaude, format!("no Claude Code at {}", path.display()))
+                .why(format!("{} names it: {why}", settings.source("claude.path")))
+                .help("correct [claude] path, or remove it to have PATH searched")
+        };
+        return match which::which(&path) {
+            Ok(found) if is_lclaude(&found, own.as_deref()) => Err(failed("it is lclaude itself".into())),
+            Ok(found) => Ok(found),
+            Err(_) if path.is_file() => {
+                Err(failed("it is not executable".into()).help(format!("chmod +x {}", path.display())))
+            }
+            Err(error) => Err(failed(format!("{error}, or it is not executable"))),
+        };
+    }
+    let on_path = which::which_all("claude").into_iter().flatten();
+    let usual = USUAL.iter().map(|place| home.join(place)).filter_map(|path| which::which(path).ok());
+    let mut passed_over = None;
+    for path in on_path.chain(usual) {
+        if is_lclaude(&path, own.as_deref()) {
+            passed_over = Some(path);
+        } else {
+            return Ok(path);
+        }
+    }
+    Err(Failure::new(Code::NoClaude, "Claude Code was not found")
+        .why(match passed_over {
+            Some(path) => format!("{} is lclaude itself, and there is no other `claude` on PATH", path.display()),
+            None => "there is no `claude` on PATH, in ~/.local/bin or in ~/.claude/local".into(),
+        })
+        .help(NPM)
+        .help(format!("or {SCRIPT}"))
+        .help("or set [claude] path = \"/path/to/claude\""))
+}
+
+/// A link to us, or a script that runs us.
+fn is_lclaude(path: &Path, own: Option<&Path>) -> bool {
+    if own.is_some() && path.canonicalize().ok().as_deref() == own {
+        return true;
+    }
+    if own.is_some_and(|own| is_copy(path, own)) {
+        return true;
+    }
+    let mut start = Vec::new();
+    let read = fs::File::open(path).and_then(|file| file.take(2048).read_to_end(&mut start));
+    read.is_ok() && start.starts_with(b"#!") && String::from_utf8_lossy(&start).contains("lclaude")
+}
+
+/// Byte for byte the same program: a copy, or a hard link. Lengths differ for any other, so this is seldom more than two
+/// calls.
+fn is_copy(path: &Path, own: &Path) -> bool {
+    let length = |path: &Path| fs::metadata(path).map(|meta| meta.len()).ok();
+    length(path).is_some_and(|found| Some(found) == length(own))
+        && fs::read(path).is_ok_and(|found| fs::read(own).is_ok_and(|own| own == found))
+}

@@ -1,0 +1,137 @@
+//! What sessions and keepers say to each other: one JSON object a line, over a unix socket.
+//!
+//! The first line a keeper ever reads is its [`Start`], from the session that started it. Every session, that one
+//! included, then says `hello`, and from there on the open connection is its lease. Who says `status` or `stop` instead
+//! gets an [`Answer`] and has no lease. Those two may come from another version of lclaude: what it does not know is
+//! passed over, and what it does not say has a default.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use tokio::io::{AsyncBufRead, AsyncWrite, AsyncWriteExt, Lines};
+
+use super::report::{Report, Session};
+use crate::{
+    backend::{BackendPlan, Endpoint, Progress, Served},
+    config::Lifetime,
+    error::Failure,
+    process::{Group, Identity},
+};
+
+/// All a keeper needs to know.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Start {
+    pub plan: BackendPlan,
+    pub lifetime: Lifetime,
+    pub runtime: PathBuf,
+    /// The backend's log.
+    pub log: PathBuf,
+    /// Where our own is.
+    pub state: PathBuf,
+    /// Whether the user agreed to a download.
+    pub may_pull: bool,
+    /// The key of a server that has one already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// Where the backend is, when that is settled: where a lost keeper's was, or where somebody else runs one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<Endpoint>,
+}
+
+impl Start {
+    /// The same, on the port and with the key that a running Claude Code already has.
+    pub fn at(&self, endpoint: Endpoint) -> Self {
+        Start { endpoint: Some(endpoint), ..self.clone() }
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ToKeeper {
+    /// Takes a lease. `scratch` is the session's private directory, which the keeper removes if the session cannot.
+    Hello {
+        scratch: PathBuf,
+        /// Who it is, for people.
+        #[serde(default)]
+        session: Session,
+    },
+    /// Claude Code as it runs, to be ended if its session dies.
+    Child { process: Identity },
+    /// What is up, and who uses it?
+    Status,
+    /// Ends the backend and the keeper: where sessions use them, only with `force`.
+    Stop {
+        #[serde(default)]
+        force: bool,
+    },
+    /// Something of another version's.
+    #[serde(other)]
+    Unknown,
+}
+
+/// What `status` and `stop` are answered.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Answer {
+    Status {
+        report: Box<Report>,
+    },
+    /// Not ended: these sessions use it.
+    InUse {
+        #[serde(default)]
+        sessions: Vec<Session>,
+    },
+    /// The connection ends when backend and keeper have. These sessions are told.
+    Stopping {
+        #[serde(default)]
+        sessions: Vec<Session>,
+    },
+    /// Something of another version's.
+    #[serde(other)]
+    Unknown,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum FromKeeper {
+    Starting,
+    Progress(Progress),
+    Ready(Ready),
+    /// The backend crashed and is being started again on its port.
+    Restarting {
+        reason: String,
+    },
+    /// It is down for good.
+    Failed {
+        failure: Failure,
+    },
+    /// The last lease was closed: the connection ends when the backend has.
+    Stopping,
+    /// This lease is closed, and others are not.
+    Released,
+}
+
+/// A backend that answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Ready {
+    pub endpoint: Endpoint,
+    pub served: Served,
+    /// The processes of ours behind it, if any.
+    pub group: Option<Group>,
+}
+
+pub fn encode(message: &impl Serialize) -> Vec<u8> {
+    let mut line = serde_json::to_vec(message).expect("messages are plain data");
+    line.push(b'\n');
+    line
+}
+
+pub async fn send(to: &mut (impl AsyncWrite + Unpin), message: &impl Serialize) -> std::io::Result<()> {
+    to.write_all(&encode(message)).await
+}
+
+/// The next message; `None` when the other end has closed, crashed, or talks nonsense.
+pub async fn receive<T: DeserializeOwned>(from: &mut Lines<impl AsyncBufRead + Unpin>) -> Option<T> {
+    let line = from.next_line().await.ok().flatten()?;
+    serde_json::from_str(&line).ok()
+}

@@ -1,0 +1,99 @@
+//! One check: what was looked at, what was found, and what mends it.
+
+use serde::Serialize;
+
+use crate::error::Failure;
+
+/// In the order of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Area {
+    Configuration,
+    Claude,
+    Backends,
+    Machine,
+    Live,
+}
+
+impl Area {
+    pub fn title(self) -> &'static str {
+        match self {
+            Area::Configuration => "Configuration",
+            Area::Claude => "Claude Code",
+            Area::Backends => "Backends",
+            Area::Machine => "Machine",
+            Area::Live => "Live",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    Ok,
+    /// It works, and not as it could.
+    Warning,
+    /// A session would fail, or be of no use.
+    Failure,
+}
+
+/// No secret may be put into it: it is printed, and kept as a verdict.
+#[derive(Debug, Clone, Serialize)]
+pub struct Check {
+    pub area: Area,
+    /// Together with the area unique, and the same in every release.
+    pub name: &'static str,
+    pub state: State,
+    pub found: String,
+    pub why: Option<String>,
+    /// The last lines of a log, oldest first.
+    pub log: Vec<String>,
+    /// The commands that mend it, the best first.
+    pub help: Vec<String>,
+}
+
+impl Check {
+    fn new(area: Area, name: &'static str, state: State, found: impl Into<String>) -> Self {
+        Check { area, name, state, found: found.into(), why: None, log: Vec::new(), help: Vec::new() }
+    }
+
+    pub fn ok(area: Area, name: &'static str, found: impl Into<String>) -> Self {
+        Self::new(area, name, State::Ok, found)
+    }
+
+    pub fn warning(area: Area, name: &'static str, found: impl Into<String>) -> Self {
+        Self::new(area, name, State::Warning, found)
+    }
+
+    pub fn failure(area: Area, name: &'static str, found: impl Into<String>) -> Self {
+        Self::new(area, name, State::Failure, found)
+    }
+
+    /// What a session would end with.
+    pub fn failed(area: Area, name: &'static str, failure: &Failure) -> Self {
+        let Failure { what, why, log_tail, help, .. } = failure.clone();
+        Check { why, log: log_tail, help, ..Self::failure(area, name, what) }
+    }
+
+    /// The outcome of the very function a session calls.
+    pub fn of<T>(area: Area, name: &'static str, outcome: Result<T, Failure>, found: impl FnOnce(T) -> String) -> Self {
+        match outcome {
+            Ok(value) => Self::ok(area, name, found(value)),
+            Err(failure) => Self::failed(area, name, &failure),
+        }
+    }
+
+    pub fn why(self, why: impl Into<String>) -> Self {
+        Check { why: Some(why.into()), ..self }
+    }
+
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help.push(help.into());
+        self
+    }
+
+    /// The same where no session depends on it.
+    pub fn no_worse_than(self, state: State) -> Self {
+        Check { state: self.state.min(state), ..self }
+    }
+}

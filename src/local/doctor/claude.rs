@@ -1,0 +1,146 @@
+//! Claude Code: whether it is there, and what could lead it elsewhere.
+
+use std::{
+    env, io,
+    os::unix::process::ExitStatusExt,
+    path::{Path, PathBuf},
+};
+
+use serde_json::Value;
+
+use super::{
+    check::{Area, Check},
+    configuration::mendable,
+    edit, program, quoted,
+};
+use crate::{backend, claude, config::Settings, disk, paths::Places};
+
+const AREA: Area = Area::Claude;
+
+/// What every promise was seen to hold with.
+const PROVEN: &str = "2.1.330";
+
+/// Gives the program and its version, where they could be found out.
+pub async fn check(
+    settings: &Settings,
+    places: &Places,
+    here: &Path,
+    file: &Path,
+    checks: &mut Vec<Check>,
+) -> Option<PathBuf> {
+    let found = claude::find(settings, &places.home, here).map_err(|failure| mendable(failure, file));
+    checks.push(Check::of(AREA, "program", found.clone(), |path| path.display().to_string()));
+    if let Ok(path) = &found {
+        checks.push(version(path).await);
+    }
+    checks.push(Check::of(
+        AREA,
+        "own settings",
+        claude::check_own(settings).map_err(|failure| mendable(failure, file)),
+        |()| "[claude] args and env can be used".into(),
+    ));
+    checks.push(Check::of(AREA, "managed settings", claude::respect_managed(), |()| {
+        "no administrator has fixed routing, login or models".into()
+    }));
+    checks.push(settings_files(places, here));
+    checks.push(variables());
+    checks.push(proxies());
+    found.ok()
+}
+
+async fn version(path: &Path) -> Check {
+    let name = "version";
+    let broken =
+        |why: String| Check::failure(AREA, name, format!("{} does not run", path.display())).why(why).help(claude::NPM);
+    let output = match program::ask(path, "--version").await {
+        Ok(Some(output)) => output,
+        Ok(None) => return broken("asked for its version it does not answer".into()),
+        Err(error) => return broken(error.to_string()),
+    };
+    if !output.status.success() {
+        let how = match output.status.signal() {
+            // The usual end of a program for another processor.
+            Some(libc::SIGILL) => "illegal instruction: it was built for another processor".to_owned(),
+            _ => format!("asked for its version it ended with {}", backend::in_words(Some(output.status))),
+        };
+        return broken(how);
+    }
+    match program::version(&output) {
+        None => Check::warning(AREA, name, "it does not tell its version")
+            .why(format!("lclaude is proven with {PROVEN}"))
+            .help(claude::NPM),
+        Some(version) if backend::release(&version) < backend::release(PROVEN) => {
+            Check::warning(AREA, name, format!("{version} is older than {PROVEN}, which lclaude is proven with"))
+                .why("an older one may lack a variable that keeps its requests on this machine")
+                .help(format!("{} update", quoted(path)))
+        }
+        Some(version) => Check::ok(AREA, name, version),
+    }
+}
+
+/// Settings files of the user's that would lead requests elsewhere, if lclaude did not overrule them.
+fn settings_files(places: &Places, here: &Path) -> Check {
+    let name = "settings files";
+    let mut files: Vec<PathBuf> = claude::settings_files(Some(&claude::config_dir(&places.home)), here).collect();
+    files.insert(1, claude::answers_file(&places.home));
+    let mut overruled = Vec::new();
+    for file in files {
+        let text = match disk::read(&file) {
+            Ok(text) => text,
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => continue,
+            Err(error) => {
+                let shown = file.display();
+                return Check::warning(AREA, name, format!("{shown} cannot be read"))
+                    .why(error.to_string())
+                    .help(format!("ls -l {}", quoted(&file)));
+            }
+        };
+        let Ok(settings) = serde_json::from_slice::<Value>(&text) else {
+            return Check::warning(AREA, name, format!("{} is not JSON", file.display()))
+                .why("Claude Code leaves it out, with whatever it permits or forbids")
+                .help(edit(&file));
+        };
+        let hijackers = claude::hijackers(&settings);
+        if let Some(key) = hijackers.left.first() {
+            return Check::warning(
+                AREA,
+                name,
+                format!("{} sets {key}, which may lead requests elsewhere", file.display()),
+            )
+            .why("a settings file beats the environment, and lclaude does not know this name to overrule it")
+            .help(edit(&file));
+        }
+        if !hijackers.overruled.is_empty() {
+            overruled.push(format!("{} ({})", hijackers.overruled.join(", "), file.display()));
+        }
+    }
+    match overruled[..] {
+        [] => Check::ok(AREA, name, "none leads requests elsewhere"),
+        _ => Check::ok(AREA, name, format!("overruled in a session: {}", overruled.join("; "))),
+    }
+}
+
+/// Names only: the values may be secrets.
+fn variables() -> Check {
+    let names = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let mut kept: Vec<String> = names.filter(|name| claude::is_overruled(name)).collect();
+    kept.sort();
+    match kept[..] {
+        [] => Check::ok(AREA, "environment", "no variable leads requests elsewhere"),
+        _ => Check::ok(AREA, "environment", format!("kept from it or replaced: {}", kept.join(", "))),
+    }
+}
+
+fn proxies() -> Check {
+    let names = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+    let set: Vec<&str> =
+        names.into_iter().filter(|name| env::var_os(name).is_some_and(|value| !value.is_empty())).collect();
+    match set[..] {
+        [] => Check::ok(AREA, "proxy", "none is set"),
+        _ => Check::ok(
+            AREA,
+            "proxy",
+            format!("{} is set; a backend on this machine is reached without it (NO_PROXY)", set.join(", ")),
+        ),
+    }
+}

@@ -1,0 +1,243 @@
+//! `lclaude local init`: writes a project's `.lclaude.toml`, from options or from answers, and leaves the rest of an
+//! existing one as it is.
+
+use std::{
+    fs::Permissions,
+    io::{self, Write},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use toml_edit::{DocumentMut, Item};
+
+use super::Selection;
+use crate::{
+    backend::{self, Kind},
+    config::{
+        Overrides, Project, Settings,
+        project::{self, NAME, more_than_a_name},
+        set,
+        trust::Store,
+    },
+    disk,
+    error::{Code, Failure, Result},
+    launch,
+    paths::Places,
+    plan, ui,
+};
+
+/// Write a .lclaude.toml for this project
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    pub choice: Selection,
+    /// A small tool set and prompt
+    #[arg(long)]
+    pub lean: bool,
+    /// Sessions that leave nothing of theirs
+    #[arg(long)]
+    pub throwaway: bool,
+}
+
+/// What an answer says that leaves a line out.
+const NONE: &str = "none";
+
+pub fn run(mut arguments: Arguments) -> Result<u8> {
+    let places = Places::find()?;
+    let here = plan::here()?;
+    let directory = project::root(&here, &places.home).ok_or_else(|| {
+        Failure::new(Code::Usage, "the home directory is no project")
+            .why(format!("a {NAME} here would not be read"))
+            .help(format!("what is to hold everywhere belongs into {}", places.config_file.display()))
+    })?;
+    let path = directory.join(NAME);
+    let existing = Project::read(path.clone(), &Store::new(&places.state))?;
+    if let Some(project) = &existing {
+        // For its errors, which say what is wrong with it.
+        project.asks()?;
+    }
+    let text = existing.as_ref().map_or("", |project| &project.text);
+    let mut document = text.parse::<DocumentMut>().map_err(|error| {
+        Failure::new(Code::Config, format!("{} cannot be edited", path.display()))
+            .why(error.message())
+            .help(format!("${{EDITOR:-vi}} {}", path.display()))
+    })?;
+
+    if !arguments.says_something() {
+        if !ui::can_ask() {
+            return Err(Failure::new(Code::Usage, "there is nothing to write")
+                .why("no option says what, and there is no terminal to ask you on")
+                .help("lclaude local init --model NAME, or --backend, --context, --profile, --lean, --throwaway"));
+        }
+        arguments.ask(&document, &places, &here)?;
+    }
+    arguments.check(&places)?;
+    arguments.write_into(&mut document);
+    let new = document.to_string();
+    if new == text {
+        ui::say(format_args!("lclaude: {} says so already", path.display()));
+        return Ok(0);
+    }
+    if existing.is_some() && !arguments.choice.choice.yes {
+        ui::say(format_args!("lclaude: {} is there already; it would become\n\n{}", path.display(), new.trim_end()));
+        if !ui::agrees("\nWrite it?") {
+            return Err(Failure::new(Code::Usage, format!("{} was left as it is", path.display()))
+                .why("you did not say yes")
+                .help("--yes writes over it without a question"));
+        }
+    }
+    let written = if existing.is_some() { disk::replace(&path, new.as_bytes()) } else { write_new(&path, &new) };
+    written.map_err(|error| {
+        Failure::new(Code::Config, format!("{} cannot be written", path.display()))
+            .why(error)
+            .help(format!("ls -ld {}", directory.display()))
+    })?;
+    ui::print(&ui::harmless(&format!("{}:\n{new}", path.display())));
+    for word in afterwards(path, &here, &places)? {
+        ui::say(format_args!("lclaude: {word}"));
+    }
+    Ok(0)
+}
+
+/// What the user should know of the file that is there now.
+fn afterwards(path: PathBuf, here: &Path, places: &Places) -> Result<Vec<String>> {
+    let mut words = Vec::new();
+    if let Some(nearer) = project::locate(here, &places.home).filter(|nearer| *nearer != path) {
+        words.push(format!("{} is nearer, and is the one that is read here", nearer.display()));
+    }
+    if let Some(project) = Project::read(path, &Store::new(&places.state))?
+        && project.asks()?.iter().any(|ask| ask.needs_word.is_some())
+    {
+        words.push("some of it needs your word: lclaude local trust".into());
+    }
+    Ok(words)
+}
+
+impl Arguments {
+    fn says_something(&self) -> bool {
+        let Selection { choice, model } = &self.choice;
+        let values = [&choice.backend, &choice.profile, model];
+        self.lean || self.throwaway || choice.context.is_some() || values.iter().any(|value| value.is_some())
+    }
+
+    /// Fills in what the user answers; what would be used now is proposed.
+    fn ask(&mut self, document: &DocumentMut, places: &Places, here: &Path) -> Result<()> {
+        let own = launch::own_settings(&self.choice.choice, &Overrides::default(), None, places)?;
+        let written = |key: &str| document.get(key).and_then(Item::as_str).map(str::to_owned);
+        let Selection { choice, model } = &mut self.choice;
+        if !own.profiles.is_empty() {
+            let names: Vec<&str> = own.profiles.keys().map(String::as_str).collect();
+            let question = format!("Profile ({})", names.join(", "));
+            choice.profile = answer(&question, written("profile"), |name| {
+                (!own.profiles.contains_key(name)).then_some("no profile of yours")
+            })?;
+            if choice.profile.is_some() {
+                // It has the rest.
+                return Ok(());
+            }
+        }
+        let detected = || backend::plan(&own, &places.home, here).ok().map(|chosen| chosen.plan.kind.to_string());
+        choice.backend = answer("Backend", written("backend").or_else(detected), |name| {
+            kind(name).is_none().then_some("none of ollama, lmstudio, llamacpp, command, endpoint")
+        })?;
+        let usual = || usual_model(&own, choice.backend.as_deref().and_then(kind)?, places, here);
+        *model = answer("Model", written("model").or_else(usual), more_than_a_name)?;
+        let now =
+            document.get("context").and_then(Item::as_integer).map_or(own.context().to_string(), |n| n.to_string());
+        let context = answer("Context, in tokens", Some(now), |text| {
+            text.parse::<u32>().is_err().then_some("not a number of tokens")
+        })?;
+        choice.context = context.and_then(|context| context.parse().ok());
+        Ok(())
+    }
+
+    /// As a session with these options would.
+    fn check(&self, places: &Places) -> Result<()> {
+        let Selection { choice, model } = &self.choice;
+        if let Some((name, why)) = model.as_deref().and_then(|name| Some((name, more_than_a_name(name)?))) {
+            return Err(Failure::new(Code::Usage, format!("a project's file cannot name the model {name:?}"))
+                .why(format!("it is {why}; a project names models that whoever uses it has installed"))
+                .help(
+                    "a file belongs into your own configuration: [llamacpp] gguf = \"…\", in a profile if you like",
+                ));
+        }
+        let overrides = Overrides { lean: self.lean, ..choice.overrides(model.clone()) };
+        let settings = launch::own_settings(choice, &overrides, None, places)?;
+        match settings.backend.filter(|kind| choice.backend.is_some() && !settings.describes(*kind)) {
+            None => Ok(()),
+            Some(kind) => Err(Failure::new(Code::Usage, format!("you have no backend {kind}"))
+                .why("a project's file can only choose one that your own configuration describes")
+                .help(format!("describe it under [{kind}] in {}", places.config_file.display()))),
+        }
+    }
+
+    fn write_into(&self, document: &mut DocumentMut) {
+        let Selection { choice, model } = &self.choice;
+        let words = [("backend", &choice.backend), ("profile", &choice.profile), ("model", model)];
+        for (key, value) in words {
+            if let Some(value) = value {
+                set(document, key, value.as_str().into());
+            }
+        }
+        if let Some(context) = choice.context {
+            set(document, "context", i64::from(context).into());
+        }
+        for (key, value) in [("lean", self.lean), ("throwaway", self.throwaway)] {
+            if value {
+                set(document, key, true.into());
+            }
+        }
+    }
+}
+
+/// Asks until the answer is one; `None` for a line that is to be left out. `fault`: what is wrong with an answer.
+fn answer(
+    question: &str,
+    default: Option<String>,
+    fault: impl Fn(&str) -> Option<&'static str>,
+) -> Result<Option<String>> {
+    let default = default.filter(|default| fault(default).is_none()).unwrap_or_else(|| NONE.into());
+    loop {
+        let Some(answer) = ui::ask(&format!("{question} [{default}]")) else {
+            return Err(Failure::new(Code::Usage, "nothing was written")
+                .why("the answers ended early")
+                .help("lclaude local init --model NAME asks nothing"));
+        };
+        let answer = if answer.is_empty() { default.clone() } else { answer };
+        if answer == NONE {
+            return Ok(None);
+        }
+        match fault(&answer) {
+            None => return Ok(Some(answer)),
+            Some(fault) => ui::say(format_args!("{answer:?} is {fault}; `{NONE}` leaves it out")),
+        }
+    }
+}
+
+fn kind(name: &str) -> Option<Kind> {
+    toml::Value::from(name).try_into().ok()
+}
+
+/// What a session would ask this backend for.
+fn usual_model(own: &Settings, kind: Kind, places: &Places, here: &Path) -> Option<String> {
+    match kind {
+        // Its names are those of files.
+        Kind::LlamaCpp => own.model.clone(),
+        Kind::LmStudio => own.model.clone().or_else(|| Some(backend::lmstudio::DEFAULT_MODEL.to_owned())),
+        _ => {
+            let mut settings = own.clone();
+            settings.backend = Some(kind);
+            backend::plan(&settings, &places.home, here).ok().and_then(|chosen| chosen.plan.models.into_iter().next())
+        }
+    }
+}
+
+/// All of it or nothing, and never over a file that came meanwhile.
+fn write_new(path: &Path, text: &str) -> io::Result<()> {
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    // Like any new file of the user's, less what their umask takes away.
+    let mut file = tempfile::Builder::new().permissions(Permissions::from_mode(0o666)).tempfile_in(directory)?;
+    file.write_all(text.as_bytes())?;
+    file.persist_noclobber(path)?;
+    Ok(())
+}

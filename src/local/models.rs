@@ -1,0 +1,209 @@
+//! `lclaude local models`: every backend's models in one table.
+//!
+//! Nothing is started for it: what a backend can only say while it runs is said to be so, beside what the others have.
+
+use std::io::{self, IsTerminal};
+
+use serde_json::{Value, json};
+
+use super::Selection;
+use crate::{
+    backend::{
+        self, Kind, Tiers,
+        listing::{self, Listed},
+        llamacpp,
+    },
+    config::Settings,
+    error::{Code, Failure, Result},
+    launch,
+    memory::{Estimate, Fit, Machine},
+    paths::Places,
+    plan, ui,
+};
+
+/// Every backend's models, and which fit
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    pub choice: Selection,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A line of the table.
+struct Row {
+    kind: Kind,
+    model: Listed,
+    /// Bytes it takes at the context that is asked for.
+    need: Option<u64>,
+    fits: Option<Fit>,
+    tiers: Vec<&'static str>,
+}
+
+pub fn run(arguments: Arguments) -> Result<u8> {
+    let places = Places::find()?;
+    let here = plan::here()?;
+    let settings = arguments.choice.settings(&places)?;
+    let only = arguments.choice.choice.backend.as_ref().and(settings.backend);
+    let runtime = launch::event_loop()?;
+
+    let mut found = Vec::new();
+    let mut failures = Vec::new();
+    for kind in listing::ALL.into_iter().filter(|kind| only.is_none_or(|only| only == *kind)) {
+        match runtime.block_on(listing::of(kind, &settings, &places.home, &here)) {
+            Ok(models) => found.extend(models.into_iter().flatten().map(|model| (kind, model))),
+            Err(failure) => failures.push((kind, failure)),
+        }
+    }
+    // Whether there is such a plan is for a session to say; without one no tier uses anything.
+    let chosen = backend::plan(&settings, &places.home, &here).ok();
+    let tiers = chosen.as_ref().map(|chosen| (chosen.plan.kind, &chosen.tiers));
+    let machine = Machine::look().map(Machine::with_tools);
+    let row = |(kind, model)| row(kind, model, &settings, machine.as_ref(), tiers);
+    let rows: Vec<Row> = found.into_iter().map(row).collect();
+
+    if arguments.json {
+        ui::print(&format!("{:#}\n", as_json(&settings, machine.as_ref(), &rows, &failures)));
+    } else {
+        ui::print(&table(&rows, io::stdout().is_terminal()));
+        for problem in rows.iter().filter_map(|row| row.model.problem.as_ref()) {
+            ui::say(format_args!("lclaude: warning: {}", harmless(problem)));
+        }
+        for (_, failure) in &failures {
+            ui::say(failure);
+        }
+        if rows.is_empty() && failures.is_empty() {
+            return Err(none());
+        }
+    }
+    // With models to show, what one backend cannot say is a word beside them.
+    Ok(failures.first().filter(|_| rows.is_empty()).map_or(0, |(_, failure)| failure.exit_code()))
+}
+
+fn none() -> Failure {
+    Failure::new(Code::Unavailable, "no backend has a model")
+        .why("no model is installed, and the configuration names none")
+        .help("lclaude local setup downloads one if you say yes")
+}
+
+fn row(
+    kind: Kind,
+    model: Listed,
+    settings: &Settings,
+    machine: Option<&Machine>,
+    tiers: Option<(Kind, &Tiers)>,
+) -> Row {
+    let kept_prompts = if kind == Kind::LlamaCpp { llamacpp::memory::kept_prompts(settings, 1) } else { 0 };
+    let estimate = model.model.clone().map(|model| Estimate { models: vec![model], kept_prompts, cache_setting: None });
+    let estimate = estimate.filter(Estimate::is_known);
+    let used_by = tiers.filter(|(used, _)| *used == kind).map(|(_, tiers)| {
+        let Tiers { opus, sonnet, haiku, fable, subagent } = tiers;
+        let named = [("opus", Some(opus)), ("sonnet", Some(sonnet)), ("haiku", Some(haiku)), ("fable", Some(fable))];
+        let named = named.into_iter().chain([("subagent", subagent.as_ref())]);
+        named.filter(|(_, name)| name.is_some_and(|name| *name == model.served)).map(|(tier, _)| tier).collect()
+    });
+    Row {
+        kind,
+        need: estimate.as_ref().map(|estimate| estimate.need().total()),
+        // Of a lower bound only a no is sure.
+        fits: estimate
+            .zip(machine)
+            .map(|(estimate, machine)| (estimate.is_partial(), estimate.fit(machine)))
+            .filter(|(is_partial, fits)| !is_partial || *fits == Fit::No)
+            .map(|(_, fits)| fits),
+        tiers: used_by.unwrap_or_default(),
+        model,
+    }
+}
+
+const HEAD: [&str; 9] = ["NAME", "BACKEND", "SIZE", "QUANT", "TRAINED", "TOOLS", "THINKS", "FITS", "TIERS"];
+
+/// In columns for people; else a line a model, with a tab between its fields.
+fn table(rows: &[Row], for_people: bool) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    let unknown = || "?".to_owned();
+    let cells = |row: &Row| {
+        let Listed { name, size, quantisation, trained, tools, thinking, .. } = &row.model;
+        let yes = |known: &Option<bool>| known.map_or_else(unknown, |yes| if yes { "yes" } else { "no" }.to_owned());
+        [
+            harmless(name),
+            row.kind.to_string(),
+            size.map_or_else(unknown, ui::size),
+            quantisation.as_deref().map_or_else(unknown, harmless),
+            trained.map_or_else(unknown, |trained| trained.to_string()),
+            yes(tools),
+            yes(thinking),
+            row.fits.map_or_else(unknown, |fits| in_a_word(fits).to_owned()),
+            if row.tiers.is_empty() { "-".into() } else { row.tiers.join(",") },
+        ]
+    };
+    let lines: Vec<[String; 9]> = std::iter::once(HEAD.map(str::to_owned)).chain(rows.iter().map(cells)).collect();
+    if !for_people {
+        return lines.iter().map(|line| format!("{}\n", line.join("\t"))).collect();
+    }
+    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; 9] = std::array::from_fn(width);
+    let aligned = |line: &[String; 9]| {
+        let cells = line.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
+        format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
+    };
+    lines.iter().map(aligned).collect()
+}
+
+fn in_a_word(fits: Fit) -> &'static str {
+    match fits {
+        Fit::Yes => "yes",
+        Fit::Tight => "tight",
+        Fit::No => "no",
+    }
+}
+
+/// Without what would move a cursor, change a colour or turn text around: names come from files and servers.
+fn harmless(text: &str) -> String {
+    text.chars().map(|c| if ui::misleads(c) { '\u{fffd}' } else { c }).collect()
+}
+
+fn as_json(settings: &Settings, machine: Option<&Machine>, rows: &[Row], failures: &[(Kind, Failure)]) -> Value {
+    let row = |row: &Row| {
+        let Listed { name, size, quantisation, trained, tools, thinking, problem, .. } = &row.model;
+        json!({
+            "name": name,
+            "backend": row.kind,
+            "size_bytes": size,
+            "quantisation": quantisation,
+            "trained_context": trained,
+            "tools": tools,
+            "thinking": thinking,
+            "needs_bytes": row.need,
+            "fits": row.fits.map(in_a_word),
+            "tiers": row.tiers,
+            "problem": problem,
+        })
+    };
+    let failure = |(kind, failure): &(Kind, Failure)| json!({"backend": kind, "what": failure.what, "why": failure.why, "help": failure.help});
+    json!({
+        "context": settings.context(),
+        "memory": machine.map(|machine| json!({
+            "total_bytes": machine.ram.total,
+            "free_bytes": machine.ram.free,
+            "graphics_total_bytes": machine.graphics.total,
+            "graphics_free_bytes": machine.graphics.free,
+        })),
+        "models": rows.iter().map(row).collect::<Vec<_>>(),
+        "errors": failures.iter().map(failure).collect::<Vec<_>>(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_cannot_reach_the_terminal_as_commands() {
+        assert_eq!(harmless("a\x1b]0;x\x07b\u{202e}c\u{9b}m"), "a\u{fffd}]0;x\u{fffd}b\u{fffd}c\u{fffd}m");
+        assert_eq!(harmless("qwen3:4b ü"), "qwen3:4b ü");
+    }
+}

@@ -1,0 +1,105 @@
+//! `lclaude local serve`: a session without a child, for programs that somebody else starts.
+
+use super::{
+    Selection,
+    format::{Format, Variables},
+};
+use crate::{
+    error::Result,
+    keeper::{Event, Lease, Ready},
+    launch,
+    paths::Places,
+    plan::Plan,
+    scratch::Scratch,
+    session,
+    signals::Signals,
+    ui,
+};
+
+/// Keep the backend up, and print the environment to use
+///
+/// For programs that are started elsewhere, such as an editor's agent. Prints the environment once the backend answers,
+/// and keeps the backend up until Ctrl-C (exit code 130), or until it is lost for good (69).
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    choice: Selection,
+    /// Print one JSON object: url, token, models, context, env, removed
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(arguments: Arguments) -> Result<u8> {
+    let Arguments { choice, json } = arguments;
+    let places = Places::find()?;
+    let settings = choice.settings(&places)?;
+    let plan = Plan::new(&settings, &places)?;
+    super::warn_of_settings(Some(&places.home))?;
+    let hint = format!("eval \"$({})\"", choice.line("env"));
+    launch::carry_out(plan, choice.choice.yes, &settings, &places, async |plan, signals| {
+        serve(plan, json, &hint, signals).await
+    })
+}
+
+async fn serve(plan: &Plan, json: bool, hint: &str, signals: &mut Signals) -> Result<u8> {
+    let scratch = Scratch::make(plan.runtime())?;
+    let Some((mut lease, ready)) = session::backend_up(plan, scratch.path(), signals).await? else {
+        return Ok(signals.exit_code());
+    };
+    let ended = match say_how_to_use_it(plan, &ready, json, hint) {
+        Ok(()) => stay(&mut lease, signals).await,
+        Err(failure) => Err(failure),
+    };
+    lease.release().await;
+    ended
+}
+
+/// Whoever reads standard output has it all before the wait begins.
+fn say_how_to_use_it(plan: &Plan, ready: &Ready, json: bool, hint: &str) -> Result<()> {
+    session::say_what_it_has(plan, ready, false)?;
+    let routed = plan.routing.route(&ready.endpoint, &ready.served, plan.is_lean(&ready.served));
+    let variables = Variables { set: routed.variables(), removed: routed.removed_anywhere() };
+    ui::print(&if json {
+        let told = serde_json::json!({
+            "url": ready.endpoint.url,
+            "token": ready.endpoint.token,
+            "models": plan.backend.models,
+            "context": ready.served.context,
+            "env": variables.set,
+            "removed": variables.removed,
+        });
+        format!("{told}\n")
+    } else {
+        variables.written(Format::Bash)
+    });
+    let url = &ready.endpoint.url;
+    ui::say(format_args!("lclaude: {} at {url} until Ctrl-C; in another shell: {hint}", plan.backend.kind));
+    Ok(())
+}
+
+/// Until a signal comes, or the backend is lost for good.
+async fn stay(lease: &mut Lease, signals: &mut Signals) -> Result<u8> {
+    let mut up = true;
+    loop {
+        let event = tokio::select! {
+            event = lease.event() => event,
+            _ = signals.next() => return Ok(signals.exit_code()),
+        };
+        match event {
+            Event::Failed { failure } => return Err(failure),
+            Event::Ready(_) if !up => {
+                ui::say("lclaude: the backend is up again, where it was");
+                up = true;
+            }
+            Event::Ready(_) | Event::Stopping | Event::Released => {}
+            event @ (Event::Starting | Event::Progress(_) | Event::Restarting { .. }) => {
+                if std::mem::take(&mut up) {
+                    ui::say(match event {
+                        Event::Restarting { reason } => format!("lclaude: starting the backend again: {reason}"),
+                        _ => "lclaude: starting the backend again: its keeper was lost".into(),
+                    });
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! `lclaude local status --json`: for scripts, so its names and their meaning stay. What is not known is null. No key of a
+//! backend's is in it: `lclaude local env` gives that.
+
+use serde_json::{Value, json};
+
+use super::Seen;
+use crate::keeper::State;
+
+pub fn text(seen: &[Seen]) -> String {
+    let backends: Vec<Value> = seen.iter().map(backend).collect();
+    format!("{:#}\n", json!({ "backends": backends }))
+}
+
+fn backend(seen: &Seen) -> Value {
+    let Seen { report, figures, resident } = seen;
+    let about = &report.about;
+    let sessions = report
+        .sessions
+        .iter()
+        .map(|session| json!({ "pid": session.pid, "directory": session.directory, "seconds": session.held_for }));
+    json!({
+        "id": about.id,
+        "state": state(&report.state),
+        "kind": about.kind,
+        "program": about.name,
+        "models": about.models,
+        "origin": about.origin,
+        "context": {
+            "asked": about.context,
+            "granted": report.served.as_ref().map(|served| served.context),
+            "trained": report.served.as_ref().and_then(|served| served.trained),
+            "used": figures.used,
+        },
+        "busy": figures.busy,
+        "tokens_per_second": { "read": figures.read_rate, "written": figures.write_rate },
+        "memory": {
+            "resident_bytes": resident,
+            "model_bytes": figures.model.map(|(bytes, _)| bytes),
+            "graphics_card_bytes": figures.model.map(|(_, card)| card),
+        },
+        "url": report.endpoint.as_ref().map(|endpoint| &endpoint.url),
+        "port": report.endpoint.as_ref().map(|endpoint| endpoint.port).filter(|port| *port != 0),
+        "pid": report.group.map(|group| group.leader.pid),
+        "keeper": about.keeper,
+        "sessions": sessions.collect::<Vec<_>>(),
+        "restarts": report.up_for.map(|_| report.restarts),
+        "seconds": report.up_for,
+        "log": about.log,
+        "lclaude": about.version,
+    })
+}
+
+fn state(state: &State) -> &'static str {
+    match state {
+        State::Starting | State::Progress(_) => "starting",
+        State::Ready => "ready",
+        State::Lingering { .. } => "lingering",
+        State::Restarting { .. } => "restarting",
+        State::Failed { .. } => "failed",
+        State::Stopping => "stopping",
+        State::Stuck => "stuck",
+        State::LeftBehind => "left-behind",
+        State::Unknown => "unknown",
+    }
+}

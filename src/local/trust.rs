@@ -1,0 +1,149 @@
+//! `lclaude local trust`: shows what a project file asks for, and allows it, as it is now, if the user says so.
+
+use std::path::{Path, PathBuf};
+
+use crate::{
+    config::{
+        Project,
+        project::{self, Ask, NAME},
+        trust::{Standing, Store},
+    },
+    error::{Code, Failure, Result},
+    paths::Places,
+    plan, ui,
+};
+
+/// Why there is none.
+pub(super) const NO_FILE: &str = "neither this directory nor one above it, up to the root of its repository, has one";
+
+/// Allow a project file what needs your word
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The file, or a directory of its project [default: where you are]
+    #[arg(conflicts_with = "list")]
+    pub file: Option<PathBuf>,
+    /// List what is trusted
+    #[arg(long)]
+    pub list: bool,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+}
+
+pub fn run(arguments: Arguments) -> Result<u8> {
+    let places = Places::find()?;
+    let store = Store::new(&places.state);
+    if arguments.list {
+        return list(&store);
+    }
+    let path = find(arguments.file.as_deref(), &places)?;
+    let project = Project::read(path.clone(), &store)?.ok_or_else(|| nothing_at(&path))?;
+    let shown = path.display();
+    ui::print(&ui::harmless(&describe(&project, &project.asks()?)));
+    if project.is_trusted() {
+        ui::say(format_args!("lclaude: {shown} is trusted already, as it is now"));
+        return Ok(0);
+    }
+    if !arguments.yes {
+        if !ui::can_ask() {
+            return Err(Failure::new(Code::Usage, format!("{shown} is not trusted"))
+                .why("there is no terminal to ask you on")
+                .help("look at what it asks for, then: lclaude local trust --yes"));
+        }
+        if !ui::agrees("Allow it?") {
+            return Err(Failure::new(Code::Refused, format!("{shown} is not trusted"))
+                .why("you did not say yes")
+                .help("lclaude local trust asks again"));
+        }
+    }
+    // What was shown, whatever the file says by now.
+    store.change(|trusted| trusted.insert(path.clone(), project.hash.clone()).as_ref() != Some(&project.hash))?;
+    ui::say(format_args!("lclaude: {shown} is trusted until it changes"));
+    Ok(0)
+}
+
+/// All that it asks for, a line each, which no value of it can break.
+fn describe(project: &Project, asks: &[Ask]) -> String {
+    let mut text = format!("{} asks for\n", project.path.display());
+    if project.standing == Standing::Changed {
+        text = format!("{} has changed since you trusted it; it asks for\n", project.path.display());
+    }
+    for Ask { key, value, needs_word } in asks {
+        let mark = if needs_word.is_some() { '!' } else { ' ' };
+        let why = match needs_word {
+            Some(why) if key.starts_with("model") => format!("   ({why})"),
+            _ => String::new(),
+        };
+        text.push_str(&format!("  {mark} {key} = {value}{why}\n"));
+    }
+    if asks.is_empty() {
+        text.push_str("    nothing\n");
+    }
+    if asks.iter().any(|ask| ask.needs_word.is_some()) {
+        text.push_str("What has a ! needs your word: it could run programs, load files or send your code elsewhere.\n");
+        text.push_str(
+            "You trust this text; a program or file that it names may change and is not asked about again.\n",
+        );
+    } else {
+        text.push_str("None of it needs your word. With it, models that are named here may be downloaded too.\n");
+    }
+    text
+}
+
+fn list(store: &Store) -> Result<u8> {
+    let mut text = String::new();
+    for path in store.list()?.into_keys() {
+        let state = match Project::read(path.clone(), store) {
+            Ok(Some(project)) if project.is_trusted() => "trusted",
+            Ok(Some(_)) => "changed since",
+            Ok(None) => "gone",
+            Err(_) => "cannot be used",
+        };
+        text.push_str(&ui::harmless(&format!("{state:<15} {}", path.display())).replace('\n', "\\n"));
+        text.push('\n');
+    }
+    if text.is_empty() {
+        ui::say("lclaude: no project file is trusted");
+    }
+    ui::print(&text);
+    Ok(0)
+}
+
+/// The file that a session would use: where the user is, in a directory, or this very file.
+fn find(named: Option<&Path>, places: &Places) -> Result<PathBuf> {
+    let here = plan::here()?;
+    let Some(named) = named else {
+        return project::locate(&here, &places.home).ok_or_else(|| none(&here).why(NO_FILE));
+    };
+    if named.is_dir() {
+        let directory = named.canonicalize().map_err(|error| none(named).why(error))?;
+        return project::locate(&directory, &places.home).ok_or_else(|| none(named).why("its project has none"));
+    }
+    let path = canonical(named)?;
+    let directory = path.parent().unwrap_or(&path);
+    match project::locate(directory, &places.home) {
+        Some(found) if found == path => Ok(path),
+        _ => Err(nothing_at(&path)),
+    }
+}
+
+/// With the directory's real name, and the file's own, which may be a link or gone.
+pub(super) fn canonical(named: &Path) -> Result<PathBuf> {
+    let parent = named.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory = parent.canonicalize().map_err(|error| none(parent).why(error))?;
+    Ok(directory.join(named.file_name().unwrap_or(named.as_os_str())))
+}
+
+fn none(place: &Path) -> Failure {
+    no_file(place).help("lclaude local init writes one; lclaude local trust FILE takes one elsewhere")
+}
+
+pub(super) fn no_file(place: &Path) -> Failure {
+    Failure::new(Code::Usage, format!("there is no {NAME} for {}", place.display()))
+}
+
+fn nothing_at(path: &Path) -> Failure {
+    Failure::new(Code::Usage, format!("{} is no project's file", path.display()))
+        .why(format!("a session reads only a file that is named {NAME}, and none in the home directory"))
+        .help("lclaude local trust, in a directory of the project")
+}

@@ -1,0 +1,51 @@
+//! Which of the backends a verb is about: by the id that `lclaude local status` shows, or by the options that a session
+//! would have.
+
+use super::Selection;
+use crate::{
+    backend,
+    cli::Choice,
+    error::{Code, Failure, Result},
+    paths::Places,
+    plan,
+};
+
+/// What a verb that is about backends can be told.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Which {
+    /// Its id, or the beginning of it, as `lclaude local status` shows it
+    #[arg(value_name = "ID", conflicts_with_all = ["backend", "profile", "context", "config", "model"])]
+    pub id: Option<String>,
+    #[command(flatten)]
+    pub choice: Selection,
+}
+
+/// What was said of it.
+pub enum Said {
+    /// The beginning of an id.
+    Id(String),
+    /// The id of the backend that a session with the same options would have.
+    Plan(String),
+    Nothing,
+}
+
+impl Which {
+    pub fn read(&self, places: &Places) -> Result<Said> {
+        if let Some(id) = &self.id {
+            let is_id = !id.is_empty() && id.len() <= 16 && id.chars().all(|c| c.is_ascii_hexdigit());
+            return match is_id {
+                true => Ok(Said::Id(id.to_lowercase())),
+                false => Err(Failure::new(Code::Usage, format!("{id:?} is no backend's id"))
+                    .why("an id has up to 16 hex digits")
+                    .help("lclaude local status shows them; --model and --backend choose by name")),
+            };
+        }
+        let Selection { choice: Choice { backend, profile, context, config, yes: _ }, model } = &self.choice;
+        if [backend, profile, model].into_iter().all(Option::is_none) && context.is_none() && config.is_none() {
+            return Ok(Said::Nothing);
+        }
+        let settings = self.choice.settings(places)?;
+        let chosen = backend::plan(&settings, &places.home, &plan::here()?)?;
+        Ok(Said::Plan(chosen.plan.id()))
+    }
+}

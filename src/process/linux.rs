@@ -1,0 +1,71 @@
+//! What Linux offers; its twin is `macos.rs`.
+
+use std::{fs, io, path::PathBuf, process::Command};
+
+use rustix::process::Signal;
+
+/// Clock ticks since boot (field 22 of `/proc/PID/stat`, proc(5)); `None` for no such process and for a zombie.
+pub fn start_time(pid: i32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in parentheses may hold anything, so count from the last one: state is then the first field.
+    let mut fields = stat[stat.rfind(')')? + 1..].split_ascii_whitespace();
+    let state = fields.next()?;
+    if matches!(state, "Z" | "X") {
+        return None;
+    }
+    fields.nth(18)?.parse().ok()
+}
+
+/// This program, even if its file was replaced since.
+pub fn own_program() -> io::Result<PathBuf> {
+    let path = std::env::current_exe()?;
+    Ok(if path.exists() { path } else { "/proc/self/exe".into() })
+}
+
+/// The processes of group `group` that are in session `session`, but for those that have ended: in a container nobody may
+/// ever wait for an orphan.
+pub fn group_members(group: i32, session: i32) -> Vec<i32> {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let is_member = |pid: &i32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let fields = stat.rfind(')').map(|at| &stat[at + 1..]).unwrap_or_default();
+        let mut fields = fields.split_ascii_whitespace();
+        if matches!(fields.next(), Some("Z" | "X")) {
+            return false;
+        }
+        let numbers: Vec<i32> = fields.take(3).flat_map(str::parse).collect();
+        // Parent, group, session.
+        matches!(numbers[..], [_, g, s] if g == group && s == session)
+    };
+    processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(is_member).collect()
+}
+
+/// The bytes that a process has in memory, files it has mapped among them; 0 for no such process.
+pub fn resident(pid: i32) -> u64 {
+    let pages = fs::read_to_string(format!("/proc/{pid}/statm")).unwrap_or_default();
+    // The second field (proc(5)).
+    let pages: u64 = pages.split_ascii_whitespace().nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
+    pages * rustix::param::page_size() as u64
+}
+
+/// Linux has no temporary directory of a user's own beyond `XDG_RUNTIME_DIR`.
+pub fn user_temp_dir() -> Option<PathBuf> {
+    None
+}
+
+/// Has the kernel send `signal` to the child when the *thread* that spawns it ends, so spawn it from the main thread.
+pub fn die_with_parent(command: &mut Command, signal: Signal) {
+    use std::os::unix::process::CommandExt;
+
+    let parent = rustix::process::getpid();
+    let arm = move || {
+        rustix::process::set_parent_process_death_signal(Some(signal))?;
+        // The parent may have died before the line above.
+        if rustix::process::getppid() != Some(parent) {
+            return Err(io::Error::from_raw_os_error(libc::ESRCH));
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec the closure makes two system calls and touches no lock and no heap.
+    unsafe { command.pre_exec(arm) };
+}

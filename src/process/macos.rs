@@ -1,0 +1,60 @@
+//! What macOS offers; its twin is `linux.rs`.
+
+use std::{ffi::OsString, io, mem, os::unix::ffi::OsStringExt, path::PathBuf, process::Command};
+
+use rustix::process::Signal;
+
+/// Microseconds since the epoch (`proc_pidinfo`, `PROC_PIDTBSDINFO`); `None` for no such process and for a zombie.
+pub fn start_time(pid: i32) -> Option<u64> {
+    // SAFETY: proc_bsdinfo is plain integers, for which all zeros is a value.
+    let mut info: libc::proc_bsdinfo = unsafe { mem::zeroed() };
+    let size = size_of::<libc::proc_bsdinfo>() as libc::c_int;
+    // SAFETY: the buffer is `size` bytes and lives through the call.
+    let written = unsafe { libc::proc_pidinfo(pid, libc::PROC_PIDTBSDINFO, 0, (&raw mut info).cast(), size) };
+    if written != size || info.pbi_status == libc::SZOMB {
+        return None;
+    }
+    Some(info.pbi_start_tvsec * 1_000_000 + info.pbi_start_tvusec)
+}
+
+/// This program.
+pub fn own_program() -> io::Result<PathBuf> {
+    std::env::current_exe()
+}
+
+/// The processes of group `group` that are in session `session`.
+pub fn group_members(group: i32, session: i32) -> Vec<i32> {
+    let mut members = vec![0 as libc::pid_t; 1024];
+    let size = size_of_val(&members[..]) as libc::c_int;
+    // SAFETY: the buffer is `size` bytes and lives through the call.
+    let count = unsafe { libc::proc_listpgrppids(group, members.as_mut_ptr().cast(), size) };
+    members.truncate(usize::try_from(count).unwrap_or(0));
+    // SAFETY: getsid only asks.
+    members.retain(|pid| *pid > 0 && unsafe { libc::getsid(*pid) } == session);
+    members
+}
+
+/// The bytes that a process has in memory, files it has mapped among them; 0 for no such process.
+pub fn resident(pid: i32) -> u64 {
+    // SAFETY: proc_taskinfo is plain integers, for which all zeros is a value.
+    let mut info: libc::proc_taskinfo = unsafe { mem::zeroed() };
+    let size = size_of::<libc::proc_taskinfo>() as libc::c_int;
+    // SAFETY: the buffer is `size` bytes and lives through the call.
+    let written = unsafe { libc::proc_pidinfo(pid, libc::PROC_PIDTASKINFO, 0, (&raw mut info).cast(), size) };
+    if written == size { info.pti_resident_size } else { 0 }
+}
+
+/// The user's own temporary directory, the same in every shell.
+pub fn user_temp_dir() -> Option<PathBuf> {
+    let mut buffer = vec![0u8; libc::PATH_MAX as usize];
+    // SAFETY: the buffer's length is given, and confstr writes no further.
+    let length = unsafe { libc::confstr(libc::_CS_DARWIN_USER_TEMP_DIR, buffer.as_mut_ptr().cast(), buffer.len()) };
+    if length == 0 || length > buffer.len() {
+        return None;
+    }
+    buffer.truncate(length - 1);
+    Some(PathBuf::from(OsString::from_vec(buffer)))
+}
+
+/// macOS has no parent-death signal: the keeper and the session guard each other instead.
+pub fn die_with_parent(_command: &mut Command, _signal: Signal) {}
