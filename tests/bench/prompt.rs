@@ -1,0 +1,147 @@
+//! What the shells' hook costs: at the prompt, where it should be nothing, and at a call of `claude`; and what Tab takes.
+
+use std::{
+    fs,
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use super::{
+    line, median, ms,
+    support::{
+        Stage, lclaude,
+        terminal::{PROMPT, Terminal},
+    },
+    timed,
+};
+
+const PROMPTS: usize = 501;
+const RUNS: usize = 11;
+const CALLS: u32 = 50;
+
+pub fn all() {
+    for shell in ["bash", "zsh", "fish"] {
+        if Command::new(shell).arg("--version").output().is_err() {
+            println!("{shell} is not installed");
+            continue;
+        }
+        let stage = stage();
+        let hook = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("shell/lclaude.{shell}"));
+        let empty = stage.root().join("empty");
+        fs::write(&empty, "").expect("a file");
+        let (with, without) = prompts(&stage, shell, &hook, &empty);
+        line(&format!("{shell}: from Enter to the next prompt (plain: an empty hook)"), us(with), us(without), "");
+        for (what, directory) in [("in a project", "project/a/b/c"), ("elsewhere, in a repository", "other/a/b/c")] {
+            let directory = stage.root().join(directory);
+            let (ours, plain) = calls(&stage, shell, &hook, &directory);
+            line(&format!("{shell}: a call of claude {what} (stubs)"), us(ours), us(plain), "");
+        }
+    }
+    tab();
+}
+
+/// Where `claude` and `lclaude` are the same program, which does nothing.
+fn stage() -> Stage {
+    let stage = Stage::bare();
+    for name in ["claude", "lclaude"] {
+        std::os::unix::fs::symlink("/bin/true", stage.bin().join(name)).expect("a link");
+    }
+    for directory in ["project/.git", "project/a/b/c", "other/.git", "other/a/b/c"] {
+        fs::create_dir_all(stage.root().join(directory)).expect("a directory");
+    }
+    fs::write(stage.project().join(".lclaude.toml"), "").expect("a file");
+    stage
+}
+
+/// With the hook and without, by turns, since a machine is not as quick at all times.
+fn prompts(stage: &Stage, shell: &str, hook: &Path, empty: &Path) -> (Duration, Duration) {
+    let mut both = [hook, empty].map(|sourced| terminal(stage, shell, sourced));
+    let mut times = [Vec::new(), Vec::new()];
+    for _ in 0..PROMPTS {
+        for (terminal, times) in both.iter_mut().zip(&mut times) {
+            let start = Instant::now();
+            terminal.type_in("\n");
+            terminal.wait_for(PROMPT);
+            times.push(start.elapsed());
+        }
+    }
+    for terminal in both {
+        terminal.type_in("exit 0\n");
+        terminal.wait();
+    }
+    let [with, without] = times.map(middle);
+    (with, without)
+}
+
+fn middle(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}
+
+fn terminal(stage: &Stage, shell: &str, sourced: &Path) -> Terminal {
+    let mut command = stage.command(shell);
+    let prompt = match shell {
+        "bash" => {
+            command.args(["--norc", "--noprofile", "-i"]);
+            format!("PS1='{PROMPT}'")
+        }
+        "zsh" => {
+            command.args(["-f", "-i"]);
+            format!("PROMPT='{PROMPT}'")
+        }
+        _ => {
+            command.args(["--no-config", "-i"]);
+            format!("function fish_prompt; echo -n '{PROMPT}'; end")
+        }
+    };
+    let mut terminal = Terminal::start(command);
+    // The prompt's own text is in the command, so a mark of another kind says when it was carried out.
+    terminal.type_in(&format!("{prompt}\n. {}\nprintf 'so%s\\n' urced\n", sourced.display()));
+    terminal.wait_for("sourced");
+    terminal.wait_for(PROMPT);
+    terminal
+}
+
+/// One of many calls in a row, through the hook and past it, by turns likewise.
+fn calls(stage: &Stage, shell: &str, hook: &Path, directory: &Path) -> (Duration, Duration) {
+    let run = |call: &str| {
+        let repeat = match shell {
+            "fish" => format!("for i in (seq {CALLS}); {call}; end"),
+            _ => format!("for i in {{1..{CALLS}}}; do {call}; done"),
+        };
+        let script = format!(". {}; cd {}; {repeat}", hook.display(), directory.display());
+        // The machine's own file is read by a zsh that is told nothing, and only by that.
+        let plain = (shell == "zsh").then_some("-f");
+        timed(stage.command(shell).args(plain).args(["-c", &script]))
+    };
+    let mut times = [Vec::new(), Vec::new()];
+    for _ in 0..RUNS {
+        for (call, times) in ["claude", "command claude"].into_iter().zip(&mut times) {
+            times.push(run(call));
+        }
+    }
+    let [ours, plain] = times.map(middle);
+    (ours / CALLS, plain / CALLS)
+}
+
+/// With many models to choose from.
+fn tab() {
+    let stage = Stage::ollama();
+    let library = stage.home().join(".ollama/models/manifests/registry.ollama.ai/library");
+    for model in 0..200 {
+        let directory = library.join(format!("model-{model}"));
+        fs::create_dir_all(&directory).expect("a directory");
+        fs::write(directory.join("latest"), "{}").expect("a file");
+    }
+    let plain = median(|| timed(&mut stage.command("/bin/true")));
+    for (what, words) in [("an option", &["--pro"][..]), ("a model, of 200", &["--model", "m"])] {
+        let asked = [&["local", "complete", "--"], words].concat();
+        let ours = median(|| timed(stage.command(lclaude()).args(&asked)));
+        line(&format!("Tab: lclaude's answer to {what} (plain: true)"), ms(ours), ms(plain), "");
+    }
+}
+
+fn us(time: Duration) -> String {
+    format!("{:.0} µs", time.as_secs_f64() * 1e6)
+}

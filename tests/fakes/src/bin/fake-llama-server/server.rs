@@ -1,0 +1,177 @@
+//! Listens, and answers each connection in a thread of its own, in the order of the real one's checks:
+//! is the model loaded, is the key right, is there such a route.
+
+use std::io::{self, BufReader};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread;
+
+use lclaude_fakes::control::Control;
+use lclaude_fakes::http::{Answer, Request};
+use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::net::{AddressFamily, SocketType, bind, listen, socket, sockopt};
+
+use crate::answers;
+use crate::log;
+use crate::options::Options;
+use crate::switches::{Illness, Switches};
+
+const BACKLOG: i32 = 512;
+const HEADERS: &str = "Server: llama.cpp\r\nAccess-Control-Allow-Origin: \r\n";
+/// What the fake's model was "trained" on, and so the context when none is asked for.
+pub const TRAINED_CONTEXT: u32 = 131_072;
+
+pub struct Server {
+    pub options: Options,
+    /// Tokens that one slot has.
+    pub context: u32,
+    pub knows_tools: bool,
+    pub illness: Option<Illness>,
+    pub control: Control,
+    ready: AtomicBool,
+    hanging: AtomicBool,
+    answered: AtomicU32,
+}
+
+impl Server {
+    pub fn new(options: Options, switches: &Switches, control: Control) -> Self {
+        let context = switches.context.unwrap_or_else(|| granted(&options));
+        Self {
+            options,
+            context,
+            knows_tools: switches.knows_tools,
+            illness: switches.illness,
+            control,
+            ready: AtomicBool::new(false),
+            hanging: AtomicBool::new(false),
+            answered: AtomicU32::new(0),
+        }
+    }
+
+    pub fn slots(&self) -> u32 {
+        if self.options.slots == 0 { 4 } else { self.options.slots }
+    }
+
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::SeqCst)
+    }
+
+    pub fn become_ready(&self) {
+        self.ready.store(true, Ordering::SeqCst);
+    }
+
+    /// How many messages it has answered.
+    pub fn answered(&self) -> u32 {
+        self.answered.load(Ordering::SeqCst)
+    }
+
+    pub fn count_answer(&self) {
+        self.answered.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// From now on connections are taken and never answered.
+    pub fn hang(&self) {
+        self.hanging.store(true, Ordering::SeqCst);
+    }
+
+    /// Binds the port and begins to answer.
+    pub fn listen(self: &Arc<Self>) -> io::Result<SocketAddr> {
+        let listener = self.bind()?;
+        let address = listener.local_addr()?;
+        let server = Arc::clone(self);
+        thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let server = Arc::clone(&server);
+                // A client that goes away in the middle is its own affair.
+                thread::spawn(move || drop(server.serve(stream)));
+            }
+        });
+        Ok(address)
+    }
+
+    fn bind(&self) -> io::Result<TcpListener> {
+        let host = match &*self.options.host {
+            "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            host => host.parse().map_err(|_| io::ErrorKind::AddrNotAvailable)?,
+        };
+        let family = match host {
+            IpAddr::V4(_) => AddressFamily::INET,
+            IpAddr::V6(_) => AddressFamily::INET6,
+        };
+        let socket = socket(family, SocketType::STREAM, None)?;
+        fcntl_setfd(&socket, FdFlags::CLOEXEC)?;
+        sockopt::set_socket_reuseaddr(&socket, true)?;
+        // Without it nobody else may hold the port, not even with the same option.
+        if self.options.reuse_port {
+            sockopt::set_socket_reuseport(&socket, true)?;
+        }
+        bind(&socket, &SocketAddr::new(host, self.options.port))?;
+        listen(&socket, BACKLOG)?;
+        Ok(TcpListener::from(socket))
+    }
+
+    fn serve(&self, mut stream: TcpStream) -> io::Result<()> {
+        // Answers go out in several writes; the kernel would hold the later ones back for 40 ms.
+        stream.set_nodelay(true)?;
+        let mut reader = BufReader::new(stream.try_clone()?);
+        while let Some(request) = Request::read(&mut reader)? {
+            while self.hanging.load(Ordering::SeqCst) {
+                thread::park();
+            }
+            let answer = self.answer(&request);
+            // An error ends the connection.
+            let keeps_connection = answer.status() < 400 && !request.closes_connection();
+            let connection = if keeps_connection { "Keep-Alive: timeout=5, max=100" } else { "Connection: close" };
+            answer.write(&mut stream, &format!("{HEADERS}{connection}\r\n"))?;
+            if !keeps_connection {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn answer(&self, request: &Request) -> Answer {
+        if !self.is_ready() {
+            return answers::loading();
+        }
+        let is_public = matches!(&*request.path, "/health" | "/v1/health" | "/");
+        if !is_public {
+            self.report(request);
+            if !self.is_authorized(request) {
+                log::warning("srv    operator(): unauthorized: Invalid API Key");
+                return answers::unauthorized();
+            }
+        }
+        answers::to(request, self)
+    }
+
+    fn is_authorized(&self, request: &Request) -> bool {
+        let keys = &self.options.api_keys;
+        let key = request
+            .header("authorization")
+            .filter(|key| !key.is_empty())
+            .or_else(|| request.header("x-api-key"))
+            .unwrap_or_default();
+        let key = key.strip_prefix("Bearer ").unwrap_or(key);
+        keys.is_empty() || keys.iter().any(|known| known == key)
+    }
+
+    /// Shows the test what came in; the polls of `/health` would only bury it.
+    fn report(&self, request: &Request) {
+        self.control.event("request", request.describe());
+    }
+}
+
+/// The context of one slot: what was asked for, shared out, each time rounded up to 256.
+fn granted(options: &Options) -> u32 {
+    let asked = match options.context {
+        0 => TRAINED_CONTEXT,
+        asked => asked.next_multiple_of(256),
+    };
+    match options.slots {
+        // By itself: four slots that share the whole.
+        0 => asked,
+        slots => (asked / slots).next_multiple_of(256),
+    }
+}

@@ -1,0 +1,159 @@
+//! The environment variables that change what the fake does. They reach it because a backend
+//! inherits the environment of whoever runs lclaude.
+//!
+//! | variable | value | meaning |
+//! |---|---|---|
+//! | `FAKE_LLAMA_LOAD` | `controlled` | loads until the test sends `ready` |
+//! | `FAKE_LLAMA_NEVER_READY` | `1` | loads for ever |
+//! | `FAKE_LLAMA_DOWNLOAD` | `1`, `controlled` | with `-hf`: shows progress; then waits for `downloaded` |
+//! | `FAKE_LLAMA_FAIL` | see [`Failure`] | fails at its start in that way |
+//! | `FAKE_LLAMA_FAIL_TIMES` | a number | only so many starts fail, counted in … |
+//! | `FAKE_LLAMA_STATE` | a file | … this file |
+//! | `FAKE_LLAMA_IGNORE_TERM` | `1` | reports SIGTERM and SIGINT and lives on |
+//! | `FAKE_LLAMA_SPAWN_HELPER` | `1` | has a child in its process group that ignores SIGTERM |
+//! | `FAKE_LLAMA_N_CTX` | a number | grants that context, whatever was asked |
+//! | `FAKE_LLAMA_NO_TOOLS` | `1` | the model's template knows no tools |
+//! | `FAKE_LLAMA_ILL` | see [`Illness`] | answers messages wrongly in that way |
+
+use std::env::var;
+use std::fs;
+
+pub struct Switches {
+    pub load: Load,
+    pub download: Option<Download>,
+    pub failure: Option<Failure>,
+    pub ignores_term: bool,
+    pub spawns_helper: bool,
+    pub context: Option<u32>,
+    pub knows_tools: bool,
+    pub illness: Option<Illness>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+pub enum Load {
+    AtOnce,
+    WhenTold,
+    Never,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+pub enum Download {
+    AtOnce,
+    WhenTold,
+}
+
+/// The ways to fail, by their names in `FAKE_LLAMA_FAIL`.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Failure {
+    /// `missing-lib`: the dynamic loader finds no library; exit 127.
+    MissingLibrary,
+    /// `bind`: the port is taken.
+    Bind,
+    /// `arch`: the model is newer than the program.
+    Architecture,
+    /// `oom`: no memory for the context.
+    NoMemory,
+    /// `oom-killed`: the kernel's out-of-memory killer ends it without a word.
+    Killed,
+    /// `sigill`: built for another processor.
+    IllegalInstruction,
+    /// `crash`: a failed assertion, while it loads.
+    Crash,
+}
+
+impl Failure {
+    fn named(name: &str) -> Self {
+        match name {
+            "missing-lib" => Self::MissingLibrary,
+            "bind" => Self::Bind,
+            "arch" => Self::Architecture,
+            "oom" => Self::NoMemory,
+            "oom-killed" => Self::Killed,
+            "sigill" => Self::IllegalInstruction,
+            "crash" => Self::Crash,
+            other => panic!("FAKE_LLAMA_FAIL={other} is unknown"),
+        }
+    }
+}
+
+/// The ways to answer a message wrongly, by their names in `FAKE_LLAMA_ILL`.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Illness {
+    /// `mute`: an error for every message.
+    Mute,
+    /// `order`: a stream's events are out of order.
+    Order,
+    /// `cut`: a stream lacks its last event.
+    Cut,
+    /// `text`: a tool's call comes as text.
+    Text,
+    /// `talk`: no tool is called.
+    Talk,
+    /// `result`: a tool's result is refused.
+    Result,
+    /// `beta`: a beta header is refused.
+    Beta,
+    /// `model`: another model is refused as if for the moment.
+    Model,
+    /// `wording`: an over-long prompt is refused in words of its own.
+    Wording,
+    /// `silent`: an over-long prompt is answered.
+    Silent,
+}
+
+impl Illness {
+    fn named(name: &str) -> Self {
+        match name {
+            "mute" => Self::Mute,
+            "order" => Self::Order,
+            "cut" => Self::Cut,
+            "text" => Self::Text,
+            "talk" => Self::Talk,
+            "result" => Self::Result,
+            "beta" => Self::Beta,
+            "model" => Self::Model,
+            "wording" => Self::Wording,
+            "silent" => Self::Silent,
+            other => panic!("FAKE_LLAMA_ILL={other} is unknown"),
+        }
+    }
+}
+
+impl Switches {
+    pub fn from_environment() -> Self {
+        let is_on = |name| var(name).is_ok_and(|value| value == "1");
+        Self {
+            load: match var("FAKE_LLAMA_LOAD").as_deref() {
+                _ if is_on("FAKE_LLAMA_NEVER_READY") => Load::Never,
+                Ok("controlled") => Load::WhenTold,
+                Ok(other) => panic!("FAKE_LLAMA_LOAD={other} is unknown"),
+                Err(_) => Load::AtOnce,
+            },
+            download: match var("FAKE_LLAMA_DOWNLOAD").as_deref() {
+                Ok("1") => Some(Download::AtOnce),
+                Ok("controlled") => Some(Download::WhenTold),
+                Ok(other) => panic!("FAKE_LLAMA_DOWNLOAD={other} is unknown"),
+                Err(_) => None,
+            },
+            failure: var("FAKE_LLAMA_FAIL").ok().map(|name| Failure::named(&name)).filter(|_| fails_this_time()),
+            ignores_term: is_on("FAKE_LLAMA_IGNORE_TERM"),
+            spawns_helper: is_on("FAKE_LLAMA_SPAWN_HELPER"),
+            context: var("FAKE_LLAMA_N_CTX").ok().map(|number| number.parse().expect("FAKE_LLAMA_N_CTX is a number")),
+            knows_tools: !is_on("FAKE_LLAMA_NO_TOOLS"),
+            illness: var("FAKE_LLAMA_ILL").ok().map(|name| Illness::named(&name)),
+        }
+    }
+}
+
+/// Counts the starts, where only some of them are to fail.
+fn fails_this_time() -> bool {
+    let Ok(times) = var("FAKE_LLAMA_FAIL_TIMES") else {
+        return true;
+    };
+    let times: u32 = times.parse().expect("FAKE_LLAMA_FAIL_TIMES is a number");
+    let file = var("FAKE_LLAMA_STATE").expect("FAKE_LLAMA_FAIL_TIMES counts in FAKE_LLAMA_STATE");
+    // The file does not exist before the first start.
+    let starts = fs::read_to_string(&file).map_or(0, |text| text.parse().expect("FAKE_LLAMA_STATE holds a number"));
+    fs::write(&file, format!("{}", starts + 1)).expect("FAKE_LLAMA_STATE can be written");
+    starts < times
+}

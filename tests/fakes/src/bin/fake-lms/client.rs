@@ -1,0 +1,56 @@
+//! The commands' way to LM Studio: one JSON line there, one back.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use lclaude_fakes::process::start_self_apart;
+use serde_json::Value;
+
+use crate::home::Home;
+use crate::{DAEMON, fails};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(5);
+
+pub struct Client(UnixStream);
+
+impl Client {
+    /// LM Studio if it runs.
+    pub fn find(home: &Home) -> Option<Self> {
+        UnixStream::connect(home.socket()).ok().map(Self)
+    }
+
+    /// LM Studio, started if it does not run. Most commands do so.
+    pub fn find_or_start(home: &Home) -> Result<Self, String> {
+        if let Some(client) = Self::find(home) {
+            return Ok(client);
+        }
+        let failed = || "Error: Failed to start or connect to local LM Studio API server.".to_owned();
+        if fails("daemon") {
+            return Err(failed());
+        }
+        start_self_apart(DAEMON);
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            if let Some(client) = Self::find(home) {
+                return Ok(client);
+            }
+            std::thread::sleep(BETWEEN_ATTEMPTS);
+        }
+        Err(failed())
+    }
+
+    /// The answer, or LM Studio's words on why there is none.
+    pub fn ask(&mut self, question: &Value) -> Result<Value, String> {
+        let gone = |error| format!("Error: the connection to LM Studio was lost: {error}");
+        writeln!(self.0, "{question}").map_err(gone)?;
+        let mut line = String::new();
+        BufReader::new(&self.0).read_line(&mut line).map_err(gone)?;
+        let mut answer: Value = serde_json::from_str(&line).map_err(|error| gone(error.into()))?;
+        match answer["error"].as_str() {
+            Some(error) => Err(format!("Error: {error}")),
+            None => Ok(answer["ok"].take()),
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The environment variables that change what the fake does. They reach it because a backend
+//! inherits the environment of whoever runs lclaude.
+//!
+//! | variable | value | meaning |
+//! |---|---|---|
+//! | `FAKE_OLLAMA_MODELS` | a file, or JSON | the models, see [`crate::models::Model`]; else `fake-models.json` in the store |
+//! | `FAKE_OLLAMA_VERSION` | a version | instead of 0.33.0 |
+//! | `FAKE_OLLAMA_LISTEN` | `controlled` | listens, and serves when the test sends `serve` |
+//! | `FAKE_OLLAMA_NEVER_SERVES` | `1` | listens, and no more |
+//! | `FAKE_OLLAMA_LOAD` | `controlled` | loads until the test sends `loaded` or `load_fail` |
+//! | `FAKE_OLLAMA_FAIL` | see [`Failure`] | fails in that way |
+//! | `FAKE_OLLAMA_FAIL_TIMES` | a number | only so many starts or loads fail, counted in … |
+//! | `FAKE_OLLAMA_STATE` | a file | … this file |
+//! | `FAKE_OLLAMA_PULL` | `controlled`, `offline` | a pull goes on as the test says; finds no network |
+//! | `FAKE_OLLAMA_PS_CONTEXT` | a number | grants that context, whatever was asked |
+//! | `FAKE_OLLAMA_MEMORY` | bytes | models that do not fit in together evict each other |
+//! | `FAKE_OLLAMA_IGNORE_TERM` | `1` | reports SIGTERM and SIGINT and lives on |
+
+use std::env::var;
+use std::fs;
+
+pub struct Switches {
+    pub version: String,
+    pub listen: Pace,
+    pub load: Pace,
+    pub pull: Pull,
+    pub failure: Option<Failure>,
+    pub context: Option<u32>,
+    pub memory: Option<u64>,
+    pub ignores_term: bool,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+pub enum Pace {
+    AtOnce,
+    WhenTold,
+    Never,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+pub enum Pull {
+    AtOnce,
+    WhenTold,
+    Offline,
+}
+
+/// The ways to fail, by their names in `FAKE_OLLAMA_FAIL`.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Failure {
+    /// `bind`: the port is taken.
+    Bind,
+    /// `missing-lib`: the dynamic loader finds no library; exit 127.
+    MissingLibrary,
+    /// `oom`: a load finds no memory.
+    NoMemory,
+    /// `oom-killed`: the kernel kills the runner while it loads.
+    Killed,
+    /// `arch`: the model is newer than the program.
+    Architecture,
+    /// `sigill`: the runner was built for another processor.
+    IllegalInstruction,
+}
+
+impl Failure {
+    fn named(name: &str) -> Self {
+        match name {
+            "bind" => Self::Bind,
+            "missing-lib" => Self::MissingLibrary,
+            "oom" => Self::NoMemory,
+            "oom-killed" => Self::Killed,
+            "arch" => Self::Architecture,
+            "sigill" => Self::IllegalInstruction,
+            other => panic!("FAKE_OLLAMA_FAIL={other} is unknown"),
+        }
+    }
+
+    /// Fails a start of the server, not a load.
+    pub fn is_at_start(self) -> bool {
+        matches!(self, Self::Bind | Self::MissingLibrary)
+    }
+}
+
+impl Switches {
+    pub fn from_environment() -> Self {
+        Self {
+            version: version(),
+            listen: match var("FAKE_OLLAMA_LISTEN").as_deref() {
+                _ if is_on("FAKE_OLLAMA_NEVER_SERVES") => Pace::Never,
+                Ok("controlled") => Pace::WhenTold,
+                Ok(other) => panic!("FAKE_OLLAMA_LISTEN={other} is unknown"),
+                Err(_) => Pace::AtOnce,
+            },
+            load: match var("FAKE_OLLAMA_LOAD").as_deref() {
+                Ok("controlled") => Pace::WhenTold,
+                Ok(other) => panic!("FAKE_OLLAMA_LOAD={other} is unknown"),
+                Err(_) => Pace::AtOnce,
+            },
+            pull: match var("FAKE_OLLAMA_PULL").as_deref() {
+                Ok("controlled") => Pull::WhenTold,
+                Ok("offline") => Pull::Offline,
+                Ok(other) => panic!("FAKE_OLLAMA_PULL={other} is unknown"),
+                Err(_) => Pull::AtOnce,
+            },
+            failure: var("FAKE_OLLAMA_FAIL").ok().map(|name| Failure::named(&name)),
+            context: number("FAKE_OLLAMA_PS_CONTEXT"),
+            memory: number("FAKE_OLLAMA_MEMORY"),
+            ignores_term: is_on("FAKE_OLLAMA_IGNORE_TERM"),
+        }
+    }
+}
+
+pub fn version() -> String {
+    var("FAKE_OLLAMA_VERSION").unwrap_or_else(|_| "0.33.0".to_owned())
+}
+
+/// Counts what may fail, where only some of it is to.
+pub fn fails_this_time() -> bool {
+    let Some(times) = number::<u32>("FAKE_OLLAMA_FAIL_TIMES") else {
+        return true;
+    };
+    let file = var("FAKE_OLLAMA_STATE").expect("FAKE_OLLAMA_FAIL_TIMES counts in FAKE_OLLAMA_STATE");
+    // The file does not exist before the first time.
+    let so_far = fs::read_to_string(&file).map_or(0, |text| text.parse().expect("FAKE_OLLAMA_STATE holds a number"));
+    fs::write(&file, format!("{}", so_far + 1)).expect("FAKE_OLLAMA_STATE can be written");
+    so_far < times
+}
+
+fn is_on(name: &str) -> bool {
+    var(name).is_ok_and(|value| value == "1")
+}
+
+fn number<N: std::str::FromStr>(name: &str) -> Option<N> {
+    let text = var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
+}

@@ -1,0 +1,38 @@
+//! What several fakes do with processes and signals.
+
+use std::process::{Command, Stdio, exit};
+
+use rustix::process::{Signal, getpid, kill_process};
+use signal_hook::consts::SIGKILL;
+use signal_hook::low_level::emulate_default_handler;
+
+use crate::control::Control;
+
+/// Starts this same program once more with one argument, a hidden one of its own; returns its PID.
+pub fn start_self(argument: &str) -> u32 {
+    let program = std::env::current_exe().expect("a running program has a path");
+    Command::new(program).arg(argument).spawn().expect("a program that runs can be started again").id()
+}
+
+/// The same for one that is to live on by itself: it has nothing of ours open.
+pub fn start_self_apart(argument: &str) -> u32 {
+    let program = std::env::current_exe().expect("a running program has a path");
+    let mut command = Command::new(program);
+    command.arg(argument).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().expect("a program that runs can be started again").id()
+}
+
+/// Ends this process by `signal`, as if nothing had ever handled it.
+pub fn die_of(signal: i32) -> ! {
+    if signal == SIGKILL {
+        kill_process(getpid(), Signal::KILL).expect("a process may signal itself");
+    }
+    emulate_default_handler(signal).unwrap_or_else(|error| panic!("no such signal as {signal}: {error}"));
+    unreachable!("signal {signal} does not end a process");
+}
+
+/// Lives until the test lets go of it, as a child that a program leaves behind.
+pub fn linger(control: &Control) -> ! {
+    control.wait_closed();
+    exit(0);
+}

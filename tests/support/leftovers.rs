@@ -1,0 +1,38 @@
+//! What a keeper and its sessions leave that were killed together. On Linux the kernel ends the backend with its keeper,
+//! so a test has to make it up: a program that runs on, and the lock that tells of it.
+
+use std::{
+    fs,
+    os::unix::process::CommandExt,
+    path::PathBuf,
+    process::{Child, Command},
+};
+
+use super::{Stage, Value, json};
+
+/// A backend without a keeper.
+pub struct Leftover {
+    pub child: Child,
+}
+
+impl Leftover {
+    /// Makes `lock`, of a keeper that has gone, tell of a program that still runs.
+    pub fn of(stage: &Stage, lock: &PathBuf) -> Self {
+        let mut command: Command = stage.command("sleep");
+        // SAFETY: between fork and exec it makes one system call.
+        unsafe { command.pre_exec(|| rustix::process::setsid().map(drop).map_err(Into::into)) };
+        let child = command.arg("1000").spawn().expect("sleep is everywhere");
+        let mut holder: Value = serde_json::from_slice(&fs::read(lock).expect("a lock")).expect("JSON");
+        holder["backend"] =
+            json!({"leader": {"pid": child.id(), "start": start_of(child.id())}, "session": child.id()});
+        fs::write(lock, holder.to_string()).expect("the lock can be written");
+        Leftover { child }
+    }
+}
+
+/// Clock ticks since boot, field 22 of `/proc/PID/stat`.
+pub fn start_of(pid: u32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
+    let fields = &stat[stat.rfind(')').expect("its name") + 2..];
+    fields.split(' ').nth(19).and_then(|ticks| ticks.parse().ok()).expect("a number")
+}

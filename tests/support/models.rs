@@ -1,0 +1,88 @@
+//! Model files with nothing in them but what their heads say.
+
+use std::{
+    fs::{self, File},
+    io::BufWriter,
+    path::Path,
+};
+
+use lclaude_fakes::gguf::{Gguf, Value};
+
+use super::{Stage, json};
+
+/// What a model says of itself.
+pub struct Head {
+    layers: u32,
+    heads: u32,
+    width: u32,
+}
+
+impl Head {
+    /// 32 MiB of cache for 65,536 tokens.
+    pub fn small() -> Self {
+        Head { layers: 1, heads: 1, width: 128 }
+    }
+
+    /// 34 TB of it: more than any machine has.
+    pub fn huge() -> Self {
+        Head { layers: 1000, heads: 128, width: 1024 }
+    }
+
+    pub fn write(&self, path: &Path) {
+        let mut gguf = Gguf::default();
+        let text = |text: &str| Value::String(text.to_owned());
+        gguf.set("general.architecture", text("llama"));
+        gguf.set("general.file_type", Value::U32(15));
+        for (key, value) in [
+            ("context_length", 131_072),
+            ("embedding_length", self.width),
+            ("block_count", self.layers),
+            ("feed_forward_length", self.width),
+            ("attention.head_count", self.heads),
+            ("attention.head_count_kv", self.heads),
+            ("attention.key_length", self.width),
+            ("attention.value_length", self.width),
+        ] {
+            gguf.set(&format!("llama.{key}"), Value::U32(value));
+        }
+        gguf.set("tokenizer.ggml.tokens", Value::Strings(vec!["a".into(), "b".into()]));
+        gguf.set("tokenizer.chat_template", text("{% if tools %}{{ tools }}{% endif %}"));
+        fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
+        gguf.write(&mut BufWriter::new(File::create(path).expect("a file"))).expect("room");
+    }
+}
+
+impl Stage {
+    /// Gives a model of the Ollama store what a real one has: weights, a template and parameters.
+    pub fn fill(&self, name: &str, head: &Head, template: &str, parameters: &str) {
+        let store = self.home().join(".ollama/models");
+        let (model, tag) = name.split_once(':').expect("a name and a tag");
+        let blob = |kind: &str| store.join(format!("blobs/sha256-{model}{tag}{kind}"));
+        head.write(&blob("model"));
+        fs::write(blob("template"), template).expect("a file");
+        fs::write(blob("params"), parameters).expect("a file");
+        let layer = |kind: &str| {
+            json!({
+                "mediaType": format!("application/vnd.ollama.image.{kind}"),
+                "digest": format!("sha256:{model}{tag}{kind}"),
+                "size": blob(kind).metadata().expect("a file").len(),
+            })
+        };
+        let manifest = json!({"layers": [layer("model"), layer("template"), layer("params")]});
+        let place = store.join("manifests/registry.ollama.ai/library").join(model).join(tag);
+        fs::create_dir_all(place.parent().expect("a directory")).expect("a directory");
+        fs::write(place, manifest.to_string()).expect("a file");
+    }
+
+    /// Puts a program in nvidia-smi's place that tells of one card, in MiB, and leaves a mark when it is asked.
+    pub fn graphics(&self, total: u64, free: u64) {
+        let mark = self.root().join("asked");
+        let script = format!("#!/bin/sh\n: >{}\necho '{total}, {free}'\n", mark.display());
+        super::write_program(&self.bin().join("nvidia-smi"), script.as_bytes());
+    }
+
+    /// Whether that program was asked.
+    pub fn graphics_were_asked(&self) -> bool {
+        self.root().join("asked").exists()
+    }
+}

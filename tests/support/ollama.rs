@@ -1,0 +1,122 @@
+//! The stage with a fake Ollama: its models, and a server of the user's own.
+
+use std::{
+    fs,
+    process::{Child, Stdio},
+};
+
+use rustix::process::Signal;
+
+use super::{Events, Fake, Session, Stage, Value, json, kill};
+
+/// A model with tools, one without whose listing says otherwise, one that its Modelfile keeps small, and one that is not
+/// there yet.
+pub const MODELS: &str = r#"[
+    {"name": "small:latest", "context_length": 131072},
+    {"name": "Big:30b", "context_length": 131072},
+    {"name": "talker:latest", "capabilities": ["completion"], "listed_capabilities": ["completion", "tools"]},
+    {"name": "quiet:latest", "listed_capabilities": ["completion"]},
+    {"name": "fixed:latest", "num_ctx": 30000},
+    {"name": "cramped:latest", "num_ctx": 4096},
+    {"name": "far:1b", "size": 1000000000, "installed": false}
+]"#;
+
+impl Stage {
+    /// With a fake Claude Code and a fake Ollama on PATH, and these models in the user's store.
+    pub fn ollama() -> Self {
+        let mut stage = Self::with(&["fake-claude", "fake-ollama"]);
+        // Nobody's: on the machine that runs the tests there may be an Ollama.
+        stage.set("OLLAMA_HOST", "127.0.0.1:1").set("LCLAUDE_BACKEND", "ollama");
+        let store = stage.home().join(".ollama/models");
+        let models: Vec<Value> = serde_json::from_str(MODELS).expect("JSON");
+        for model in models.iter().filter(|model| model["installed"] != false) {
+            let (name, tag) = model["name"].as_str().and_then(|name| name.split_once(':')).expect("a name and a tag");
+            let manifest = store.join("manifests/registry.ollama.ai/library").join(name).join(tag);
+            fs::create_dir_all(manifest.parent().expect("a directory")).expect("a directory");
+            fs::write(manifest, "{}").expect("a file");
+        }
+        fs::create_dir_all(store.join("blobs")).expect("a directory");
+        // With names as Ollama takes them, whatever their case.
+        fs::write(store.join("fake-models.json"), MODELS).expect("a file");
+        stage
+    }
+
+    /// A session on this model.
+    pub fn on(&self, model: &str, arguments: &[&str]) -> Session {
+        Session::start(self.lclaude(arguments).args(["--model", model, "-p", "hello"]))
+    }
+
+    /// A session on this model, with its Claude Code and its Ollama up.
+    pub fn up(&self, model: &str) -> (Session, Fake, Fake) {
+        let session = self.on(model, &[]);
+        let backend = self.events.next("ollama");
+        (session, self.events.next("claude"), backend)
+    }
+}
+
+/// The port that an Ollama was given.
+pub fn ollama_port(backend: &Fake) -> u16 {
+    let port = backend.env["OLLAMA_HOST"].strip_prefix("127.0.0.1:").and_then(|port| port.parse().ok());
+    port.expect("a port of this machine's own")
+}
+
+/// The user's own Ollama server, which is none of the stage's processes.
+pub struct Own {
+    child: Child,
+    pub fake: Fake,
+    pub url: String,
+}
+
+impl Own {
+    pub fn start(stage: &Stage, switches: &[(&str, &str)]) -> Self {
+        let mut command = stage.command(stage.bin().join("ollama"));
+        command.arg("serve").env("HOME", stage.root().join("theirs")).env("OLLAMA_HOST", "127.0.0.1:0");
+        command.env("OLLAMA_MODELS", stage.home().join(".ollama/models")).env("OLLAMA_CONTEXT_LENGTH", "65536");
+        command.env("OLLAMA_NOPRUNE", "1").envs(switches.iter().copied());
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it runs");
+        let fake = stage.events.next("ollama");
+        let port = fake.wait_event("listening")["port"].clone();
+        fake.wait_event("serving");
+        Own { child, fake, url: format!("http://127.0.0.1:{port}") }
+    }
+
+    /// Has it load a model, as a user of it would.
+    pub fn load(&self, events: &Events, model: &str) -> Fake {
+        let body = json!({"model": model});
+        assert!(post(&self.url, "/api/generate", &body).contains("\"load\""), "{model} is not loaded");
+        events.next("runner")
+    }
+
+    /// The models in its memory.
+    pub fn loaded(&self) -> Vec<String> {
+        let text = ask(&self.url, "GET /api/ps", "");
+        let models: Value = serde_json::from_str(&text).expect("JSON");
+        let names = models["models"].as_array().expect("a list").iter().map(|model| model["name"].as_str());
+        names.map(|name| name.expect("a name").to_owned()).collect()
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        kill(self.fake.pid, Signal::TERM);
+        let _ = self.child.wait();
+    }
+}
+
+fn post(url: &str, path: &str, body: &Value) -> String {
+    ask(url, &format!("POST {path}"), &body.to_string())
+}
+
+/// The body of an answer.
+fn ask(url: &str, route: &str, body: &str) -> String {
+    use std::{
+        io::{Read, Write},
+        net::TcpStream,
+    };
+    let mut stream = TcpStream::connect(url.trim_start_matches("http://")).expect("it listens");
+    let head = format!("{route} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {}", body.len());
+    write!(stream, "{head}\r\n\r\n{body}").expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers");
+    answer.split_once("\r\n\r\n").expect("a body").1.to_owned()
+}

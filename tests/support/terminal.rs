@@ -1,0 +1,314 @@
+//! A pseudo-terminal that a test types into and looks at, and that can be closed like a window.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, PipeReader, PipeWriter, Read, Write},
+    os::{
+        fd::AsRawFd,
+        unix::{fs::OpenOptionsExt, process::CommandExt},
+    },
+    path::PathBuf,
+    process::{Child, Command},
+    sync::{Arc, Condvar, Mutex},
+    thread::{self, JoinHandle},
+    time::Instant,
+};
+
+use lclaude_fakes::events::PATIENCE;
+use rustix::{
+    process::{ioctl_tiocsctty, setsid},
+    termios::{Winsize, tcsetwinsize},
+};
+
+use super::Stage;
+
+/// What the shell of [`Terminal::shell`] shows when it waits for a command.
+pub const PROMPT: &str = "ready> ";
+
+pub struct Terminal {
+    child: Child,
+    line: PathBuf,
+    open: Option<Open>,
+    shown: Arc<Shown>,
+    /// Up to where [`Terminal::wait_for`] has looked, in bytes.
+    seen: usize,
+}
+
+/// The terminal's own side. When it is dropped, nobody holds the other end of the line.
+struct Open {
+    keyboard: File,
+    reader: Option<JoinHandle<()>>,
+    /// Dropped to end the reader.
+    reading: Option<PipeWriter>,
+}
+
+#[derive(Default)]
+struct Shown {
+    bytes: Mutex<Vec<u8>>,
+    more: Condvar,
+}
+
+impl Terminal {
+    /// Runs `command` in a new terminal of 80 columns, as a terminal program would.
+    pub fn start(mut command: Command) -> Self {
+        // Unlike openpty(3), this opens the terminal so that no child of another test inherits it.
+        let keyboard = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(libc::O_NOCTTY)
+            .open("/dev/ptmx")
+            .expect("a pseudo-terminal");
+        let line = unlock(&keyboard);
+        tcsetwinsize(&keyboard, Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 }).expect("a size");
+
+        let end = open_line(&line);
+        let copy = || end.try_clone().expect("a descriptor");
+        command.stdin(copy()).stdout(copy()).stderr(copy());
+        // SAFETY: between fork and exec the closure makes two system calls and touches no lock and no heap.
+        unsafe {
+            command.pre_exec(|| {
+                setsid()?;
+                ioctl_tiocsctty(io::stdin())?;
+                Ok(())
+            })
+        };
+        let child = command.spawn().expect("the program runs");
+        // It holds copies of the line, which is to be the program's alone.
+        drop(command);
+
+        let shown = Arc::new(Shown::default());
+        let (stop, reading) = io::pipe().expect("a pipe");
+        let reader = thread::spawn({
+            let (screen, shown) = (keyboard.try_clone().expect("a descriptor"), Arc::clone(&shown));
+            move || show(screen, &stop, &shown)
+        });
+        let open = Open { keyboard, reader: Some(reader), reading: Some(reading) };
+        Terminal { child, line, open: Some(open), shown, seen: 0 }
+    }
+
+    /// An interactive shell that waits for a command. It does no line editing, since that would put a terminal in
+    /// order that lclaude has left in disorder.
+    pub fn shell(stage: &Stage) -> Self {
+        let mut command = stage.command("bash");
+        command.args(["--noediting", "--norc", "-i"]).env("PS1", PROMPT);
+        let mut shell = Self::start(command);
+        shell.wait_for(PROMPT);
+        shell
+    }
+
+    pub fn pid(&self) -> i32 {
+        self.child.id().try_into().expect("a process number")
+    }
+
+    pub fn type_in(&self, keys: &str) {
+        let open = self.open.as_ref().expect("not closed yet");
+        (&open.keyboard).write_all(keys.as_bytes()).expect("the terminal takes keys");
+    }
+
+    /// Types a command for the shell and waits until it is echoed.
+    pub fn enter(&mut self, command: &str) {
+        self.type_in(&format!("{command}\n"));
+        self.wait_for(&format!("{command}\r\n"));
+    }
+
+    /// Waits until `text` is printed after all that was waited for before.
+    #[track_caller]
+    pub fn wait_for(&mut self, text: &str) {
+        let shown = Arc::clone(&self.shown);
+        let found = shown.wait_until(|bytes| {
+            let new = &bytes[self.seen..];
+            new.windows(text.len()).position(|window| window == text.as_bytes())
+        });
+        let found = found.unwrap_or_else(|| panic!("no {text:?} in {:?}", self.output()));
+        self.seen += found + text.len();
+    }
+
+    /// Waits until the screen is as `is` wants it.
+    #[track_caller]
+    pub fn wait_for_screen(&self, is: impl Fn(&[String]) -> bool) {
+        let found = self.shown.wait_until(|bytes| is(&screen(bytes)).then_some(()));
+        assert!(found.is_some(), "{:#?}\nafter {:?}", self.screen(), self.output());
+    }
+
+    /// All that was ever printed, control sequences included.
+    pub fn output(&self) -> String {
+        String::from_utf8_lossy(&self.shown.bytes.lock().expect("no thread panics with it")).into_owned()
+    }
+
+    /// The lines one sees, without those that are empty.
+    pub fn screen(&self) -> Vec<String> {
+        screen(&self.shown.bytes.lock().expect("no thread panics with it"))
+    }
+
+    /// The terminal's modes, as `stty -a` has them.
+    pub fn modes(&self) -> String {
+        let stty = Command::new("stty").arg("-a").stdin(open_line(&self.line)).output().expect("stty runs");
+        assert!(stty.status.success(), "{stty:?}");
+        String::from_utf8_lossy(&stty.stdout).into_owned()
+    }
+
+    /// Closes the terminal, as one closes a window.
+    pub fn close(&mut self) {
+        self.open = None;
+    }
+
+    /// Waits until the program has ended, for its exit code.
+    pub fn wait(mut self) -> Option<i32> {
+        self.child.wait().expect("the program can be waited for").code()
+    }
+
+    /// Waits until nobody is left who could print, for all that was printed.
+    #[track_caller]
+    pub fn wait_to_the_end(mut self, code: i32) -> String {
+        let ended = self.child.wait().expect("the program can be waited for");
+        let reader = self.open.as_mut().and_then(|open| open.reader.take()).expect("not closed yet");
+        reader.join().expect("no thread panics");
+        assert_eq!(ended.code(), Some(code), "{:#?}", self.screen());
+        self.output()
+    }
+
+    /// Leaves the shell, which is to have no job left.
+    pub fn leave(mut self) {
+        self.enter("exit 0");
+        assert_eq!(self.wait(), Some(0));
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // A test that failed leaves it running; what runs in it goes when the terminal does.
+        if thread::panicking() {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.reading = None;
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
+    }
+}
+
+impl Shown {
+    fn wait_until<T>(&self, mut look: impl FnMut(&[u8]) -> Option<T>) -> Option<T> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut bytes = self.bytes.lock().expect("no thread panics with it");
+        loop {
+            if let Some(found) = look(&bytes) {
+                return Some(found);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            let (again, waited) = self.more.wait_timeout(bytes, left).expect("no thread panics with it");
+            bytes = again;
+            if waited.timed_out() {
+                return look(&bytes);
+            }
+        }
+    }
+}
+
+/// Makes the terminal's line usable; its path.
+fn unlock(terminal: &File) -> PathBuf {
+    let mut name = [0u8; 64];
+    // SAFETY: the descriptor is open, and the buffer's length is given.
+    let failed = unsafe {
+        libc::unlockpt(terminal.as_raw_fd()) != 0
+            || libc::ptsname_r(terminal.as_raw_fd(), name.as_mut_ptr().cast(), name.len()) != 0
+    };
+    assert!(!failed, "{}", io::Error::last_os_error());
+    let length = name.iter().position(|&byte| byte == 0).expect("a C string");
+    PathBuf::from(String::from_utf8_lossy(&name[..length]).into_owned())
+}
+
+fn open_line(path: &PathBuf) -> File {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).custom_flags(libc::O_NOCTTY).open(path).expect("the terminal's line")
+}
+
+/// Reads what is printed until the terminal is closed, or nobody is left to print.
+fn show(mut screen: File, stop: &PipeReader, shown: &Shown) {
+    let wanted = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+    let mut buffer = [0u8; 4096];
+    loop {
+        let mut ready = [wanted(screen.as_raw_fd()), wanted(stop.as_raw_fd())];
+        // SAFETY: both descriptors are open, and the array has two elements.
+        let polled = unsafe { libc::poll(ready.as_mut_ptr(), 2, -1) };
+        if polled < 0 && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted {
+            continue;
+        }
+        // The other end of the pipe is closed when the terminal is to be.
+        if ready[1].revents != 0 {
+            return;
+        }
+        // Linux answers with an error when nobody holds the line any more.
+        let Ok(read @ 1..) = screen.read(&mut buffer) else {
+            return;
+        };
+        shown.bytes.lock().expect("no thread panics with it").extend_from_slice(&buffer[..read]);
+        shown.more.notify_all();
+    }
+}
+
+/// As much of a terminal as it takes to tell what is visible: movements of the cursor and erasures.
+fn screen(bytes: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(bytes);
+    let mut rows: Vec<Vec<char>> = vec![Vec::new()];
+    let (mut row, mut column) = (0usize, 0usize);
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '\r' => column = 0,
+            '\n' => row += 1,
+            '\x08' => column = column.saturating_sub(1),
+            '\x07' => {}
+            '\x1b' => {
+                if characters.next() != Some('[') {
+                    continue;
+                }
+                let mut parameters = String::new();
+                let last = characters.by_ref().find(|character| {
+                    let is_last = ('@'..='~').contains(character);
+                    if !is_last {
+                        parameters.push(*character);
+                    }
+                    is_last
+                });
+                let number = parameters.parse::<usize>().ok();
+                let count = number.unwrap_or(1);
+                match last {
+                    Some('A') => row = row.saturating_sub(count),
+                    Some('B') => row += count,
+                    Some('C') => column += count,
+                    Some('D') => column = column.saturating_sub(count),
+                    Some('G') => column = count - 1,
+                    Some('H') if parameters.is_empty() => (row, column) = (0, 0),
+                    Some('J') if parameters.is_empty() => {
+                        rows.truncate(row + 1);
+                        rows[row].truncate(column);
+                    }
+                    Some('K') if number == Some(2) => rows[row].clear(),
+                    Some('K') => rows[row].truncate(column),
+                    // Colours and modes.
+                    Some('m' | 'h' | 'l' | 'u') | None => {}
+                    Some(other) => panic!("a screen that knows of ESC [ {parameters} {other} is needed"),
+                }
+            }
+            character => {
+                if rows[row].len() <= column {
+                    rows[row].resize(column + 1, ' ');
+                }
+                rows[row][column] = character;
+                column += 1;
+            }
+        }
+        while rows.len() <= row {
+            rows.push(Vec::new());
+        }
+    }
+    let lines = rows.iter().map(|row| row.iter().collect::<String>().trim_end().to_owned());
+    lines.filter(|line| !line.is_empty()).collect()
+}
