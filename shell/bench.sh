@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Prints lclaude's figures beside those of the plain programs, on the real llama-server.
+set -euo pipefail
+
+cd -- "$(dirname -- "$0")/.." >/dev/null
+# shellcheck source-path=SCRIPTDIR source=tools.sh
+. shell/tools.sh
+
+usage() { printf 'Usage: shell/bench.sh [--yes]\n'; }
+
+read_options "$@"
+
+trap stop_tools EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+plan_tools llama-server
+install_packages
+start_tools
+finish_tools
+export LCLAUDE_E2E_LLAMA_SERVER=$LLAMA_SERVER_BIN
+# A caller's colours or profile settings have no place in a figure.
+cargo bench --locked --quiet --bench figures
