@@ -99,7 +99,7 @@ impl Stage {
     pub fn bare() -> Self {
         // Short, since the paths of sockets are.
         let root = tempfile::Builder::new().prefix("lc-").tempdir_in("/tmp").expect("a directory");
-        for directory in ["home", "run", "bin", "project"] {
+        for directory in ["home", "run", "bin", "project", "tmp"] {
             fs::create_dir(root.path().join(directory)).expect("a directory");
         }
         fs::write(root.path().join("project/tiny.gguf"), "GGUF and no more: the fake reads no further")
@@ -154,6 +154,8 @@ impl Stage {
             .env("HOME", self.home())
             .env("XDG_RUNTIME_DIR", self.root().join("run"))
             .env("PATH", format!("{}:/usr/bin:/bin", self.bin().display()))
+            // Else Claude Code's are in one directory for all of the user's.
+            .env("CLAUDE_CODE_TMPDIR", self.root().join("tmp"))
             .env("TERM", "xterm-256color")
             .env("FAKE_EVENTS", self.events.addr())
             .envs(&self.variables)
