@@ -14,7 +14,7 @@
 # shellcheck source-path=SCRIPTDIR source=machine.sh
 . "$(dirname "${BASH_SOURCE[0]}")/machine.sh"
 
-CLAUDE_VERSION=2.1.330
+CLAUDE_VERSION=2.1.331
 LLAMA_SERVER_VERSION=11434.0.0
 LLAMA_SERVER_SHA256=b0a2feb64c6fbd09f12af230734f072dd819ecb0ebd259565e1d6e9c34007e45
 
@@ -75,10 +75,10 @@ tool_name() {
 # What `npm view @anthropic-ai/claude-code-PLATFORM@VERSION dist.integrity` says.
 claude_integrity() {
   case "$PLATFORM" in
-    linux-x64) echo "sha512-9Gn+V7DtJ8M1nztP9CeDVl9g3RtrepI7rOFTyPRRnZe8D6zebIHKmC7OvBauucuAP0X0k85SDN/LPVZyjsGezQ==" ;;
-    linux-arm64) echo "sha512-V4yanAY5EA5UpwwRPtjSfqDbNqAlUJeVn3NYZw2AgmRHjdpSsLtHAzbxRXfkAnbjwTXzE0uedjQxUY02ARPcsA==" ;;
-    darwin-arm64) echo "sha512-rgzAjrRJJsIdZXGF9CCFFbURxKuJNobRr+krV3dNmqNJWIws74rLD0CABe4+nXlx/9WwRECTrveprWB96mubqw==" ;;
-    darwin-x64) echo "sha512-XenTNj2zXaFrnLmf47n25vChfFhlfeyaAR/vW5SFsEnLGwd2U1vDUY97+5etHBZu3xWBnlK8HhBVxzRi9YTUDw==" ;;
+    linux-x64) echo "sha512-IpvZ9c/NopO/sr8ThWLVAUDXVAFT3auLWrhbR6wq1dgkuJfZYdTtoXf6GajE5KL9R58iTt/86OPXrJAsM4+l8g==" ;;
+    linux-arm64) echo "sha512-zy+OOB7i1J7rCjNoPB2ZBD7EAtT0Eus1wH+toklZGL2XpwHyw+POGUGOpEBBE6xe5EkAYWXzFSTQ3uD8UtWlRg==" ;;
+    darwin-arm64) echo "sha512-SVQmG05M7G/Lrbr3qUXDQXaV6+jEHudR9rSdsGjM0/zBjbZJh/mC812DwT3rHCA8rGlPC+HLfTwbvqmNQWNJZw==" ;;
+    darwin-x64) echo "sha512-9UUbpdtrFXfQWXACwblqvPfKz5ZdtOtbiiwbRY3h1pzrqGcimLbUJUZty/SsHOXaTqSJQzFTuO6iSqZITyFKXQ==" ;;
   esac
 }
 

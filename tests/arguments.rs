@@ -314,8 +314,8 @@ fn help_and_version_show_both_programs() {
     let stage = Stage::new();
     let version = format!("{} (lclaude)", env!("CARGO_PKG_VERSION"));
     for (typed, words) in [
-        ("--version", [version.as_str(), "2.1.330 (Claude Code)"]),
-        ("-v", [&version, "2.1.330 (Claude Code)"]),
+        ("--version", [version.as_str(), "2.1.331 (Claude Code)"]),
+        ("-v", [&version, "2.1.331 (Claude Code)"]),
         ("--help", ["lclaude local --help", "Usage: claude [options]"]),
         ("-h", ["--dry-run", "Usage: claude [options]"]),
     ] {

@@ -24,7 +24,7 @@ fn a_healthy_machine_has_nothing_to_mend_and_stays_as_it_is() {
     assert_eq!((ended.code, &*ended.stderr), (Some(0), ""), "{:#?}", complaints(&report));
     assert_eq!(complaints(&report), Vec::<&Value>::new());
     assert_eq!((&report["format"], &report["ok"], &report["failures"]), (&json!(1), &json!(true), &json!(0)));
-    assert_eq!(line(&report, "claude", "version")["found"], "2.1.330");
+    assert_eq!(line(&report, "claude", "version")["found"], "2.1.331");
     assert_eq!(line(&report, "backends", "model")["found"], stage.filled("tiny from @PROJECT/tiny.gguf"));
     assert_eq!(stage.home_files(), before);
     assert!(!stage.home().join(".local").exists() && !stage.runtime().exists(), "something was made");
@@ -99,7 +99,7 @@ fn without_a_claude_code_that_runs() {
                 name: "not executable",
                 ill: || {
                     let stage = configured(&format!("{WELL}[claude]\npath = \"@ROOT/mine\"\n"));
-                    stage.script("mine", "echo '2.1.330 (Claude Code)'");
+                    stage.script("mine", "echo '2.1.331 (Claude Code)'");
                     fs::rename(stage.bin().join("mine"), stage.root().join("mine")).expect("moved");
                     fs::set_permissions(stage.root().join("mine"), fs::Permissions::from_mode(0o644)).expect("closed");
                     stage
@@ -149,11 +149,11 @@ fn without_a_claude_code_that_runs() {
                 ill: || {
                     let stage = Stage::well();
                     let now =
-                        "test \"$1\" = update && echo '#!/bin/sh\necho 2.1.330' > \"$0\" || echo '2.0.9 (Claude Code)'";
+                        "test \"$1\" = update && echo '#!/bin/sh\necho 2.1.331' > \"$0\" || echo '2.0.9 (Claude Code)'";
                     stage.script("claude", now);
                     stage
                 },
-                line: ("claude", "version", "warning", &["2.0.9 is older than 2.1.330"]),
+                line: ("claude", "version", "warning", &["2.0.9 is older than 2.1.331"]),
                 mend: "@BIN/claude update",
                 edited: "",
             },

@@ -14,7 +14,7 @@ use support::{
 };
 
 /// A Claude Code that carries out the tool call of a good model.
-const CLAUDE: &str = r#"case "$1" in --version) echo '2.1.330 (Claude Code)'; exit;; esac
+const CLAUDE: &str = r#"case "$1" in --version) echo '2.1.331 (Claude Code)'; exit;; esac
 echo "$@" > "$ARGUMENTS"
 env > "$ENVIRONMENT"
 echo made-by-local-model > proof.txt
@@ -135,7 +135,7 @@ fn a_model_without_tools_and_a_small_context_are_told() {
 
 #[test]
 fn a_claude_code_that_fails_its_turn_is_shown_with_what_it_says() {
-    let version = "case \"$1\" in --version) echo 2.1.330; exit;; esac\n";
+    let version = "case \"$1\" in --version) echo 2.1.331; exit;; esac\n";
     for (claude, words) in [
         ("echo '{\"is_error\": true, \"result\": \"API Error: 400\"}'; echo trouble >&2; exit 1", "API Error: 400"),
         ("echo '{\"is_error\": false, \"result\": \"I would rather talk.\"}'", "I would rather talk."),

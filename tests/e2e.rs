@@ -44,7 +44,7 @@ fn a_conversation_goes_on_with_c() {
     assert_eq!((ended.stdout.as_str(), stage.proof().as_str()), (DONE, "made-by-local-model\n"));
 }
 
-/// As Claude Code 2.1.330 writes one down: a thinking block with its signature, which only Anthropic can read.
+/// As Claude Code 2.1.331 writes one down: a thinking block with its signature, which only Anthropic can read.
 #[test]
 fn a_conversation_begun_in_the_cloud_goes_on() {
     let Some(stage) = real::stage(&Script::default()) else { return };
@@ -54,7 +54,7 @@ fn a_conversation_begun_in_the_cloud_goes_on() {
     let common = |uuid: &str, parent: Value| {
         json!({
             "parentUuid": parent, "isSidechain": false, "userType": "external", "cwd": project, "sessionId": id,
-            "version": "2.1.330", "gitBranch": "", "uuid": uuid, "timestamp": "2026-11-22T09:00:00.000Z",
+            "version": "2.1.331", "gitBranch": "", "uuid": uuid, "timestamp": "2026-11-22T09:00:00.000Z",
         })
     };
     let mut asked = common("11111111-1111-4111-8111-111111111111", Value::Null);

@@ -1,7 +1,7 @@
 //! Claude Code's command line, as far as a launcher must understand it: `--model`, `--settings`, and which of its
 //! commands need a model, need Anthropic's cloud, or would outlive the session.
 //!
-//! As of Claude Code 2.1.330. An option that is not in the table is taken to have no value, and is passed on.
+//! As of Claude Code 2.1.331. An option that is not in the table is taken to have no value, and is passed on.
 
 mod table;
 

@@ -2,7 +2,7 @@
 //! and login are neither read nor written.
 //!
 //! Only what the user has answered before is carried over, and only what concerns looks and this folder; nothing is ever
-//! answered in their place. As seen with Claude Code 2.1.330, which asks again where an answer is missing.
+//! answered in their place. As seen with Claude Code 2.1.331, which asks again where an answer is missing.
 //!
 //! The home is in the session's private directory, so it goes when that goes, however the session ends; a kept one is in
 //! the state directory.

@@ -1,6 +1,6 @@
 //! Every environment variable that Claude Code is given or spared, with a word on each.
 //!
-//! Facts are of Claude Code 2.1.330, most of them seen in runs of it against a logging server.
+//! Facts are of Claude Code 2.1.331, most of them seen in runs of it against a logging server.
 //!
 //! A variable in a settings file beats one in the environment, so the whole table goes into the `--settings` overlay
 //! too, which beats the files: what is set here as it is, what is removed here as an empty string.
@@ -193,7 +193,7 @@ pub const REMOVED: &[&str] = &[
 ];
 
 /// The names behind the patterns above that a settings file could set; the overlay needs them one by one.
-/// (Those Claude Code 2.1.330 contains, as `strings` finds them, that send anything anywhere.)
+/// (Those Claude Code 2.1.331 contains, as `strings` finds them, that send anything anywhere.)
 pub const REMOVED_NAMES: &[&str] = &[
     "ANTHROPIC_API_HOST",
     "ANTHROPIC_API_KEY",

@@ -1,4 +1,4 @@
-//! Claude Code's options, as of 2.1.330: those of its help, and those that `strings` finds.
+//! Claude Code's options, as of 2.1.331: those of its help, and those that `strings` finds.
 
 /// Whether an option takes values, by Commander's rules, which Claude Code parses with.
 #[derive(Clone, Copy, PartialEq)]

@@ -18,7 +18,7 @@ use crate::{backend, claude, config::Settings, disk, paths::Places};
 const AREA: Area = Area::Claude;
 
 /// What every promise was seen to hold with.
-const PROVEN: &str = "2.1.330";
+const PROVEN: &str = "2.1.331";
 
 /// Gives the program and its version, where they could be found out.
 pub async fn check(

@@ -21,7 +21,7 @@ const REFUSAL_LIMIT: Duration = Duration::from_secs(120);
 const FIRST_PROMPT: f64 = 25_000.0;
 /// Seconds that people will wait for the first word.
 const PATIENCE: f64 = 300.0;
-/// What makes Claude Code compact a conversation that has become too long; no other words do (seen with 2.1.330).
+/// What makes Claude Code compact a conversation that has become too long; no other words do (seen with 2.1.331).
 const OVERFLOW_WORDS: [&str; 2] = ["exceeds the available context size", "prompt is too long"];
 
 /// What the model is asked to do with a tool, here and in Claude Code itself.

@@ -11,7 +11,7 @@ use crate::backend::{self, Endpoint};
 const LIMIT: Duration = Duration::from_secs(600);
 /// Longer words of a server's are cut.
 const LONGEST_WORDS: usize = 300;
-/// As Claude Code 2.1.330 sends it with experimental betas off.
+/// As Claude Code 2.1.331 sends it with experimental betas off.
 const BETA: &str = "claude-code-20250219,interleaved-thinking-2025-05-14";
 
 pub struct Client {

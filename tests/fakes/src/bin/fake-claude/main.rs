@@ -18,7 +18,7 @@ use rustix::process::{Signal, kill_current_process_group, setsid};
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use serde_json::json;
 
-const VERSION: &str = "2.1.330 (Claude Code)";
+const VERSION: &str = "2.1.331 (Claude Code)";
 const HELP: &str = "\
 Usage: claude [options] [command] [prompt]
 
