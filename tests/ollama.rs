@@ -253,6 +253,25 @@ fn a_context_that_the_modelfile_fixes_comes_with_what_mends_it() {
 }
 
 #[test]
+fn a_model_whose_file_is_cut_short_is_not_called_missing() {
+    let mut stage = Stage::ollama();
+    stage.set("FAKE_OLLAMA_MODELS", r#"[{"name": "small:latest", "damaged": true}]"#);
+    let words = ["could not load small:latest", "damaged", "exceeds file size", "ollama rm small:latest && ollama pull"];
+    stage.on("small", &["--yes"]).wait().expect_failure(69, &words);
+}
+
+#[test]
+fn a_name_for_a_model_in_the_cloud_is_refused_by_whichever_server_has_it() {
+    let models = ("FAKE_OLLAMA_MODELS", r#"[{"name": "small:latest", "remote": "gpt-oss:120b"}]"#);
+    let mut stage = Stage::ollama();
+    stage.set(models.0, models.1);
+    stage.on("small", &[]).wait().expect_failure(77, &["small:latest does not run on this machine", "ollama list"]);
+    let (stage, _own) = shared(&[models]);
+    let words = ["small:latest does not run on this machine", "model = \"gpt-oss:120b-cloud\""];
+    stage.on("small", &[]).wait().expect_failure(77, &words);
+}
+
+#[test]
 fn a_load_that_fails_is_explained_in_words() {
     for (failure, words) in [
         ("oom", ["why: out of memory", "insufficient memory"]),
@@ -425,6 +444,20 @@ fn a_shared_servers_context_that_is_too_small_comes_with_what_mends_it() {
     let said = finish(session, &claude).stderr;
     assert!(said.contains("OLLAMA_CONTEXT_LENGTH=65536 ollama serve"), "{said}");
     drop(own);
+}
+
+/// Another client's `num_ctx` holds until the first request that names none, which Claude Code's are.
+#[test]
+fn a_shared_servers_context_is_what_claude_code_will_get_and_not_what_somebody_else_asked_for() {
+    let models = r#"[{"name": "small:latest", "loaded": true, "loaded_context": 65536}]"#;
+    let (stage, own) = shared(&[("OLLAMA_CONTEXT_LENGTH", "32768"), ("FAKE_OLLAMA_MODELS", models)]);
+    let session = stage.on("small", &[]);
+    let claude = stage.events.next("claude");
+    assert_eq!(claude.env["CLAUDE_CODE_MAX_CONTEXT_TOKENS"], "32768");
+    turn(&claude);
+    let said = finish(session, &claude).stderr;
+    assert!(said.contains("32768 tokens granted") && said.contains("OLLAMA_CONTEXT_LENGTH=65536 ollama serve"), "{said}");
+    assert_eq!(own.loaded(), ["small:latest"], "the user's own was unloaded");
 }
 
 #[test]

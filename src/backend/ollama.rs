@@ -180,16 +180,20 @@ fn not_a_name(settings: &Settings, model: &str) -> Failure {
 fn refuse_cloud(settings: &Settings, models: &[String]) -> Result<()> {
     let models = models.iter().filter(|model| store::is_cloud(model));
     match models.into_iter().find(|model| !find::is_in_own_file(settings, |name| store::is_same(name, model))) {
-        Some(model) => Err(in_the_cloud(model, model)),
+        Some(model) => Err(in_the_cloud(model, Some(model))),
         None => Ok(()),
     }
 }
 
-fn in_the_cloud(model: &str, name: &str) -> Failure {
-    Failure::new(Code::Refused, format!("{model} does not run on this machine"))
+/// `named`: the name by which it is asked for in the cloud, where that is known.
+fn in_the_cloud(model: &str, named: Option<&str>) -> Failure {
+    let failure = Failure::new(Code::Refused, format!("{model} does not run on this machine"))
         .why("it runs on Ollama's servers, as all models named …:cloud do, and your code would go there")
-        .help(format!("to use it all the same, put model = {name:?} into your own configuration"))
-        .help("or choose a model without cloud in its name")
+        .help("choose a model that runs here; ollama list shows what is installed");
+    match named {
+        Some(name) => failure.help(format!("to use it all the same, put model = {name:?} into your own configuration")),
+        None => failure,
+    }
 }
 
 /// Whether Ollama takes both for the same model.
@@ -286,7 +290,7 @@ pub async fn bring_up(plan: &BackendPlan, starting: &Starting<'_>) -> Result<Ser
             continue;
         }
         if !shown.remote_host.is_empty() {
-            return Err(in_the_cloud(model, &shown.remote_model).into());
+            return Err(in_the_cloud(model, Some(&store::cloud_name(&shown.remote_model))).into());
         }
         server.load(model, is_shared, starting).await?;
         let loaded = server.loaded().await;

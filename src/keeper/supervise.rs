@@ -233,7 +233,9 @@ impl Supervisor {
         let mut command = program.command(&self.endpoint, &file);
         let stdout = write.try_clone().map_err(failed)?;
         command.stdin(Stdio::null()).stdout(stdout).stderr(write).process_group(0);
-        die_with_parent(&mut command, Signal::KILL);
+        // A server that ends its own children must have the chance to: killed, Ollama leaves its runners.
+        let death = if program.ending == Ending::Kill { Signal::KILL } else { Signal::TERM };
+        die_with_parent(&mut command, death);
         if !program.shares_port {
             self.reserved = None;
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reqwest::Client;
+use reqwest::{Client, Response, StatusCode};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
@@ -168,11 +168,22 @@ impl Server<'_> {
         self.pull(model, starting).await
     }
 
+    /// # Errors
+    /// `Unavailable` for a model that is not there or cannot be read, `Refused` for one that runs in Ollama's cloud.
     pub async fn show(&self, model: &str) -> Result<Shown> {
-        let request = self.client.post(format!("{}/api/show", self.url)).json(&json!({"model": model}));
-        match http::json(request).await {
-            Some(shown) => Ok(shown),
-            None => Err(super::unknown(model, &self.installed().await)),
+        let request = self.client.post(format!("{}/api/show", self.url)).timeout(http::PROMPT);
+        let silent = |error: reqwest::Error| {
+            Failure::new(Code::Unavailable, format!("Ollama does not say what {model} is"))
+                .why(http::in_words(&error))
+                .help("run the same command again; ollama ps shows what it is busy with")
+        };
+        let answer = request.json(&json!({"model": model})).send().await.map_err(silent)?;
+        match answer.status() {
+            status if status.is_success() => answer.json().await.map_err(silent),
+            StatusCode::NOT_FOUND => Err(super::unknown(model, &self.installed().await)),
+            // A private server is told to let nothing run elsewhere.
+            StatusCode::FORBIDDEN => Err(super::in_the_cloud(model, None)),
+            _ => Err(not_loaded(model, &words(answer).await)),
         }
     }
 
@@ -192,25 +203,25 @@ impl Server<'_> {
         }
     }
 
-    /// Has the model in memory. In a server that goes on without us it is unloaded at the end.
+    /// Has the model in memory as Claude Code's requests will want it. In a server that goes on without us it is unloaded
+    /// at the end, unless it was loaded before.
     pub async fn load(&self, model: &str, is_shared: bool, starting: &Starting<'_>) -> Result<()> {
-        if is_shared {
-            if self.loaded().await.iter().any(|loaded| store::is_same(&loaded.name, model)) {
-                // As it is: asking again would change how long the user's own server keeps it.
-                return Ok(());
+        // Nothing about the context here: it would force a second load.
+        let mut body = json!({"model": model, "stream": false});
+        if is_shared && self.loaded().await.iter().any(|loaded| store::is_same(&loaded.name, model)) {
+            // Asked again all the same: one that somebody had loaded with a context of their own is loaded anew for any
+            // request that names none, and Claude Code's do not. How long the server keeps it stays as it is.
+        } else {
+            if is_shared {
+                starting.will_undo(Undo::Unload { url: self.url.to_owned(), model: model.to_owned() });
             }
-            starting.will_undo(Undo::Unload { url: self.url.to_owned(), model: model.to_owned() });
+            body["keep_alive"] = json!(-1);
         }
         starting.tell(&format!("loading {model}"), None, "");
-        // Nothing about the context here: it would force a second load.
         let request = self.client.post(format!("{}/api/generate", self.url)).timeout(LOADING);
-        let answer = request.json(&json!({"model": model, "keep_alive": -1, "stream": false})).send().await;
-        let why = match answer {
+        let why = match request.json(&body).send().await {
             Ok(answer) if answer.status().is_success() => return Ok(()),
-            Ok(answer) => match answer.json::<Value>().await {
-                Ok(body) => body["error"].as_str().unwrap_or("it did not say why").to_owned(),
-                Err(error) => http::in_words(&error),
-            },
+            Ok(answer) => words(answer).await,
             Err(error) => http::in_words(&error),
         };
         Err(not_loaded(model, &why))
@@ -237,6 +248,17 @@ pub fn check_release(version: &str) -> Result<()> {
     Err(failure.help(install::ollama()))
 }
 
+/// What an answer that is no success says.
+async fn words(answer: Response) -> String {
+    match answer.json::<Value>().await {
+        Ok(body) => body["error"].as_str().unwrap_or("it did not say why").to_owned(),
+        Err(error) => http::in_words(&error),
+    }
+}
+
+/// What Ollama itself says of a model's file that is not what it should be (`fs/ggml/gguf.go`).
+const DAMAGED: &[&str] = &["exceeds file size", "invalid file magic", "no such file or directory"];
+
 /// Ollama passes on the last words of its runner, which is llama.cpp's `llama-server`.
 fn not_loaded(model: &str, words: &str) -> Failure {
     let log: Vec<String> = words.lines().map(str::to_owned).collect();
@@ -246,6 +268,7 @@ fn not_loaded(model: &str, words: &str) -> Failure {
             Cause::OutOfMemory
         }
         Cause::Unknown if words.contains("signal: illegal instruction") => Cause::IllegalInstruction,
+        Cause::Unknown if DAMAGED.iter().any(|sign| words.contains(sign)) => Cause::CutShort,
         cause => cause,
     };
     let failed = |why: &str| {
@@ -293,6 +316,7 @@ mod tests {
             ("model requires more system memory (20 GiB) than is available (8 GiB)", "out of memory"),
             ("llama-server process has terminated: signal: illegal instruction", "illegal instruction"),
             ("… error loading model: unknown model architecture: 'newarch'", "unknown architecture"),
+            ("tensor \"x\" offset+size (9) exceeds file size (8)", "the model's file is damaged"),
             ("something new", "its runner failed"),
         ] {
             let failure = not_loaded("m:latest", words);

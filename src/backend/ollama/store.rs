@@ -42,6 +42,15 @@ pub fn is_cloud(model: &str) -> bool {
     model.contains(':') && (tag == "cloud" || tag.ends_with("-cloud"))
 }
 
+/// The name by which a model is asked for that Ollama's servers call `remote`.
+pub fn cloud_name(remote: &str) -> String {
+    match remote {
+        cloud if is_cloud(cloud) => cloud.to_owned(),
+        tagged if tagged.contains(':') => format!("{tagged}-cloud"),
+        name => format!("{name}:cloud"),
+    }
+}
+
 /// Where the user says the models are.
 fn named(settings: &Settings, home: &Path, here: &Path) -> Option<PathBuf> {
     let configured = &settings.ollama.models_dir;
@@ -176,6 +185,12 @@ mod tests {
     fn cloud_models_are_known_by_their_tag() {
         assert!(is_cloud("glm-4.7:cloud") && is_cloud("gpt-oss:120b-cloud") && is_cloud("x:Cloud"));
         assert!(!is_cloud("cloud:latest") && !is_cloud("cloud") && !is_cloud("my-cloud"));
+    }
+
+    #[test]
+    fn a_model_in_the_cloud_has_a_name_that_says_so() {
+        let named = ["gpt-oss:120b", "glm-4.7", "glm-4.7:cloud"].map(cloud_name);
+        assert_eq!(named, ["gpt-oss:120b-cloud", "glm-4.7:cloud", "glm-4.7:cloud"]);
     }
 
     #[test]

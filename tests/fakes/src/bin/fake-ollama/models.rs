@@ -40,6 +40,15 @@ pub struct Model {
     /// In memory from the start, as in a server that the user has used.
     #[serde(default)]
     pub loaded: bool,
+    /// … with this `num_ctx`, which its client asked for.
+    #[serde(default)]
+    pub loaded_context: Option<u32>,
+    /// No more than a name for this model of Ollama's cloud.
+    #[serde(default)]
+    pub remote: Option<String>,
+    /// Its file is cut short.
+    #[serde(default)]
+    pub damaged: bool,
 }
 
 fn default_size() -> u64 {

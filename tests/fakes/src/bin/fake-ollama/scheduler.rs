@@ -49,7 +49,8 @@ impl Scheduler {
             loading: Mutex::default(),
         };
         for model in scheduler.store.installed().into_iter().filter(|model| model.loaded) {
-            let loaded = scheduler.start(model, keep_alive::from_environment());
+            let context = model.loaded_context.unwrap_or_else(|| scheduler.context(&model));
+            let loaded = scheduler.start(model, context, keep_alive::from_environment());
             scheduler.lock().push(loaded);
         }
         scheduler
@@ -62,16 +63,18 @@ impl Scheduler {
         {
             let mut loaded = self.lock();
             if let Some(at) = loaded.iter().position(|known| known.model.name == model.name) {
-                if matches!(loaded[at].runner.try_wait(), Ok(None)) {
+                // Loaded by a client that asked for another context, it is loaded anew for one that asks for none.
+                let fits = loaded[at].context == self.context(model);
+                if fits && matches!(loaded[at].runner.try_wait(), Ok(None)) {
                     loaded[at].used = SystemTime::now();
                     loaded[at].keep_alive = keep_alive.unwrap_or(loaded[at].keep_alive);
                     return Ok(());
                 }
-                loaded.remove(at);
+                loaded.remove(at).end();
             }
         }
         self.make_room(model);
-        let loading = self.start(model.clone(), keep_alive.unwrap_or_else(keep_alive::from_environment));
+        let loading = self.start(model.clone(), self.context(model), keep_alive.unwrap_or_else(keep_alive::from_environment));
         let described = json!({ "model": model.name, "context": loading.context });
         *self.loading() = Some(loading);
         self.control.event("loading", described.clone());
@@ -115,8 +118,7 @@ impl Scheduler {
         })
     }
 
-    fn start(&self, model: Model, keep_alive: Duration) -> Loaded {
-        let context = self.context(&model);
+    fn start(&self, model: Model, context: u32, keep_alive: Duration) -> Loaded {
         let parallel = var("OLLAMA_NUM_PARALLEL").ok().and_then(|text| text.parse().ok()).unwrap_or(1).max(1);
         let program = std::env::current_exe().expect("a running program has a path");
         let mut runner = Command::new(program);
