@@ -232,9 +232,27 @@ fn with_nothing_configured_the_backend_that_has_the_model_is_used_and_said() {
     assert!(chosen(&stage, &["--model", "tiny.gguf"]).starts_with("using llamacpp: the model is a GGUF file"));
     assert!(chosen(&stage, &[]).starts_with("using ollama: it is installed;"));
     stage.config("[llamacpp]\ngguf = \"../../../project/tiny.gguf\"\n");
-    assert!(chosen(&stage, &[]).starts_with("using llamacpp: it is installed and [llamacpp] names a model"));
+    assert!(chosen(&stage, &[]).starts_with("using llamacpp: it is installed and has tiny"));
     let stage = Stage::new();
     assert!(chosen(&stage, &["--model", "someone/tiny:Q4"]).starts_with("using llamacpp: it is installed;"));
+}
+
+#[test]
+fn a_backend_that_has_the_wanted_model_comes_before_one_that_has_others() {
+    let mut stage = Stage::ollama();
+    stage.set("LCLAUDE_BACKEND", "");
+    for fake in ["fake-lms", "fake-llama-server"] {
+        stage.install(fake, &stage.bin().join(fake.trim_start_matches("fake-")));
+    }
+    assert!(chosen(&stage, &[]).starts_with("using ollama: it is installed and has models"));
+    let cache = stage.root().join("hub/models--unsloth--GLM-4.7-Flash-GGUF/snapshots/1");
+    std::fs::create_dir_all(cache).expect("a directory");
+    stage.set("HF_HUB_CACHE", stage.root().join("hub").display());
+    assert!(chosen(&stage, &[]).starts_with("using llamacpp: it is installed and has unsloth/GLM-4.7-Flash-GGUF"));
+    let repository = stage.home().join(".lmstudio/models/lmstudio-community/GLM-4.7-Flash-GGUF");
+    std::fs::create_dir_all(repository).expect("a directory");
+    assert!(chosen(&stage, &[]).starts_with("using lmstudio: it is installed and has zai-org/glm-4.7-flash"));
+    assert!(chosen(&stage, &["--model", "small"]).starts_with("using ollama: it is installed and has small"));
 }
 
 #[test]

@@ -256,7 +256,8 @@ fn a_context_that_the_modelfile_fixes_comes_with_what_mends_it() {
 fn a_model_whose_file_is_cut_short_is_not_called_missing() {
     let mut stage = Stage::ollama();
     stage.set("FAKE_OLLAMA_MODELS", r#"[{"name": "small:latest", "damaged": true}]"#);
-    let words = ["could not load small:latest", "damaged", "exceeds file size", "ollama rm small:latest && ollama pull"];
+    let words =
+        ["could not load small:latest", "damaged", "exceeds file size", "ollama rm small:latest && ollama pull"];
     stage.on("small", &["--yes"]).wait().expect_failure(69, &words);
 }
 
@@ -456,7 +457,10 @@ fn a_shared_servers_context_is_what_claude_code_will_get_and_not_what_somebody_e
     assert_eq!(claude.env["CLAUDE_CODE_MAX_CONTEXT_TOKENS"], "32768");
     turn(&claude);
     let said = finish(session, &claude).stderr;
-    assert!(said.contains("32768 tokens granted") && said.contains("OLLAMA_CONTEXT_LENGTH=65536 ollama serve"), "{said}");
+    assert!(
+        said.contains("32768 tokens granted") && said.contains("OLLAMA_CONTEXT_LENGTH=65536 ollama serve"),
+        "{said}"
+    );
     assert_eq!(own.loaded(), ["small:latest"], "the user's own was unloaded");
 }
 

@@ -151,7 +151,8 @@ fn the_child_gets_the_whole_table_twice() {
     }
     // Nor is anything there that this test does not know of.
     let known = |name: &str| {
-        table.contains_key(name) || ["HOME", "PATH", "TERM", "XDG_RUNTIME_DIR", "FAKE_EVENTS"].contains(&name)
+        let own = ["HOME", "PATH", "TERM", "XDG_RUNTIME_DIR", "CLAUDE_CODE_TMPDIR", "FAKE_EVENTS"];
+        table.contains_key(name) || own.contains(&name)
     };
     assert_eq!(claude.env.keys().find(|name| !known(name)), None);
     assert_eq!(overlay.iter().find(|(name, value)| !known(name) && !value.is_empty()), None);

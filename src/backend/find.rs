@@ -146,40 +146,57 @@ pub fn nearest_model<'a>(model: &str, names: impl Iterator<Item = &'a str>) -> O
     scored.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, name)| name)
 }
 
-/// The installed one that has the model already, else one that has any, else the first installed one.
+/// The backend that is found by itself, and why it is this one.
+///
+/// # Errors
+/// `Unavailable` when none is installed.
 pub fn detect(settings: &Settings, home: &Path, here: &Path) -> Result<(Kind, String)> {
-    let chosen = |kind, why: &str| Ok((kind, why.to_owned()));
+    by_itself(settings, home, here)?.ok_or_else(|| {
+        Failure::new(Code::Unavailable, "no backend is installed")
+            .why("neither ollama, lms nor llama-server was found on PATH or where their installers put them")
+            .help(install::best(Kind::Ollama))
+            .help(format!("or llama.cpp: {}", install::best(Kind::LlamaCpp)))
+            .help("or a server that runs elsewhere: [endpoint] url = \"https://…\", with backend = \"endpoint\"")
+    })
+}
+
+/// The kind that is named, or else found by itself.
+pub fn kind(settings: &Settings, home: &Path, here: &Path) -> Option<Kind> {
+    settings.backend.or_else(|| by_itself(settings, home, here).ok()?.map(|(kind, _)| kind))
+}
+
+/// The installed one that has the wanted models already, else one that has any, else the first installed one.
+fn by_itself(settings: &Settings, home: &Path, here: &Path) -> Result<Option<(Kind, String)>> {
     // A model that only one of them could mean.
     if settings.model.as_ref().is_some_and(|model| model.ends_with(".gguf")) {
-        return chosen(Kind::LlamaCpp, "the model is a GGUF file");
+        return Ok(Some((Kind::LlamaCpp, "the model is a GGUF file".into())));
     }
-    let ollama = ollama::is_installed(settings, home, here);
-    // Looked for only where it comes to them.
-    let lmstudio = || lmstudio::is_installed(settings, home, here);
-    let llamacpp = || llamacpp::is_installed(settings, home, here);
-    let has_gguf = settings.llamacpp.gguf.is_some() || settings.llamacpp.hf.is_some();
-    let wanted = wanted(settings, Some(DEFAULT_MODEL))?;
-    if ollama && wanted.iter().all(|model| ollama::has(settings, Some(model), home, here)) {
-        Ok((Kind::Ollama, format!("it is installed and has {}", wanted.join(" and "))))
-    } else if ollama && ollama::has(settings, None, home, here) {
-        chosen(Kind::Ollama, "it is installed and has models")
-    } else if lmstudio() && lmstudio::has_models(home) {
-        chosen(Kind::LmStudio, "it is installed and has models")
-    } else if llamacpp() && has_gguf {
-        chosen(Kind::LlamaCpp, "it is installed and [llamacpp] names a model")
-    } else if ollama {
-        chosen(Kind::Ollama, "it is installed")
-    } else if lmstudio() {
-        chosen(Kind::LmStudio, "it is installed")
-    } else if llamacpp() {
-        chosen(Kind::LlamaCpp, "it is installed")
-    } else {
-        Err(Failure::new(Code::Unavailable, "no backend is installed")
-            .why("neither ollama, lms nor llama-server was found on PATH or where their installers put them")
-            .help(install::ollama())
-            .help("or llama.cpp: brew install llama.cpp")
-            .help("or a server that runs elsewhere: [endpoint] url = \"https://…\", with backend = \"endpoint\""))
+    let is_there = |kind: &Kind| program(*kind, settings, home, here).is_ok();
+    let installed: Vec<Kind> = [Kind::Ollama, Kind::LmStudio, Kind::LlamaCpp].into_iter().filter(is_there).collect();
+    for kind in &installed {
+        if let Some(names) = at_hand(*kind, settings, home, here)? {
+            return Ok(Some((*kind, format!("it is installed and has {}", names.join(" and ")))));
+        }
     }
+    let has_any = |kind: &&Kind| match kind {
+        Kind::Ollama => ollama::has(settings, None, home, here),
+        Kind::LmStudio => lmstudio::has(None, home),
+        _ => llamacpp::has_any(home),
+    };
+    if let Some(kind) = installed.iter().find(has_any) {
+        return Ok(Some((*kind, "it is installed and has models".into())));
+    }
+    Ok(installed.first().map(|kind| (*kind, "it is installed".into())))
+}
+
+/// The wanted models, if a backend has them all: found without starting anything.
+fn at_hand(kind: Kind, settings: &Settings, home: &Path, here: &Path) -> Result<Option<Vec<String>>> {
+    let (names, has): (_, &dyn Fn(&String) -> bool) = match kind {
+        Kind::Ollama => (wanted(settings, Some(DEFAULT_MODEL))?, &|name| ollama::has(settings, Some(name), home, here)),
+        Kind::LmStudio => (wanted(settings, Some(lmstudio::DEFAULT_MODEL))?, &|name| lmstudio::has(Some(name), home)),
+        _ => return Ok(llamacpp::at_hand(settings, home, here)),
+    };
+    Ok(names.iter().all(has).then_some(names))
 }
 
 #[cfg(test)]

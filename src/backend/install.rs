@@ -10,6 +10,16 @@ pub const OLLAMA_SCRIPT: &str = "curl -fsSL https://ollama.com/install.sh | sh";
 pub const LMSTUDIO_SCRIPT: &str = "curl -fsSL https://lmstudio.ai/install.sh | bash";
 const IS_MACOS: bool = cfg!(target_os = "macos");
 
+/// What to type here to install a backend; where no program of this machine's can, where it is to be had.
+pub fn best(kind: Kind) -> String {
+    let elsewhere = || match kind {
+        Kind::Ollama => ollama(),
+        Kind::LmStudio => "LM Studio's app, from https://lmstudio.ai; start it once",
+        _ => "a release from https://github.com/ggml-org/llama.cpp/releases, with llama-server on PATH",
+    };
+    ways(kind).into_iter().next().unwrap_or_else(|| elsewhere().to_owned())
+}
+
 /// What one types to install Ollama on this kind of system, whatever is on this very machine.
 pub fn ollama() -> &'static str {
     if IS_MACOS { "brew install ollama" } else { OLLAMA_SCRIPT }
@@ -30,11 +40,7 @@ pub fn ways(kind: Kind) -> Vec<String> {
             ways.extend(brew("ollama").into_iter().chain(packages("ollama", "ollama", "ollama")));
         }
         Kind::LlamaCpp => {
-            ways.extend(Some(super::llamacpp::INSTALL.to_owned()).filter(|_| has("brew")).into_iter().chain(packages(
-                "llama.cpp",
-                "llama-cpp",
-                "llama.cpp",
-            )));
+            ways.extend(brew("llama.cpp").into_iter().chain(packages("llama.cpp", "llama-cpp", "llama.cpp")));
             if has("nix") {
                 ways.push("nix profile install nixpkgs#llama-cpp".into());
             }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{
-    Kind, endpoint,
+    Kind, endpoint, find,
     http::{self, Offered, Offers},
     llamacpp, lmstudio, ollama,
 };
@@ -79,7 +79,8 @@ impl Listed {
 /// # Errors
 /// When it is there, or was asked for, and cannot say what it has.
 pub async fn of(kind: Kind, settings: &Settings, home: &Path, here: &Path) -> Result<Option<Vec<Listed>>> {
-    let asked = settings.backend == Some(kind);
+    // By name, or by naming none.
+    let asked = find::kind(settings, home, here) == Some(kind);
     let listed = match kind {
         Kind::Ollama if asked || ollama::is_installed(settings, home, here) => {
             ollama::listing::list(settings, home, here).await?

@@ -25,8 +25,6 @@ use model::{Model, models};
 pub use model::{DEFAULT_MODEL, missing, none_chosen, served_name, to_be_downloaded};
 
 const PROGRAM: &str = "llama-server";
-/// The command that is the same on every system.
-pub const INSTALL: &str = "brew install llama.cpp";
 
 /// # Errors
 /// `Unavailable` when there is no llama-server, `Config` or `Usage` when a model is missing or cannot be one.
@@ -150,9 +148,15 @@ fn refuse_own(settings: &Settings) -> Result<()> {
     Ok(())
 }
 
-/// Whether there is a `llama-server` to run.
-pub fn is_installed(settings: &Settings, home: &Path, here: &Path) -> bool {
-    program(settings, home, here).is_ok()
+/// The models that the settings mean, or the default one, if all of them are on this machine.
+pub fn at_hand(settings: &Settings, home: &Path, here: &Path) -> Option<Vec<String>> {
+    let names: Vec<String> = models(settings, home, here).ok()?.iter().map(Model::name).collect();
+    to_be_downloaded(&names, home).is_empty().then_some(names)
+}
+
+/// Whether it has fetched any model before.
+pub fn has_any(home: &Path) -> bool {
+    !cache::all(home).is_empty()
 }
 
 /// # Errors
@@ -160,15 +164,8 @@ pub fn is_installed(settings: &Settings, home: &Path, here: &Path) -> bool {
 pub fn program(settings: &Settings, home: &Path, here: &Path) -> Result<PathBuf> {
     let named = settings.llamacpp.path.as_ref().map(|path| settings.path("llamacpp.path", path, home, here));
     super::program(named.as_deref(), PROGRAM).ok_or_else(|| {
-        Absent {
-            section: "llamacpp",
-            program: PROGRAM,
-            name: PROGRAM,
-            why: "it is not on PATH".into(),
-            install: INSTALL,
-        }
-        .failure(settings, named.as_deref())
-        .help("or nix profile install nixpkgs#llama-cpp, or a release from its GitHub page")
+        Absent { kind: Kind::LlamaCpp, program: PROGRAM, name: PROGRAM, why: "it is not on PATH".into() }
+            .failure(settings, named.as_deref())
     })
 }
 

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Absent, BackendPlan, Endpoint, HOST, Health, Kind, Served, Service, Starting, Undo, Unfit, find::nearest_model,
-    http, install,
+    http,
 };
 use crate::{
     config::Settings,
@@ -81,9 +81,16 @@ pub fn is_installed(settings: &Settings, home: &Path, here: &Path) -> bool {
     program(settings, home, here).is_ok()
 }
 
-/// Whether the user has any model at all, without starting LM Studio to ask.
-pub fn has_models(home: &Path) -> bool {
-    fs::read_dir(studio_home(home).join("models")).is_ok_and(|mut entries| entries.next().is_some())
+/// Whether the user has a model of this key, or any at all, without starting LM Studio to ask. Its files are at
+/// `models/PUBLISHER/REPOSITORY`, and a repository is named after its model: `GLM-4.7-Flash-GGUF`.
+pub fn has(key: Option<&str>, home: &Path) -> bool {
+    let entries =
+        |directory: PathBuf| fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
+    let name = key.and_then(|key| key.rsplit('/').next()).unwrap_or_default().to_lowercase();
+    let mut repositories = entries(studio_home(home).join("models")).flat_map(entries);
+    repositories.any(|path| {
+        path.file_name().is_some_and(|repository| repository.to_string_lossy().to_lowercase().starts_with(&name))
+    })
 }
 
 /// # Errors
@@ -100,14 +107,12 @@ fn program_in(settings: &Settings, studio: &Path, home: &Path, here: &Path) -> R
     };
     found.ok_or_else(|| {
         Absent {
-            section: "lmstudio",
+            kind: Kind::LmStudio,
             program: "lms",
             name: "LM Studio",
             why: format!("{} is not there, and lms is not on PATH", studio.join("bin/lms").display()),
-            install: install::LMSTUDIO_SCRIPT,
         }
         .failure(settings, named.as_deref())
-        .help("or install LM Studio's app and start it once")
     })
 }
 

@@ -34,7 +34,6 @@ pub use diagnosis::{Cause, diagnose, in_words};
 pub use figures::{Figures, figures};
 pub use find::{Chosen, Tiers, choose, plan};
 pub use http::{client, client_for, in_words as error_in_words, release};
-pub use install::ollama as install_ollama;
 pub use undo::Undo;
 
 use crate::{
@@ -354,22 +353,20 @@ pub fn conceal(command: &mut Command, more: impl Fn(&str) -> bool) {
 
 /// A backend whose program is not there.
 struct Absent<'a> {
-    /// Of the configuration.
-    section: &'a str,
+    kind: Kind,
     program: &'a str,
     name: &'a str,
     /// Where it was looked for, if the user named no place.
     why: String,
-    install: &'a str,
 }
 
 impl Absent<'_> {
     /// `named`: the place the user named.
     fn failure(&self, settings: &Settings, named: Option<&Path>) -> Failure {
-        let Absent { section, program, name, why, install } = self;
+        let Absent { kind, program, name, why } = self;
         let failure = match named {
             Some(path) => {
-                let source = settings.source(&format!("{section}.path"));
+                let source = settings.source(&format!("{kind}.path"));
                 let failure = Failure::new(Code::Unavailable, format!("no {program} at {}", path.display()));
                 if path.is_file() {
                     failure
@@ -381,7 +378,7 @@ impl Absent<'_> {
             }
             None => Failure::new(Code::Unavailable, format!("{name} was not found")).why(why),
         };
-        failure.help(*install).help(format!("or set [{section}] path = \"/path/to/{program}\""))
+        failure.help(install::best(*kind)).help(format!("or set [{kind}] path = \"/path/to/{program}\""))
     }
 }
 

@@ -20,9 +20,7 @@ use std::{
 use reqwest::Client;
 use tokio::time::timeout;
 
-use super::{
-    Absent, BackendPlan, HOST, Health, Kind, Program, Served, Service, Starting, Undo, Unfit, find, http, install,
-};
+use super::{Absent, BackendPlan, HOST, Health, Kind, Program, Served, Service, Starting, Undo, Unfit, find, http};
 use crate::{
     config::{Instance, Settings},
     error::{Code, Failure, Result},
@@ -136,14 +134,8 @@ pub fn program(settings: &Settings, home: &Path, here: &Path) -> Result<PathBuf>
     let usual = || USUAL.iter().find_map(|path| super::program(Some(Path::new(path)), ""));
     let found = super::program(named.as_deref(), "ollama").or_else(|| if named.is_none() { usual() } else { None });
     found.ok_or_else(|| {
-        Absent {
-            section: "ollama",
-            program: "ollama",
-            name: "ollama",
-            why: "it is not on PATH".into(),
-            install: install::ollama(),
-        }
-        .failure(settings, named.as_deref())
+        Absent { kind: Kind::Ollama, program: "ollama", name: "ollama", why: "it is not on PATH".into() }
+            .failure(settings, named.as_deref())
     })
 }
 

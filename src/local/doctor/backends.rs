@@ -92,9 +92,11 @@ async fn ollama(subject: &Subject<'_>, worst: State, checks: &mut Vec<Check>) {
                 let version = program::version(&output).unwrap_or_else(|| "0.0.0".into());
                 Check::of(AREA, "ollama version", ollama::check_release(&version), |()| version.clone())
             }
-            Ok(Some(output)) => not_running(path, &backend::in_words(Some(output.status)), backend::install_ollama()),
-            Ok(None) => not_running(path, "no answer in time", backend::install_ollama()),
-            Err(error) => not_running(path, &error.to_string(), backend::install_ollama()),
+            Ok(Some(output)) => {
+                not_running(path, &backend::in_words(Some(output.status)), &backend::install::best(Kind::Ollama))
+            }
+            Ok(None) => not_running(path, "no answer in time", &backend::install::best(Kind::Ollama)),
+            Err(error) => not_running(path, &error.to_string(), &backend::install::best(Kind::Ollama)),
         };
         checks.push(Check { name: "ollama version", ..check }.no_worse_than(worst));
     }
@@ -122,8 +124,12 @@ async fn llama_version(path: &Path, plan: Option<&Chosen>, settings: &Settings) 
     let name = "llamacpp version";
     let output = match program::ask(path, "--version").await {
         Ok(Some(output)) => output,
-        Ok(None) => return Check { name, ..not_running(path, "no answer in time", llamacpp::INSTALL) },
-        Err(error) => return Check { name, ..not_running(path, &error.to_string(), llamacpp::INSTALL) },
+        Ok(None) => {
+            return Check { name, ..not_running(path, "no answer in time", &backend::install::best(Kind::LlamaCpp)) };
+        }
+        Err(error) => {
+            return Check { name, ..not_running(path, &error.to_string(), &backend::install::best(Kind::LlamaCpp)) };
+        }
     };
     let said = String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned();
     let lines: Vec<String> = said.lines().map(str::to_owned).collect();
@@ -137,7 +143,11 @@ async fn llama_version(path: &Path, plan: Option<&Chosen>, settings: &Settings) 
         };
         let plan = plan.map_or_else(bare, |chosen| chosen.plan.clone());
         let cause = backend::diagnose(Some(output.status), &lines);
-        return Check::failed(AREA, name, &cause.failure(&plan, Some(output.status), lines).help(llamacpp::INSTALL));
+        return Check::failed(
+            AREA,
+            name,
+            &cause.failure(&plan, Some(output.status), lines).help(backend::install::best(Kind::LlamaCpp)),
+        );
     }
     let version = lines.iter().find_map(|line| line.strip_prefix("version: "));
     Check::ok(AREA, name, version.unwrap_or("it does not tell"))

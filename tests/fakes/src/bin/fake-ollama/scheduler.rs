@@ -74,7 +74,8 @@ impl Scheduler {
             }
         }
         self.make_room(model);
-        let loading = self.start(model.clone(), self.context(model), keep_alive.unwrap_or_else(keep_alive::from_environment));
+        let loading =
+            self.start(model.clone(), self.context(model), keep_alive.unwrap_or_else(keep_alive::from_environment));
         let described = json!({ "model": model.name, "context": loading.context });
         *self.loading() = Some(loading);
         self.control.event("loading", described.clone());
