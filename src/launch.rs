@@ -82,7 +82,7 @@ where
     }
     let runtime = event_loop()?;
     // One that is up has its memory and its models.
-    if !keeper::is_up(&places.runtime, &plan.backend) {
+    if !keeper::is_up(plan.runtime(), &plan.backend) {
         let words = backend::fit::check(settings, &plan.backend, &places.home, &plan::here()?)?;
         words.iter().for_each(|words| ui::say(format_args!("lclaude: {words}")));
         runtime.block_on(plan.ask_what_is_missing());

@@ -11,7 +11,7 @@ use std::{
 
 use crate::error::{Code, Failure, Result};
 
-/// Room for the longest file name put into the runtime directory (`<16 hex digits>.start`, with its slash), under the
+/// Room for the longest file name put into the runtime directory (`<16 hex digits>.preset`, with its slash), under the
 /// 104 bytes that macOS allows a socket's whole path.
 const LONGEST_RUNTIME_DIR: usize = 104 - 24;
 
@@ -21,8 +21,8 @@ pub struct Places {
     pub config_file: PathBuf,
     /// Logs, and facts remembered from run to run.
     pub state: PathBuf,
-    /// Sockets, locks and a session's private files; see [`Places::ready_runtime`].
-    pub runtime: PathBuf,
+    /// Sockets, locks and a session's private files.
+    runtime: PathBuf,
 }
 
 impl Places {
@@ -40,6 +40,25 @@ impl Places {
         })
     }
 
+    /// The runtime directory, which may be missing. What is in one that is there is ours: programs that its files name
+    /// are run, processes that they name are ended, and an address that they name is sent prompts.
+    ///
+    /// # Errors
+    /// `Config` when it is a symlink, or someone else could have put something into it.
+    pub fn runtime(&self) -> Result<&Path> {
+        match fs::symlink_metadata(&self.runtime) {
+            Ok(meta) => belongs_to_us(&self.runtime, &meta)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(not_private(&self.runtime, "cannot be read", error.to_string())),
+        }
+        Ok(&self.runtime)
+    }
+
+    /// Its name, for people.
+    pub fn runtime_name(&self) -> &Path {
+        &self.runtime
+    }
+
     /// Makes the runtime directory if it is missing, and proves that it is ours alone.
     ///
     /// # Errors
@@ -55,17 +74,12 @@ impl Places {
     /// As there.
     pub fn check_runtime(&self) -> Result<()> {
         self.is_short_enough()?;
-        match fs::symlink_metadata(&self.runtime) {
-            Ok(meta) => belongs_to_us(&self.runtime, &meta),
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(not_private(&self.runtime, "cannot be read", error.to_string()))
-            }
-            Err(_) => {
-                let parent = self.runtime.parent().unwrap_or(Path::new("/"));
-                rustix::fs::access(parent, rustix::fs::Access::WRITE_OK)
-                    .map_err(|error| not_private(&self.runtime, "cannot be made", error.to_string()))
-            }
+        let runtime = self.runtime()?;
+        if runtime.exists() {
+            return Ok(());
         }
+        rustix::fs::access(runtime.parent().unwrap_or(Path::new("/")), rustix::fs::Access::WRITE_OK)
+            .map_err(|error| not_private(runtime, "cannot be made", error.to_string()))
     }
 
     fn is_short_enough(&self) -> Result<()> {
@@ -147,6 +161,10 @@ fn belongs_to_us(dir: &Path, meta: &fs::Metadata) -> Result<()> {
             "belongs to someone else",
             format!("its owner is uid {}, who could read your prompts' token", meta.uid()),
         ));
+    }
+    if meta.mode() & 0o022 != 0 {
+        let failure = not_private(dir, "is open to others", "what is in it could be somebody else's".into());
+        return Err(failure.help(format!("rm -r {}, which holds nothing that has to be kept", dir.display())));
     }
     Ok(())
 }

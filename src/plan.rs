@@ -61,7 +61,7 @@ impl Plan {
         Ok(Plan {
             log: if settings.throwaway == Some(true) {
                 // Nothing of such a session is in the home directory, not even this.
-                places.runtime.join(format!("{}.log", backend.id()))
+                places.runtime()?.join(format!("{}.log", backend.id()))
             } else {
                 places.state.join("logs").join(format!("{}.log", backend.id()))
             },
@@ -79,7 +79,7 @@ impl Plan {
             routing,
             backend,
             lifetime: settings.lifetime.clone(),
-            runtime: places.runtime.clone(),
+            runtime: places.runtime()?.to_owned(),
             state: places.state.clone(),
         })
     }

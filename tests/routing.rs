@@ -271,7 +271,7 @@ fn the_overlay_is_private_and_goes_with_the_session() {
     let stage = Stage::new();
     // A directory that others could read is closed to them first.
     fs::create_dir(stage.runtime()).expect("a directory");
-    fs::set_permissions(stage.runtime(), fs::Permissions::from_mode(0o777)).expect("a mode");
+    fs::set_permissions(stage.runtime(), fs::Permissions::from_mode(0o755)).expect("a mode");
     let (session, claude, _backend) = stage.running();
     let overlay = PathBuf::from(claude.settings_path.as_ref().expect("a file"));
     assert_eq!(claude.settings_mode.as_deref(), Some("600"));

@@ -42,9 +42,9 @@ pub fn run(arguments: Arguments) -> Result<u8> {
     let places = Places::find()?;
     let runtime = launch::event_loop()?;
     if arguments.watch {
-        return runtime.block_on(watch::run(&places.runtime));
+        return runtime.block_on(watch::run(places.runtime()?));
     }
-    let seen = runtime.block_on(look(&places.runtime));
+    let seen = runtime.block_on(look(places.runtime()?));
     ui::print(&if arguments.json { json::text(&seen) } else { text::all(&seen) });
     Ok(0)
 }

@@ -34,7 +34,7 @@ pub fn run(arguments: Arguments) -> Result<u8> {
     let said = arguments.which.read(&places)?;
     let runtime = launch::event_loop()?;
     let ended = runtime.block_on(async {
-        let up = keeper::survey(&places.runtime).await;
+        let up = keeper::survey(places.runtime()?).await;
         if up.is_empty() {
             ui::say("lclaude: no backend is up");
             return Ok(0);
@@ -92,7 +92,7 @@ fn which_of(mut up: Vec<Report>) -> Result<Vec<Report>> {
 
 async fn end(report: &Report, yes: bool, places: &Places) -> Result<()> {
     let (id, name) = (&report.about.id, name(report));
-    let mut stopped = keeper::stop(&places.runtime, id, yes).await?;
+    let mut stopped = keeper::stop(places.runtime()?, id, yes).await?;
     let question = match &stopped {
         Stopped::InUse(sessions) => Some(format!("{} {name}", used_by(sessions))),
         Stopped::NoAnswer => Some(format!("the keeper of {name} does not answer, so sessions may be using it")),
@@ -104,7 +104,7 @@ async fn end(report: &Report, yes: bool, places: &Places) -> Result<()> {
                 .why(why)
                 .help(format!("lclaude local stop {} --yes ends it all the same", report.short_id())));
         }
-        stopped = keeper::stop(&places.runtime, id, true).await?;
+        stopped = keeper::stop(places.runtime()?, id, true).await?;
     }
     match stopped {
         Stopped::Gone(told) => {

@@ -30,13 +30,15 @@ pub async fn check(subject: &Subject<'_>, plan: Option<&BackendPlan>, checks: &m
     if let Some(plan) = plan {
         checks.push(fit(subject, plan));
     }
-    checks.push(running(&keeper::survey(&places.runtime).await));
+    if let Ok(runtime) = places.runtime() {
+        checks.push(running(&keeper::survey(runtime).await));
+    }
     checks.push(Check::of(AREA, "port", keeper::free_port(), |_| "one is free on 127.0.0.1".into()));
     checks.push(Check::of(AREA, "runtime directory", places.check_runtime(), |()| {
-        format!("{} is private, or can be made so", places.runtime.display())
+        format!("{} is private, or can be made so", places.runtime_name().display())
     }));
     checks.push(state(&places.state));
-    for (name, place) in [("runtime disk", &places.runtime), ("state disk", &places.state)] {
+    for (name, place) in [("runtime disk", places.runtime_name()), ("state disk", &places.state)] {
         let place = existing(place);
         // In blocks of that size.
         let free = statvfs(place).map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize));
@@ -62,7 +64,7 @@ fn memory(machine: Option<Machine>) -> Check {
 fn fit(subject: &Subject<'_>, plan: &BackendPlan) -> Check {
     let Subject { settings, places, here, file, .. } = *subject;
     let name = "memory fit";
-    if keeper::is_up(&places.runtime, plan) {
+    if places.runtime().is_ok_and(|runtime| keeper::is_up(runtime, plan)) {
         return Check::ok(AREA, name, "the backend is up, and has its memory");
     }
     match backend::fit::check(settings, plan, &places.home, here) {

@@ -241,7 +241,7 @@ impl Setup {
         let model = self.model(programs).await?;
         let step = model.step();
         ui::say(step.heading(2));
-        if !keeper::is_up(&self.places.runtime, &plan.backend) {
+        if !keeper::is_up(plan.runtime(), &plan.backend) {
             // Before any bytes come; whether it is tight has just been said.
             backend::fit::check(&self.settings, &plan.backend, &self.places.home, &self.here)?;
         }

@@ -66,7 +66,7 @@ pub async fn check(
     let planned = async {
         let mut plan = Plan::new(subject.settings, subject.places)?;
         plan.ask_what_is_missing().await;
-        if !keeper::is_up(&subject.places.runtime, &plan.backend) {
+        if !keeper::is_up(plan.runtime(), &plan.backend) {
             // Whether it is tight was said before.
             backend::fit::check(subject.settings, &plan.backend, &subject.places.home, subject.here)?;
         }
