@@ -227,7 +227,7 @@ pub fn show_both(ours: &str, argument: &str) -> Result<u8> {
     match theirs.map(|program| claude::output(&program, argument)) {
         Ok(Some(theirs)) => text.push_str(&format!("\n{theirs}\n")),
         Ok(None) => {}
-        Err(_) => text.push_str("\nClaude Code was not found.\n"),
+        Err(failure) => text.push_str(&format!("\n{failure}\n")),
     }
     ui::print(&text);
     Ok(0)

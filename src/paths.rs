@@ -32,12 +32,16 @@ impl Places {
         let home = home()?;
         let config = xdg("XDG_CONFIG_HOME").unwrap_or_else(|| home.join(".config"));
         let state = xdg("XDG_STATE_HOME").unwrap_or_else(|| home.join(".local/state"));
-        Ok(Places {
-            config_file: config.join("lclaude/config.toml"),
-            state: state.join("lclaude"),
-            runtime: runtime_dir(),
-            home,
-        })
+        let runtime = runtime_dir();
+        // Keepers, and files that are read again, are told places as text.
+        let places =
+            [("HOME", &home), ("XDG_CONFIG_HOME", &config), ("XDG_STATE_HOME", &state), ("XDG_RUNTIME_DIR", &runtime)];
+        if let Some((name, place)) = places.into_iter().find(|(_, place)| place.to_str().is_none()) {
+            return Err(Failure::new(Code::Config, format!("{} cannot be used", place.display()))
+                .why("its name is not UTF-8")
+                .help(format!("export {name}=/path/in/utf-8")));
+        }
+        Ok(Places { config_file: config.join("lclaude/config.toml"), state: state.join("lclaude"), runtime, home })
     }
 
     /// The runtime directory, which may be missing. What is in one that is there is ours: programs that its files name

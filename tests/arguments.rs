@@ -505,6 +505,9 @@ fn a_claude_that_is_lclaude_is_passed_over() {
             script(at, "#!/usr/bin/env bash\n# my own\nset -eu\n\nexec ~/bin/lclaude --dry-run \"$@\"\n");
         }),
         ("a shim by path", |at| script(at, &format!("#!/bin/sh\n{} \"$@\"\n", lclaude().display()))),
+        ("a shim with much to say", |at| {
+            script(at, &format!("#!/bin/sh\n{}exec lclaude \"$@\"\n", "# about itself\n".repeat(1000)));
+        }),
     ];
     for (name, make) in ways {
         let stage = configured();
@@ -520,6 +523,29 @@ fn a_claude_that_is_lclaude_is_passed_over() {
         let why = first.join("claude").display().to_string();
         stage.ended(&mut command).expect_failure(127, &["Claude Code was not found", "why: ", &why]).expect_stdout("");
     }
+}
+
+#[test]
+fn a_claude_whose_text_only_has_our_name_in_it_is_used() {
+    let stage = configured();
+    let real = stage.root().join("lclaude-tools");
+    fs::create_dir(&real).expect("a directory");
+    fs::rename(stage.bin().join("claude"), real.join("claude")).expect("the fake was there");
+    script(&stage.bin().join("claude"), &format!("#!/bin/sh\n# for lclaude\nexec {}/claude \"$@\"\n", real.display()));
+    let wrapper = stage.bin().join("claude").display().to_string();
+    assert_eq!(found(&stage, &mut stage.lclaude(&["--dry-run"])), wrapper);
+}
+
+#[test]
+fn a_claude_that_starts_lclaude_unseen_is_no_endless_loop() {
+    let stage = configured();
+    let name = "part=cla; exec l${part}ude \"$@\"";
+    fs::remove_file(stage.bin().join("claude")).expect("the fake was there");
+    script(&stage.bin().join("claude"), &format!("#!/bin/sh\n{name}\n"));
+    symlink(lclaude(), stage.bin().join("lclaude")).expect("a link");
+    let ended = stage.ended(&mut stage.lclaude(&["-p", "x"]));
+    ended.expect_failure(127, &["leads back to lclaude", "[claude] path"]).expect_stdout("");
+    stage.events.next("llama-server");
 }
 
 #[test]

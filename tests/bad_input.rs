@@ -91,6 +91,9 @@ fn command_lines() {
         (&["-p", "x", "--settings"], &["--settings needs a value"]),
         (&["--settings", "{broken"], &["--settings", "JSON"]),
         (&["--settings", "[1]"], &["--settings"]),
+        (&["--settings", r#"{"permissions":{"defaultMode":"acceptedits"}}"#], &["defaultMode", "acceptEdits"]),
+        (&["--settings", r#"{"model":5}"#], &["model has to be text", "lclaude's included"]),
+        (&["-p", "x", "--append-system-prompt"], &["--append-system-prompt needs a value"]),
         (&["--settings", "nope.json"], &["--settings", "nope.json"]),
         (&["--settings", "tiny.gguf"], &["--settings", "tiny.gguf"]),
         (&["--settings", "."], &["--settings"]),
@@ -284,6 +287,10 @@ fn configurations() {
         ("[llamacpp]\nenv = { 'A=B' = '1' }", &["A=B"]),
         ("[claude]\nenv = { '' = '1' }", &["claude.env", "config.toml"]),
         ("[claude]\nenv = { A = \"\\u0000\" }", &["claude.env", "config.toml"]),
+        ("[claude]\nargs = [\"-p\", \"x\", \"--\"]", &["[claude] args cannot be used", "after --", "config.toml"]),
+        ("[claude]\nargs = [\"--append-system-prompt\"]", &["--append-system-prompt needs a value", "config.toml"]),
+        ("[llamacpp]\nargs = [\"--hf-token\", \"hf_x\"]", &["cannot have --hf-token", "HF_TOKEN"]),
+        ("[llamacpp]\nargs = [\"--gpt-oss-20b-default\"]", &["cannot have --gpt-oss-20b-default", "[llamacpp] gguf"]),
         ("[claude]\nargs = [\"\\u0000\"]", &["claude.args", "config.toml"]),
         ("[llamacpp]\nargs = [\"a\\u0000\"]", &["llamacpp.args", "config.toml"]),
         ("[llamacpp]\ngguf = 'x.gguf'\nhf = 'a/b'", &["gguf", "hf", "contradict", "config.toml"]),
@@ -420,6 +427,29 @@ fn a_llama_server_that_cannot_be_run() {
         stage.config(&format!("[llamacpp]\npath = '{path}'\n"));
         refused(&stage, &mut stage.lclaude(RUN), 69, &[words, &["config.toml", "[llamacpp] path"]].concat());
     }
+}
+
+#[test]
+fn places_that_cannot_be_written_down_as_text() {
+    let stage = Stage::new();
+    let place = stage.root().join(OsStr::from_bytes(b"caf\xe9"));
+    fs::create_dir(&place).expect("a directory");
+    for name in ["HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"] {
+        let words = ["cannot be used", "not UTF-8", &format!("export {name}=")];
+        refused(&stage, stage.lclaude(RUN).env(name, &place), 65, &words);
+    }
+    let model = place.join("tiny.gguf");
+    fs::copy(stage.model(), &model).expect("a file");
+    let mut command = stage.lclaude(&["--backend", "llamacpp", "-p", "x", "--model"]);
+    refused(&stage, command.arg(&model), 64, &["tiny.gguf", "not UTF-8"]);
+    symlink(&model, stage.project().join("link.gguf")).expect("a link");
+    let linked = ["--backend", "llamacpp", "-p", "x", "--model", "link.gguf"];
+    refused(&stage, &mut stage.lclaude(&linked), 64, &["cannot be used as a model", "not UTF-8"]);
+    let server = fs::canonicalize(stage.bin().join("llama-server")).expect("the fake");
+    fs::remove_file(stage.bin().join("llama-server")).expect("the fake was there");
+    copy_program(&server, &place.join("llama-server"));
+    symlink(place.join("llama-server"), stage.bin().join("llama-server")).expect("a link");
+    refused(&stage, &mut stage.lclaude(RUN), 69, &["llama-server cannot be used", "not UTF-8"]);
 }
 
 #[test]

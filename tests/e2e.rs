@@ -139,6 +139,7 @@ fn in_a_hostile_home_not_one_byte_goes_elsewhere() {
         "model": "claude-opus-4-1",
         "apiKeyHelper": format!("touch {}; echo key", stage.root().join("helper-ran").display()),
         "availableModels": ["claude-opus-4-1"],
+        "enforceAvailableModels": true,
     });
     let credentials = json!({"claudeAiOauth": {
         "accessToken": "sk-ant-oat01-REAL", "refreshToken": "sk-ant-ort01-REAL", "expiresAt": 4_102_444_800_000_u64,

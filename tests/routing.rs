@@ -151,7 +151,7 @@ fn the_child_gets_the_whole_table_twice() {
     }
     // Nor is anything there that this test does not know of.
     let known = |name: &str| {
-        let own = ["HOME", "PATH", "TERM", "XDG_RUNTIME_DIR", "CLAUDE_CODE_TMPDIR", "FAKE_EVENTS"];
+        let own = ["HOME", "PATH", "TERM", "XDG_RUNTIME_DIR", "CLAUDE_CODE_TMPDIR", "FAKE_EVENTS", "LCLAUDE_DEPTH"];
         table.contains_key(name) || own.contains(&name)
     };
     assert_eq!(claude.env.keys().find(|name| !known(name)), None);

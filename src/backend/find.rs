@@ -52,6 +52,11 @@ pub fn plan(settings: &Settings, home: &Path, here: &Path) -> Result<Chosen> {
         Kind::Command => command::plan(settings, &wanted(settings, None)?, home, here)?,
         Kind::Endpoint => endpoint::plan(settings, &wanted(settings, None)?)?,
     };
+    if serde_json::to_vec(&plan).is_err() {
+        return Err(Failure::new(Code::Unavailable, format!("{} cannot be used", plan.name()))
+            .why("its path is not UTF-8, and its keeper is told it as text")
+            .help("mv it to a directory whose name is UTF-8"));
+    }
     let tiers = tiers(settings, &plan)?;
     Ok(Chosen { plan, tiers, reason })
 }
@@ -168,7 +173,7 @@ pub fn kind(settings: &Settings, home: &Path, here: &Path) -> Option<Kind> {
 /// The installed one that has the wanted models already, else one that has any, else the first installed one.
 fn by_itself(settings: &Settings, home: &Path, here: &Path) -> Result<Option<(Kind, String)>> {
     // A model that only one of them could mean.
-    if settings.model.as_ref().is_some_and(|model| model.ends_with(".gguf")) {
+    if settings.model.as_ref().is_some_and(|model| model.to_lowercase().ends_with(".gguf")) {
         return Ok(Some((Kind::LlamaCpp, "the model is a GGUF file".into())));
     }
     let is_there = |kind: &Kind| program(*kind, settings, home, here).is_ok();

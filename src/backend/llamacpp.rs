@@ -129,9 +129,10 @@ const OWN: &[(&[&str], &str)] = &[
     (&["--model", "-m"], "[llamacpp] gguf"),
     (&["-hf", "-hfr", "--hf-repo"], "[llamacpp] hf"),
     (&["--ctx-size", "-c"], "context"),
-    (&["--host", "--port", "--reuse-port"], "nothing: the port is lclaude's to choose, on 127.0.0.1"),
+    (&["--host", "--port", "--reuse-port", "--api-prefix"], "nothing: the port is lclaude's to choose, on 127.0.0.1"),
     (&["--api-key", "--api-key-file"], "nothing: each run has a key of its own"),
     (&["--alias", "-a"], "nothing: Claude Code asks by the name lclaude gives"),
+    (&["--hf-token", "-hft"], "[llamacpp] env = { HF_TOKEN = \"…\" }, which other users of the machine cannot see"),
     (&["--parallel", "-np"], "nothing: one session is served at a time, and its prefix stays cached"),
 ];
 
@@ -139,9 +140,12 @@ const OWN: &[(&[&str], &str)] = &[
 fn refuse_own(settings: &Settings) -> Result<()> {
     for argument in &settings.llamacpp.args {
         let name = argument.split('=').next().unwrap_or(argument);
-        if let Some((_, setting)) = OWN.iter().find(|(names, _)| names.contains(&name)) {
+        // `--gpt-oss-20b-default` and its like choose a model, and download it.
+        let is_model = name.ends_with("-default") && name != "--spec-default";
+        let own = OWN.iter().find(|(names, _)| names.contains(&name)).map(|(_, setting)| *setting);
+        if let Some(setting) = own.or(is_model.then_some("[llamacpp] gguf or hf")) {
             return Err(Failure::new(Code::Config, format!("[llamacpp] args cannot have {name}"))
-                .why(format!("{} has it, and lclaude gives that option itself", settings.source("llamacpp.args")))
+                .why(format!("{} has it, and lclaude sees to that itself", settings.source("llamacpp.args")))
                 .help(format!("remove it; its setting is {setting}")));
         }
     }

@@ -23,6 +23,7 @@ const ALIASES: &[&str] = &["sonnet", "opus", "haiku", "fable", "default", "best"
 /// Commands that speak to no model, wherever they stand among the options.
 const DIRECT: &[&str] = &[
     "auth",
+    "auto-mode",
     "doctor",
     "gateway",
     "import",
@@ -123,11 +124,7 @@ pub fn read(arguments: &[OsString]) -> Result<Request> {
         if name == "--model" || name == "--settings" {
             let value = match inline {
                 Some(value) => OsString::from(value),
-                None => rest.next().cloned().ok_or_else(|| {
-                    Failure::new(Code::Usage, format!("{name} needs a value"))
-                        .why("it is the last word of the command line")
-                        .help(format!("{name} VALUE"))
-                })?,
+                None => rest.next().cloned().ok_or_else(|| unfinished(name))?,
             };
             if name == "--settings" {
                 session.settings = Some(value);
@@ -147,11 +144,11 @@ pub fn read(arguments: &[OsString]) -> Result<Request> {
         session.arguments.push(argument.clone());
         let takes = if inline.is_some() { None } else { takes(name) };
         match takes {
-            Some(One) => session.arguments.extend(rest.next().cloned()),
+            Some(One) => session.arguments.push(rest.next().cloned().ok_or_else(|| unfinished(name))?),
             Some(Perhaps) => session.arguments.extend(rest.next_if(|next| !is_option(next)).cloned()),
             Some(Many) => {
                 // The first value is taken as it is.
-                session.arguments.extend(rest.next().cloned());
+                session.arguments.push(rest.next().cloned().ok_or_else(|| unfinished(name))?);
                 while let Some(value) = rest.next_if(|next| !is_option(next)) {
                     session.arguments.push(value.clone());
                 }
@@ -160,6 +157,12 @@ pub fn read(arguments: &[OsString]) -> Result<Request> {
         }
     }
     Ok(Request::Session(session))
+}
+
+fn unfinished(name: &str) -> Failure {
+    Failure::new(Code::Usage, format!("{name} needs a value"))
+        .why("it is the last word of the command line")
+        .help(format!("{name} VALUE"))
 }
 
 /// Whether Claude Code is known to have an option of this name.
@@ -189,7 +192,9 @@ fn command(word: &str, first: bool, rest: &[OsString]) -> Result<Option<Request>
     let refused = is_refused(word);
     // It runs sessions, to judge a plugin by.
     let evaluates = word.starts_with("plugin") && rest.first().is_some_and(|verb| verb == "eval");
-    let direct = (DIRECT.contains(&word) && !evaluates) || (first && DIRECT_IF_FIRST.contains(&word));
+    // Only this one of its commands asks a model.
+    let critique = word == "auto-mode" && rest.first().is_some_and(|verb| verb == "critique");
+    let direct = (DIRECT.contains(&word) && !evaluates && !critique) || (first && DIRECT_IF_FIRST.contains(&word));
     if direct || lists || (explains && refused) {
         return Ok(Some(Request::Direct));
     }
@@ -248,7 +253,9 @@ fn is_option(argument: &OsStr) -> bool {
 
 fn is_alias(model: &OsStr) -> bool {
     let model = model.to_str().unwrap_or_default();
-    ALIASES.contains(&model.strip_suffix("[1m]").unwrap_or(model))
+    // There is no `default[1m]`: Claude Code asks the backend for it.
+    let tier = model.strip_suffix("[1m]").filter(|tier| *tier != "default");
+    ALIASES.contains(&tier.unwrap_or(model))
 }
 
 fn text(value: OsString) -> Result<String> {
@@ -294,6 +301,14 @@ mod tests {
     }
 
     #[test]
+    fn an_option_without_its_value_is_an_error() {
+        for line in ["-p x --append-system-prompt", "--allowedTools", "--model", "-n"] {
+            assert_eq!(read(&words(line)).expect_err(line).code, Code::Usage, "{line}");
+        }
+        assert_eq!(session("-p x --debug").arguments, words("-p x --debug"));
+    }
+
+    #[test]
     fn what_comes_after_two_dashes_is_text() {
         let session = session("-p -- --model x --settings y --help");
         assert_eq!((session.model, session.settings), (None, None));
@@ -316,6 +331,7 @@ mod tests {
             "-p --help",
             "-v",
             "agents --help",
+            "auto-mode defaults",
         ] {
             assert_eq!(read(&words(line)), Ok(Request::Direct), "{line}");
         }

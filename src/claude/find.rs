@@ -11,6 +11,13 @@ use crate::{
     error::{Code, Failure, Result},
 };
 
+/// In a session's environment: how many lclaudes it is in, one in the other.
+pub const DEPTH: &str = "LCLAUDE_DEPTH";
+/// More are no agents that start agents, but a `claude` that starts us, in a way that [`is_lclaude`] does not see.
+const DEEPEST: u32 = 8;
+/// Bytes of a script that are read; a longer one is more than a shim.
+const LONGEST_SCRIPT: u64 = 64 * 1024;
+
 /// Where its installers put it, besides PATH; under the home directory.
 const USUAL: &[&str] = &[".local/bin/claude", ".claude/local/claude"];
 
@@ -66,6 +73,21 @@ pub fn find(settings: &Settings, home: &Path, here: &Path) -> Result<PathBuf> {
         .help("or set [claude] path = \"/path/to/claude\""))
 }
 
+/// How deep a session that is started now will be.
+///
+/// # Errors
+/// `NoClaude` where that is deeper than can be meant.
+pub fn depth(program: &Path) -> Result<u32> {
+    let depth = env::var(DEPTH).ok().and_then(|depth| depth.parse().ok()).unwrap_or(0);
+    if depth < DEEPEST {
+        return Ok(depth + 1);
+    }
+    Err(Failure::new(Code::NoClaude, format!("{} leads back to lclaude", program.display()))
+        .why(format!("this would be the {}th lclaude, each started by the one before", depth + 1))
+        .help("set [claude] path = \"/path/to/the/real/claude\"")
+        .help(format!("if they are meant: unset {DEPTH}")))
+}
+
 /// A link to us, or a script that runs us.
 fn is_lclaude(path: &Path, own: Option<&Path>) -> bool {
     if own.is_some() && path.canonicalize().ok().as_deref() == own {
@@ -74,9 +96,22 @@ fn is_lclaude(path: &Path, own: Option<&Path>) -> bool {
     if own.is_some_and(|own| is_copy(path, own)) {
         return true;
     }
-    let mut start = Vec::new();
-    let read = fs::File::open(path).and_then(|file| file.take(2048).read_to_end(&mut start));
-    read.is_ok() && start.starts_with(b"#!") && String::from_utf8_lossy(&start).contains("lclaude")
+    let mut text = Vec::new();
+    let read = fs::File::open(path).and_then(|file| file.take(LONGEST_SCRIPT).read_to_end(&mut text));
+    read.is_ok() && text.starts_with(b"#!") && runs_lclaude(&String::from_utf8_lossy(&text))
+}
+
+/// Whether a script has our name as a word, alone or at the end of a path, outside of its comments.
+fn runs_lclaude(script: &str) -> bool {
+    let is_part = |character: char| character.is_alphanumeric() || "-_.".contains(character);
+    let lines = script.lines().filter(|line| !line.trim_start().starts_with('#'));
+    let has_word = |line: &str| {
+        line.match_indices("lclaude").any(|(at, name)| {
+            let (before, after) = (&line[..at], &line[at + name.len()..]);
+            !before.ends_with(is_part) && !after.starts_with(|next| is_part(next) || next == '/')
+        })
+    };
+    lines.into_iter().any(has_word)
 }
 
 /// Byte for byte the same program: a copy, or a hard link. Lengths differ for any other, so this is seldom more than two
@@ -85,4 +120,20 @@ fn is_copy(path: &Path, own: &Path) -> bool {
     let length = |path: &Path| fs::metadata(path).map(|meta| meta.len()).ok();
     length(path).is_some_and(|found| Some(found) == length(own))
         && fs::read(path).is_ok_and(|found| fs::read(own).is_ok_and(|own| own == found))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_that_runs_us_is_told_from_one_that_only_has_our_name_in_it() {
+        for script in ["exec lclaude \"$@\"", "~/bin/lclaude -c", "if true; then \"/opt/lclaude\"; fi", "lclaude"] {
+            assert!(runs_lclaude(script), "{script}");
+        }
+        for script in ["# not lclaude", "exec ~/lclaude-tools/claude", "/src/lclaude/claude", "mylclaude", "lclaude.sh"]
+        {
+            assert!(!runs_lclaude(script), "{script}");
+        }
+    }
 }

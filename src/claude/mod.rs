@@ -21,7 +21,7 @@ use std::{
 
 use serde_json::Value;
 
-pub use find::{NPM, find, ways};
+pub use find::{DEPTH, NPM, find, ways};
 pub use routing::{Routed, Routing};
 pub use settings::{files as settings_files, hijackers, respect_managed};
 pub use throwaway::{Throwaway, answers_file, config_dir};
@@ -48,6 +48,7 @@ pub struct SessionPlan {
     pub throwaway: Option<Throwaway>,
     user_settings: Option<Value>,
     restricts_models: bool,
+    depth: u32,
 }
 
 impl SessionPlan {
@@ -59,8 +60,10 @@ impl SessionPlan {
         let user_settings = written.map(|written| settings::read(&written, here)).transpose()?;
         let throwaway = Throwaway::if_wanted(settings, home, here)?;
         let config_dir = throwaway.is_none().then(|| config_dir(home));
+        let program = find(settings, home, here)?;
         Ok(SessionPlan {
-            program: find(settings, home, here)?,
+            depth: find::depth(&program)?,
+            program,
             own_arguments: own,
             arguments: session.arguments,
             user_settings,
@@ -107,6 +110,7 @@ impl SessionPlan {
                 .help(format!("df -h {}", scratch.display()))
         })?;
         let mut command = Command::new(&self.program);
+        command.env(DEPTH, self.depth.to_string());
         // Ours in the middle: an option with many values among the configured ones would take the prompt for one more.
         command.args(&self.own_arguments);
         if routed.lean {
@@ -134,6 +138,9 @@ fn configured(settings: &Settings) -> Result<Session> {
             .why(format!("{} sets them: {why}", settings.source("claude.args")))
             .help("keep to options for every session in [claude] args; a model is written as model = \"…\"")
     };
+    if written.iter().any(|word| word == "--") {
+        return Err(failed("after -- everything would be text, lclaude's own options too".into()));
+    }
     match arguments::read(&written).map_err(|failure| failed(failure.what))? {
         Request::Session(session) if session.model.is_none() => Ok(session),
         Request::Session(_) => Err(failed("a local --model belongs elsewhere".into())),

@@ -1,6 +1,8 @@
 //! The `--settings` overlay: what variables alone cannot do, and the variables once more, since settings files beat
 //! the environment and only `--settings` beats those.
 
+mod kinds;
+
 use std::{
     ffi::OsStr,
     fs,
@@ -31,10 +33,25 @@ pub fn read(written: &OsStr, here: &Path) -> Result<Value> {
         None => {
             let path = here.join(written);
             let text = fs::read(&path).map_err(|error| bad(format!("{}: {error}", path.display())))?;
-            serde_json::from_slice(&text).map_err(|error| bad(format!("{}: {error}", path.display())))?
+            // Claude Code takes both.
+            match text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&text).trim_ascii() {
+                b"" => json!({}),
+                text => serde_json::from_slice(text).map_err(|error| bad(format!("{}: {error}", path.display())))?,
+            }
         }
     };
-    if value.is_object() { Ok(value) } else { Err(bad("it is not a JSON object".into())) }
+    if !value.is_object() {
+        return Err(bad("it is not a JSON object".into()));
+    }
+    match kinds::mistake(&value) {
+        None => Ok(value),
+        Some(mistake) => Err(Failure::new(Code::Usage, "--settings cannot be used")
+            .why(format!("{mistake}; Claude Code would drop all settings it is given, lclaude's included"))
+            .help(match inline {
+                Some(_) => "correct that value in --settings".to_owned(),
+                None => format!("correct it in {}", here.join(written).display()),
+            })),
+    }
 }
 
 /// The overlay: the user's settings, ours merged over them.
@@ -134,8 +151,9 @@ pub fn files(config_dir: Option<&Path>, project: &Path) -> impl Iterator<Item = 
 /// Whether any of them limits the models.
 pub fn restricts_models(config_dir: Option<&Path>, project: &Path) -> bool {
     // A search in the text will do: a false alarm only lists our own models as available.
-    files(config_dir, project)
-        .any(|file| disk::read_to_string(&file).is_ok_and(|text| text.contains("availableModels")))
+    files(config_dir, project).any(|file| {
+        disk::read_to_string(&file).is_ok_and(|text| text.contains("availableModels") || text.contains("\\u"))
+    })
 }
 
 /// What they say that our variables alone cannot overrule, file by file.

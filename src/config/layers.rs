@@ -207,7 +207,7 @@ fn listed(names: &[&str]) -> String {
 
 /// Names of ours in the environment that mean nothing, with the nearest that does.
 pub fn unknown_variables() -> Vec<String> {
-    let known = || VARIABLES.iter().map(|(name, _)| *name).chain([crate::trace::VARIABLE]);
+    let known = || VARIABLES.iter().map(|(name, _)| *name).chain([crate::trace::VARIABLE, crate::claude::DEPTH]);
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     names
         .filter(|name| name.starts_with("LCLAUDE_") && !known().any(|known| known == name))

@@ -120,7 +120,7 @@ fn own_model(settings: &Settings, key: &str, home: &Path, here: &Path) -> Result
 fn named(settings: &Settings, key: &str, name: &str, source: &Source, home: &Path, here: &Path) -> Result<Model> {
     let path = settings.path(key, Path::new(name), home, here);
     // A name without the user's word is never a path.
-    if !settings.is_untrusted(key) && (name.ends_with(".gguf") || path.is_dir()) {
+    if !settings.is_untrusted(key) && (name.to_lowercase().ends_with(".gguf") || path.is_dir()) {
         return gguf_file(&path, source);
     }
     if is_hugging_face(name) {
@@ -154,6 +154,10 @@ fn gguf_file(path: &Path, source: &Source) -> Result<Model> {
     let path = path.canonicalize().map_err(|error| {
         failed("cannot be used as a model", error.to_string()).help(format!("ls -l {}", path.display()))
     })?;
+    if path.to_str().is_none() {
+        return Err(failed("cannot be used as a model", "llama-server is told its path, and that is not UTF-8".into())
+            .help("mv it to a directory whose name is"));
+    }
     if path.is_dir() {
         return Err(failed("is a directory", "llama-server needs one file".into())
             .help(format!("find {} -name '*.gguf', and name one of those", path.display())));
