@@ -8,6 +8,7 @@ mod ask;
 mod files;
 mod lease;
 mod leases;
+mod link;
 mod log;
 mod port;
 mod protocol;
@@ -182,21 +183,35 @@ async fn hold(
     let (mut lock, _) = lock.into_inner();
     holder.ending = true;
     lock.write_holder(&holder);
-    let ended = match failure {
-        Some(failure) => tokio::join!(fail(failure, files, &state, &leases), supervisor.end()).0,
-        None => {
-            // First of all, so that a session that comes now starts a keeper of its own.
-            let _ = fs::remove_file(files.socket());
-            state.send_replace(FromKeeper::Stopping);
-            supervisor.end().await;
-            files.forget_log();
-            Ok(())
-        }
-    };
+    end(failure, files, &state, &leases, &mut supervisor).await;
     // Nothing is left for another keeper to tidy up.
     lock.write_holder(&holder.tidy());
     drop(alone);
-    ended
+    Ok(())
+}
+
+/// Ends the backend, and tells every session.
+async fn end(
+    failure: Option<Failure>,
+    files: &PlanFiles,
+    state: &watch::Sender<FromKeeper>,
+    leases: &Leases,
+    supervisor: &mut Supervisor,
+) {
+    // First of all, so that a session that comes now starts a keeper of its own.
+    let _ = fs::remove_file(files.socket());
+    match failure {
+        Some(failure) => {
+            state.send_replace(FromKeeper::Failed { failure });
+            let heard = timeout(PATIENCE, leases.all_closed(Duration::ZERO));
+            let _ = tokio::join!(heard, supervisor.end());
+        }
+        None => {
+            state.send_replace(FromKeeper::Stopping);
+            supervisor.end().await;
+            files.forget_log();
+        }
+    }
 }
 
 /// Lets sessions in, for ever.
@@ -219,19 +234,6 @@ async fn accept(mut listener: UnixListener, files: &PlanFiles, leases: &Leases) 
             }
         }
     }
-}
-
-/// Tells every session that the backend is down for good, and waits until they have heard it.
-async fn fail(
-    failure: Failure,
-    files: &PlanFiles,
-    state: &watch::Sender<FromKeeper>,
-    leases: &Leases,
-) -> io::Result<()> {
-    let _ = fs::remove_file(files.socket());
-    state.send_replace(FromKeeper::Failed { failure });
-    let _ = timeout(PATIENCE, leases.all_closed(Duration::ZERO)).await;
-    Ok(())
 }
 
 /// There is one LM Studio, and two keepers could not both put it back as it was.
