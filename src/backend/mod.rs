@@ -96,7 +96,7 @@ pub enum Service {
 }
 
 /// A program as the keeper starts it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Program {
     /// Canonical.
     pub path: PathBuf,
@@ -302,6 +302,12 @@ pub fn something_else(name: &str, url: &str) -> Failure {
     Failure::new(Code::Unavailable, format!("{name} is something else"))
         .why("it does not answer as it should")
         .help(format!("curl -v {url}"))
+}
+
+impl fmt::Debug for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Program({} {:?}, environment masked)", self.path.display(), self.arguments)
+    }
 }
 
 impl Program {

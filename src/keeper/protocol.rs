@@ -5,7 +5,7 @@
 //! gets an [`Answer`] and has no lease. Those two may come from another version of lclaude: what it does not know is
 //! passed over, and what it does not say has a default.
 
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::io::{AsyncBufRead, AsyncWrite, AsyncWriteExt, Lines};
@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// All a keeper needs to know.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Start {
     pub plan: BackendPlan,
     pub lifetime: Lifetime,
@@ -36,6 +36,12 @@ pub struct Start {
     /// Where the backend is, when that is settled: where a lost keeper's was, or where somebody else runs one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<Endpoint>,
+}
+
+impl fmt::Debug for Start {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Start({:?}, token masked)", self.plan)
+    }
 }
 
 impl Start {
@@ -134,4 +140,39 @@ pub async fn send(to: &mut (impl AsyncWrite + Unpin), message: &impl Serialize) 
 pub async fn receive<T: DeserializeOwned>(from: &mut Lines<impl AsyncBufRead + Unpin>) -> Option<T> {
     let line = from.next_line().await.ok().flatten()?;
     serde_json::from_str(&line).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        backend::{Kind, Program, Service},
+        config::Settings,
+    };
+
+    #[test]
+    fn no_secret_is_in_what_debug_shows() {
+        let secret = "a secret".to_owned();
+        let mut program = Program::new("/bin/server".into());
+        program.environment.insert("HF_TOKEN".into(), secret.clone());
+        let start = Start {
+            plan: BackendPlan {
+                kind: Kind::LlamaCpp,
+                service: Service::Program(program),
+                models: vec!["tiny".into()],
+                origin: String::new(),
+                context: 0,
+            },
+            lifetime: Settings::default().lifetime,
+            runtime: PathBuf::new(),
+            log: PathBuf::new(),
+            state: PathBuf::new(),
+            may_pull: false,
+            token: Some(secret.clone()),
+            endpoint: Some(Endpoint { url: "http://127.0.0.1:1".into(), port: 1, token: secret.clone() }),
+        };
+        let shown = format!("{start:?} {:?}", start.endpoint);
+        assert!(shown.contains("/bin/server") && shown.contains("tiny"), "{shown}");
+        assert!(!shown.contains(&secret), "{shown}");
+    }
 }
