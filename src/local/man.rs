@@ -50,7 +50,7 @@ const EXIT_CODES: &[(&str, &str)] = &[
     ("70", "A bug in lclaude."),
     ("75", "The backend was not ready in time."),
     ("77", "Refused: an administrator's policy or an untrusted project file forbids it."),
-    ("127", "No Claude Code was found."),
+    ("127", "No Claude Code was found, or no such program for lclaude local run."),
 ];
 
 pub fn run(_: Arguments) -> Result<u8> {
