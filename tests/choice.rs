@@ -5,7 +5,7 @@ mod support;
 use std::process::Stdio;
 
 use rustix::process::Signal;
-use support::{Fake, Session, Stage, finish, has_ended, json, kill, ollama::ollama_port, port};
+use support::{Fake, Session, Stage, finish, has_ended, json, kill, machine::has_an_ollama, ollama::ollama_port, port};
 
 /// A backend that promises are tried on.
 struct Backend {
@@ -257,11 +257,10 @@ fn a_backend_that_has_the_wanted_model_comes_before_one_that_has_others() {
 
 #[test]
 fn with_nothing_installed_it_says_what_to_install() {
-    let stage = Stage::with(&["fake-claude"]);
-    if std::path::Path::new("/usr/local/bin/ollama").exists() || std::path::Path::new("/usr/bin/ollama").exists() {
-        eprintln!("skipped: this machine has an Ollama");
+    if has_an_ollama() {
         return;
     }
+    let stage = Stage::with(&["fake-claude"]);
     let words = ["no backend is installed", "ollama.com/install.sh", "llama.cpp", "[endpoint] url"];
     stage.output(&["-p", "x"]).expect_failure(69, &words);
     stage.assert_nothing_started();

@@ -8,6 +8,7 @@ pub mod doctor;
 pub mod home;
 pub mod installers;
 pub mod leftovers;
+pub mod machine;
 pub mod models;
 pub mod ollama;
 pub mod real;
