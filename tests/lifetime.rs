@@ -2,7 +2,12 @@
 
 mod support;
 
-use rustix::process::Signal;
+use std::{
+    fs, io,
+    os::{fd::AsRawFd, unix::process::CommandExt},
+};
+
+use rustix::{io::FdFlags, process::Signal};
 use support::{Session, Stage, json, kill};
 
 #[test]
@@ -169,7 +174,7 @@ fn the_whole_group_of_the_backend_is_ended() {
 fn a_child_of_claude_code_that_outlives_it_holds_nothing_up() {
     let stage = Stage::new();
     let mut command = stage.lclaude(&["--backend", "llamacpp", "--model", "tiny.gguf", "-p", "x"]);
-    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let (reader, writer) = io::pipe().expect("a pipe");
     // Not read to its end here: the child that stays holds it open, as it would without lclaude.
     let mut session = command.stdout(writer).spawn().expect("lclaude runs");
     let claude = stage.events.next("claude");
@@ -201,11 +206,31 @@ fn a_callers_pipeline_ends_with_claude_code() {
     stage.wait_for_nothing_left();
 }
 
+/// One that is held open would hang whoever reads its other end, for as long as the backend lingers.
+#[test]
+fn what_a_caller_has_open_is_claude_codes_and_neither_the_keepers_nor_the_backends() {
+    let stage = Stage::new();
+    let (ours, theirs) = io::pipe().expect("a pipe");
+    let name = fs::read_link(format!("/proc/self/fd/{}", ours.as_raw_fd())).expect("it is open");
+    let mut command = stage.lclaude(&["--backend", "llamacpp", "--model", "tiny.gguf", "-p", "hello"]);
+    // SAFETY: between fork and exec it makes one system call, and the descriptor is open until the command is dropped.
+    unsafe { command.pre_exec(move || Ok(rustix::io::fcntl_setfd(&theirs, FdFlags::empty())?)) };
+    let (session, claude, backend) = stage.started(&mut command);
+    let has_it = |pid: i32| {
+        let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).expect("it runs").flatten();
+        descriptors.filter_map(|descriptor| fs::read_link(descriptor.path()).ok()).any(|link| link == name)
+    };
+    assert!(has_it(claude.pid), "it is inherited");
+    assert!(!has_it(stage.keeper()) && !has_it(backend.pid));
+    claude.send(json!({"do": "exit", "code": 0}));
+    session.wait().expect(0);
+}
+
 #[test]
 fn a_full_disk_under_the_log_costs_only_the_log() {
     let stage = Stage::new();
     let state = stage.home().join(".local/state/lclaude");
-    std::fs::create_dir_all(&state).expect("a directory");
+    fs::create_dir_all(&state).expect("a directory");
     // Every write to it fails as on a full disk.
     std::os::unix::fs::symlink("/dev/full", state.join("logs")).expect("a link");
     let (session, claude, _backend) = stage.running();

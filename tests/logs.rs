@@ -3,10 +3,11 @@
 mod support;
 
 use std::{
-    fs,
+    fs::{self, File},
     io::{BufRead, BufReader, Read},
     path::PathBuf,
     process::Stdio,
+    time::{Duration, SystemTime},
 };
 
 use support::{Stage, finish, json, lclaude, terminal::Terminal, turn};
@@ -71,6 +72,24 @@ fn which_log_is_to_be_said_or_is_the_latest() {
     stage
         .output(&["local", "logs", "--model", "gone.gguf", "--backend", "llamacpp"])
         .expect_failure(64, &["gone.gguf"]);
+}
+
+#[test]
+fn a_log_that_nothing_was_written_to_for_two_weeks_goes() {
+    let stage = Stage::new();
+    let directory = stage.home().join(".local/state/lclaude/logs");
+    fs::create_dir_all(&directory).expect("a directory");
+    let log = |name: &str, days: u64| {
+        let file = File::create(directory.join(name)).expect("a file");
+        file.set_modified(SystemTime::now() - Duration::from_secs(days * 24 * 3600)).expect("it is ours");
+    };
+    for (name, days) in [("1.log", 13), ("1.old", 13), ("2.log", 15), ("2.old", 15)] {
+        log(name, days);
+    }
+    let (session, claude, _backend) = stage.running();
+    finish(session, &claude);
+    let is_there = |name: &str| directory.join(name).exists();
+    assert_eq!(["1.log", "1.old", "2.log", "2.old"].map(is_there), [true, true, false, false]);
 }
 
 #[test]

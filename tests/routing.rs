@@ -379,6 +379,8 @@ fn the_backend_sees_neither_credentials_nor_foreign_options() {
         "LLAMA_ARG_HOST",
         "LLAMA_ARG_CTX_SIZE",
         "LLAMA_ARG_OF_TOMORROW",
+        "LLAMA_SERVER_ROUTER_PORT",
+        "AIP_HTTP_PORT",
     ] {
         stage.set(name, HOSTILE);
     }

@@ -137,3 +137,27 @@ fn keep(line: &str, file: &RefCell<LogFile>, tail: &RefCell<VecDeque<String>>) {
     }
     tail.push_back(line.chars().take(LONGEST_LINE).collect());
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_never_fills_the_disk() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("it.log");
+        let mut log = LogFile::create(&path);
+        let line = "x".repeat(1024 * 1024);
+        for _ in 0..40 {
+            log.line(&line);
+        }
+        log.line("the last");
+        let text = |path: &Path| fs::read_to_string(path).expect("text");
+        assert!(text(&path).ends_with("x\nthe last\n"));
+        for file in [path.clone(), path.with_extension("old")] {
+            // The line that is one too many is written all the same.
+            assert!((1..=LONGEST_FILE as usize + line.len() + 1).contains(&text(&file).len()), "{}", file.display());
+        }
+        assert_eq!(fs::read_dir(dir.path()).expect("a directory").count(), 2);
+    }
+}
