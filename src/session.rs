@@ -159,22 +159,27 @@ async fn watch(child: &mut process::Child, name: &str, lease: &mut Lease, signal
     }
     let mut crashes = 0;
     loop {
-        tokio::select! {
-            status = child.wait() => {
-                let failed = |error| {
-                    Failure::new(Code::Bug, format!("{name} cannot be waited for")).why(error).help("please report it")
-                };
-                return Ok(Ended { status: status.map_err(failed)?, crashes });
-            }
-            signal = signals.next() => forward(signal, identity),
-            event = lease.event() => match event {
-                Event::Failed { failure } => {
-                    end(child, identity).await;
-                    return Err(failure);
+        // Not dropped for a signal: the lease may be about to be renewed.
+        let mut event = std::pin::pin!(lease.event());
+        let event = loop {
+            tokio::select! {
+                status = child.wait() => {
+                    let failed = |error| {
+                        Failure::new(Code::Bug, format!("{name} cannot be waited for")).why(error).help("please report it")
+                    };
+                    return Ok(Ended { status: status.map_err(failed)?, crashes });
                 }
-                Event::Restarting { .. } => crashes += 1,
-                _ => {}
-            },
+                signal = signals.next() => forward(signal, identity),
+                event = &mut event => break event,
+            }
+        };
+        match event {
+            Event::Failed { failure } => {
+                end(child, identity).await;
+                return Err(failure);
+            }
+            Event::Restarting { .. } => crashes += 1,
+            _ => {}
         }
     }
 }

@@ -22,7 +22,8 @@ pub fn start(state: &Path) -> Option<String> {
     };
     let _ = disk::make_dir(state);
     let file = OpenOptions::new().append(true).create(true).mode(0o600).open(state.join("lclaude.log")).ok()?;
-    let log = tracing_subscriber::fmt().with_max_level(level).with_ansi(false).with_target(false);
+    let log =
+        tracing_subscriber::fmt().with_max_level(level).with_ansi(false).with_target(false).log_internal_errors(false);
     let _ = log.with_writer(Mutex::new(file)).try_init();
     None
 }

@@ -6,7 +6,7 @@ use std::{
     fs::{self, File},
     io,
     net::{Ipv4Addr, SocketAddr, TcpStream},
-    os::unix::net::UnixListener,
+    os::unix::{fs::MetadataExt, net::UnixListener},
     path::Path,
     thread,
     time::{Duration, Instant},
@@ -15,7 +15,9 @@ use std::{
 use lclaude_fakes::events::PATIENCE;
 use rustix::process::Signal;
 use socket2::{Domain, Socket, Type};
-use support::{Fake, Session, Stage, Value, finish, has_ended, has_open, json, kill, leftovers::start_of, port, turn};
+use support::{
+    Fake, Session, Stage, Value, finish, has_ended, has_open, json, kill, leftovers::start_of, port, turn, until,
+};
 
 /// A user that owns nothing (`nobody` on most systems).
 const NOBODY: libc::c_int = 65_534;
@@ -312,6 +314,61 @@ fn the_port_of_a_backend_that_is_down_stays_ours() {
     finish(session, &claude);
     // Nothing of ours holds it any more.
     listen(port, false).expect("a free port");
+}
+
+/// Whoever comes first has the next keeper, and only those who were there know the port and the key.
+#[test]
+fn a_session_that_comes_as_the_keeper_is_killed_lets_those_that_were_there_go_first() {
+    let stage = Stage::new();
+    let (first, claude, backend) = stage.running();
+    let keeper = stage.keeper();
+    // As late as a busy machine may make it.
+    first.signal(Signal::STOP);
+    kill(keeper, Signal::KILL);
+    backend.wait_gone();
+    let second = stage.session(&["-p", "hello again"]);
+    // It has made its private directory, and now looks for a keeper.
+    stage.wait_for_sessions(2);
+    first.signal(Signal::CONT);
+    let anew = stage.events.next("llama-server");
+    assert_eq!(anew.argv, backend.argv, "the same port");
+    let joined = stage.events.next("claude");
+    assert_eq!(routing(&joined), routing(&claude));
+    turn(&claude);
+    finish(second, &joined);
+    finish(first, &claude);
+}
+
+#[test]
+fn a_signal_while_the_keeper_is_replaced_costs_the_session_nothing() {
+    let stage = Stage::new();
+    let (session, claude, _backend) = stage.running();
+    claude.send(json!({"do": "ignore_signals"}));
+    claude.wait_event("done");
+    let private = Path::new(claude.settings_path.as_ref().expect("a file"));
+    // The next keeper waits for this before it says a word.
+    let lock = File::open(stage.runtime_files("lock").pop().expect("a lock")).expect("a file");
+    let keeper = stage.keeper();
+    let inode = lock.metadata().expect("an open file").ino();
+    let held = thread::spawn(move || lock.lock().map(|()| lock));
+    until("this test waits for it", || is_waited_for(inode));
+    kill(keeper, Signal::KILL);
+    let held = held.join().expect("no panic").expect("a lock");
+    until("the next keeper waits for it", || is_waited_for(inode));
+    session.signal(Signal::TERM);
+    claude.wait_event("signal");
+    drop(held);
+    let _anew = stage.events.next("llama-server");
+    turn(&claude);
+    assert!(private.exists(), "the session's private files are gone");
+    claude.send(json!({"do": "exit", "code": 0}));
+    session.wait().expect(0);
+}
+
+/// Whether anybody waits for a lock on the file of this number (proc_locks(5)).
+fn is_waited_for(inode: u64) -> bool {
+    let locks = fs::read_to_string("/proc/locks").expect("on Linux");
+    locks.lines().any(|line| line.contains("->") && line.contains(&format!(":{inode} ")))
 }
 
 /// Nobody listens on the port, and nobody but us can.

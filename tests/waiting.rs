@@ -11,13 +11,14 @@ use std::{
     process::{Child, Stdio},
     sync::mpsc::{Receiver, channel},
     thread,
-    time::{Duration, Instant},
 };
 
 use lclaude_fakes::events::PATIENCE;
 use rustix::process::Signal;
 use socket2::{Domain, Socket, Type};
-use support::{Fake, Session, Stage, finish, has_ended, has_open, json, kill, port, terminal::Terminal, write_program};
+use support::{
+    Fake, Session, Stage, finish, has_ended, has_open, json, kill, port, terminal::Terminal, until, write_program,
+};
 
 const LOCAL: [&str; 4] = ["--backend", "llamacpp", "--model", "tiny.gguf"];
 /// A name on Hugging Face, which the fake fetches before it binds its port.
@@ -227,15 +228,6 @@ fn ctrl_c_ends_the_wait_for_a_session_that_is_starting_the_backend() {
     until("it gives up", || !session.is_running());
     session.wait().expect(130);
     assert!(stage.events.rest().is_empty());
-}
-
-/// Waits for what no system call waits for.
-fn until(what: &str, mut is: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is() {
-        assert!(Instant::now() < deadline, "waited in vain until {what}");
-        thread::sleep(Duration::from_millis(2));
-    }
 }
 
 #[test]

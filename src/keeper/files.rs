@@ -63,6 +63,11 @@ impl PlanFiles {
         self.holder().is_some_and(|holder| holder.has_leftovers())
     }
 
+    /// Whether sessions of a keeper that has gone may be about to have another one.
+    pub fn has_heirs(&self) -> bool {
+        self.holder().is_some_and(|holder| holder.has_heirs())
+    }
+
     /// How long an answer is waited for before the keeper is roused. One that is at work on its own end says so in its
     /// lock, and may take its time.
     pub fn patience(&self, before: Rouse) -> Duration {
@@ -109,6 +114,9 @@ pub struct Holder {
     /// Whether it is ending what it holds.
     #[serde(default)]
     pub ending: bool,
+    /// Whether it does so although sessions hold on.
+    #[serde(default)]
+    pub abandons: bool,
 }
 
 impl Holder {
@@ -124,6 +132,11 @@ impl Holder {
 
     pub fn has_leftovers(&self) -> bool {
         self.backend.is_some() || !self.undo.is_empty()
+    }
+
+    /// Whether there may be sessions that are about to have another keeper in its place.
+    pub fn has_heirs(&self) -> bool {
+        self.abandons || self.backend.is_some()
     }
 }
 

@@ -83,7 +83,8 @@ impl Lease {
         PlanFiles::new(&start.runtime, &start.plan.id()).rouse(Rouse::Wake).await;
     }
 
-    /// What happens next. May be dropped and called again.
+    /// What happens next. May be dropped and called again, but while a child runs: that would break off a renewal, and
+    /// the next keeper would take the session for one that has died.
     pub async fn event(&mut self) -> FromKeeper {
         loop {
             let event = match (self.known.pop_front(), &mut self.hold) {

@@ -81,6 +81,11 @@ impl Leases {
         tokio::task::spawn_local(serve(stream, self.shared.clone(), None));
     }
 
+    /// Whether anybody holds on.
+    pub fn are_open(&self) -> bool {
+        !self.shared.open.borrow().is_empty()
+    }
+
     /// Returns once no lease has been open for as long as `linger`.
     pub async fn all_closed(&self, linger: Duration) {
         let mut open = self.shared.open.subscribe();

@@ -5,6 +5,7 @@ use std::{
     os::{fd::OwnedFd, unix::net::UnixStream as StdStream},
     path::Path,
     process::Stdio,
+    time::Duration,
 };
 
 use tokio::{
@@ -14,7 +15,7 @@ use tokio::{
         unix::{OwnedReadHalf, OwnedWriteHalf},
     },
     process::{Child, Command},
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use super::{
@@ -32,6 +33,8 @@ use crate::{
 
 /// A keeper may be on its way out each time we come; this often is no coincidence.
 const TRIES: u32 = 20;
+/// How long the sessions of a keeper that was lost have to start the next one. They do it at once; a machine may be busy.
+const HEIRS: Duration = Duration::from_millis(300);
 
 /// The connection.
 pub struct Link {
@@ -58,9 +61,14 @@ impl Link {
     pub async fn make(start: &Start, scratch: &Path) -> Result<(Self, FromKeeper)> {
         let files = PlanFiles::new(&start.runtime, &start.plan.id());
         let hello = ToKeeper::Hello { scratch: scratch.to_owned(), session: Session::of_self() };
-        for _ in 0..TRIES {
+        for again in 0..TRIES {
             let greeted = match UnixStream::connect(files.socket()).await {
                 Ok(stream) => Self::over(stream, &files).greet(&hello, true).await,
+                Err(_) if again == 0 && start.endpoint.is_none() && files.has_heirs() => {
+                    // They know the port and the key, which their Claude Codes go on with; a keeper of ours would have others.
+                    sleep(HEIRS).await;
+                    None
+                }
                 Err(_) => Self::start(start, &files, &hello).await?,
             };
             if let Some(greeted) = greeted {

@@ -135,7 +135,8 @@ async fn hold(
     // Still to be undone; not now, since it would have to be done again at once.
     let undo = left.map(|left| left.undo).unwrap_or_default();
     let about = About::keeper(&start);
-    let mut holder = Holder { keeper, about: about.clone(), backend: None, undo: undo.clone(), ending: false };
+    let mut holder =
+        Holder { keeper, about: about.clone(), backend: None, undo: undo.clone(), ending: false, abandons: false };
     lock.write_holder(&holder);
     let lock = RefCell::new((lock, &mut holder));
 
@@ -182,6 +183,7 @@ async fn hold(
     tracing::info!(pid = std::process::id(), failure = failure.as_ref().map(|failure| &*failure.what), "keeper ends");
     let (mut lock, _) = lock.into_inner();
     holder.ending = true;
+    holder.abandons = failure.is_none() && leases.are_open();
     lock.write_holder(&holder);
     end(failure, files, &state, &leases, &mut supervisor).await;
     // Nothing is left for another keeper to tidy up.

@@ -28,6 +28,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use lclaude_fakes::events::PATIENCE;
 pub use lclaude_fakes::events::{Events, Fake};
 use rustix::process::{Pid, Signal};
 pub use serde_json::{Value, json};
@@ -268,11 +269,7 @@ impl Stage {
 
     /// Until there are so many of them.
     pub fn wait_for_sessions(&self, count: usize) {
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while self.runtime_sessions().len() != count {
-            assert!(Instant::now() < deadline, "{:#?}", self.runtime_sessions());
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        until(&format!("there are {count} sessions"), || self.runtime_sessions().len() == count);
     }
 
     /// Fails if any process of this stage still runs, or a private file is still there. No waiting: by the time lclaude
@@ -375,6 +372,16 @@ pub fn turn(claude: &Fake) {
     claude.send(json!({"do": "request", "path": "/v1/messages", "body": body}));
     let response = claude.wait_event("response");
     assert_eq!(response["status"], 200, "{response}");
+}
+
+/// Waits for what no system call waits for.
+#[track_caller]
+pub fn until(what: &str, mut is: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is() {
+        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
 }
 
 /// Whether a process has a file with this ending open.
