@@ -112,8 +112,10 @@ fn the_users_memory_and_models_stay_out_and_nothing_is_registered() {
 fn an_ordinary_session_has_none_of_it() {
     let stage = Stage::new();
     let (session, claude, _backend) = stage.started(&mut command(&stage, &[]));
-    for name in ["CLAUDE_CONFIG_DIR", "CLAUDE_CODE_TMPDIR"] {
-        assert_eq!((claude.env.get(name), &claude.settings["env"][name]), (None, &Value::Null));
+    // The tests' own, as a user might have one.
+    let theirs = stage.root().join("tmp").display().to_string();
+    for (name, value) in [("CLAUDE_CONFIG_DIR", None), ("CLAUDE_CODE_TMPDIR", Some(&theirs))] {
+        assert_eq!((claude.env.get(name), &claude.settings["env"][name]), (value, &Value::Null));
     }
     assert_eq!(claude.settings["claudeMdExcludes"], Value::Null);
     finish(session, &claude);
