@@ -8,7 +8,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use support::{Stage, kill};
+use support::{Stage, kill, machine::has_an_ollama};
 
 /// The lines of one kind that are offered for these words, the last of which is being typed.
 fn offered(stage: &Stage, kind: &str, words: &[&str]) -> Vec<String> {
@@ -49,6 +49,9 @@ fn lclaudes_own_options_and_verbs_are_those_of_its_help() {
 
 #[test]
 fn the_names_are_the_users_own() {
+    if has_an_ollama() {
+        return;
+    }
     let stage = Stage::ollama();
     stage.config("[models]\nhaiku = \"mine:1b\"\n[profiles.day]\n[profiles.night]\nbackend = \"endpoint\"\nmodel = \"night-model\"");
     let other = stage.root().join("other.toml");
@@ -91,6 +94,9 @@ fn models_that_run_elsewhere_or_cannot_be_typed_are_not_offered() {
 
 #[test]
 fn lm_studio_is_asked_only_if_it_runs() {
+    if has_an_ollama() {
+        return;
+    }
     let mut stage = Stage::bare();
     let home = stage.home().join(".lmstudio");
     fs::create_dir_all(home.join("bin")).expect("a directory");

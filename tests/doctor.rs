@@ -12,6 +12,7 @@ use support::{
     Stage, Value,
     doctor::{EDIT, Ill, Illness, WELL, complaints, configured, cure, line, with, write},
     json,
+    machine::has_an_ollama,
 };
 
 const INSTALL_CLAUDE: &str = "npm install -g @anthropic-ai/claude-code";
@@ -50,6 +51,9 @@ fn area_and_name_are_unique_and_every_check_has_the_documented_fields() {
 /// The whole text, but for what differs from machine to machine.
 #[test]
 fn the_report_for_people() {
+    if has_an_ollama() {
+        return;
+    }
     let mut stage = Stage::well_without(&["claude"]);
     stage.set("LCLAUDE_MODLE", "x").set("OLLAMA_HOST", "127.0.0.1:1");
     let ended = stage.output(&["local", "doctor"]).expect(1);

@@ -16,11 +16,15 @@ use support::{
     Stage,
     doctor::{EDIT, Ill, Illness, WELL, complaints, configured, cure, line, write},
     json,
+    machine::has_an_ollama,
     ollama::Own,
 };
 
 #[test]
 fn without_a_backend_that_runs() {
+    if has_an_ollama() {
+        return;
+    }
     cure(
         &[
             Illness {
@@ -138,6 +142,9 @@ fn without_a_backend_that_runs() {
 
 #[test]
 fn with_a_model_that_cannot_be_used() {
+    if has_an_ollama() {
+        return;
+    }
     let ill: [(Ill, &str, &[&str]); 8] = [
         (|| configured(&WELL.replace("tiny", "gone")), "choice", &["@PROJECT/gone.gguf cannot be used as a model"]),
         (

@@ -5,7 +5,7 @@ mod support;
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use rustix::process::Signal;
-use support::{Fake, Session, Stage, Value, json, kill, terminal::Terminal};
+use support::{Fake, Session, Stage, Value, json, kill, machine::has_an_ollama, terminal::Terminal};
 
 const MODELS: &str = r#"[
     {"modelKey": "glm-4.7-flash-mini", "type": "llm", "sizeBytes": 1000000000, "trainedForToolUse": true, "maxContextLength": 131072},
@@ -251,6 +251,9 @@ fn its_token_is_honoured_and_never_shown() {
 
 #[test]
 fn nobody_who_only_looks_waits_for_one_that_does_not_answer() {
+    if has_an_ollama() {
+        return;
+    }
     let stage = stage();
     let lms = stage.home().join(".lmstudio/bin/lms");
     fs::remove_file(&lms).expect("it was there");

