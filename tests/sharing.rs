@@ -20,6 +20,7 @@ use support::{
 };
 
 /// A user that owns nothing (`nobody` on most systems).
+#[cfg(target_os = "linux")]
 const NOBODY: libc::c_int = 65_534;
 
 /// Where a Claude Code sends its prompts, and with which key.
@@ -371,6 +372,27 @@ fn is_waited_for(inode: u64) -> bool {
     locks.lines().any(|line| line.contains("->") && line.contains(&format!(":{inode} ")))
 }
 
+/// The keeper holds it first; once there is none, its sessions do. (Not elsewhere: see `Lease::reserve`.)
+#[test]
+#[cfg(target_os = "linux")]
+fn the_port_stays_ours_while_there_is_no_keeper() {
+    let stage = Stage::new();
+    let (session, claude, backend) = stage.running();
+    let port = port(&backend);
+    // Nobody can start a keeper without it.
+    let gate = File::open(stage.runtime_files("gate").pop().expect("a gate")).expect("a file");
+    gate.lock().expect("nobody holds it");
+    kill(stage.keeper(), Signal::KILL);
+    backend.wait_gone();
+    expect_ours(port);
+    expect_no_more(&stage);
+    drop(gate);
+    let anew = stage.events.next("llama-server");
+    assert_eq!(support::port(&anew), port);
+    turn(&claude);
+    finish(session, &claude);
+}
+
 /// Nobody listens on the port, and nobody but us can.
 #[track_caller]
 fn expect_ours(port: u16) {
@@ -378,6 +400,7 @@ fn expect_ours(port: u16) {
     assert_eq!(refused.map_err(|error| error.kind()).err(), Some(io::ErrorKind::ConnectionRefused));
     let taken = |result: io::Result<Socket>| result.map_err(|error| error.kind()).err();
     assert_eq!(taken(listen(port, false)), Some(io::ErrorKind::AddrInUse), "by a program that does not share");
+    #[cfg(target_os = "linux")]
     if rustix::process::geteuid().is_root() {
         let theirs = thread::spawn(move || as_nobody(|| [listen(port, true), listen(port, false), listen(0, true)]));
         let [sharing, not_sharing, control] = theirs.join().expect("no panic");
@@ -399,7 +422,8 @@ fn listen(port: u16, sharing: bool) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Does something as another user. To the kernel a thread has a user of its own, and this one ends with the deed.
+/// Does something as another user. To Linux a thread has a user of its own, and this one ends with the deed.
+#[cfg(target_os = "linux")]
 fn as_nobody<T>(act: impl FnOnce() -> T) -> T {
     // SAFETY: three numbers, no memory. Called directly, since the C library would change the user of all threads.
     let changed = unsafe { libc::syscall(libc::SYS_setresuid, NOBODY, NOBODY, NOBODY) };

@@ -1,11 +1,12 @@
 //! A pseudo-terminal that a test types into and looks at, and that can be closed like a window.
 
 use std::{
+    ffi::OsString,
     fs::{File, OpenOptions},
     io::{self, PipeReader, PipeWriter, Read, Write},
     os::{
         fd::AsRawFd,
-        unix::{fs::OpenOptionsExt, process::CommandExt},
+        unix::{ffi::OsStringExt, fs::OpenOptionsExt, process::CommandExt},
     },
     path::PathBuf,
     process::{Child, Command},
@@ -17,6 +18,7 @@ use std::{
 use lclaude_fakes::events::PATIENCE;
 use rustix::{
     process::{ioctl_tiocsctty, setsid},
+    pty,
     termios::{Winsize, tcsetwinsize},
 };
 
@@ -213,15 +215,9 @@ impl Shown {
 
 /// Makes the terminal's line usable; its path.
 fn unlock(terminal: &File) -> PathBuf {
-    let mut name = [0u8; 64];
-    // SAFETY: the descriptor is open, and the buffer's length is given.
-    let failed = unsafe {
-        libc::unlockpt(terminal.as_raw_fd()) != 0
-            || libc::ptsname_r(terminal.as_raw_fd(), name.as_mut_ptr().cast(), name.len()) != 0
-    };
-    assert!(!failed, "{}", io::Error::last_os_error());
-    let length = name.iter().position(|&byte| byte == 0).expect("a C string");
-    PathBuf::from(String::from_utf8_lossy(&name[..length]).into_owned())
+    pty::grantpt(terminal).and_then(|()| pty::unlockpt(terminal)).expect("it is ours");
+    let name = pty::ptsname(terminal, Vec::new()).expect("it has a name");
+    OsString::from_vec(name.into_bytes()).into()
 }
 
 fn open_line(path: &PathBuf) -> File {
