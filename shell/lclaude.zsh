@@ -16,7 +16,9 @@ function __lclaude_take_over {
       *) unalias claude; functions[__lclaude_before]="$was \"\$@\"" ;;
     esac
   elif (( ${+functions[claude]} )) && [[ $functions[claude] != *__lclaude_is_here* ]]; then
-    functions -c claude __lclaude_before
+    # It may still be one to be loaded (`functions -c` would do both, from zsh 5.8 on).
+    autoload +X claude
+    functions[__lclaude_before]=$functions[claude]
   fi
   if (( ${+functions[compdef]} )); then
     if [[ ${_comps[claude]-} != __lclaude_* ]]; then typeset -g __lclaude_claudes_completion=${_comps[claude]-}; fi

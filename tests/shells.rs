@@ -272,12 +272,20 @@ fn what_claude_meant_before_it_means_outside_of_projects() {
     make(&stage.project(), &[".lclaude.toml"]);
     write_program(&stage.home().join("other"), b"#!/bin/sh\nprintf '<%s>' other \"$@\"\necho\n");
     let function = "{ echo mine; command claude --mine \"$@\"; }";
+    fs::create_dir(stage.home().join("functions")).expect("a directory");
+    fs::write(stage.home().join("functions/claude"), &function[1..function.len() - 1]).expect("a file");
     for (shell, before, inside, outside) in [
         (Bash, format!("function claude {function}"), "<lclaude><x>\n", "mine\n<claude><--mine><x>\n"),
         (Zsh, format!("function claude {function}"), "<lclaude><x>\n", "mine\n<claude><--mine><x>\n"),
         (
             Fish,
             "function claude; echo mine; command claude --mine $argv; end".into(),
+            "<lclaude><x>\n",
+            "mine\n<claude><--mine><x>\n",
+        ),
+        (
+            Zsh,
+            "fpath=(~/functions $fpath)\nautoload -Uz claude".into(),
             "<lclaude><x>\n",
             "mine\n<claude><--mine><x>\n",
         ),
