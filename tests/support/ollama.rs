@@ -60,6 +60,16 @@ pub fn ollama_port(backend: &Fake) -> u16 {
     port.expect("a port of this machine's own")
 }
 
+/// One question of Claude Code's, by the name it was given.
+#[track_caller]
+pub fn turn(claude: &Fake) {
+    let model = &claude.env["ANTHROPIC_DEFAULT_SONNET_MODEL"];
+    let body = json!({"model": model, "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]});
+    claude.send(json!({"do": "request", "path": "/v1/messages", "body": body}));
+    let response = claude.wait_event("response");
+    assert_eq!(response["status"], 200, "{response}");
+}
+
 /// The user's own Ollama server, which is none of the stage's processes.
 pub struct Own {
     child: Child,
@@ -101,6 +111,15 @@ impl Drop for Own {
         kill(self.fake.pid, Signal::TERM);
         let _ = self.child.wait();
     }
+}
+
+/// A stage with the user's own server to be used, as it is.
+pub fn shared(switches: &[(&str, &str)]) -> (Stage, Own) {
+    let mut stage = Stage::ollama();
+    stage.config("[ollama]\ninstance = \"shared\"\n");
+    let own = Own::start(&stage, switches);
+    stage.set("OLLAMA_HOST", own.url.trim_start_matches("http://"));
+    (stage, own)
 }
 
 fn post(url: &str, path: &str, body: &Value) -> String {
