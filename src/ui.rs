@@ -5,7 +5,8 @@ use std::{
     time::Duration,
 };
 
-use indicatif::{ProgressBar, ProgressStyle};
+use console::Term;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 
 /// One line to the user. A terminal that has gone is no reason to fail.
 pub fn say(line: impl std::fmt::Display) {
@@ -118,7 +119,58 @@ fn bar(fraction: f32) -> String {
 
 fn live_line() -> ProgressBar {
     let style = ProgressStyle::with_template("{spinner} lclaude: {wide_msg} {elapsed}").expect("our own template");
-    let bar = ProgressBar::new_spinner().with_style(style);
+    let target = ProgressDrawTarget::term_like(Box::new(Narrow(Term::buffered_stderr())));
+    let bar = ProgressBar::with_draw_target(None, target).with_style(style);
     bar.enable_steady_tick(Duration::from_millis(120));
     bar
+}
+
+/// A terminal that says it is narrower than it is. What is typed during the wait is echoed at the end of the live line,
+/// which indicatif fills to the last column: from there it would go on in the next line, and only that would be cleared.
+#[derive(Debug)]
+struct Narrow(Term);
+
+/// Room for what is typed between two redrawings.
+const ECHO: u16 = 8;
+
+impl TermLike for Narrow {
+    fn width(&self) -> u16 {
+        self.0.size().1.saturating_sub(ECHO).max(1)
+    }
+
+    fn height(&self) -> u16 {
+        self.0.size().0
+    }
+
+    fn move_cursor_up(&self, lines: usize) -> io::Result<()> {
+        self.0.move_cursor_up(lines)
+    }
+
+    fn move_cursor_down(&self, lines: usize) -> io::Result<()> {
+        self.0.move_cursor_down(lines)
+    }
+
+    fn move_cursor_right(&self, columns: usize) -> io::Result<()> {
+        self.0.move_cursor_right(columns)
+    }
+
+    fn move_cursor_left(&self, columns: usize) -> io::Result<()> {
+        self.0.move_cursor_left(columns)
+    }
+
+    fn write_line(&self, text: &str) -> io::Result<()> {
+        self.0.write_line(text)
+    }
+
+    fn write_str(&self, text: &str) -> io::Result<()> {
+        self.0.write_str(text)
+    }
+
+    fn clear_line(&self) -> io::Result<()> {
+        self.0.clear_line()
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        self.0.flush()
+    }
 }

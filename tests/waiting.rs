@@ -131,6 +131,26 @@ fn on_a_terminal_a_download_shows_how_far_it_is() {
 }
 
 #[test]
+fn keys_during_the_wait_leave_nothing_of_the_live_line() {
+    let stage = controlled();
+    let mut terminal = Terminal::start(stage.lclaude(&LOCAL));
+    let backend = stage.events.next("llama-server");
+    let is_live = |lines: &[String]| matches!(lines, [only] if only.contains("lclaude: loading the model"));
+    terminal.wait_for_screen(is_live);
+    for key in ["x", "y", "z"] {
+        terminal.type_in(key);
+        // Its echo is seen, and is gone with the next drawing.
+        terminal.wait_for(key);
+        terminal.wait_for_screen(|lines| is_live(lines) && !lines[0].ends_with(key));
+    }
+    backend.send(json!({"do": "ready"}));
+    let claude = stage.events.next("claude");
+    terminal.wait_for_screen(|lines| lines.is_empty());
+    claude.send(json!({"do": "exit", "code": 0}));
+    terminal.wait_to_the_end(0);
+}
+
+#[test]
 fn what_is_typed_during_the_wait_is_claude_codes() {
     let stage = controlled();
     let terminal = Terminal::start(stage.lclaude(&LOCAL));

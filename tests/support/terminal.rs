@@ -27,6 +27,8 @@ use super::Stage;
 /// What the shell of [`Terminal::shell`] shows when it waits for a command.
 pub const PROMPT: &str = "ready> ";
 
+const COLUMNS: usize = 80;
+
 pub struct Terminal {
     child: Child,
     line: PathBuf,
@@ -61,7 +63,8 @@ impl Terminal {
             .open("/dev/ptmx")
             .expect("a pseudo-terminal");
         let line = unlock(&keyboard);
-        tcsetwinsize(&keyboard, Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 }).expect("a size");
+        tcsetwinsize(&keyboard, Winsize { ws_row: 24, ws_col: COLUMNS as u16, ws_xpixel: 0, ws_ypixel: 0 })
+            .expect("a size");
 
         let end = open_line(&line);
         let copy = || end.try_clone().expect("a descriptor");
@@ -294,6 +297,11 @@ fn screen(bytes: &[u8]) -> Vec<String> {
                 }
             }
             character => {
+                // Written to the last column, a line goes on in the next.
+                if column == COLUMNS {
+                    (row, column) = (row + 1, 0);
+                    rows.resize(rows.len().max(row + 1), Vec::new());
+                }
                 if rows[row].len() <= column {
                     rows[row].resize(column + 1, ' ');
                 }
