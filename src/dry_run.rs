@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    backend::{Endpoint, HOST, Program, Service},
+    backend::{Endpoint, HOST, MASKED, Program, Service},
     child::Child,
     claude::{Routed, SessionPlan},
     config::Settings,
@@ -18,8 +18,6 @@ use crate::{
 const PORT: &str = "PORT";
 /// The session's private directory.
 const PRIVATE: &str = "PRIVATE";
-/// Where a token would stand.
-const MASKED: &str = "••••••••";
 
 /// `memory`: what is known of the memory it takes.
 pub fn print(plan: &Plan, child: &Child, settings: &Settings, memory: Option<&str>) {

@@ -148,6 +148,23 @@ fn a_claude_code_that_fails_its_turn_is_shown_with_what_it_says() {
     }
 }
 
+/// An endpoint may name the key that it refuses, and Claude Code shows what it says.
+#[test]
+fn the_key_is_nowhere_in_the_report_whoever_repeats_it() {
+    let start = "case \"$1\" in --version) echo 2.1.331; exit;; esac\nenv > \"$ENVIRONMENT\"\n";
+    let says = "{\\\"result\\\": \\\"this is the key: $ANTHROPIC_AUTH_TOKEN\\\"}";
+    for end in ["echo \"key $ANTHROPIC_AUTH_TOKEN\" >&2; exit 1", "exit 0", "echo made > proof.txt"] {
+        let stage = stage(&format!("{start}echo \"{says}\"\n{end}"));
+        let (ended, report) = stage.doctor("--live");
+        let environment = fs::read_to_string(stage.root().join("environment")).expect("Claude Code ran");
+        let key = environment.lines().find_map(|line| line.strip_prefix("ANTHROPIC_AUTH_TOKEN=")).expect("a key");
+        let found = line(&report, "live", "Claude Code's turn");
+        assert!(found.to_string().contains("this is the key: ••••••••"), "{found:#}");
+        let verdicts = fs::read_to_string(stage.home().join(".local/state/lclaude/verdicts.json")).expect("a verdict");
+        assert!(![ended.stdout, ended.stderr, verdicts].concat().contains(key), "{end}: {found:#}");
+    }
+}
+
 /// A session on the stage's own configuration, to its end.
 fn session(stage: &Stage) -> String {
     stage.ended(stage.lclaude(&["-p", "hello"]).env_remove("FAKE_LLAMA_ILL")).expect(0).stderr

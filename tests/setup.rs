@@ -304,6 +304,19 @@ fn a_turn_that_fails_is_told() {
 }
 
 #[test]
+fn a_turn_that_repeats_the_key_is_told_without_it() {
+    let stage = Stage::new();
+    let setup = Session::start(&mut stage.lclaude(&LLAMA));
+    let claude = stage.events.next("claude");
+    let key = &claude.env["ANTHROPIC_AUTH_TOKEN"];
+    let words = json!({"is_error": true, "result": format!("wrong key {key}")});
+    claude.send(json!({"do": "print", "text": words.to_string()}));
+    claude.send(json!({"do": "exit", "code": 1}));
+    let ended = setup.wait().expect_failure(69, &["wrong key ••••••••"]);
+    assert!(!ended.stderr.contains(key), "{}", ended.stderr);
+}
+
+#[test]
 fn a_configuration_keeps_its_comments_its_order_its_mode_and_its_place() {
     let stage = Stage::new();
     let file = stage.config("");

@@ -3,7 +3,7 @@
 
 use std::env;
 
-use super::{BackendPlan, Endpoint, Kind, Served, Service, Starting, Unfit, command, http};
+use super::{BackendPlan, Endpoint, Kind, NO_TOKEN, Served, Service, Starting, Unfit, command, http};
 use crate::{
     config::Settings,
     error::{Code, Failure, Result},
@@ -50,14 +50,13 @@ pub fn of(settings: &Settings) -> Result<Endpoint> {
     Ok(Endpoint { url: url(settings)?, port: 0, token: token(settings)? })
 }
 
-/// The token from the variable that `token_env` names; a word that says nothing where none is needed, since Claude Code
-/// would send the user's own login in place of an empty one.
+/// The token from the variable that `token_env` names.
 ///
 /// # Errors
 /// `Config` when the variable is not set.
 fn token(settings: &Settings) -> Result<String> {
     let Some(name) = &settings.endpoint.token_env else {
-        return Ok("none".into());
+        return Ok(NO_TOKEN.into());
     };
     match env::var(name) {
         Ok(token) if !token.trim().is_empty() => {

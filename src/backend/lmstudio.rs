@@ -17,8 +17,8 @@ use reqwest::{Client, StatusCode};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Absent, BackendPlan, Endpoint, HOST, Health, Kind, Served, Service, Starting, Undo, Unfit, find::nearest_model,
-    http,
+    Absent, BackendPlan, Endpoint, HOST, Health, Kind, NO_TOKEN, Served, Service, Starting, Undo, Unfit,
+    find::nearest_model, http,
 };
 use crate::{
     config::Settings,
@@ -124,9 +124,9 @@ fn studio_home(home: &Path) -> PathBuf {
     pointed.unwrap_or_else(|| if old.is_dir() { old } else { home.join(".lmstudio") })
 }
 
-/// The token that LM Studio's API wants, where the user has set one up; a word that says nothing elsewhere.
+/// The token that LM Studio's API wants, where the user has set one up.
 pub fn token() -> String {
-    env::var("LM_API_TOKEN").ok().filter(|token| !token.is_empty()).unwrap_or_else(|| "lmstudio".into())
+    env::var("LM_API_TOKEN").ok().filter(|token| !token.is_empty()).unwrap_or_else(|| NO_TOKEN.into())
 }
 
 pub async fn bring_up(plan: &BackendPlan, starting: &Starting<'_>) -> Result<Served, Unfit> {

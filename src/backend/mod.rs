@@ -45,6 +45,13 @@ use crate::{
 /// The address every backend of ours listens on.
 pub const HOST: &str = "127.0.0.1";
 
+/// The token of a server that wants none: a word that says nothing, since Claude Code would send the user's own login in
+/// place of an empty one.
+pub const NO_TOKEN: &str = "none";
+
+/// Where a token would stand.
+pub const MASKED: &str = "••••••••";
+
 /// No backend may see these: they are Claude Code's credentials and routing, or ours.
 const NEVER_INHERITED: &[&str] = &["ANTHROPIC_*", "CLAUDE*", "LCLAUDE_*"];
 
@@ -128,8 +135,15 @@ pub struct Endpoint {
     pub url: String,
     /// 0 for a server that is not ours.
     pub port: u16,
-    /// Never empty, since Claude Code would then send the user's own login.
+    /// Never empty; see [`NO_TOKEN`].
     pub token: String,
+}
+
+impl Endpoint {
+    /// Words without the token, which a server or a program may repeat.
+    pub fn hushed(&self, words: &str) -> String {
+        if self.token == NO_TOKEN { words.to_owned() } else { words.replace(&self.token, MASKED) }
+    }
 }
 
 impl fmt::Debug for Endpoint {
@@ -395,4 +409,16 @@ fn program(named: Option<&Path>, name: &str) -> Option<PathBuf> {
         None => which::which(name),
     };
     found.ok()?.canonicalize().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_token_that_is_one_is_kept_from_words() {
+        let of = |token: &str| Endpoint { url: String::new(), port: 0, token: token.into() };
+        assert_eq!(of("sk-1").hushed("wrong key sk-1, none of ours"), format!("wrong key {MASKED}, none of ours"));
+        assert_eq!(of(NO_TOKEN).hushed("none of ours"), "none of ours");
+    }
 }

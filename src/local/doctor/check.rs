@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::error::Failure;
+use crate::{backend::Endpoint, error::Failure};
 
 /// In the order of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -90,6 +90,14 @@ impl Check {
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help.push(help.into());
         self
+    }
+
+    /// Without the backend's token, which a server or Claude Code may repeat in its words.
+    pub fn hushed(self, endpoint: &Endpoint) -> Self {
+        let hushed = |words: String| endpoint.hushed(&words);
+        let all = |lines: Vec<String>| lines.into_iter().map(hushed).collect();
+        let Check { area, name, state, found, why, log, help } = self;
+        Check { area, name, state, found: hushed(found), why: why.map(hushed), log: all(log), help: all(help) }
     }
 
     /// The same where no session depends on it.

@@ -58,19 +58,19 @@ async fn prove(subject: &Subject<'_>, plan: &Plan, ready: &Ready, scratch: &Path
     let mut waiting = Waiting::new();
     waiting.show("verifying", None, "a message");
     let message = proofs::message(&client).await;
-    tell(&mut waiting, message)?;
+    tell(&mut waiting, message.hushed(&ready.endpoint))?;
     waiting.show("verifying", None, "a tool call");
     let (call, _) = proofs::tool_call(&client).await;
-    tell(&mut waiting, call)?;
+    tell(&mut waiting, call.hushed(&ready.endpoint))?;
     waiting.show("verifying", None, "its speed");
     for check in proofs::speed(&client, &plan.backend, ready).await {
         // It works at any speed.
         let state = if check.state == State::Failure { State::Warning } else { check.state };
-        tell(&mut waiting, Check { state, ..check })?;
+        tell(&mut waiting, Check { state, ..check }.hushed(&ready.endpoint))?;
     }
     waiting.show("verifying", None, "a turn of Claude Code, whose own prompt is long");
     let turn = turn::check(&claude, plan, ready, scratch).await;
-    tell(&mut waiting, turn)
+    tell(&mut waiting, turn.hushed(&ready.endpoint))
 }
 
 /// Says what was found.

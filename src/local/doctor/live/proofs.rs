@@ -74,7 +74,7 @@ fn failed(name: &'static str, what: &str, trouble: Trouble) -> Check {
 pub async fn message(client: &Client) -> Check {
     let body = client.body(64, user("Say hello in one short sentence."));
     match client.message(&body).await.and_then(|message| said(&message)) {
-        Ok(text) => Check::ok(AREA, "message", format!("answered: {}", shortened(&text))),
+        Ok(text) => Check::ok(AREA, "message", format!("answered: {}", client.shortened(&text))),
         Err(trouble) => failed("message", "a plain message is not answered", trouble),
     }
 }
@@ -104,11 +104,13 @@ pub async fn tool_call(client: &Client) -> (Check, Option<Value>) {
         let text = text(&message);
         let as_text = ["<tool_call", "\"name\"", "<function", "[TOOL_CALLS]"].iter().any(|mark| text.contains(mark));
         let check = if as_text {
-            Check::failure(AREA, name, format!("{model} cannot call tools: its call comes as text"))
-                .why(format!("it says {}; the server does not know this model's way of calling", shortened(&text)))
+            Check::failure(AREA, name, format!("{model} cannot call tools: its call comes as text")).why(format!(
+                "it says {}; the server does not know this model's way of calling",
+                client.shortened(&text)
+            ))
         } else {
             Check::failure(AREA, name, format!("{model} cannot call tools: asked to use one, it only talks"))
-                .why(format!("it says {}; so Claude Code could neither read nor write files", shortened(&text)))
+                .why(format!("it says {}; so Claude Code could neither read nor write files", client.shortened(&text)))
         };
         return (check.help(OTHER_MODEL), None);
     };
@@ -269,16 +271,6 @@ fn in_words(seconds: f64) -> String {
         format!("about {} s", seconds.ceil())
     } else {
         format!("about {} min", (seconds / 60.0).ceil())
-    }
-}
-
-/// On one line.
-fn shortened(text: &str) -> String {
-    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if words.chars().count() <= 80 {
-        format!("{words:?}")
-    } else {
-        format!("{:?}…", words.chars().take(80).collect::<String>())
     }
 }
 

@@ -11,6 +11,8 @@ use crate::backend::{self, Endpoint};
 const LIMIT: Duration = Duration::from_secs(600);
 /// Longer words of a server's are cut.
 const LONGEST_WORDS: usize = 300;
+/// The same of a model's.
+const LONGEST_ANSWER: usize = 80;
 /// As Claude Code 2.1.331 sends it with experimental betas off.
 const BETA: &str = "claude-code-20250219,interleaved-thinking-2025-05-14";
 
@@ -108,13 +110,15 @@ impl Client {
         self.hushed(&format!("status {}: {}", answer.status, answer.words()))
     }
 
-    /// Without the token, which some server may repeat.
+    /// What a model says, on one line.
+    pub fn shortened(&self, text: &str) -> String {
+        let words = self.endpoint.hushed(text).split_whitespace().collect::<Vec<_>>().join(" ");
+        format!("{:?}", cut(words, LONGEST_ANSWER))
+    }
+
+    /// Without the token, before it could be cut in two.
     fn hushed(&self, words: &str) -> String {
-        let words = words.replace(&self.endpoint.token, "••••••••");
-        if words.chars().count() <= LONGEST_WORDS {
-            return words;
-        }
-        words.chars().take(LONGEST_WORDS).chain("…".chars()).collect()
+        cut(self.endpoint.hushed(words), LONGEST_WORDS)
     }
 }
 
@@ -125,6 +129,10 @@ impl Answer {
         let message = error["message"].as_str().or(error.as_str()).or(self.body["message"].as_str());
         message.or(self.body.as_str()).map_or_else(|| self.body.to_string(), str::to_owned)
     }
+}
+
+fn cut(words: String, most: usize) -> String {
+    if words.chars().count() <= most { words } else { words.chars().take(most).chain("…".chars()).collect() }
 }
 
 fn reason(error: &reqwest::Error) -> String {
