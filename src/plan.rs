@@ -8,17 +8,12 @@ use std::{
 use crate::{
     backend::{self, BackendPlan, Chosen, Endpoint, Kind, Served, Service},
     claude::{self, Routing},
-    config::{DEFAULT_CONTEXT, Lifetime, Settings},
+    config::{CLAUDE_CODES_PROMPT, DEFAULT_CONTEXT, LEAST_CONTEXT, Lifetime, ROOMY_CONTEXT, Settings},
     error::{Code, Failure, Result},
     keeper::Start,
     paths::Places,
     verdict::{Proven, Verdicts},
 };
-
-/// Tokens below which Claude Code's own prompt leaves no room to work in.
-const LEAST_CONTEXT: u32 = 24_000;
-/// Tokens below which a small tool set and prompt are worth what they leave out.
-const ROOMY_CONTEXT: u32 = 48_000;
 
 #[derive(Debug)]
 pub struct Plan {
@@ -74,7 +69,7 @@ impl Plan {
             may_pull: false,
             untrusted: settings.untrusted_choice().map(Path::to_owned),
             project: settings.project_choice(),
-            context_check: checks_context(settings),
+            context_check: settings.checks_context(),
             lean: settings.lean,
             routing,
             backend,
@@ -147,10 +142,7 @@ impl Plan {
         }
         if served.context < LEAST_CONTEXT && self.context_check {
             return Err(Failure::new(Code::Unavailable, format!("{model} has too small a context for Claude Code"))
-                .why(format!(
-                    "{}; Claude Code's own prompt and tools take about 25000, so {LEAST_CONTEXT} is the least",
-                    served.contexts(self.backend.context)
-                ))
+                .why(format!("{}; {}", served.contexts(self.backend.context), least()))
                 .help(self.more_context(served))
                 .help("context_check = false starts it all the same"));
         }
@@ -190,6 +182,9 @@ impl Plan {
         if let Some(known) = &served.more_context {
             return known.clone();
         }
+        if let Some(trained) = served.trained.filter(|trained| *trained <= served.context) {
+            return another_model(trained);
+        }
         match (self.backend.kind, &self.backend.service) {
             (Kind::Ollama, Service::Running(_)) => {
                 format!(
@@ -205,21 +200,39 @@ impl Plan {
     }
 }
 
-fn checks_context(settings: &Settings) -> bool {
-    settings.context_check.unwrap_or(true)
+fn least() -> String {
+    format!("Claude Code's own prompt and tools take about {CLAUDE_CODES_PROMPT}, so {LEAST_CONTEXT} is the least")
 }
 
 /// # Errors
 /// `Config` or `Usage` for a context in which Claude Code could not work at all.
 pub fn enough_context(settings: &Settings) -> Result<()> {
-    if settings.context() >= LEAST_CONTEXT || !checks_context(settings) {
+    if settings.context() >= LEAST_CONTEXT || !settings.checks_context() {
         return Ok(());
     }
     let source = settings.source("context");
     Err(Failure::new(source.code(), format!("a context of {} tokens is too small", settings.context()))
-        .why(format!("{source} asks for it; Claude Code's own prompt and tools take about 25000"))
-        .help(format!("--context {DEFAULT_CONTEXT}; {LEAST_CONTEXT} is the least"))
+        .why(format!("{source} asks for it; {}", least()))
+        .help(format!("--context {DEFAULT_CONTEXT}"))
         .help("context_check = false in the configuration starts it all the same"))
+}
+
+/// # Errors
+/// `Unavailable` for a model that was trained for fewer tokens than Claude Code needs, however many are asked for.
+pub fn enough_trained(settings: &Settings, model: &str, trained: Option<u32>) -> Result<()> {
+    match trained {
+        Some(trained) if trained < LEAST_CONTEXT && settings.checks_context() => {
+            Err(Failure::new(Code::Unavailable, format!("{model} has too small a context for Claude Code"))
+                .why(format!("it was trained for {trained} tokens; {}", least()))
+                .help(another_model(trained))
+                .help("context_check = false in the configuration starts it all the same"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn another_model(trained: u32) -> String {
+    format!("--model NAME, one that was trained for more than {trained} tokens; lclaude local models shows which were")
 }
 
 /// Where a model runs, for the picker.

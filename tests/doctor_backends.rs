@@ -237,6 +237,28 @@ fn with_a_model_that_cannot_be_used() {
 }
 
 #[test]
+fn with_a_model_that_was_trained_for_too_little() {
+    let ill: Ill = || {
+        let stage = configured(&WELL.replace("tiny", "least"));
+        let script = Script { context: 8192, ..Script::default() };
+        scripted_model::write(&stage.project().join("least.gguf"), &script).expect("a model");
+        stage
+    };
+    let words = &["least has too small a context for Claude Code", "trained for 8192 tokens", "24000 is the least"];
+    let line = ("backends", "model context", "failure", &words[..]);
+    cure(&[Illness { name: "8192", ill, line, mend: EDIT, edited: WELL }], "");
+    let stage = ill();
+    let (_, report) = stage.doctor("");
+    let found = support::doctor::line(&report, "backends", "model context");
+    let help = found["help"].to_string();
+    assert!(help.contains("--model NAME, one that was trained for more") && !help.contains("--context"), "{found:#}");
+    // As a session is then.
+    stage.config(&format!("context_check = false\n{}", stage.filled(&WELL.replace("tiny", "least"))));
+    let (ended, _) = stage.doctor("");
+    assert_eq!(ended.code, Some(0));
+}
+
+#[test]
 fn with_a_command_that_cannot_be_run() {
     let ill: [(Ill, &[&str]); 4] = [
         (|| configured("backend = \"command\"\nmodel = \"m\"\n"), &["the backend is a command, and none is given"]),

@@ -184,6 +184,15 @@ fn what_is_judged_before_a_session_is_judged_before_a_program() {
 }
 
 #[test]
+fn of_a_model_that_has_no_more_none_is_asked() {
+    let mut stage = Stage::new();
+    stage.set("FAKE_LLAMA_N_CTX_TRAIN", 8192);
+    let words = ["too small a context", "trained for 8192", "--model NAME, one that was trained for more"];
+    let ended = stage.ended(&mut run(&stage, &[], PROGRAM)).expect_failure(69, &words);
+    assert!(!ended.stderr.contains("--context"), "{}", ended.stderr);
+}
+
+#[test]
 fn what_only_an_overlay_could_overrule_is_said() {
     let stage = Stage::new();
     let settings = stage.home().join(".claude/settings.json");

@@ -8,6 +8,7 @@ use std::{
     path::Path,
 };
 
+use lclaude_fakes::scripted_model::{self, Script};
 use rustix::process::Signal;
 use support::{
     Ended, Session, Stage,
@@ -383,6 +384,16 @@ fn what_a_project_says_is_not_written_into_the_users_own_configuration() {
     fs::write(stage.project().join(".lclaude.toml"), "context = 33333\n").expect("a file");
     whole(&stage, &LLAMA);
     assert!(!configuration(&stage).contains("33333"), "{}", configuration(&stage));
+}
+
+#[test]
+fn a_model_that_no_session_could_use_is_not_written() {
+    let stage = Stage::new();
+    let script = Script { context: 8192, ..Script::default() };
+    scripted_model::write(&stage.model(), &script).expect("a model");
+    stage.output(&LLAMA).expect_failure(69, &["tiny has too small a context", "trained for 8192", "--model NAME"]);
+    assert_eq!(configuration(&stage), "");
+    stage.assert_nothing_started();
 }
 
 #[test]

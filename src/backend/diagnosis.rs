@@ -5,7 +5,10 @@
 use std::{os::unix::process::ExitStatusExt, process::ExitStatus};
 
 use super::{BackendPlan, Kind};
-use crate::error::{Code, Failure};
+use crate::{
+    config::LEAST_CONTEXT,
+    error::{Code, Failure},
+};
 
 /// Why a backend ended before it was ready, as far as one can tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,7 +104,10 @@ impl Cause {
                 "out of memory: {model} with a context of {} tokens does not fit",
                 plan.context
             ))
-            .help(format!("--context {}, or a model with a smaller quantisation", (plan.context / 2).max(24_000)))
+            .help(format!(
+                "--context {}, or a model with a smaller quantisation",
+                (plan.context / 2).max(LEAST_CONTEXT)
+            ))
             .help(match plan.kind {
                 Kind::LlamaCpp => {
                     "[llamacpp] cache_type_k = \"q8_0\" and cache_type_v = \"q8_0\" halve the memory that context takes"

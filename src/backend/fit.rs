@@ -26,6 +26,11 @@ pub fn weights(settings: &Settings, plan: &BackendPlan, home: &Path, here: &Path
     estimate.models.iter().map(|model| model.weights).sum()
 }
 
+/// Tokens that the main model was trained for, where its file says so.
+pub fn trained(settings: &Settings, plan: &BackendPlan, home: &Path, here: &Path) -> Option<u32> {
+    estimate(settings, plan, home, here)?.models.first()?.shape.as_ref()?.trained
+}
+
 /// To be called only when something will be loaded: it reads the models' headers, and may ask the graphics' own programs.
 /// Gives what the user should know.
 ///

@@ -3,6 +3,7 @@
 //! `layers` reads and merges; this file says what a setting is. Nothing here looks at the machine beyond the
 //! configuration files themselves: whether a program or a model exists is for `plan` to find out.
 
+mod context;
 mod edit;
 mod keys;
 mod layers;
@@ -19,6 +20,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+pub use context::{CLAUDE_CODES_PROMPT, DEFAULT_CONTEXT, LEAST_CONTEXT, ROOMY_CONTEXT};
 pub use edit::{Edit, set};
 pub use keys::nearest;
 pub use layers::{Overrides, load, unknown_variables};
@@ -29,11 +31,6 @@ use crate::{
     backend::Kind,
     error::{Code, Failure, Result},
 };
-
-/// Tokens of context asked of a backend unless the user says otherwise: what Claude Code's own prompt and tools (about
-/// 25,000 tokens) need to leave room for work.
-pub const DEFAULT_CONTEXT: u32 = 65_536;
-const CONTEXT_LIMITS: std::ops::RangeInclusive<u32> = 2_048..=16_777_216;
 
 /// The merged settings. `None` means that nobody said anything.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -308,6 +305,10 @@ impl Settings {
         self.context.unwrap_or(DEFAULT_CONTEXT)
     }
 
+    pub fn checks_context(&self) -> bool {
+        self.context_check.unwrap_or(true)
+    }
+
     /// A model that was chosen later than a tier's own, on the command line say, is the tier's too.
     fn drop_overruled_tiers(&mut self) {
         let general = self.source("model");
@@ -329,13 +330,13 @@ impl Settings {
 
     /// What no single file can check: values out of range, and those that contradict each other.
     fn validate(&self) -> Result<()> {
-        if let Some(context) = self.context.filter(|context| !CONTEXT_LIMITS.contains(context)) {
+        if let Some(context) = self.context.filter(|context| !context::LIMITS.contains(context)) {
             let source = self.source("context");
             return Err(Failure::new(source.code(), format!("a context of {context} tokens makes no sense"))
                 .why(format!(
-                    "{source} asks for it; it must be between {} and {}, and Claude Code needs 24000 at the least",
-                    CONTEXT_LIMITS.start(),
-                    CONTEXT_LIMITS.end()
+                    "{source} asks for it; it must be between {} and {}, and Claude Code needs {LEAST_CONTEXT} at the least",
+                    context::LIMITS.start(),
+                    context::LIMITS.end()
                 ))
                 .help(format!("context = {DEFAULT_CONTEXT} in the configuration, or --context {DEFAULT_CONTEXT}")));
         }

@@ -2,14 +2,15 @@
 
 use super::{Amount, Estimate, Layout, Machine, Need};
 use crate::{
+    config::{LEAST_CONTEXT, ROOMY_CONTEXT},
     error::{Code, Failure},
     ui::size,
 };
 
-/// Contexts that are proposed, from the largest: 24,000 tokens are the least that Claude Code can do with.
-const CONTEXTS: &[u32] = &[131_072, 98_304, 65_536, 49_152, 32_768, 24_576];
-/// Below it Claude Code is made lean by itself.
-const ROOMY: u32 = 48_000;
+/// The smallest context that is proposed.
+const SMALLEST: u32 = LEAST_CONTEXT.next_multiple_of(8192);
+/// Contexts that are proposed, from the largest.
+const CONTEXTS: &[u32] = &[131_072, 98_304, 65_536, 49_152, 32_768, SMALLEST];
 
 /// What it takes, in one line.
 pub fn describe(estimate: &Estimate, machine: &Machine) -> String {
@@ -78,7 +79,7 @@ fn mends(estimate: &Estimate, most: u64) -> Vec<String> {
     }
     let asked = estimate.models.iter().map(|model| model.layout.context).max().unwrap_or(0);
     let smaller = || CONTEXTS.iter().copied().filter(|context| *context < asked);
-    let lean = |context: u32| if context < ROOMY { ", for which Claude Code is made lean" } else { "" };
+    let lean = |context: u32| if context < ROOMY_CONTEXT { ", for which Claude Code is made lean" } else { "" };
     if let Some(context) = smaller().find(|context| fits(need(&|layout| layout.with_context(*context)))) {
         let with = need(&|layout| layout.with_context(context));
         found.push(format!("--context {context}: about {}{}", size(with), lean(context)));
@@ -106,7 +107,7 @@ fn smaller_cache(estimate: &Estimate) -> Option<&'static str> {
 }
 
 fn smaller_model(estimate: &Estimate, most: u64) -> String {
-    let need = estimate.need_with(|layout| layout.with_context(24_576));
+    let need = estimate.need_with(|layout| layout.with_context(SMALLEST));
     let rest = most.saturating_sub(need.cache).saturating_sub(need.buffers).saturating_sub(estimate.kept_prompts);
     if rest > need.weights / 3 {
         format!("a smaller quantisation, of {} at the most, or a smaller model", size(rest))

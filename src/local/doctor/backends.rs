@@ -13,6 +13,7 @@ use crate::{
     error::Failure,
     launch,
     paths::Places,
+    plan,
 };
 
 const AREA: Area = Area::Backends;
@@ -179,7 +180,7 @@ async fn model(subject: &Subject<'_>, plan: &BackendPlan, checks: &mut Vec<Check
                 None if missing.is_empty() || yes => checks.push(found("")),
                 None => {}
             }
-            ask_ollama(url, plan, file, failed, checks).await;
+            ask_ollama(subject, url, plan, failed, checks).await;
         }
         (Kind::Ollama, _) => {
             let missing = ollama::missing(plan, &places.home).unwrap_or_default();
@@ -193,7 +194,7 @@ async fn model(subject: &Subject<'_>, plan: &BackendPlan, checks: &mut Vec<Check
             // The user's own server may know what a private one will find out.
             match ollama::look::own_server(settings).await {
                 (url, Ok(())) if is_there && ollama::missing_at(&url, plan).await.is_empty() => {
-                    ask_ollama(&url, plan, file, failed, checks).await;
+                    ask_ollama(subject, &url, plan, failed, checks).await;
                 }
                 _ => checks.extend(on_disk(subject, plan).await),
             }
@@ -209,7 +210,7 @@ async fn model(subject: &Subject<'_>, plan: &BackendPlan, checks: &mut Vec<Check
                 match seen.models {
                     Ok(trained) => {
                         checks.push(found(", and can call tools"));
-                        checks.push(context(plan, file, trained, None));
+                        checks.push(context(subject, plan, trained, None));
                     }
                     Err(failure) => checks.push(failed("model", failure)),
                 }
@@ -225,7 +226,7 @@ async fn model(subject: &Subject<'_>, plan: &BackendPlan, checks: &mut Vec<Check
                 Ok(Served { context: granted, trained, .. }) => {
                     checks.push(Check::ok(AREA, "endpoint server", format!("{url} answers, and takes the token")));
                     checks.push(found(""));
-                    checks.push(context(plan, file, trained.or(Some(granted)), None));
+                    checks.push(context(subject, plan, trained.or(Some(granted)), None));
                 }
                 Err(failure) => checks.push(failed("endpoint server", failure)),
             }
@@ -254,7 +255,7 @@ async fn on_disk(subject: &Subject<'_>, plan: &BackendPlan) -> Vec<Check> {
             .why("its chat template has none, so Claude Code can talk but neither read nor write files")
             .help(edit(file)),
     };
-    vec![tools, context(plan, file, model.trained, None)]
+    vec![tools, context(subject, plan, model.trained, None)]
 }
 
 /// What only a backend that runs can tell.
@@ -263,9 +264,9 @@ fn later(name: &'static str) -> Check {
 }
 
 async fn ask_ollama(
+    subject: &Subject<'_>,
     url: &str,
     plan: &BackendPlan,
-    file: &Path,
     failed: impl Fn(&'static str, Failure) -> Check,
     checks: &mut Vec<Check>,
 ) {
@@ -278,14 +279,18 @@ async fn ask_ollama(
                 Ok(()) => Check::ok(AREA, "tools", format!("{} can call tools", plan.models[0])),
                 Err(failure) => failed("tools", failure),
             });
-            checks.push(context(plan, file, known.trained, known.larger));
+            checks.push(context(subject, plan, known.trained, known.larger));
         }
         Err(failure) => checks.push(failed("model", failure)),
     }
 }
 
-fn context(plan: &BackendPlan, file: &Path, trained: Option<u32>, larger: Option<String>) -> Check {
+fn context(subject: &Subject<'_>, plan: &BackendPlan, trained: Option<u32>, larger: Option<String>) -> Check {
+    let Subject { settings, file, .. } = *subject;
     let asked = plan.context;
+    if let Err(failure) = plan::enough_trained(settings, &plan.models[0], trained) {
+        return Check::failed(AREA, "model context", &mendable(failure, file));
+    }
     match trained {
         _ if larger.is_some() => {
             Check::warning(AREA, "model context", format!("{asked} tokens are asked for, and fewer will be granted"))

@@ -10,7 +10,7 @@ use crate::{
     backend::{self, BackendPlan, Kind, Service, find, llamacpp, lmstudio, ollama},
     config::Settings,
     error::{Failure, Result},
-    ui,
+    plan, ui,
 };
 
 pub struct Model {
@@ -28,12 +28,13 @@ pub struct Model {
 }
 
 /// # Errors
-/// As a session's plan: whatever is wrong with the settings.
+/// As a session's plan, whatever is wrong with the settings; and a model that no session could use.
 pub async fn look(programs: &Programs, settings: &Settings, home: &Path, here: &Path) -> Result<Model> {
     if !programs.has_backend() {
         return Ok(before(programs.kind, settings));
     }
     let backend::Chosen { plan, .. } = backend::plan(settings, home, here)?;
+    plan::enough_trained(settings, &plan.models[0], backend::fit::trained(settings, &plan, home, here))?;
     let missing = missing(&plan, home).await;
     let near = missing.first().filter(|_| plan.kind == Kind::Ollama);
     Ok(Model {

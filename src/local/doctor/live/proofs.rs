@@ -11,14 +11,13 @@ use super::{
 };
 use crate::{
     backend::{self, BackendPlan},
+    config::CLAUDE_CODES_PROMPT,
     keeper::Ready,
     local::doctor::check::Check,
 };
 
 /// A refusal costs the server no more than the counting of tokens.
 const REFUSAL_LIMIT: Duration = Duration::from_secs(120);
-/// What Claude Code's own prompt and tools take, in tokens.
-const FIRST_PROMPT: f64 = 25_000.0;
 /// Seconds that people will wait for the first word.
 const PATIENCE: f64 = 300.0;
 /// What makes Claude Code compact a conversation that has become too long; no other words do (seen with 2.1.331).
@@ -252,14 +251,14 @@ pub async fn speed(client: &Client, plan: &BackendPlan, ready: &Ready) -> Vec<Ch
 
 fn prompt_speed(rate: f64) -> Check {
     let name = "prompt speed";
-    let wait = FIRST_PROMPT / rate;
+    let wait = f64::from(CLAUDE_CODES_PROMPT) / rate;
     if !rate.is_finite() || rate <= 0.0 {
         return Check::ok(AREA, name, "not measured: it does not count its tokens");
     }
     let found = format!("{rate:.0} tokens/s read: {} until the first word of a session", in_words(wait));
     if wait > PATIENCE {
         Check::warning(AREA, name, found)
-            .why("Claude Code's own prompt and tools take about 25000 tokens")
+            .why(format!("Claude Code's own prompt and tools take about {CLAUDE_CODES_PROMPT} tokens"))
             .help("lclaude --lean, which needs a third of that; or a smaller model")
     } else {
         Check::ok(AREA, name, found)

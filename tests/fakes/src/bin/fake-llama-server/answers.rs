@@ -4,7 +4,7 @@ use lclaude_fakes::http::{Answer, Request};
 use serde_json::{Value, json};
 
 use crate::messages;
-use crate::server::{Server, TRAINED_CONTEXT};
+use crate::server::Server;
 
 /// The real one prints it on stderr.
 pub const VERSION: &str = "version: 0.6.0-dev (build 11434, commit unknown)\n\
@@ -99,7 +99,7 @@ fn models(server: &Server) -> Value {
                 "vocab_type": 1,
                 "n_vocab": 5395,
                 "n_ctx": server.context,
-                "n_ctx_train": TRAINED_CONTEXT,
+                "n_ctx_train": server.trained,
                 "n_embd": 64,
                 "n_params": 705_088,
                 "size": 2_820_352,

@@ -20,12 +20,14 @@ use crate::switches::{Illness, Switches};
 const BACKLOG: i32 = 512;
 const HEADERS: &str = "Server: llama.cpp\r\nAccess-Control-Allow-Origin: \r\n";
 /// What the fake's model was "trained" on, and so the context when none is asked for.
-pub const TRAINED_CONTEXT: u32 = 131_072;
+const TRAINED_CONTEXT: u32 = 131_072;
 
 pub struct Server {
     pub options: Options,
     /// Tokens that one slot has.
     pub context: u32,
+    /// Tokens that the model was trained for.
+    pub trained: u32,
     pub knows_tools: bool,
     pub illness: Option<Illness>,
     pub control: Control,
@@ -36,10 +38,12 @@ pub struct Server {
 
 impl Server {
     pub fn new(options: Options, switches: &Switches, control: Control) -> Self {
-        let context = switches.context.unwrap_or_else(|| granted(&options));
+        let trained = switches.trained.unwrap_or(TRAINED_CONTEXT);
+        let context = switches.context.unwrap_or_else(|| granted(&options, trained));
         Self {
             options,
             context,
+            trained,
             knows_tools: switches.knows_tools,
             illness: switches.illness,
             control,
@@ -163,15 +167,17 @@ impl Server {
     }
 }
 
-/// The context of one slot: what was asked for, shared out, each time rounded up to 256.
-fn granted(options: &Options) -> u32 {
+/// The context of one slot: what was asked for, shared out, each time rounded up to 256, and no more than the model was
+/// trained for.
+fn granted(options: &Options, trained: u32) -> u32 {
     let asked = match options.context {
-        0 => TRAINED_CONTEXT,
+        0 => trained,
         asked => asked.next_multiple_of(256),
     };
-    match options.slots {
+    let shared_out = match options.slots {
         // By itself: four slots that share the whole.
         0 => asked,
         slots => (asked / slots).next_multiple_of(256),
-    }
+    };
+    shared_out.min(trained)
 }

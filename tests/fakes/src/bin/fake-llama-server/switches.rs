@@ -12,6 +12,7 @@
 //! | `FAKE_LLAMA_IGNORE_TERM` | `1` | reports SIGTERM and SIGINT and lives on |
 //! | `FAKE_LLAMA_SPAWN_HELPER` | `1` | has a child in its process group that ignores SIGTERM |
 //! | `FAKE_LLAMA_N_CTX` | a number | grants that context, whatever was asked |
+//! | `FAKE_LLAMA_N_CTX_TRAIN` | a number | the model was trained for that context, and no more is granted |
 //! | `FAKE_LLAMA_NO_TOOLS` | `1` | the model's template knows no tools |
 //! | `FAKE_LLAMA_ILL` | see [`Illness`] | answers messages wrongly in that way |
 
@@ -25,6 +26,7 @@ pub struct Switches {
     pub ignores_term: bool,
     pub spawns_helper: bool,
     pub context: Option<u32>,
+    pub trained: Option<u32>,
     pub knows_tools: bool,
     pub illness: Option<Illness>,
 }
@@ -122,6 +124,7 @@ impl Illness {
 impl Switches {
     pub fn from_environment() -> Self {
         let is_on = |name| var(name).is_ok_and(|value| value == "1");
+        let number = |name| var(name).ok().map(|number| number.parse().unwrap_or_else(|_| panic!("{name}={number}")));
         Self {
             load: match var("FAKE_LLAMA_LOAD").as_deref() {
                 _ if is_on("FAKE_LLAMA_NEVER_READY") => Load::Never,
@@ -138,7 +141,8 @@ impl Switches {
             failure: var("FAKE_LLAMA_FAIL").ok().map(|name| Failure::named(&name)).filter(|_| fails_this_time()),
             ignores_term: is_on("FAKE_LLAMA_IGNORE_TERM"),
             spawns_helper: is_on("FAKE_LLAMA_SPAWN_HELPER"),
-            context: var("FAKE_LLAMA_N_CTX").ok().map(|number| number.parse().expect("FAKE_LLAMA_N_CTX is a number")),
+            context: number("FAKE_LLAMA_N_CTX"),
+            trained: number("FAKE_LLAMA_N_CTX_TRAIN"),
             knows_tools: !is_on("FAKE_LLAMA_NO_TOOLS"),
             illness: var("FAKE_LLAMA_ILL").ok().map(|name| Illness::named(&name)),
         }
