@@ -188,6 +188,22 @@ fn all_are_ended_at_once() {
 }
 
 #[test]
+fn what_is_refused_of_one_does_not_keep_the_others() {
+    let stage = Stage::new();
+    stage.config("[lifetime]\nlinger = \"1h\"\n");
+    let (first, first_claude, _first) = stage.running();
+    let (second, second_claude, _second) = other(&stage);
+    let ended = stop(&stage, &["--all"]).expect(77);
+    assert_eq!(ended.stderr.matches(") was not ended\n").count(), 2, "{ended:#?}");
+    finish(second, &second_claude);
+    let ended = stop(&stage, &["--all"]).expect(77);
+    let counts = [" was not ended\n", "lclaude: ended llamacpp"].map(|words| ended.stderr.matches(words).count());
+    assert_eq!(counts, [1, 1], "{ended:#?}");
+    finish(first, &first_claude);
+    stop(&stage, &[]).expect(0);
+}
+
+#[test]
 fn a_stopped_keeper_is_no_obstacle() {
     for with_session in [true, false] {
         let stage = Stage::new();

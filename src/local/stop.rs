@@ -39,10 +39,15 @@ pub fn run(arguments: Arguments) -> Result<u8> {
             ui::say("lclaude: no backend is up");
             return Ok(0);
         }
+        // What is refused of one says nothing about the others.
+        let mut failures = Vec::new();
         for report in chosen(up, said, arguments.all)? {
-            end(&report, arguments.which.choice.choice.yes, &places).await?;
+            failures.extend(end(&report, arguments.which.choice.choice.yes, &places).await.err());
         }
-        Ok(0)
+        let mut failures = failures.into_iter();
+        let first = failures.next().map_or(Ok(0), Err);
+        failures.for_each(ui::say);
+        first
     });
     // Not by dropping it: a thread may still wait for a lock that another process holds.
     runtime.shutdown_background();
