@@ -93,6 +93,20 @@ fn a_log_that_nothing_was_written_to_for_two_weeks_goes() {
 }
 
 #[test]
+fn a_throwaway_sessions_log_is_one_too() {
+    let stage = Stage::new();
+    let session = stage.session(&["--throwaway", "-p", "hello"]);
+    let fake = stage.events.next("llama-server");
+    let claude = stage.events.next("claude");
+    fake.send(json!({"do": "log", "text": "thrown away with it"}));
+    turn(&claude);
+    for arguments in [&[][..], &["--backend", "llamacpp", "--model", "tiny.gguf"]] {
+        assert!(printed(&stage, arguments).contains("thrown away with it\n"), "{arguments:?}");
+    }
+    finish(session, &claude);
+}
+
+#[test]
 fn following_goes_on_through_runs_until_it_is_interrupted() {
     let stage = Stage::new();
     let (session, claude, fake) = stage.running();

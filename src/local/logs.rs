@@ -48,9 +48,10 @@ pub fn run(arguments: Arguments) -> Result<u8> {
     })
 }
 
-/// The logs there are, the one that was written last at the end.
+/// The logs there are, the one that was written last at the end. A throwaway session's is in the runtime directory.
 fn logs(places: &Places) -> Vec<PathBuf> {
-    let entries = fs::read_dir(places.state.join("logs")).into_iter().flatten().flatten();
+    let directories = [places.state.join("logs"), places.runtime.clone()];
+    let entries = directories.iter().flat_map(fs::read_dir).flatten().flatten();
     let written = |path: &PathBuf| fs::metadata(path).and_then(|meta| meta.modified()).ok();
     let mut logs: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
     logs.retain(|path| path.extension().is_some_and(|ending| ending == "log"));
@@ -69,7 +70,7 @@ fn choose(logs: &[PathBuf], said: &Said) -> Result<PathBuf> {
         })
         .collect();
     let what = match (said, &found[..]) {
-        (Said::Id(start), [_, _, ..]) => {
+        (Said::Id(start), [first, ..]) if found.iter().any(|path| stem(path) != stem(first)) => {
             return Err(Failure::new(Code::Usage, format!("several logs' ids begin with {start}"))
                 .why(found.iter().map(|path| stem(path)).collect::<Vec<_>>().join(", "))
                 .help("write one of them as a whole"));
