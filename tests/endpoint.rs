@@ -178,6 +178,10 @@ fn an_address_that_is_none_is_a_mistake_in_the_configuration() {
         ("models.example.net", "is not a URL"),
         ("ftp://models.example.net", "neither http nor https"),
         ("https://me:secret@models.example.net", "has a password in it"),
+        ("htps://me:secret@models.example.net", "neither http nor https"),
+        ("https://me:secret@models.example.net:x", "is not a URL"),
+        ("https://models.example.net/v1?key=secret", "has a query in it"),
+        ("https://models.example.net/#secret", "has a query in it"),
     ] {
         configure(&stage, url, "");
         let ended = stage.output(&["--model", "any", "-p", "x"]).expect_failure(65, &[words, "config.toml"]);

@@ -32,12 +32,20 @@ fn url(settings: &Settings) -> Result<String> {
     let url = settings.endpoint.url.as_deref().ok_or_else(|| bad("the backend is an endpoint, and no URL is given"))?;
     let url = url.trim_end_matches('/');
     let url = url.strip_suffix("/v1").unwrap_or(url);
-    let parsed = reqwest::Url::parse(url).map_err(|error| bad(&format!("{url:?} is not a URL: {error}")))?;
+    // Each of them may begin a secret.
+    let shown = if url.contains(['@', '?', '#']) { "the endpoint's URL".into() } else { format!("{url:?}") };
+    let parsed = reqwest::Url::parse(url).map_err(|error| bad(&format!("{shown} is not a URL: {error}")))?;
     if !matches!(parsed.scheme(), "http" | "https") {
-        return Err(bad(&format!("{url:?} is neither http nor https")));
+        return Err(bad(&format!("{shown} is neither http nor https")));
     }
+    let secret = |what: &str| {
+        bad(&format!("the endpoint's URL has a {what} in it")).help("put a key into a variable: token_env = \"NAME\"")
+    };
     if !parsed.username().is_empty() || parsed.password().is_some() {
-        return Err(bad("the endpoint's URL has a password in it").help("put it into a variable: token_env = \"NAME\""));
+        return Err(secret("password"));
+    }
+    if parsed.query().is_some() || parsed.fragment().is_some() {
+        return Err(secret("query"));
     }
     Ok(url.to_owned())
 }
