@@ -8,9 +8,11 @@ use std::{
     time::Duration,
 };
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use super::Amount;
+use crate::process::Identity;
 
 /// A driver in trouble lets its program wait for ever.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -31,19 +33,21 @@ fn ask(program: &str, arguments: &[&str]) -> Option<String> {
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().ok()?;
     let mut stdout = child.stdout.take()?;
+    let identity = Identity::of(child.id());
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         let mut text = String::new();
         let read = stdout.read_to_string(&mut text);
+        let is_well = child.wait().is_ok_and(|ended| ended.success()) && read.is_ok();
         // Nobody listens any more once the patience is at its end.
-        let _ = sender.send(read.is_ok().then_some(text));
+        let _ = sender.send(is_well.then_some(text));
     });
-    let text = receiver.recv_timeout(PATIENCE).ok().flatten();
-    if text.is_none() {
-        let _ = child.kill();
+    let said = receiver.recv_timeout(PATIENCE);
+    // It is not waited for: one that the driver holds in a system call does not even die at once.
+    if let (Err(_), Some(identity)) = (&said, identity) {
+        identity.signal(Signal::KILL);
     }
-    let ended = child.wait().ok()?;
-    text.filter(|_| ended.success())
+    said.ok().flatten()
 }
 
 /// A card a line, `TOTAL, FREE` in MiB; those that share the machine's memory say that they have none.
@@ -68,6 +72,8 @@ fn read_amd(text: &str) -> Vec<Amount> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     #[test]
@@ -89,5 +95,13 @@ mod tests {
         assert_eq!(ask("lclaude-has-no-such-program", &[]), None);
         assert_eq!(ask("false", &[]), None);
         assert_eq!(ask("echo", &["1, 2"]).as_deref(), Some("1, 2\n"));
+    }
+
+    #[test]
+    fn a_program_that_hangs_is_given_up_whatever_it_closed() {
+        let asked = Instant::now();
+        assert_eq!(ask("sh", &["-c", "echo 1, 2; exec sleep 1000"]), None);
+        assert_eq!(ask("sh", &["-c", "echo 1, 2; exec >&-; exec sleep 1000"]), None);
+        assert!(asked.elapsed() < 10 * PATIENCE);
     }
 }
