@@ -1,7 +1,8 @@
 //! What `lclaude local doctor --live` found, kept so that a later start of the same can warn at once.
 //!
-//! "The same" is the backend's program, the models, and Claude Code's program, each with the time it was last changed: an
-//! upgrade makes another one, and nothing has to be run to notice. A session only reads the file, and reads it once.
+//! "The same" is the backend's program, the models with their files, and Claude Code's program, each with the time it was
+//! last changed, and the context that is asked for: an upgrade makes another one, and nothing has to be run to notice. A
+//! session only reads the file, and reads it once.
 
 use std::{
     fs,
@@ -12,7 +13,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    backend::{BackendPlan, Service},
+    backend::{BackendPlan, Service, llamacpp},
     disk,
     error::{Code, Failure, Result},
 };
@@ -28,6 +29,9 @@ pub struct Proven {
     backend: String,
     backend_changed: u64,
     models: Vec<String>,
+    /// Where each is a file of the user's.
+    files: Vec<(PathBuf, u64)>,
+    context: u32,
     claude: PathBuf,
     claude_changed: u64,
 }
@@ -44,6 +48,8 @@ impl Proven {
             backend_changed: changed(&program),
             backend: program.display().to_string(),
             models: backend.models.clone(),
+            files: llamacpp::files(backend).into_iter().map(|file| (file.to_owned(), changed(file))).collect(),
+            context: backend.context,
             claude_changed: changed(&claude),
             claude,
         }
@@ -130,7 +136,8 @@ mod tests {
 
     fn proven(model: usize) -> Proven {
         let (backend, claude) = ("/bin/server".into(), "/bin/claude".into());
-        Proven { backend, backend_changed: 1, models: vec![model.to_string()], claude, claude_changed: 1 }
+        let models = vec![model.to_string()];
+        Proven { backend, backend_changed: 1, models, files: Vec::new(), context: 1, claude, claude_changed: 1 }
     }
 
     #[test]

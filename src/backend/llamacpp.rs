@@ -25,6 +25,8 @@ use model::{Model, models};
 pub use model::{DEFAULT_MODEL, missing, none_chosen, served_name, to_be_downloaded};
 
 const PROGRAM: &str = "llama-server";
+/// Of the options that it is always given, the one that came last.
+pub const NEWEST_OPTION: &str = "--reuse-port";
 
 /// # Errors
 /// `Unavailable` when there is no llama-server, `Config` or `Usage` when a model is missing or cannot be one.
@@ -75,7 +77,7 @@ pub fn plan(settings: &Settings, home: &Path, here: &Path) -> Result<BackendPlan
         option("--cache-ram", limit.to_string());
     }
     // With the keeper's own socket on the port, only this user's programs can bind it, also while the server is down.
-    arguments.push("--reuse-port".into());
+    arguments.push(NEWEST_OPTION.into());
     let fetches = models.iter().any(|model| matches!(model, Model::HuggingFace(_)));
     if fetches && settings.untrusted_choice().is_some() {
         // The cache may have another file of that repository, or an older one.
@@ -124,12 +126,25 @@ fn preset(models: &[Model], context: &str) -> String {
     format!("version = 1\n{}", models.iter().map(section).collect::<String>())
 }
 
+/// The models of a plan that are files, as its command line or its preset names them.
+pub fn files(plan: &BackendPlan) -> Vec<&Path> {
+    let Service::Program(program) = &plan.service else {
+        return Vec::new();
+    };
+    if plan.kind != Kind::LlamaCpp {
+        return Vec::new();
+    }
+    let alone = program.arguments.iter().skip_while(|argument| *argument != "--model").nth(1).map(String::as_str);
+    let preset = program.file.as_deref().unwrap_or_default().lines();
+    alone.into_iter().chain(preset.filter_map(|line| line.strip_prefix("model = "))).map(Path::new).collect()
+}
+
 /// Options of llama-server's that lclaude gives itself, with the setting that each belongs to.
 const OWN: &[(&[&str], &str)] = &[
     (&["--model", "-m"], "[llamacpp] gguf"),
     (&["-hf", "-hfr", "--hf-repo"], "[llamacpp] hf"),
     (&["--ctx-size", "-c"], "context"),
-    (&["--host", "--port", "--reuse-port", "--api-prefix"], "nothing: the port is lclaude's to choose, on 127.0.0.1"),
+    (&["--host", "--port", NEWEST_OPTION, "--api-prefix"], "nothing: the port is lclaude's to choose, on 127.0.0.1"),
     (&["--api-key", "--api-key-file"], "nothing: each run has a key of its own"),
     (&["--alias", "-a"], "nothing: Claude Code asks by the name lclaude gives"),
     (&["--hf-token", "-hft"], "[llamacpp] env = { HF_TOKEN = \"…\" }, which other users of the machine cannot see"),
