@@ -9,7 +9,7 @@ use lclaude_fakes::scripted_model::Script;
 use rustix::process::Signal;
 use support::{
     Session, Stage, Value,
-    doctor::{complaints, line},
+    doctor::{assert_unique, complaints, line, server},
     json, real,
 };
 
@@ -134,6 +134,61 @@ fn a_model_without_tools_and_a_small_context_are_told() {
 }
 
 #[test]
+fn each_line_is_there_once_and_each_failure_has_a_help_however_ill() {
+    let ill: [&[(&str, &str)]; 4] = [
+        &[("FAKE_LLAMA_ILL", "mute")],
+        &[("FAKE_LLAMA_FAIL", "oom")],
+        &[("FAKE_LLAMA_NO_TOOLS", "1"), ("FAKE_LLAMA_N_CTX", "30000")],
+        &[("LCLAUDE_CONTEXT", "many")],
+    ];
+    for switches in ill {
+        let mut stage = stage(CLAUDE);
+        for (name, value) in switches {
+            stage.set(name, value);
+        }
+        let (_, report) = stage.doctor("--live");
+        assert_unique(&report);
+        assert_ne!(complaints(&report), Vec::<&Value>::new());
+        for check in complaints(&report) {
+            assert_ne!(check["help"], json!([]), "{switches:?}: {check:#}");
+        }
+    }
+}
+
+/// As vLLM with two models, of which the first has more than the other; it answers no message but by its length.
+fn two_models(first: usize) -> String {
+    server(move |route, body| match route {
+        "GET /v1/models" => {
+            let models = [("a", first), ("b", 30_000)].map(|(id, most)| json!({"id": id, "max_model_len": most}));
+            ("200 OK", json!({ "data": models }))
+        }
+        _ if body == "{}" => ("400 Bad Request", json!({})),
+        _ if body.len() / 2 > first => ("400 Bad Request", json!({"error": {"message": "prompt is too long"}})),
+        _ => {
+            let usage = json!({"input_tokens": body.len() / 2, "output_tokens": 1});
+            let content = json!([{"type": "text", "text": "Hello."}]);
+            ("200 OK", json!({"type": "message", "role": "assistant", "content": content, "usage": usage}))
+        }
+    })
+}
+
+#[test]
+fn an_over_long_prompt_is_over_long_to_the_model_that_is_asked() {
+    for (first, words) in [(60_000, "is refused in the words"), (200_000, "has more context")] {
+        let stage = stage(CLAUDE);
+        let url = two_models(first);
+        let models = "model = \"a\"\n[models]\nhaiku = \"b\"\n";
+        stage.config(&format!("backend = \"endpoint\"\n{models}[endpoint]\nurl = \"{url}\"\n"));
+        let (_, report) = stage.doctor("--live");
+        let found = line(&report, "live", "over-long prompt");
+        assert!(found["state"] == "ok" && found["found"].to_string().contains(words), "{first}: {found:#}");
+        // It has no log of ours.
+        let stream = line(&report, "live", "streaming");
+        assert!(stream["help"][0].to_string().contains(&format!("curl -v {url}")), "{stream:#}");
+    }
+}
+
+#[test]
 fn a_claude_code_that_fails_its_turn_is_shown_with_what_it_says() {
     let version = "case \"$1\" in --version) echo 2.1.331; exit;; esac\n";
     for (claude, words) in [
@@ -189,6 +244,14 @@ fn what_was_found_warns_a_later_session_until_it_is_proven_well() {
     let other = stage.lclaude(&["--model", "other.gguf", "-p", "x"]).output().expect("it runs");
     assert!(!String::from_utf8_lossy(&other.stderr).contains("doctor"), "{other:?}");
 
+    // Nor are another file of that name and another context.
+    let deep = stage.project().join("deep");
+    fs::create_dir(&deep).and_then(|()| fs::copy(stage.model(), deep.join("tiny.gguf"))).expect("a copy");
+    for other in [["--model", "deep/tiny.gguf"], ["--context", "50000"]] {
+        let other = stage.lclaude(&[&other[..], &["-p", "x"]].concat()).output().expect("it runs");
+        assert!(!String::from_utf8_lossy(&other.stderr).contains("doctor"), "{other:?}");
+    }
+
     stage.set("FAKE_LLAMA_ILL", "wording");
     assert_eq!(stage.doctor("--live").0.code, Some(0));
     assert!(!session(&stage).contains("doctor"));
@@ -206,6 +269,17 @@ fn another_claude_code_is_not_what_was_proven() {
     let claude = stage.bin().join("claude");
     let touched = stage.command("touch").args(["-d", "2030-01-01"]).arg(claude).status();
     assert!(touched.expect("touch is everywhere").success() && update.exists());
+    assert!(!session(&stage).contains("doctor"));
+}
+
+#[test]
+fn a_new_model_in_the_old_ones_place_is_not_what_was_proven() {
+    let mut stage = stage(CLAUDE);
+    stage.set("FAKE_LLAMA_ILL", "talk");
+    stage.doctor("--live");
+    assert!(session(&stage).contains("doctor found on"));
+    let touched = stage.command("touch").args(["-d", "2030-01-01"]).arg(stage.model()).status();
+    assert!(touched.expect("touch is everywhere").success());
     assert!(!session(&stage).contains("doctor"));
 }
 

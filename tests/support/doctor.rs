@@ -1,6 +1,12 @@
 //! `lclaude local doctor` on a stage: its report, the same after a command was run, and illnesses as a table.
 
-use std::{fs, process::Stdio};
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpListener,
+    process::Stdio,
+    thread,
+};
 
 use lclaude_fakes::scripted_model::{self, Script};
 
@@ -96,6 +102,43 @@ pub fn line<'a>(report: &'a Value, area: &str, name: &str) -> &'a Value {
     let checks = report["checks"].as_array().expect("a list of checks");
     let found = checks.iter().find(|check| check["area"] == area && check["name"] == name);
     found.unwrap_or_else(|| panic!("no {area}, {name} in {report:#}"))
+}
+
+/// Area and name together name a line.
+#[track_caller]
+pub fn assert_unique(report: &Value) {
+    let checks = report["checks"].as_array().expect("a list");
+    let mut names: Vec<String> = checks.iter().map(|check| format!("{} {}", check["area"], check["name"])).collect();
+    names.sort();
+    let count = names.len();
+    names.dedup();
+    assert_eq!(names.len(), count, "{report:#}");
+}
+
+/// A server of the test's own: `answer` gets `METHOD /path` and the body of a request, and says status and body.
+pub fn server(answer: impl Fn(&str, &str) -> (&'static str, Value) + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let mut reader = BufReader::new(stream.try_clone().expect("a socket"));
+            let (mut first, mut length) = (String::new(), 0);
+            let _ = reader.read_line(&mut first);
+            for line in reader.by_ref().lines().map_while(Result::ok).take_while(|line| !line.is_empty()) {
+                if let Some(number) = line.to_lowercase().strip_prefix("content-length: ") {
+                    length = number.parse().expect("a number");
+                }
+            }
+            let mut asked = String::new();
+            let _ = reader.take(length).read_to_string(&mut asked);
+            let route = first.split([' ', '?']).take(2).collect::<Vec<_>>().join(" ");
+            let (status, body) = answer(&route, &asked);
+            let body = body.to_string();
+            let head = format!("Content-Length: {}\r\nConnection: close", body.len());
+            let _ = write!(stream, "HTTP/1.1 {status}\r\n{head}\r\n\r\n{body}");
+        }
+    });
+    url
 }
 
 /// Everything that is not as it should be, for the message of an assertion.

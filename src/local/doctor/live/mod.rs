@@ -35,7 +35,9 @@ const AREA: Area = Area::Live;
 const LAST: &str = "last proof";
 
 pub fn not_tried(why: &str) -> Check {
-    Check::failure(AREA, "backend", "nothing could be proven").why(why)
+    Check::failure(AREA, "backend", "nothing could be proven")
+        .why(why)
+        .help("mend that, then lclaude local doctor --live")
 }
 
 /// What the last proof found of what would run now.
@@ -46,7 +48,7 @@ pub fn last(subject: &Subject<'_>, plan: Option<&BackendPlan>, claude: Option<&P
         return none("not possible yet");
     };
     match Verdicts::read(&subject.places.state).of(&Proven::of(plan, claude)) {
-        None => none("none of this backend, model and Claude Code"),
+        None => none("none of this backend, model, context and Claude Code"),
         Some(Verdict { date, complaints, .. }) if complaints.is_empty() => {
             Check::ok(AREA, LAST, format!("on {date}, and nothing was wrong"))
         }
@@ -153,13 +155,7 @@ async fn prove(plan: &Plan, ready: &Ready, scratch: &Path, turn: Option<&Child>,
         format!("{} is up, with {}", plan.backend.kind, served.contexts(plan.backend.context)),
     ));
     match plan.judge(served) {
-        Ok(words) => {
-            for words in words.iter().filter_map(|words| words.strip_prefix("warning: ")) {
-                let mut lines = words.lines();
-                let check = Check::warning(AREA, "fitness", lines.next().unwrap_or_default());
-                push(lines.fold(check, |check, line| check.help(line.trim().trim_start_matches("help: "))));
-            }
-        }
+        Ok(words) => fitness(&words).into_iter().for_each(push),
         Err(failure) => push(Check::failed(AREA, "fitness", &failure)),
     }
     let client = Client::new(&ready.endpoint, model, served.thinking);
@@ -171,7 +167,7 @@ async fn prove(plan: &Plan, ready: &Ready, scratch: &Path, turn: Option<&Child>,
     push(message);
     if !answers {
         // Each of the others would wait in vain, or complain of the same.
-        return push(not_tried("it does not answer a plain message"));
+        return;
     }
     show("streaming");
     push(proofs::streaming(&client).await);
@@ -185,7 +181,7 @@ async fn prove(plan: &Plan, ready: &Ready, scratch: &Path, turn: Option<&Child>,
     show("a wrong model");
     push(proofs::wrong_model(&client).await);
     show("an over-long prompt");
-    push(proofs::overflow(&client, served.context).await);
+    push(proofs::overflow(&client, served.context.max(plan.backend.context)).await);
     show("its speed");
     for check in proofs::speed(&client, &plan.backend, ready).await {
         push(check);
@@ -194,6 +190,15 @@ async fn prove(plan: &Plan, ready: &Ready, scratch: &Path, turn: Option<&Child>,
         show("a turn of Claude Code");
         push(turn::check(child, plan, ready, scratch).await);
     }
+}
+
+/// What a session would be warned of, in one line.
+fn fitness(words: &[String]) -> Option<Check> {
+    let warnings: Vec<&str> = words.iter().filter_map(|words| words.strip_prefix("warning: ")).collect();
+    let found: Vec<&str> = warnings.iter().filter_map(|words| words.lines().next()).collect();
+    let help = warnings.iter().flat_map(|words| words.lines().skip(1));
+    let check = (!found.is_empty()).then(|| Check::warning(AREA, "fitness", found.join("; ")))?;
+    Some(help.fold(check, |check, line| check.help(line.trim().trim_start_matches("help: "))))
 }
 
 /// Remembers what was found, for the start of a later session.

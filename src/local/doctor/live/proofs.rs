@@ -66,15 +66,15 @@ fn said(message: &Value) -> Result<String, Trouble> {
     }
 }
 
-fn failed(name: &'static str, what: &str, trouble: Trouble) -> Check {
-    Check::failure(AREA, name, what).why(trouble).help("lclaude local logs")
+fn failed(client: &Client, name: &'static str, what: &str, trouble: Trouble) -> Check {
+    Check::failure(AREA, name, what).why(trouble).help(client.log())
 }
 
 pub async fn message(client: &Client) -> Check {
     let body = client.body(64, user("Say hello in one short sentence."));
     match client.message(&body).await.and_then(|message| said(&message)) {
         Ok(text) => Check::ok(AREA, "message", format!("answered: {}", client.shortened(&text))),
-        Err(trouble) => failed("message", "a plain message is not answered", trouble),
+        Err(trouble) => failed(client, "message", "a plain message is not answered", trouble),
     }
 }
 
@@ -83,7 +83,7 @@ pub async fn streaming(client: &Client) -> Check {
     let read = client.stream(body).await.and_then(|parts| assembled(&parts.events));
     match read.and_then(|message| said(&message)) {
         Ok(_) => Check::ok(AREA, "streaming", "the events come in the order that Claude Code reads"),
-        Err(trouble) => failed("streaming", "its stream of events is not what Claude Code reads", trouble)
+        Err(trouble) => failed(client, "streaming", "its stream of events is not what Claude Code reads", trouble)
             .help("a newer release of the server may mend it"),
     }
 }
@@ -95,7 +95,7 @@ pub async fn tool_call(client: &Client) -> (Check, Option<Value>) {
     let name = "tool call";
     let message = match client.stream(body).await.and_then(|parts| assembled(&parts.events)) {
         Ok(message) => message,
-        Err(trouble) => return (failed(name, "a request with tools is not answered", trouble), None),
+        Err(trouble) => return (failed(client, name, "a request with tools is not answered", trouble), None),
     };
     let mut calls = message["content"].as_array().into_iter().flatten().filter(|block| block["type"] == "tool_use");
     let model = &client.model;
@@ -151,8 +151,13 @@ pub async fn tool_result(client: &Client, call: Option<Value>) -> Check {
         Ok(message) if message["content"].as_array().is_some_and(|content| !content.is_empty()) => {
             Check::ok(AREA, "tool result", "a tool's result is taken, and answered")
         }
-        Ok(_) => failed("tool result", "a tool's result is answered with nothing", "the message has no content".into()),
-        Err(trouble) => failed("tool result", "a tool's result is refused", trouble),
+        Ok(_) => failed(
+            client,
+            "tool result",
+            "a tool's result is answered with nothing",
+            "the message has no content".into(),
+        ),
+        Err(trouble) => failed(client, "tool result", "a tool's result is refused", trouble),
     }
 }
 
@@ -170,8 +175,10 @@ pub async fn system_and_beta(client: &Client) -> Check {
     body["metadata"] = json!({ "user_id": "doctor" });
     match client.with_beta().message(&body).await.and_then(|message| said(&message)) {
         Ok(_) => Check::ok(AREA, "system prompt", "a system prompt in blocks, with a beta header, is taken"),
-        Err(trouble) => failed("system prompt", "a system prompt in blocks with a beta header is refused", trouble)
-            .help("a newer release of the server may mend it"),
+        Err(trouble) => {
+            failed(client, "system prompt", "a system prompt in blocks with a beta header is refused", trouble)
+                .help("a newer release of the server may mend it")
+        }
     }
 }
 
@@ -189,11 +196,12 @@ pub async fn wrong_model(client: &Client) -> Check {
         Ok(answer) => Check::warning(AREA, name, format!("is refused with {}", answer.status))
             .why("Claude Code takes that for a passing trouble, and tries for minutes before it says so")
             .help("/model in a session shows the names that lclaude gives"),
-        Err(trouble) => failed(name, "a request for another model is not answered", trouble),
+        Err(trouble) => failed(client, name, "a request for another model is not answered", trouble),
     }
 }
 
-/// Its words decide whether a conversation that has become too long is compacted, or at its end.
+/// Its words decide whether a conversation that has become too long is compacted, or at its end. `context`: as much as this
+/// model may have been granted; of several Claude Code knows the smallest.
 pub async fn overflow(client: &Client, context: u32) -> Check {
     // A letter and a space are a token at the least, to every tokenizer.
     let letters = (0..context).map(|at| char::from(b'a' + u8::try_from(at % 26).unwrap_or(0)));
@@ -208,6 +216,9 @@ pub async fn overflow(client: &Client, context: u32) -> Check {
             .help(help)
     };
     match client.ask(&body, REFUSAL_LIMIT).await {
+        Ok(answer) if answer.status == 200 && counted(&answer.body["usage"]) >= u64::from(context) => {
+            Check::ok(AREA, name, "was read whole: the server has more context than Claude Code will use")
+        }
         Ok(answer) if answer.status == 200 => silent("it was answered, though it cannot have fitted"),
         Ok(answer) if OVERFLOW_WORDS.iter().any(|words| answer.words().to_lowercase().contains(words)) => {
             Check::ok(AREA, name, "is refused in the words that make Claude Code compact")
@@ -217,6 +228,12 @@ pub async fn overflow(client: &Client, context: u32) -> Check {
             .help(help),
         Err(trouble) => silent(&format!("it neither answered nor refused within two minutes ({trouble})")),
     }
+}
+
+/// Tokens of a prompt that the model was given.
+fn counted(usage: &Value) -> u64 {
+    let kinds = ["input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"];
+    kinds.iter().filter_map(|kind| usage[*kind].as_u64()).sum()
 }
 
 /// The backend's own figures count where it has them.
@@ -230,7 +247,7 @@ pub async fn speed(client: &Client, plan: &BackendPlan, ready: &Ready) -> Vec<Ch
     let read = client.stream(client.body(96, user(&prompt))).await;
     let (parts, message) = match read.and_then(|parts| Ok((assembled(&parts.events)?, parts))) {
         Ok((message, parts)) => (parts, message),
-        Err(trouble) => return vec![failed("prompt speed", "its speed cannot be measured", trouble)],
+        Err(trouble) => return vec![failed(client, "prompt speed", "its speed cannot be measured", trouble)],
     };
     let contents: Vec<_> = parts.events.iter().filter(|event| event.is_content()).map(|event| event.came).collect();
     let number = |value: &Value| value.as_f64().unwrap_or(0.0);

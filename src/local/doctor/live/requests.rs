@@ -110,6 +110,15 @@ impl Client {
         self.hushed(&format!("status {}: {}", answer.status, answer.words()))
     }
 
+    /// Where the server says more.
+    pub fn log(&self) -> String {
+        match self.endpoint.port {
+            // Not ours, and so is its log.
+            0 => format!("curl -v {}/v1/messages -d '{{}}', and that server's own log", self.endpoint.url),
+            _ => "lclaude local logs".into(),
+        }
+    }
+
     /// What a model says, on one line.
     pub fn shortened(&self, text: &str) -> String {
         let words = self.endpoint.hushed(text).split_whitespace().collect::<Vec<_>>().join(" ");

@@ -57,6 +57,8 @@ pub fn answer(request: &Request, server: &Server) -> Answer {
         _ => (json!({ "type": "text", "text": TEXT }), "end_turn"),
     };
     server.count_answer();
+    // What is cut off a prompt is not counted either.
+    let tokens = tokens.min(server.context as usize - 1);
     let message = json!({
         "id": "chatcmpl-fake",
         "type": "message",
