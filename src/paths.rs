@@ -115,6 +115,11 @@ fn home() -> Result<PathBuf> {
             .why("HOME is not set, and the system has no entry for this user")
             .help("export HOME=/path/to/your/home"));
     };
+    if home.exists() && !home.is_dir() {
+        return Err(Failure::new(Code::Config, format!("your home directory {} is not a directory", home.display()))
+            .why("lclaude and Claude Code keep their configuration there")
+            .help("export HOME=/path/to/your/home"));
+    }
     if !home.is_dir() {
         return Err(Failure::new(Code::Config, format!("your home directory {} does not exist", home.display()))
             .why("lclaude and Claude Code keep their configuration there")

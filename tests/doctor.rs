@@ -10,7 +10,7 @@ use std::{
 
 use support::{
     Stage, Value,
-    doctor::{EDIT, Ill, Illness, WELL, complaints, configured, cure, line, with, write},
+    doctor::{EDIT, Ill, Illness, WELL, assert_unique, complaints, configured, cure, line, with, write},
     json,
     machine::has_an_ollama,
 };
@@ -36,13 +36,8 @@ fn a_healthy_machine_has_nothing_to_mend_and_stays_as_it_is() {
 fn area_and_name_are_unique_and_every_check_has_the_documented_fields() {
     let stage = Stage::well();
     let (_, report) = stage.doctor("");
-    let checks = report["checks"].as_array().expect("a list");
-    let mut names: Vec<String> = checks.iter().map(|check| format!("{} {}", check["area"], check["name"])).collect();
-    names.sort();
-    let count = names.len();
-    names.dedup();
-    assert_eq!(names.len(), count, "{names:#?}");
-    for check in checks {
+    assert_unique(&report);
+    for check in report["checks"].as_array().expect("a list") {
         let keys: Vec<&String> = check.as_object().expect("an object").keys().collect();
         assert_eq!(keys, ["area", "name", "state", "found", "why", "log", "help"]);
     }
@@ -196,6 +191,17 @@ fn with_settings_that_would_break_a_session() {
                 edited: "{}",
             },
             Illness {
+                name: "a directory in the place of the user's settings",
+                ill: || {
+                    let stage = Stage::well();
+                    fs::create_dir_all(stage.home().join(".claude/settings.json")).expect("a directory");
+                    stage
+                },
+                line: ("claude", "settings files", "warning", &["settings.json cannot be read", "not a regular file"]),
+                mend: "mv @HOME/.claude/settings.json @HOME/.claude/settings.json.old",
+                edited: "",
+            },
+            Illness {
                 name: "a variable that the overlay cannot name",
                 ill: || {
                     let stage = Stage::well();
@@ -308,6 +314,24 @@ fn with_variables_that_cannot_be_used() {
             cure(&[Illness { name: mend, ill, line, mend, edited: "" }], arguments);
         }
     }
+}
+
+#[test]
+fn a_home_that_is_a_file_is_not_to_be_made() {
+    let stage = with("HOME", "@PROJECT/tiny.gguf");
+    let (ended, report) = stage.doctor("");
+    let found = line(&report, "configuration", "home");
+    assert!(ended.code == Some(1) && found["found"].to_string().contains("is not a directory"), "{found:#}");
+    assert_eq!(found["help"], json!(["export HOME=/path/to/your/home"]));
+}
+
+#[test]
+fn a_graphics_cards_memory_is_told() {
+    let stage = Stage::well();
+    stage.script("nvidia-smi", "echo '24564, 23900'");
+    let (_, report) = stage.doctor("");
+    let found = line(&report, "machine", "memory")["found"].to_string();
+    assert!(found.contains("graphics 25.8 GB, 25.1 GB free"), "{found}");
 }
 
 #[test]

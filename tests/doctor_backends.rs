@@ -3,13 +3,7 @@
 
 mod support;
 
-use std::{
-    fs,
-    io::{BufRead, BufReader, Read, Write},
-    net::TcpListener,
-    os::unix::fs::PermissionsExt,
-    thread,
-};
+use std::{fs, os::unix::fs::PermissionsExt};
 
 use lclaude_fakes::scripted_model::{self, Script};
 use support::{
@@ -64,7 +58,7 @@ fn without_a_backend_that_runs() {
                 name: "it is not executable",
                 ill: || {
                     let stage = configured(&format!("{WELL}[llamacpp]\npath = \"@ROOT/server\"\n"));
-                    stage.script("server", "echo 'version: 1'");
+                    stage.script("server", "echo 'version: 1 --reuse-port'");
                     fs::rename(stage.bin().join("server"), stage.root().join("server")).expect("moved");
                     fs::set_permissions(stage.root().join("server"), fs::Permissions::from_mode(0o644))
                         .expect("closed");
@@ -96,6 +90,20 @@ fn without_a_backend_that_runs() {
                     stage
                 },
                 line: ("backends", "llamacpp version", "failure", &["illegal instruction"]),
+                mend: "brew install llama.cpp",
+                edited: "",
+            },
+            Illness {
+                name: "a llama-server that is too old",
+                ill: || {
+                    let stage = Stage::well();
+                    let says =
+                        "case \"$1\" in --version) echo 'version: 4000 (abc)' >&2;; --help) echo '--port N';; esac";
+                    stage.script("llama-server", says);
+                    stage.installer("brew", "fake-llama-server", "llama-server");
+                    stage
+                },
+                line: ("backends", "llamacpp version", "failure", &["@BIN/llama-server is too old", "--reuse-port"]),
                 mend: "brew install llama.cpp",
                 edited: "",
             },
@@ -145,7 +153,7 @@ fn with_a_model_that_cannot_be_used() {
     if has_an_ollama() {
         return;
     }
-    let ill: [(Ill, &str, &[&str]); 8] = [
+    let ill: [(Ill, &str, &[&str]); 9] = [
         (|| configured(&WELL.replace("tiny", "gone")), "choice", &["@PROJECT/gone.gguf cannot be used as a model"]),
         (
             || {
@@ -191,6 +199,15 @@ fn with_a_model_that_cannot_be_used() {
             },
             "model",
             &["Ollama has no model smal:latest", "installed are small:latest"],
+        ),
+        (
+            || {
+                let stage = configured("backend = \"ollama\"\n[ollama]\nmodels_dir = \"/nope\"\n");
+                stage.install("fake-ollama", &stage.bin().join("ollama"));
+                stage
+            },
+            "model",
+            &["Ollama has no model glm-4.7-flash:latest", "/nope does not exist"],
         ),
     ];
     for (ill, name, words) in ill {
@@ -256,6 +273,15 @@ fn with_a_model_that_was_trained_for_too_little() {
     stage.config(&format!("context_check = false\n{}", stage.filled(&WELL.replace("tiny", "least"))));
     let (ended, _) = stage.doctor("");
     assert_eq!(ended.code, Some(0));
+}
+
+#[test]
+fn a_model_that_the_first_session_fetches_is_not_called_here() {
+    let stage = configured("backend = \"llamacpp\"\n[llamacpp]\nhf = \"me/x-GGUF:Q4_K_M\"\n");
+    let model = || line(&stage.doctor("").1, "backends", "model")["found"].clone();
+    assert_eq!(model(), "me/x-GGUF:Q4_K_M is not here yet; the first session downloads it");
+    write(&stage, "home/.cache/huggingface/hub/models--me--x-GGUF/snapshots/1/x-Q4_K_M.gguf", "GGUF");
+    assert_eq!(model(), "me/x-GGUF:Q4_K_M from me/x-GGUF:Q4_K_M on Hugging Face");
 }
 
 #[test]
@@ -339,29 +365,10 @@ fn an_lm_studio_that_runs_is_asked_and_one_that_does_not_is_not_started() {
 
 /// A server that answers every POST with this status, and lists this model.
 fn server(status: &'static str, model: &'static str) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let url = format!("http://{}", listener.local_addr().expect("an address"));
-    thread::spawn(move || {
-        for mut stream in listener.incoming().map_while(Result::ok) {
-            let mut reader = BufReader::new(stream.try_clone().expect("a socket"));
-            let (mut first, mut length) = (String::new(), 0);
-            let _ = reader.read_line(&mut first);
-            for line in reader.by_ref().lines().map_while(Result::ok).take_while(|line| !line.is_empty()) {
-                if let Some(number) = line.to_lowercase().strip_prefix("content-length: ") {
-                    length = number.parse().expect("a number");
-                }
-            }
-            let _ = reader.take(length).read_to_end(&mut Vec::new());
-            let (status, body) = match &*first {
-                post if post.starts_with("POST") => (status, json!({})),
-                _ => ("200 OK", json!({"data": [{"id": model, "max_model_len": 70_000}]})),
-            };
-            let body = body.to_string();
-            let head = format!("Content-Length: {}\r\nConnection: close", body.len());
-            let _ = write!(stream, "HTTP/1.1 {status}\r\n{head}\r\n\r\n{body}");
-        }
-    });
-    url
+    support::doctor::server(move |route, _| match route {
+        post if post.starts_with("POST") => (status, json!({})),
+        _ => ("200 OK", json!({"data": [{"id": model, "max_model_len": 70_000}]})),
+    })
 }
 
 fn endpoint(url: &str, more: &str) -> Stage {
@@ -370,10 +377,11 @@ fn endpoint(url: &str, more: &str) -> Stage {
 
 #[test]
 fn with_an_endpoint_that_will_not_do() {
-    let ill: [(Ill, &str, &[&str]); 9] = [
+    let ill: [(Ill, &str, &[&str]); 10] = [
         (|| configured("backend = \"endpoint\"\nmodel = \"m\"\n"), "choice", &["no URL is given"]),
         (|| endpoint("no url", ""), "choice", &["is not a URL"]),
         (|| endpoint("http://me:secret@127.0.0.1:1", ""), "choice", &["has a password in it"]),
+        (|| endpoint("http://127.0.0.1:1?key=secret", ""), "choice", &["has a query in it"]),
         (
             || configured("backend = \"endpoint\"\n[endpoint]\nurl = \"http://127.0.0.1:1\"\n"),
             "choice",

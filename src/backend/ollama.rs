@@ -231,7 +231,14 @@ pub fn installed(settings: &Settings, home: &Path, here: &Path) -> Vec<String> {
 /// The failure for a model that is not there and may not be pulled, with the nearest that is. `None` when only the
 /// server can tell.
 pub fn not_installed(plan: &BackendPlan, model: &str, home: &Path) -> Option<Failure> {
-    let failure = unknown(model, &store::stored(&store::of(plan, home)?));
+    let place = store::of(plan, home)?;
+    let failure = unknown(model, &store::stored(&place));
+    if store::is_named(plan) && !place.exists() {
+        let why = format!("{} does not exist, where models_dir or OLLAMA_MODELS says they are", place.display());
+        let mut failure = failure.why(why);
+        failure.help.insert(0, "correct [ollama] models_dir, or OLLAMA_MODELS where that names it".into());
+        return Some(failure);
+    }
     Some(match store::elsewhere(plan) {
         Some(help) => failure.help(help),
         None => failure,

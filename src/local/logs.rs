@@ -50,8 +50,8 @@ pub fn run(arguments: Arguments) -> Result<u8> {
 
 /// The logs there are, the one that was written last at the end. A throwaway session's is in the runtime directory.
 fn logs(places: &Places) -> Vec<PathBuf> {
-    let directories = [places.state.join("logs"), places.runtime.clone()];
-    let entries = directories.iter().flat_map(fs::read_dir).flatten().flatten();
+    let directories = [Some(places.state.join("logs")), places.runtime().ok().map(Path::to_owned)];
+    let entries = directories.iter().flatten().flat_map(fs::read_dir).flatten().flatten();
     let written = |path: &PathBuf| fs::metadata(path).and_then(|meta| meta.modified()).ok();
     let mut logs: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
     logs.retain(|path| path.extension().is_some_and(|ending| ending == "log"));

@@ -101,9 +101,7 @@ fn is_closed(store: &Path) -> bool {
 
 /// Where else a model that is missing may be.
 pub fn elsewhere(plan: &BackendPlan) -> Option<String> {
-    let is_default =
-        matches!(&plan.service, Service::Program(program) if !program.environment.contains_key("OLLAMA_MODELS"));
-    (is_default && is_closed(Path::new(SERVICE_STORE)))
+    (!is_named(plan) && is_closed(Path::new(SERVICE_STORE)))
         .then(|| format!("{SERVICE_STORE} may have it and cannot be read; {OPEN}"))
 }
 
@@ -136,6 +134,11 @@ fn name_of(manifest: &Path) -> Option<String> {
 /// The model as the store spells it: Ollama itself does not look at the case.
 pub fn find(store: &Path, model: &str) -> Option<String> {
     stored(store).into_iter().find(|stored| is_same(stored, model))
+}
+
+/// Whether the store of a private server is another than Ollama's own default.
+pub fn is_named(plan: &BackendPlan) -> bool {
+    matches!(&plan.service, Service::Program(program) if program.environment.contains_key("OLLAMA_MODELS"))
 }
 
 /// The store that a private server of this plan uses; `None` for one that runs already.

@@ -1,6 +1,9 @@
 //! The backends: each one that is installed, and the chosen one down to its model.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    process::Output,
+};
 
 use super::{
     check::{Area, Check, State},
@@ -150,6 +153,14 @@ async fn llama_version(path: &Path, plan: Option<&Chosen>, settings: &Settings) 
             &cause.failure(&plan, Some(output.status), lines).help(backend::install::best(Kind::LlamaCpp)),
         );
     }
+    // Its own help says what no number would: releases from forks and packages count differently.
+    let help = program::ask(path, "--help").await.ok().flatten();
+    let knows = |help: Output| String::from_utf8_lossy(&help.stdout).contains(llamacpp::NEWEST_OPTION);
+    if !help.is_some_and(knows) {
+        return Check::failure(AREA, name, format!("{} is too old", path.display()))
+            .why(format!("it does not know {}, with which its port is kept from others", llamacpp::NEWEST_OPTION))
+            .help(backend::install::best(Kind::LlamaCpp));
+    }
     let version = lines.iter().find_map(|line| line.strip_prefix("version: "));
     Check::ok(AREA, name, version.unwrap_or("it does not tell"))
 }
@@ -169,7 +180,13 @@ async fn model(subject: &Subject<'_>, plan: &BackendPlan, checks: &mut Vec<Check
             checks.push(refused(&missing).unwrap_or_else(|| match missing.first() {
                 Some(model) if yes => Check::ok(AREA, "model", format!("{model} will be downloaded")),
                 Some(_) => failed("model", llamacpp::none_chosen()),
-                None => found(""),
+                None => match llamacpp::to_be_downloaded(&plan.models, &places.home)[..] {
+                    [] => found(""),
+                    ref names => {
+                        let names = names.join(" and ");
+                        Check::ok(AREA, "model", format!("{names} is not here yet; the first session downloads it"))
+                    }
+                },
             }));
             checks.extend(on_disk(subject, plan).await);
         }

@@ -89,10 +89,15 @@ fn settings_files(places: &Places, here: &Path) -> Check {
             Ok(text) => text,
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => continue,
             Err(error) => {
-                let shown = file.display();
-                return Check::warning(AREA, name, format!("{shown} cannot be read"))
-                    .why(error.to_string())
-                    .help(format!("ls -l {}", quoted(&file)));
+                let (shown, path) = (file.display(), quoted(&file));
+                return Check::warning(AREA, name, format!("{shown} cannot be read")).why(error.to_string()).help(
+                    match error.kind() {
+                        // A directory, say.
+                        io::ErrorKind::InvalidInput => format!("mv {path} {path}.old"),
+                        io::ErrorKind::PermissionDenied => format!("chmod u+r {path}"),
+                        _ => format!("ls -l {path}"),
+                    },
+                );
             }
         };
         let Ok(settings) = serde_json::from_slice::<Value>(&text) else {

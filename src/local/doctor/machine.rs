@@ -26,7 +26,7 @@ const ROOMY_DISK: u64 = 2_000_000_000;
 
 pub async fn check(subject: &Subject<'_>, plan: Option<&BackendPlan>, checks: &mut Vec<Check>) {
     let places = subject.places;
-    checks.push(memory(Machine::look()));
+    checks.push(memory(Machine::look().map(Machine::with_tools)));
     if let Some(plan) = plan {
         checks.push(fit(subject, plan));
     }
