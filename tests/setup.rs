@@ -481,20 +481,20 @@ fn ctrl_c_and_a_signal_stop_the_proof() {
 #[test]
 fn lm_studio_is_asked_for_its_model_when_it_runs() {
     let mut stage = Stage::with(&["fake-claude", "fake-lms"]);
-    let models = json!([{"modelKey": "later", "type": "llm", "sizeBytes": 1_000_000, "trainedForToolUse": true,
+    let models = json!([{"modelKey": "org/later", "type": "llm", "sizeBytes": 1_000_000, "trainedForToolUse": true,
         "maxContextLength": 131_072, "installed": false}]);
     fs::create_dir(stage.home().join(".lmstudio")).expect("a directory");
     fs::write(stage.home().join(".lmstudio/models.json"), models.to_string()).expect("a file");
     let state = stage.home().join(".lmstudio");
     stage.set("FAKE_LMS_STATE", state.display());
-    let arguments = ["local", "setup", "--backend", "lmstudio", "--model", "later"];
-    stage.output(&arguments).expect_failure(69, &["LM Studio has no model later", "goes on from here"]);
+    let arguments = ["local", "setup", "--backend", "lmstudio", "--model", "org/later"];
+    stage.output(&arguments).expect_failure(69, &["LM Studio has no model org/later", "goes on from here"]);
 
     let mut setup = terminal(&stage, &arguments);
-    answer(&mut setup, "later is not here yet. Download it?", "y");
+    answer(&mut setup, "org/later is not here yet. Download it?", "y");
     carry_out(&stage);
     setup.wait_for("Ready. Type: lclaude\r\n");
     setup.wait_to_the_end(0);
-    assert_eq!(configuration(&stage), "backend = \"lmstudio\"\nmodel = \"later\"\n");
+    assert_eq!(configuration(&stage), "backend = \"lmstudio\"\nmodel = \"org/later\"\n");
     stage.wait_for_nothing_left();
 }

@@ -243,12 +243,12 @@ fn lm_studio_downloads_nothing_that_an_untrusted_file_names() {
     let home = stage.home().join(".lmstudio");
     fs::create_dir_all(home.join("bin")).expect("a directory");
     stage.install("fake-lms", &home.join("bin/lms"));
-    let model = r#"[{"modelKey": "later", "type": "llm", "sizeBytes": 1, "trainedForToolUse": true,
+    let model = r#"[{"modelKey": "org/later", "type": "llm", "sizeBytes": 1, "trainedForToolUse": true,
                      "maxContextLength": 131072, "installed": false}]"#;
     fs::write(home.join("models.json"), model).expect("a file");
     stage.set("FAKE_LMS_STATE", home.display());
-    write(&stage, "backend = 'lmstudio'\nmodel = 'later'\n");
-    refuses_download(&stage, "later");
+    write(&stage, "backend = 'lmstudio'\nmodel = 'org/later'\n");
+    refuses_download(&stage, "org/later");
     let commands = fs::read_to_string(home.join("invocations.jsonl")).expect("commands");
     assert!(commands.contains("\"ls\"") && !commands.contains("\"get\""), "{commands}");
 }

@@ -3,6 +3,8 @@
 //!
 //! Written after the source of `lms` and LM Studio's documents (0.4); never run with the real one.
 
+mod download;
+mod ending;
 pub mod listing;
 mod lms;
 mod look;
@@ -24,7 +26,11 @@ use crate::{
     config::Settings,
     error::{Code, Failure, Result},
 };
+use download::is_exact;
 use lms::Model;
+
+pub use ending::{Started, end};
+pub use lms::tell;
 
 /// The first release with `/v1/messages`.
 const LEAST_VERSION: [u32; 3] = [0, 4, 1];
@@ -196,10 +202,15 @@ pub async fn is_there(plan: &BackendPlan, client: &Client, endpoint: &Endpoint) 
     plan.models.iter().all(|name| loaded.contains(&name.as_str()))
 }
 
-/// The model of this key, if it can call tools.
-fn pick(key: &str, mut installed: Vec<Model>) -> Result<Model> {
+/// The model of this key, if it is on this machine and can call tools.
+fn pick(key: &str, known: Vec<Model>) -> Result<Model> {
+    let (mut installed, elsewhere): (Vec<Model>, Vec<Model>) = known.into_iter().partition(Model::is_here);
     let Some(at) = installed.iter().position(|model| model.model_key == key) else {
-        return Err(not_installed(key, &installed));
+        return Err(if elsewhere.iter().any(|model| model.model_key == key) {
+            with_download(key, is_elsewhere(key))
+        } else {
+            with_download(key, not_installed(key, &installed))
+        });
     };
     if !installed[at].trained_for_tool_use {
         let able = installed.iter().filter(|model| model.trained_for_tool_use);
@@ -221,10 +232,22 @@ fn not_installed(key: &str, installed: &[Model]) -> Failure {
         _ => format!("installed are {}; a key must match to the letter", names.join(", ")),
     };
     let failure = Failure::new(Code::Unavailable, format!("LM Studio has no model {key}")).why(why);
-    let failure = match nearest_model(key, names.iter().copied()) {
+    match nearest_model(key, names.iter().copied()) {
         Some(near) => failure.help(format!("did you mean --model {near}?")),
         None => failure,
-    };
+    }
+}
+
+fn is_elsewhere(key: &str) -> Failure {
+    Failure::new(Code::Unavailable, format!("LM Studio has {key} on another machine only"))
+        .why("it is there by LM Link, and your code would go there")
+}
+
+/// The failure, with how to download the model.
+fn with_download(key: &str, failure: Failure) -> Failure {
+    if !is_exact(key) {
+        return failure.help(format!("lms get {key} asks which model that is; its exact name is OWNER/NAME"));
+    }
     Failure { missing: Some(key.into()), ..failure }
         .help(format!("lms get {key}"))
         .help("or lclaude --yes, which does that")

@@ -3,12 +3,11 @@
 //! Each is written down before it is done, so that whoever finds it, after a crash too, can undo it. Undoing twice does no
 //! harm.
 
-use std::{fs, io, path::PathBuf, process::Stdio};
+use std::{fs, io, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
-use tokio::{process::Command, time::timeout};
 
-use super::{http, ollama};
+use super::{http, lmstudio, ollama};
 use crate::process::Identity;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,8 +15,10 @@ use crate::process::Identity;
 pub enum Undo {
     /// Have Ollama at `url` unload a model.
     Unload { url: String, model: String },
-    /// Run a command that tells `of` something, if that still runs: another one since is none of our business.
-    Run { program: PathBuf, arguments: Vec<String>, of: Option<Identity> },
+    /// Have `lms` tell `of` something, if that still runs: another one since is none of our business.
+    Tell { lms: PathBuf, arguments: Vec<String>, of: Option<Identity> },
+    /// End LM Studio, which did not run before.
+    End { lms: PathBuf, started: lmstudio::Started },
     /// Put a file back as it was; `None`: it was not there.
     Restore { file: PathBuf, content: Option<String> },
 }
@@ -32,18 +33,26 @@ impl Undo {
         }
     }
 
+    /// Adds it to what is to be undone, where it is not among that yet.
+    pub fn add_to(self, all: &mut Vec<Undo>) {
+        use lmstudio::Started::By;
+
+        // What a command starts is known better once it has.
+        if matches!((all.last(), &self), (Some(Undo::End { started: By { .. }, .. }), Undo::End { .. })) {
+            all.pop();
+        }
+        if !all.contains(&self) {
+            all.push(self);
+        }
+    }
+
     pub async fn perform(&self) {
         // None of them may fail in a way that mattered: what has gone needs no undoing.
         match self {
             Undo::Unload { url, model } => ollama::unload(&http::client_for(url), url, model).await,
-            Undo::Run { of: Some(of), .. } if !of.is_alive() => {}
-            Undo::Run { program, arguments, .. } => {
-                let mut command = Command::new(program);
-                command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-                if let Ok(mut child) = command.kill_on_drop(true).spawn() {
-                    let _ = timeout(http::PROMPT, child.wait()).await;
-                }
-            }
+            Undo::Tell { of: Some(of), .. } if !of.is_alive() => {}
+            Undo::Tell { lms, arguments, .. } => lmstudio::tell(lms, arguments).await,
+            Undo::End { lms, started } => lmstudio::end(lms, *started).await,
             Undo::Restore { file, content: Some(content) } => {
                 if fs::read_to_string(file).is_ok_and(|now| now != *content) {
                     let _ = fs::write(file, content);

@@ -254,11 +254,9 @@ impl Supervisor {
         started: &impl Fn(Option<Group>, &[Undo]),
     ) -> Result<Served, Unfit> {
         let group = self.run.as_ref().map(|run| run.group);
-        let note = |undo| {
+        let note = |undo: Undo| {
             let mut all = self.undo.borrow_mut();
-            if !all.contains(&undo) {
-                all.push(undo);
-            }
+            undo.add_to(&mut all);
             started(group, &all);
         };
         let (progress, mut news) = mpsc::unbounded_channel();

@@ -8,6 +8,7 @@ pub mod doctor;
 pub mod home;
 pub mod installers;
 pub mod leftovers;
+pub mod lmstudio;
 pub mod machine;
 pub mod models;
 pub mod ollama;
@@ -270,6 +271,11 @@ impl Stage {
     /// Until there are so many of them.
     pub fn wait_for_sessions(&self, count: usize) {
         until(&format!("there are {count} sessions"), || self.runtime_sessions().len() == count);
+    }
+
+    /// Until a keeper has begun to end: its socket goes first.
+    pub fn wait_for_ending(&self) {
+        until("the keeper takes no sessions any more", || self.runtime_files("sock").is_empty());
     }
 
     /// Fails if any process of this stage still runs, or a private file is still there. No waiting: by the time lclaude

@@ -1,11 +1,16 @@
 //! What LM Studio is asked and told, each in the words of `lms`.
 
-use std::process::Stdio;
+use std::{
+    ffi::OsStr,
+    io,
+    path::Path,
+    process::{Output, Stdio},
+};
 
 use serde::{Deserialize, de::DeserializeOwned};
-use tokio::process::Command;
+use tokio::{process::Command, time::timeout};
 
-use super::{LEAST_VERSION, Starting, Studio, Undo, http, pick};
+use super::{LEAST_VERSION, Started, Starting, Studio, Undo, download::is_exact, http, pick};
 use crate::{
     backend::{HOST, conceal},
     error::{Code, Failure, Result},
@@ -14,9 +19,12 @@ use crate::{
 };
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct DaemonStatus {
     status: String,
     pid: Option<u32>,
+    /// Otherwise it is the app, which has a window.
+    is_daemon: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -36,6 +44,8 @@ pub struct Model {
     /// Of its first file, within the directory of all models.
     pub path: Option<String>,
     pub quantization: Option<Quantization>,
+    /// Of the other machine that has it (LM Link).
+    device_identifier: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -50,27 +60,72 @@ struct Loaded {
     #[serde(default)]
     model_key: String,
     context_length: Option<u32>,
+    device_identifier: Option<String>,
 }
 
 impl DaemonStatus {
     fn runs(&self) -> bool {
         self.status == "running"
     }
+
+    fn process(&self) -> Option<Identity> {
+        self.pid.and_then(Identity::of)
+    }
+
+    /// What was started, where LM Studio names it.
+    fn started(&self) -> Option<Started> {
+        let process = self.process()?;
+        Some(if self.is_daemon == Some(false) { Started::App(process) } else { Started::Daemon(process) })
+    }
 }
+
+impl Model {
+    /// Whether it is on this machine.
+    pub fn is_here(&self) -> bool {
+        self.device_identifier.is_none()
+    }
+}
+
+/// A command of `lms`.
+pub fn command(lms: &Path, arguments: &[impl AsRef<OsStr>]) -> Command {
+    let mut command = Command::new(lms);
+    conceal(command.as_std_mut(), |_| false);
+    // Never in a project's directory, as the keeper is not either.
+    command.current_dir("/").args(arguments).stdin(Stdio::null()).kill_on_drop(true);
+    command
+}
+
+/// Tells LM Studio something; what it says to that is of no interest any more.
+pub async fn tell(lms: &Path, arguments: &[impl AsRef<OsStr>]) {
+    let mut command = command(lms, arguments);
+    if let Ok(mut child) = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn() {
+        let _ = timeout(http::PROMPT, child.wait()).await;
+    }
+}
+
+/// What runs, as far as LM Studio says so in time.
+pub async fn started(lms: &Path) -> Option<Started> {
+    let output = timeout(http::PROMPT, command(lms, &STATUS).output()).await.ok()?.ok()?;
+    let status: DaemonStatus = serde_json::from_slice(&output.stdout).ok()?;
+    status.started()
+}
+
+const STATUS: [&str; 3] = ["daemon", "status", "--json"];
 
 impl Studio {
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(&self.lms);
-        conceal(command.as_std_mut(), |_| false);
-        // Never in a project's directory, as the keeper is not either.
-        command.current_dir("/").args(arguments).stdin(Stdio::null()).kill_on_drop(true);
-        command
+        command(&self.lms, arguments)
     }
 
     /// Runs `lms` and gives its standard output.
     async fn run(&self, arguments: &[&str]) -> Result<String> {
+        self.said(arguments, self.command(arguments).output().await)
+    }
+
+    /// What came of a command.
+    pub(super) fn said(&self, arguments: &[&str], output: io::Result<Output>) -> Result<String> {
         let line = format!("{} {}", self.lms.display(), arguments.join(" "));
-        let output = self.command(arguments).output().await.map_err(|error| {
+        let output = output.map_err(|error| {
             Failure::new(Code::Unavailable, format!("{} could not be started", self.lms.display()))
                 .why(error)
                 .help(format!("file {}", self.lms.display()))
@@ -86,16 +141,11 @@ impl Studio {
     }
 
     async fn ask<T: DeserializeOwned>(&self, arguments: &[&str]) -> Result<T> {
-        let text = self.run(arguments).await?;
-        serde_json::from_str(text.trim()).map_err(|error| {
-            Failure::new(Code::Unavailable, format!("lms {} answers what lclaude does not know", arguments.join(" ")))
-                .why(error)
-                .help("update LM Studio, or lclaude")
-        })
+        understood(arguments, &self.run(arguments).await?)
     }
 
     async fn daemon(&self) -> Result<DaemonStatus> {
-        self.ask(&["daemon", "status", "--json"]).await
+        self.ask(&STATUS).await
     }
 
     /// Whether it runs: to ask it anything more would start it.
@@ -103,9 +153,16 @@ impl Studio {
         Ok(self.daemon().await?.runs())
     }
 
-    /// Every model that is installed.
-    pub async fn models(&self) -> Result<Vec<Model>> {
+    /// Every model that is installed, here or on another machine.
+    pub async fn known(&self) -> Result<Vec<Model>> {
         self.ask(&["ls", "--llm", "--json"]).await
+    }
+
+    /// Every model that is installed here.
+    pub async fn models(&self) -> Result<Vec<Model>> {
+        let mut models = self.known().await?;
+        models.retain(Model::is_here);
+        Ok(models)
     }
 
     /// The port of its server, if that runs.
@@ -114,15 +171,19 @@ impl Studio {
         Ok(status.port.filter(|_| status.running))
     }
 
-    async fn loaded(&self, name: &str) -> Result<Option<Loaded>> {
-        let loaded: Vec<Loaded> = self.ask(&["ps", "--json"]).await?;
-        Ok(loaded.into_iter().find(|loaded| loaded.identifier == name))
+    /// The instances of this name: the one that is here, and those on other machines.
+    async fn instances(&self, name: &str) -> Result<(Option<Loaded>, Vec<Loaded>)> {
+        let mut loaded: Vec<Loaded> = self.ask(&["ps", "--json"]).await?;
+        loaded.retain(|loaded| loaded.identifier == name);
+        let (mut here, elsewhere): (Vec<_>, Vec<_>) =
+            loaded.into_iter().partition(|loaded| loaded.device_identifier.is_none());
+        Ok((here.pop(), elsewhere))
     }
 
     /// What tells this very daemon something; `lms` would start another one to tell it, if this one has gone.
     fn undo(&self, arguments: &[&str], daemon: Option<Identity>) -> Undo {
         let arguments = arguments.iter().map(|&word| word.to_owned()).collect();
-        Undo::Run { program: self.lms.clone(), arguments, of: daemon }
+        Undo::Tell { lms: self.lms.clone(), arguments, of: daemon }
     }
 
     /// Most of the other commands would start LM Studio by themselves, so this one comes first. Gives its process, where
@@ -136,13 +197,36 @@ impl Studio {
             }
         }
         if status.runs() {
-            return Ok(status.pid.and_then(Identity::of));
+            return Ok(status.process());
         }
         starting.tell("starting LM Studio", None, "");
-        self.run(&["daemon", "up", "--json"]).await?;
-        let daemon = self.daemon().await?.pid.and_then(Identity::of);
-        starting.will_undo(self.undo(&["daemon", "down"], daemon));
-        Ok(daemon)
+        let started = self.up(starting).await?;
+        starting.will_undo(match started.started() {
+            Some(started) => self.end(started),
+            None => self.undo(&["daemon", "down"], None),
+        });
+        Ok(started.process())
+    }
+
+    fn end(&self, started: Started) -> Undo {
+        Undo::End { lms: self.lms.clone(), started }
+    }
+
+    async fn up(&self, starting: &Starting<'_>) -> Result<DaemonStatus> {
+        let arguments = ["daemon", "up", "--json"];
+        let mut command = self.command(&arguments);
+        // Cut short, it would leave an LM Studio that comes up all the same, and that nobody knows of.
+        command.kill_on_drop(false).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let output = match command.spawn() {
+            Ok(up) => {
+                if let (Some(command), Some(keeper)) = (up.id().and_then(Identity::of), Identity::of_self()) {
+                    starting.will_undo(self.end(Started::By { command, keeper }));
+                }
+                up.wait_with_output().await
+            }
+            Err(error) => Err(error),
+        };
+        understood(&arguments, &self.said(&arguments, output)?)
     }
 
     /// Only the words for people tell LM Studio's own version.
@@ -163,19 +247,19 @@ impl Studio {
 
     /// The model of exactly this key: `lms load -y` takes the first that looks like it.
     pub async fn find(&self, key: &str, context: u32, starting: &Starting<'_>) -> Result<Model> {
-        let mut installed = self.models().await?;
-        if !installed.iter().any(|model| model.model_key == key) && starting.may_pull {
+        let mut known = self.known().await?;
+        let is_here = known.iter().any(|model| model.is_here() && model.model_key == key);
+        if !is_here && starting.may_pull && is_exact(key) {
             self.check_download(key, context)?;
-            starting.tell(&format!("downloading {key}"), None, "");
-            self.run(&["get", key, "-y"]).await?;
-            installed = self.models().await?;
+            self.download(key, starting).await?;
+            known = self.known().await?;
         }
-        pick(key, installed)
+        pick(key, known)
     }
 
     /// Whether there is an instance of this name.
     pub async fn is_loaded(&self, name: &str) -> Result<bool> {
-        Ok(self.loaded(name).await?.is_some())
+        Ok(self.instances(name).await?.0.is_some())
     }
 
     /// Loads a model under our own name, beside any instance of the user's, and gives its context.
@@ -200,7 +284,15 @@ impl Studio {
                 failure.help("a smaller --context, a smaller model, or [lmstudio] gpu = \"off\" where memory is short")
             })?;
         }
-        let loaded = self.loaded(name).await?;
+        let (loaded, elsewhere) = self.instances(name).await?;
+        if loaded.is_none() && !elsewhere.is_empty() {
+            return Err(Failure::new(
+                Code::Unavailable,
+                format!("LM Studio loaded {} on another machine", model.model_key),
+            )
+            .why("LM Link prefers that one, and your code would go there")
+            .help("lms link set-preferred-device, and choose this machine"));
+        }
         if let Some(other) = loaded.as_ref().filter(|loaded| loaded.model_key != model.model_key) {
             return Err(Failure::new(
                 Code::Unavailable,
@@ -222,4 +314,12 @@ impl Studio {
         self.run(&["server", "start", "-p", &port.to_string(), "--bind", HOST]).await?;
         Ok(port)
     }
+}
+
+fn understood<T: DeserializeOwned>(arguments: &[&str], text: &str) -> Result<T> {
+    serde_json::from_str(text.trim()).map_err(|error| {
+        Failure::new(Code::Unavailable, format!("lms {} answers what lclaude does not know", arguments.join(" ")))
+            .why(error)
+            .help("update LM Studio, or lclaude")
+    })
 }

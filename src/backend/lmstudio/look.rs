@@ -53,7 +53,7 @@ impl Studio {
         let mut trained = None;
         // The main one last: it is its context that is told.
         for name in models.iter().rev() {
-            trained = pick(key(name), self.models().await?)?.max_context_length;
+            trained = pick(key(name), self.known().await?)?.max_context_length;
         }
         Ok(trained)
     }

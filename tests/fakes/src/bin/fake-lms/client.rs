@@ -43,14 +43,25 @@ impl Client {
 
     /// The answer, or LM Studio's words on why there is none.
     pub fn ask(&mut self, question: &Value) -> Result<Value, String> {
+        self.follow(question, |_| {})
+    }
+
+    /// The same for what takes a while and tells how far it is.
+    pub fn follow(&mut self, question: &Value, mut progress: impl FnMut(&Value)) -> Result<Value, String> {
         let gone = |error| format!("Error: the connection to LM Studio was lost: {error}");
         writeln!(self.0, "{question}").map_err(gone)?;
-        let mut line = String::new();
-        BufReader::new(&self.0).read_line(&mut line).map_err(gone)?;
-        let mut answer: Value = serde_json::from_str(&line).map_err(|error| gone(error.into()))?;
-        match answer["error"].as_str() {
-            Some(error) => Err(format!("Error: {error}")),
-            None => Ok(answer["ok"].take()),
+        let mut lines = BufReader::new(&self.0).lines();
+        loop {
+            let line = lines.next().unwrap_or_else(|| Ok(String::new())).map_err(gone)?;
+            let mut answer: Value = serde_json::from_str(&line).map_err(|error| gone(error.into()))?;
+            if answer["progress"].is_object() {
+                progress(&answer["progress"]);
+                continue;
+            }
+            return match answer["error"].as_str() {
+                Some(error) => Err(format!("Error: {error}")),
+                None => Ok(answer["ok"].take()),
+            };
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::fails;
 use crate::home::Home;
 use crate::models::{Model, fuzzy};
 use crate::options::{Opt, Options, checked, opt, port, positive, ratio};
+use crate::progress;
 
 const DEFAULT_PORT: u16 = 1234;
 const COMMIT: &str = "0a1b2c3";
@@ -148,7 +149,8 @@ fn daemon_up(home: &Home, options: &Options) -> Outcome {
         match (was_running, is_daemon) {
             (true, true) => println!("The daemon is already running (PID: {pid})."),
             (true, false) => println!("LM Studio is already running (PID: {pid}); not starting a second daemon."),
-            (false, _) => println!("llmster started (PID: {pid})."),
+            (false, true) => println!("llmster started (PID: {pid})."),
+            (false, false) => println!("LM Studio started (PID: {pid})."),
         }
     }
     Ok(())
@@ -319,8 +321,11 @@ fn get(home: &Home, options: &Options) -> Outcome {
     if !options.has("--yes") {
         return Err("ExitPromptError: User force closed the prompt with 0 null".to_owned());
     }
-    say(options, &format!("Downloading {found}"));
-    client.ask(&json!({ "do": "get", "key": found }))?;
+    let total = models.iter().find(|model| model.model_key == found).map_or(0, |model| model.size_bytes);
+    progress::plan(found, total);
+    client.follow(&json!({ "do": "get", "key": found }), progress::step)?;
+    progress::end();
+    say(options, "Finalizing download...");
     say(options, "Download completed.");
     Ok(())
 }

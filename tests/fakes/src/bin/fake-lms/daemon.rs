@@ -16,7 +16,7 @@ use signal_hook::iterator::Signals;
 
 use crate::fails;
 use crate::home::Home;
-use crate::models::Loaded;
+use crate::models::{Loaded, Model};
 use crate::web::Web;
 
 const DEFAULT_CONTEXT: u32 = 4096;
@@ -46,6 +46,9 @@ pub fn run(home: Home) -> ! {
     });
     end_on_signals(caught, Arc::clone(&studio));
     obey_test(Arc::clone(&studio));
+    if std::env::var("FAKE_LMS_START").is_ok_and(|value| value == "controlled") {
+        studio.steps.wait(&["started"], &Client::default());
+    }
     studio.show();
     let listener = UnixListener::bind(studio.home.socket()).expect("the path of the socket is short and free");
     loop {
@@ -60,6 +63,9 @@ impl Studio {
     fn talk(self: &Arc<Self>, mut stream: &UnixStream) -> std::io::Result<()> {
         for line in BufReader::new(stream).lines() {
             let question: Value = serde_json::from_str(&line?)?;
+            if question["do"] == "get" {
+                self.download(question["key"].as_str().unwrap_or_default(), stream)?;
+            }
             let answer = match self.answer(&question) {
                 Ok(answer) => json!({ "ok": answer }),
                 Err(why) => json!({ "error": why }),
@@ -88,7 +94,8 @@ impl Studio {
             "unload" => Ok(json!(self.unload(text("identifier").unwrap_or_default()))),
             "get" => {
                 let mut models = self.home.models();
-                for model in models.iter_mut().filter(|model| Some(&*model.model_key) == text("key")) {
+                let is_it = |model: &Model| Some(&*model.model_key) == text("key") && model.device_identifier.is_none();
+                for model in models.iter_mut().filter(|model| is_it(model)) {
                     model.installed = true;
                 }
                 self.home.set_models(&models);
@@ -110,6 +117,26 @@ impl Studio {
         }
     }
 
+    /// What comes before the end of a download.
+    fn download(&self, key: &str, mut stream: &UnixStream) -> std::io::Result<()> {
+        let models = self.home.models();
+        let total = models.iter().find(|model| model.model_key == key).map_or(0, |model| model.size_bytes);
+        let mut tell = |completed: u64| {
+            let progress =
+                json!({ "downloadedBytes": completed, "totalBytes": total, "speedBytesPerSecond": 35_000_000 });
+            writeln!(stream, "{}", json!({ "progress": progress }))
+        };
+        self.control.event("getting", json!({ "key": key, "total": total }));
+        if std::env::var("FAKE_LMS_GET").is_ok_and(|value| value == "controlled") {
+            while let Some(step) = self.steps.wait(&["get_progress", "get_finish"], &Client::default())
+                && step.name() == "get_progress"
+            {
+                tell(step.value("completed").as_u64().unwrap_or_default())?;
+            }
+        }
+        tell(total)
+    }
+
     pub fn ps(&self) -> Value {
         let models = self.home.models();
         let describe = |loaded: &Loaded| {
@@ -128,8 +155,13 @@ impl Studio {
         ttl_ms: Option<u64>,
     ) -> Result<Loaded, String> {
         let installed = self.home.installed();
-        let model = installed.iter().find(|model| model.model_key == key);
-        model.ok_or_else(|| format!("Cannot find a model with the key \"{key}\"."))?;
+        let preferred = std::env::var("FAKE_LMS_DEVICE").ok();
+        // The preferred machine's first, and of the others the first.
+        let model = installed
+            .iter()
+            .filter(|model| model.model_key == key)
+            .min_by_key(|model| preferred.is_none() || model.device_identifier != preferred);
+        let model = model.ok_or_else(|| format!("Cannot find a model with the key \"{key}\"."))?;
         let granted = std::env::var("FAKE_LMS_CONTEXT").ok().and_then(|number| number.parse().ok());
         let loaded = Loaded {
             identifier: self.free_identifier(identifier, key)?,
@@ -137,6 +169,7 @@ impl Studio {
             context_length: granted.or(context).unwrap_or(DEFAULT_CONTEXT),
             ttl_ms,
             parallel: parallel.or(Some(4)),
+            device_identifier: model.device_identifier.clone(),
         };
         self.control.event("loading", json!(loaded));
         if std::env::var("FAKE_LMS_LOAD").is_ok_and(|value| value == "controlled") {
@@ -235,7 +268,7 @@ impl Studio {
     fn obey(&self, command: Command) {
         let name = command.name().to_owned();
         match &*name {
-            "loaded" | "load_fail" => return self.steps.say(command),
+            "started" | "loaded" | "load_fail" | "get_progress" | "get_finish" => return self.steps.say(command),
             "evict" => drop(self.unload(command.text("identifier"))),
             "stop_server" => self.stop_server(),
             "exit" => exit(command.number("code")),

@@ -10,9 +10,12 @@
 //! | `FAKE_LMS_STATE` | a directory | LM Studio's own, made if there is none |
 //! | `FAKE_LMS_VERSION` | a version | of LM Studio, instead of 0.4.4+1 |
 //! | `FAKE_LMS_APP` | `1` | it is the app, not the daemon: `daemon down` refuses |
+//! | `FAKE_LMS_START` | `controlled` | it comes up when the test sends `started` |
 //! | `FAKE_LMS_TOKEN` | a text | the HTTP API wants this token |
 //! | `FAKE_LMS_CONTEXT` | a number | every load grants that context, whatever was asked |
 //! | `FAKE_LMS_LOAD` | `controlled` | a load takes until the test sends `loaded` or `load_fail` |
+//! | `FAKE_LMS_GET` | `controlled` | a download takes until the test sends `get_finish`; `get_progress` with `completed` |
+//! | `FAKE_LMS_DEVICE` | an identifier | the machine that LM Link prefers for a load, where it has the model |
 //! | `FAKE_LMS_FAIL` | `daemon`, `load`, `get` | LM Studio does not start; no memory for a load; no network |
 
 mod client;
@@ -21,6 +24,7 @@ mod daemon;
 mod home;
 mod models;
 mod options;
+mod progress;
 mod web;
 
 use std::process::ExitCode;

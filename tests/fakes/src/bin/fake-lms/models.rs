@@ -22,6 +22,8 @@ pub struct Model {
     /// Otherwise `lms get` gets it.
     #[serde(default = "yes")]
     pub installed: bool,
+    /// Of another machine that has it, by LM Link.
+    pub device_identifier: Option<String>,
 }
 
 fn llm() -> String {
@@ -56,7 +58,7 @@ impl Model {
             "paramsString": "8B",
             "architecture": "qwen3",
             "quantization": { "name": "Q4_K_M", "bits": 4 },
-            "deviceIdentifier": null,
+            "deviceIdentifier": self.device_identifier,
             "vision": false,
             "trainedForToolUse": self.trained_for_tool_use,
             "maxContextLength": self.max_context_length,
@@ -77,6 +79,7 @@ pub struct Loaded {
     pub context_length: u32,
     pub ttl_ms: Option<u64>,
     pub parallel: Option<u32>,
+    pub device_identifier: Option<String>,
 }
 
 impl Loaded {
@@ -84,6 +87,7 @@ impl Loaded {
     pub fn describe(&self, model: &Model) -> Value {
         let mut described = model.describe();
         described["identifier"] = json!(self.identifier);
+        described["deviceIdentifier"] = json!(self.device_identifier);
         described["ttlMs"] = json!(self.ttl_ms);
         described["lastUsedTime"] = Value::Null;
         described["contextLength"] = json!(self.context_length);
