@@ -5,7 +5,10 @@ mod support;
 use std::process::Stdio;
 
 use rustix::process::Signal;
-use support::{Fake, Session, Stage, finish, has_ended, json, kill, machine::has_an_ollama, ollama::ollama_port, port};
+use support::{
+    Fake, Session, Stage, finish, has_ended, json, kill, lmstudio::lmstudio_port, machine::has_an_ollama,
+    ollama::ollama_port, port,
+};
 
 /// A backend that promises are tried on.
 struct Backend {
@@ -21,6 +24,8 @@ struct Backend {
     load: (&'static str, &'static str),
     /// … and how it is told.
     go_on: &'static str,
+    /// Whether it is the keeper's child: it then ends with the keeper, and comes back where it was.
+    child: bool,
 }
 
 const BACKENDS: &[Backend] = &[
@@ -32,6 +37,7 @@ const BACKENDS: &[Backend] = &[
         port,
         load: ("FAKE_LLAMA_LOAD", "controlled"),
         go_on: "ready",
+        child: true,
     },
     Backend {
         kind: "command",
@@ -41,6 +47,7 @@ const BACKENDS: &[Backend] = &[
         port,
         load: ("FAKE_LLAMA_LOAD", "controlled"),
         go_on: "ready",
+        child: true,
     },
     Backend {
         kind: "ollama",
@@ -50,6 +57,17 @@ const BACKENDS: &[Backend] = &[
         port: ollama_port,
         load: ("FAKE_OLLAMA_LOAD", "controlled"),
         go_on: "loaded",
+        child: true,
+    },
+    Backend {
+        kind: "lmstudio",
+        who: "lmstudio",
+        model: "lclaude/zai-org/glm-4.7-flash",
+        stage: Stage::lmstudio,
+        port: lmstudio_port,
+        load: ("FAKE_LMS_LOAD", "controlled"),
+        go_on: "loaded",
+        child: false,
     },
 ];
 
@@ -148,7 +166,7 @@ fn nothing_is_left_when_the_wait_is_broken_off() {
 
 #[test]
 fn a_killed_keeper_is_replaced_and_claude_code_goes_on_where_it_was() {
-    for backend in BACKENDS {
+    for backend in BACKENDS.iter().filter(|backend| backend.child) {
         let stage = (backend.stage)();
         let (session, claude, server) = backend.up(&stage);
         kill(stage.keeper(), Signal::KILL);
@@ -165,7 +183,7 @@ fn a_killed_keeper_is_replaced_and_claude_code_goes_on_where_it_was() {
 
 #[test]
 fn a_backend_that_crashes_comes_back_on_its_port() {
-    for backend in BACKENDS {
+    for backend in BACKENDS.iter().filter(|backend| backend.child) {
         let stage = (backend.stage)();
         let (session, claude, server) = backend.up(&stage);
         kill(server.pid, Signal::KILL);
