@@ -131,7 +131,7 @@ fn live_line() -> ProgressBar {
 struct Narrow(Term);
 
 /// Room for what is typed between two redrawings.
-const ECHO: u16 = 8;
+const ECHO: u16 = 4;
 
 impl TermLike for Narrow {
     fn width(&self) -> u16 {
