@@ -11,13 +11,15 @@ pub const LMSTUDIO_SCRIPT: &str = "curl -fsSL https://lmstudio.ai/install.sh | b
 const IS_MACOS: bool = cfg!(target_os = "macos");
 
 /// What to type here to install a backend; where no program of this machine's can, where it is to be had.
+///
+/// Asks no package manager, which takes a second: failures name it, and many of them are never shown.
 pub fn best(kind: Kind) -> String {
     let elsewhere = || match kind {
         Kind::Ollama => ollama(),
         Kind::LmStudio => "LM Studio's app, from https://lmstudio.ai; start it once",
         _ => "a release from https://github.com/ggml-org/llama.cpp/releases, with llama-server on PATH",
     };
-    ways(kind).into_iter().next().unwrap_or_else(|| elsewhere().to_owned())
+    by_itself(kind).into_iter().next().unwrap_or_else(|| elsewhere().to_owned())
 }
 
 /// What one types to install Ollama on this kind of system, whatever is on this very machine.
@@ -27,29 +29,28 @@ pub fn ollama() -> &'static str {
 
 /// The command lines that can install a backend on this very machine, the best first.
 pub fn ways(kind: Kind) -> Vec<String> {
-    let mut ways = Vec::new();
-    let script = |line: &str, ways: &mut Vec<String>| {
-        if has("curl") {
-            ways.push(line.to_owned());
-        }
-    };
+    let mut ways = by_itself(kind);
     match kind {
-        Kind::Ollama if IS_MACOS => ways.extend(brew("ollama")),
-        Kind::Ollama => {
-            script(OLLAMA_SCRIPT, &mut ways);
-            ways.extend(brew("ollama").into_iter().chain(packages("ollama", "ollama", "ollama")));
-        }
-        Kind::LlamaCpp => {
-            ways.extend(brew("llama.cpp").into_iter().chain(packages("llama.cpp", "llama-cpp", "llama.cpp")));
-            if has("nix") {
-                ways.push("nix profile install nixpkgs#llama-cpp".into());
-            }
-        }
-        Kind::LmStudio if IS_MACOS => ways.extend(brew("--cask lm-studio")),
-        Kind::LmStudio => script(LMSTUDIO_SCRIPT, &mut ways),
-        Kind::Command | Kind::Endpoint => {}
+        Kind::Ollama if !IS_MACOS => ways.extend(packages("ollama", "ollama", "ollama")),
+        Kind::LlamaCpp => ways.extend(packages("llama.cpp", "llama-cpp", "llama.cpp")),
+        _ => {}
     }
     ways
+}
+
+/// Those that are there wherever their program is.
+fn by_itself(kind: Kind) -> Vec<String> {
+    let script = |line: &str| has("curl").then(|| line.to_owned());
+    let nix = || has("nix").then(|| "nix profile install nixpkgs#llama-cpp".to_owned());
+    let (first, second) = match kind {
+        Kind::Ollama if IS_MACOS => (brew("ollama"), None),
+        Kind::Ollama => (script(OLLAMA_SCRIPT), brew("ollama")),
+        Kind::LlamaCpp => (brew("llama.cpp"), nix()),
+        Kind::LmStudio if IS_MACOS => (brew("--cask lm-studio"), None),
+        Kind::LmStudio => (script(LMSTUDIO_SCRIPT), None),
+        Kind::Command | Kind::Endpoint => (None, None),
+    };
+    first.into_iter().chain(second).collect()
 }
 
 fn has(program: &str) -> bool {
