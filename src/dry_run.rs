@@ -19,21 +19,29 @@ const PORT: &str = "PORT";
 /// The session's private directory.
 const PRIVATE: &str = "PRIVATE";
 
-/// `memory`: what is known of the memory it takes.
-pub fn print(plan: &Plan, child: &Child, settings: &Settings, memory: Option<&str>) {
+/// What a look at the models' files tells, where they are on this machine.
+pub struct Known {
+    /// What memory they take, in words.
+    pub memory: Option<String>,
+    /// Tokens the main one was trained for.
+    pub trained: Option<u32>,
+}
+
+pub fn print(plan: &Plan, child: &Child, settings: &Settings, known: &Known) {
     let mut text = String::new();
-    describe(&mut text, plan, child, settings, memory).expect("a String takes any text");
+    describe(&mut text, plan, child, settings, known).expect("a String takes any text");
     ui::print(&ui::harmless(&text));
 }
 
-fn describe(out: &mut String, plan: &Plan, child: &Child, settings: &Settings, memory: Option<&str>) -> fmt::Result {
+fn describe(out: &mut String, plan: &Plan, child: &Child, settings: &Settings, known: &Known) -> fmt::Result {
     describe_settings(out, settings)?;
-    let url = describe_backend(out, plan)?;
-    if let Some(memory) = memory {
+    let url = describe_backend(out, plan, known.trained)?;
+    if let Some(memory) = &known.memory {
         writeln!(out, "  {memory}")?;
     }
     let endpoint = Endpoint { url, port: 0, token: MASKED.into() };
-    let routed = plan.routing.route(&endpoint, &plan.expected(), plan.is_lean(&plan.expected()));
+    let expected = plan.expected(known.trained);
+    let routed = plan.routing.route(&endpoint, &expected, plan.is_lean(&expected));
     describe_child(out, child, &child.housed(&routed, Path::new(PRIVATE)))
 }
 
@@ -50,7 +58,7 @@ fn describe_settings(out: &mut String, settings: &Settings) -> fmt::Result {
 }
 
 /// Gives where it will be.
-fn describe_backend(out: &mut String, plan: &Plan) -> Result<String, fmt::Error> {
+fn describe_backend(out: &mut String, plan: &Plan, trained: Option<u32>) -> Result<String, fmt::Error> {
     let backend = &plan.backend;
     writeln!(out, "\nbackend {} ({})", backend.kind, backend.id())?;
     if let Some(reason) = &plan.reason {
@@ -70,13 +78,12 @@ fn describe_backend(out: &mut String, plan: &Plan) -> Result<String, fmt::Error>
             url.clone()
         }
     };
-    writeln!(
-        out,
-        "  {} from {}; {} tokens of context asked (what is granted and what it was trained for is known once it is up)",
-        backend.models.join(", "),
-        backend.origin,
-        backend.context
-    )?;
+    let asked = backend.context;
+    let rest = match trained {
+        Some(trained) => format!(", {} to be granted, trained for {trained}", trained.min(asked)),
+        None => " (what is granted and what it was trained for is known once it is up)".into(),
+    };
+    writeln!(out, "  {} from {}; {asked} tokens of context asked{rest}", backend.models.join(", "), backend.origin)?;
     if !plan.missing.is_empty() {
         writeln!(out, "  to be downloaded first: {}", plan.missing.join(", "))?;
     }

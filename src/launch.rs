@@ -65,8 +65,12 @@ pub fn run_child(
     places: &Places,
 ) -> Result<u8> {
     if dry_run {
-        let memory = backend::fit::describe(settings, &plan.backend, &places.home, &plan::here()?);
-        dry_run::print(&plan, child, settings, memory.as_deref());
+        let here = plan::here()?;
+        let known = dry_run::Known {
+            memory: backend::fit::describe(settings, &plan.backend, &places.home, &here),
+            trained: backend::fit::trained(settings, &plan.backend, &places.home, &here),
+        };
+        dry_run::print(&plan, child, settings, &known);
         return Ok(0);
     }
     carry_out(plan, yes, settings, places, async |plan, signals| running::run(plan, child, signals).await)

@@ -106,9 +106,12 @@ impl Plan {
         }
     }
 
-    /// What the backend serves if it gives all that is asked for.
-    pub fn expected(&self) -> Served {
-        Served { context: self.backend.context, tools: true, ..Served::default() }
+    /// What the backend serves if it gives all that is asked for and the model, `trained` for so many tokens, can take.
+    pub fn expected(&self, trained: Option<u32>) -> Served {
+        let asked = self.backend.context;
+        let mut served = Served::new();
+        served.grant(&self.backend.models[0], trained.map_or(asked, |trained| trained.min(asked)), trained);
+        served
     }
 
     /// Asks a server that runs already, which alone knows what it has.
@@ -141,14 +144,18 @@ impl Plan {
             ));
         }
         if served.context < LEAST_CONTEXT && self.context_check {
-            return Err(Failure::new(Code::Unavailable, format!("{model} has too small a context for Claude Code"))
-                .why(format!("{}; {}", served.contexts(self.backend.context), least()))
-                .help(self.more_context(served))
-                .help("context_check = false starts it all the same"));
+            return Err(Failure::new(
+                Code::Unavailable,
+                format!("{} has too small a context for Claude Code", served.of),
+            )
+            .why(format!("{}; {}", served.contexts(self.backend.context), least()))
+            .help(self.more_context(served))
+            .help("context_check = false starts it all the same"));
         }
         if served.context < self.backend.context {
             words.push(format!(
-                "warning: {model}: {}\n  help: {}",
+                "warning: {}: {}\n  help: {}",
+                served.of,
                 served.contexts(self.backend.context),
                 self.more_context(served)
             ));

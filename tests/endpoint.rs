@@ -69,6 +69,21 @@ fn vllm(route: &str) -> (String, String) {
     }
 }
 
+#[test]
+fn a_context_that_nobody_tells_is_said_to_be_assumed() {
+    let server = Server::start(vllm);
+    for (model, words) in
+        [("org/model", None), ("org/other", Some("does not say which context org/other has; 65536 tokens"))]
+    {
+        let stage = Stage::with(&["fake-claude"]);
+        configure(&stage, &server.url, "");
+        let session = Session::start(stage.lclaude(&["--model", model, "-p", "x"]).stdin(Stdio::null()));
+        let said = finish(session, &stage.events.next("claude")).stderr;
+        assert_eq!(said.contains("does not say which context"), words.is_some(), "{said}");
+        assert!(words.is_none_or(|words| said.contains(words) && said.contains("help: --context TOKENS")), "{said}");
+    }
+}
+
 fn configure(stage: &Stage, url: &str, more: &str) {
     stage.config(&format!("backend = \"endpoint\"\n[endpoint]\nurl = \"{url}\"\n{more}"));
 }

@@ -45,6 +45,10 @@ fn a_dry_run_says_what_it_takes_and_what_comes_of_it() {
     Head::small().write(&stage.model());
     let said = run(&["--context", "32768"]);
     assert!(said.contains("KV cache 17 MB (32768 tokens, f16)"), "{said}");
+    assert!(said.contains("32768 tokens of context asked, 32768 to be granted, trained for 131072"), "{said}");
+    let said = run(&["--context", "200000"]);
+    assert!(said.contains("200000 tokens of context asked, 131072 to be granted, trained for 131072"), "{said}");
+    assert!(said.contains("+ CLAUDE_CODE_MAX_CONTEXT_TOKENS=131072"), "{said}");
     stage.assert_nothing_started();
 }
 

@@ -297,6 +297,17 @@ fn each_tier_can_have_a_model_and_all_are_in_memory() {
 }
 
 #[test]
+fn of_several_models_the_one_with_the_least_context_is_named() {
+    let stage = Stage::ollama();
+    stage.config("model = \"small\"\n[models]\nhaiku = \"fixed\"\n");
+    let session = Session::start(stage.lclaude(&["-p", "hello"]).stdin(std::process::Stdio::null()));
+    let claude = stage.events.next("claude");
+    assert_eq!(claude.env["CLAUDE_CODE_MAX_CONTEXT_TOKENS"], "30000");
+    let said = finish(session, &claude).stderr;
+    assert!(said.contains("warning: fixed:latest: a context of 30000 tokens granted"), "{said}");
+}
+
+#[test]
 fn models_that_do_not_fit_together_are_said_to() {
     let mut stage = Stage::ollama();
     stage.set("FAKE_OLLAMA_MEMORY", 3_000_000_000_u64);

@@ -108,18 +108,38 @@ pub async fn check(plan: &BackendPlan, starting: &Starting<'_>) -> Result<Served
         }
     };
     refuse(plan, &route, &answer)?;
-    let mut served = Served { context: plan.context, tools: true, ..Served::default() };
-    // Not every server has a list.
-    if let Some(offered) = http::models(client, endpoint).await {
-        for model in &plan.models {
-            let Some(known) = offered.iter().find(|known| known.id == *model) else {
-                return Err(unknown(plan, model, &offered).into());
-            };
-            served.context = served.context.min(known.context().unwrap_or(served.context));
-            served.trained = served.trained.or(known.trained());
+    let mut served = Served::new();
+    // Not every server has a list, nor every list a context.
+    let offered = http::models(client, endpoint).await;
+    for model in &plan.models {
+        let known = offered.as_ref().map(|offered| {
+            let known = offered.iter().find(|known| known.id == *model);
+            known.ok_or_else(|| unknown(plan, model, offered))
+        });
+        let known = known.transpose()?;
+        let context = known.and_then(http::Offered::context);
+        if context.is_none() && !is_told_its_context(plan) {
+            served.notes.push(format!(
+                "warning: {} does not say which context {model} has; {} tokens are assumed\n  \
+                 help: --context TOKENS, or context = TOKENS in the configuration, says what it has",
+                plan.name(),
+                plan.context
+            ));
         }
+        served.grant(
+            model,
+            context.map_or(plan.context, |has| has.min(plan.context)),
+            known.and_then(http::Offered::trained),
+        );
     }
     Ok(served)
+}
+
+/// Whether a command line has the context that is asked for, which the server then is to give.
+fn is_told_its_context(plan: &BackendPlan) -> bool {
+    let asked = plan.context.to_string();
+    matches!(&plan.service, Service::Program(program)
+        if program.arguments.iter().chain(program.environment.values()).any(|text| text.contains(&asked)))
 }
 
 /// What its answer to an empty request says against it.

@@ -232,7 +232,8 @@ pub async fn bring_up(plan: &BackendPlan, starting: &Starting<'_>) -> Result<Ser
     if routes {
         until_loaded(plan, starting).await?;
     }
-    let mut served = Served { context: u32::MAX, tools: true, ..Served::default() };
+    let offered = http::models(client, endpoint).await.unwrap_or_default();
+    let mut served = Served::new();
     for (at, model) in plan.models.iter().enumerate() {
         // `/health` needs no key, so only this proves that the server behind the port is ours.
         let which = if routes { format!("?model={model}") } else { String::new() };
@@ -241,14 +242,13 @@ pub async fn bring_up(plan: &BackendPlan, starting: &Starting<'_>) -> Result<Ser
         if props.model_alias != *model {
             return Err(Unfit::Stranger);
         }
-        served.context = served.context.min(props.default_generation_settings.n_ctx);
+        let trained = offered.iter().find(|known| known.id == *model).and_then(http::Offered::trained);
+        served.grant(model, props.default_generation_settings.n_ctx, trained);
         served.tools &= props.chat_template_caps.supports_tools;
         if at == 0 {
             served.thinking = thinks(&props.chat_template);
         }
     }
-    let offered = http::models(client, endpoint).await.unwrap_or_default();
-    served.trained = offered.iter().find(|model| model.id == plan.models[0]).and_then(http::Offered::trained);
     if !http::speaks_messages(client, endpoint).await {
         return Err(http::too_old(&plan.name(), "the end of 2025").help("brew upgrade llama.cpp").into());
     }

@@ -141,18 +141,15 @@ pub async fn bring_up(plan: &BackendPlan, starting: &Starting<'_>) -> Result<Ser
     };
     let daemon = studio.start_daemon(starting).await?;
     studio.check_version().await?;
-    let mut served = Served { context: plan.context, tools: true, ..Served::default() };
-    for (at, name) in plan.models.iter().enumerate() {
+    let mut served = Served::new();
+    for name in &plan.models {
         let model = studio.find(key(name), plan.context, starting).await?;
         let context = model.max_context_length.map_or(plan.context, |most| most.min(plan.context));
         if !studio.is_loaded(name).await? {
             served.notes.extend(studio.check_memory(&model, context).await?);
         }
         let granted = studio.load(&model, name, context, daemon, starting).await?;
-        served.context = served.context.min(granted);
-        if at == 0 {
-            served.trained = model.max_context_length;
-        }
+        served.grant(name, granted, model.max_context_length);
     }
     let port = studio.start_server(daemon, starting).await?;
     let url = format!("http://{HOST}:{port}");

@@ -15,6 +15,7 @@ pub mod listing;
 pub mod llamacpp;
 pub mod lmstudio;
 pub mod ollama;
+mod served;
 mod undo;
 
 use std::{
@@ -34,6 +35,7 @@ pub use diagnosis::{Cause, diagnose, in_words};
 pub use figures::{Figures, figures};
 pub use find::{Chosen, Tiers, choose, plan};
 pub use http::{client, client_for, in_words as error_in_words, release};
+pub use served::Served;
 pub use undo::Undo;
 
 use crate::{
@@ -175,37 +177,6 @@ pub enum Unfit {
 impl From<Failure> for Unfit {
     fn from(failure: Failure) -> Self {
         Unfit::Failed(failure)
-    }
-}
-
-/// What a ready backend really has, as opposed to what it was asked for.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Served {
-    /// Where it is reached, if that was not known before.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub at: Option<String>,
-    /// Tokens; with several models the smallest, since Claude Code knows only one number.
-    pub context: u32,
-    /// Tokens the model was trained for, where that is known.
-    pub trained: Option<u32>,
-    /// Whether the model's chat template knows tools; without, Claude Code can only talk.
-    pub tools: bool,
-    /// Whether the model can be told to think.
-    pub thinking: bool,
-    /// What gives it more context, where the backend knows better than that more has to be asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub more_context: Option<String>,
-    /// What else the user should know.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub notes: Vec<String>,
-}
-
-impl Served {
-    /// The three numbers of a context, in tokens, when `asked` were asked for.
-    pub fn contexts(&self, asked: u32) -> String {
-        let trained = self.trained.map(|trained| format!(", trained for {trained}")).unwrap_or_default();
-        format!("a context of {} tokens granted, {asked} asked{trained}", self.context)
     }
 }
 

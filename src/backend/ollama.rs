@@ -271,7 +271,7 @@ pub async fn bring_up(plan: &BackendPlan, starting: &Starting<'_>) -> Result<Ser
     for model in plan.models.iter().filter(|model| !store::is_cloud(model)) {
         server.install(model, starting).await?;
     }
-    let mut served = Served { context: u32::MAX, tools: true, ..Served::default() };
+    let mut served = Served::new();
     if !is_shared {
         served.notes.extend(elsewhere(starting.client).await);
     }
@@ -282,10 +282,9 @@ pub async fn bring_up(plan: &BackendPlan, starting: &Starting<'_>) -> Result<Ser
         if !shown.can("tools") {
             return Err(server.cannot_call_tools(model).await.into());
         }
-        served.trained = shown.context();
         served.thinking = shown.can("thinking");
         if store::is_cloud(model) {
-            served.context = served.context.min(shown.context().unwrap_or(plan.context));
+            served.grant(model, shown.context().unwrap_or(plan.context), shown.context());
             continue;
         }
         if !shown.remote_host.is_empty() {
@@ -304,9 +303,9 @@ pub async fn bring_up(plan: &BackendPlan, starting: &Starting<'_>) -> Result<Ser
         };
         // What was really allocated, which may be less than was asked for.
         let granted = if context > 0 { context } else { plan.context };
-        served.context = served.context.min(granted);
-        if granted < plan.context {
-            served.more_context = fixed(model, &shown, plan.context).or(served.more_context);
+        served.grant(model, granted, shown.context());
+        if granted < plan.context && served.of == *model {
+            served.more_context = fixed(model, &shown, plan.context);
         }
     }
     let loaded = server.loaded().await;
