@@ -41,6 +41,7 @@ fn ollamas_models_are_read_from_its_store() {
     }
     let stage = Stage::ollama();
     stage.fill("small:latest", &Head::small(), "{{ .Tools }}", "{}");
+    // Its template has no tools, and gives way to the one in its GGUF file.
     stage.fill("talker:latest", &Head::huge(), "{{ .Thinking }}", "{}");
     stage.config("model = \"small\"\n[models]\nhaiku = \"Big:30b\"\n");
     assert_eq!(
@@ -52,7 +53,7 @@ fn ollamas_models_are_read_from_its_store() {
              fixed:latest\tollama\t?\t?\t?\t?\t?\t?\t-\n\
              quiet:latest\tollama\t?\t?\t?\t?\t?\t?\t-\n\
              small:latest\tollama\t1 kB\tQ4_K_M\t131072\tyes\tno\tyes\topus,sonnet,fable\n\
-             talker:latest\tollama\t1 kB\tQ4_K_M\t131072\tno\tyes\tno\t-\n"
+             talker:latest\tollama\t1 kB\tQ4_K_M\t131072\tyes\tno\tno\t-\n"
         )
     );
     stage.assert_nothing_started();

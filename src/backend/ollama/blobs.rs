@@ -104,8 +104,9 @@ impl Blobs {
         if self.config["parser"].as_str().is_some_and(|parser| !parser.is_empty()) {
             return Some((true, true));
         }
+        // One without tools gives way to a chat template in the GGUF file that has them (seen in 0.32).
         let thinks = self.template.contains(".Thinking") || self.template.contains("<think>");
-        (!self.template.is_empty()).then(|| (self.template.contains(".Tools"), thinks))
+        self.template.contains(".Tools").then_some((true, thinks))
     }
 }
 
