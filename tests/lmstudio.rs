@@ -141,6 +141,21 @@ fn a_model_that_is_evicted_in_mid_session_is_loaded_again() {
 }
 
 #[test]
+fn an_lm_studio_that_crashes_comes_back_on_its_port() {
+    let stage = Stage::lmstudio();
+    let (session, claude) = run(&stage, &[]);
+    let studio = stage.events.next("lmstudio");
+    kill(studio.pid, Signal::KILL);
+    let anew = stage.events.next("lmstudio");
+    let port = anew.wait_event("listening")["port"].clone();
+    assert_eq!(claude.env["ANTHROPIC_BASE_URL"], format!("http://127.0.0.1:{port}"));
+    let asked = json!({"model": "lclaude/zai-org/glm-4.7-flash", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]});
+    claude.send(json!({"do": "request", "path": "/v1/messages", "body": asked}));
+    assert_eq!(claude.wait_event("response")["status"], 200);
+    end(&stage, session, &claude);
+}
+
+#[test]
 fn a_missing_model_is_downloaded_when_the_user_says_yes() {
     let stage = Stage::lmstudio();
     let (session, claude) = run(&stage, &["--yes", "--model", "org/later"]);

@@ -310,7 +310,9 @@ impl Studio {
             return Ok(port);
         }
         starting.will_undo(self.undo(&["server", "stop"], daemon));
-        let port = free_port()?;
+        // After a crash where it was, since a Claude Code goes on asking there.
+        let before = reqwest::Url::parse(&starting.endpoint.url).ok().and_then(|url| url.port());
+        let port = before.map_or_else(free_port, Ok)?;
         self.run(&["server", "start", "-p", &port.to_string(), "--bind", HOST]).await?;
         Ok(port)
     }
