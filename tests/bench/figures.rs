@@ -18,25 +18,31 @@ use rustix::process::{Pid, Signal, test_kill_process};
 use support::{Fake, Session, Stage, json, kill};
 
 const RUNS: usize = 21;
+/// Sessions on one backend.
+const COUNTS: [usize; 3] = [1, 10, 40];
 
 fn main() {
-    println!("{:<58}{:>12}{:>12}{:>12}", "", "lclaude", "plain", "at most");
+    println!("{:<62}{:>12}{:>12}{:>12}", "", "lclaude", "plain", "at most");
     binary_size();
-    attach();
+    for count in COUNTS {
+        attach(count);
+    }
     ready_to_start();
-    with_sessions(1);
-    with_sessions(10);
-    with_sessions(40);
+    for count in COUNTS {
+        with_sessions(count);
+    }
     ends("all processes gone after Claude Code's exit", "500 ms", |_, claude| {
         claude.send(json!({"do": "exit", "code": 0}));
     });
     ends("all processes gone after kill -9 of the launcher", "1000 ms", |session, _| session.signal(Signal::KILL));
-    restart();
+    for count in COUNTS {
+        restart(count);
+    }
     prompt::all();
 }
 
 fn line(what: &str, lclaude: impl std::fmt::Display, plain: impl std::fmt::Display, limit: &str) {
-    println!("{what:<58}{lclaude:>12}{plain:>12}{limit:>12}");
+    println!("{what:<62}{lclaude:>12}{plain:>12}{limit:>12}");
 }
 
 fn ms(time: Duration) -> String {
@@ -54,18 +60,34 @@ fn binary_size() {
     line("release binary, stripped", format!("{:.1} MB", size as f64 / 1e6), "", "8 MB");
 }
 
-/// A stage whose Claude Code ends at once, and a session that holds the backend up meanwhile.
-fn attach() {
+/// So many sessions, with their Claude Codes up.
+fn sessions(stage: &Stage, count: usize) -> Vec<(Session, Fake)> {
+    let sessions: Vec<Session> = (0..count).map(|_| stage.session(&["-p", "x"])).collect();
+    sessions.into_iter().map(|session| (session, stage.events.next("claude"))).collect()
+}
+
+/// All of them ended. (Which Claude Code is whose does not matter: all do the same.)
+fn finish(sessions: Vec<(Session, Fake)>) {
+    for (_, claude) in &sessions {
+        claude.send(json!({"do": "exit", "code": 0}));
+    }
+    for (session, _) in sessions {
+        session.wait().expect(0);
+    }
+}
+
+/// A further session, whose Claude Code ends at once, where `count` hold the backend up.
+fn attach(count: usize) {
     let stage = Stage::new();
-    let (holder, claude, _backend) = stage.running();
+    let holders = sessions(&stage, count);
     let plain = median(|| timed(stage.command(stage.bin().join("claude")).args(["-p", "x"]).env_remove("FAKE_EVENTS")));
     let ours = median(|| {
         let arguments = ["--backend", "llamacpp", "--model", "tiny.gguf", "-p", "x"];
         timed(stage.lclaude(&arguments).env_remove("FAKE_EVENTS"))
     });
-    line("claude's start and end when the backend is up (a stub)", ms(ours), ms(plain), "+15 ms");
-    claude.send(json!({"do": "exit", "code": 0}));
-    holder.wait().expect(0);
+    let what = format!("claude's start and end, {count} holding the backend (a stub)");
+    line(&what, ms(ours), ms(plain), "+15 ms");
+    finish(holders);
 }
 
 fn timed(command: &mut Command) -> Duration {
@@ -100,19 +122,13 @@ fn ready_to_start() {
 fn with_sessions(count: usize) {
     let stage = Stage::new();
     let start = Instant::now();
-    let sessions: Vec<Session> = (0..count).map(|_| stage.session(&["-p", "x"])).collect();
-    let claudes: Vec<Fake> = (0..count).map(|_| stage.events.next("claude")).collect();
+    let sessions = sessions(&stage, count);
     line(&format!("{count} sessions started at once, all up"), ms(start.elapsed()), "", "");
-    let launcher = sessions.iter().map(|session| resident(session.pid())).max().unwrap_or_default();
+    let launcher = sessions.iter().map(|(session, _)| resident(session.pid())).max().unwrap_or_default();
     line(&format!("launcher, resident ({count} sessions, the largest)"), launcher, "", "8 MB");
     line(&format!("keeper, resident ({count} sessions)"), resident(stage.keeper()), "", "8 MB");
     let start = Instant::now();
-    for claude in &claudes {
-        claude.send(json!({"do": "exit", "code": 0}));
-    }
-    for session in sessions {
-        session.wait().expect(0);
-    }
+    finish(sessions);
     line(&format!("{count} sessions ended at once, nothing left"), ms(start.elapsed()), "", "");
     stage.assert_nothing_left();
 }
@@ -162,34 +178,31 @@ fn runs(pid: i32) -> bool {
 }
 
 /// From `kill -9` of the server to a request that is answered, beside the server's own start.
-fn restart() {
+fn restart(count: usize) {
     let (stage, real) = with_real_server();
-    let session = stage.session(&["-p", "x"]);
-    let claude = stage.events.next("claude");
     let request = json!({"do": "request", "path": "/v1/messages", "body": {
         "model": "tiny", "max_tokens": 4, "messages": [{"role": "user", "content": "hi"}],
     }});
-    let time = {
-        // Fewer than `restarts` allows.
+    let time = median(|| {
+        // A keeper of its own each time: it starts a backend again only so often.
+        let sessions = sessions(&stage, count);
+        let claude = &sessions[0].1;
         let start = Instant::now();
         kill(stage.backend(), Signal::KILL);
-        claude.send(request);
+        claude.send(request.clone());
         assert_eq!(claude.wait_event("response")["status"], 200);
-        start.elapsed()
-    };
-    line(
-        &format!("kill -9 of the backend to an answered request{}", if real { " (real)" } else { "" }),
-        ms(time),
-        own_start(&stage, real).map_or(String::new(), ms),
-        "+500 ms",
-    );
-    claude.send(json!({"do": "exit", "code": 0}));
-    session.wait().expect(0);
+        let time = start.elapsed();
+        finish(sessions);
+        time
+    });
+    let plain = real.then(|| ms(median(|| own_start(&stage).expect("the real server starts"))));
+    let what = format!("kill -9 of the backend to an answer, {count} sessions{}", if real { " (real)" } else { "" });
+    line(&what, ms(time), plain.unwrap_or_default(), "+500 ms");
 }
 
 /// What the real server takes from its start to its first healthy answer.
-fn own_start(stage: &Stage, real: bool) -> Option<Duration> {
-    let server = std::env::var_os("LCLAUDE_E2E_LLAMA_SERVER").filter(|_| real)?;
+fn own_start(stage: &Stage) -> Option<Duration> {
+    let server = std::env::var_os("LCLAUDE_E2E_LLAMA_SERVER")?;
     let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).ok()?.port();
     let start = Instant::now();
     let mut server = stage
