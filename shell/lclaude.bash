@@ -34,16 +34,17 @@ __lclaude_take_over
 unset -f __lclaude_take_over
 
 # Whether the working directory is in such a project, by lclaude's own rule: the nearest .lclaude.toml up to the git
-# root, outside a repository only that of the directory itself, and never the home directory's. By way of `..`, which
-# links do not lead astray.
+# root, outside a repository only that of the directory itself; the home directory and what that is kept in are no
+# project. By way of `..`, which links do not lead astray. A link that leads nowhere is a file too, for lclaude to refuse.
 function __lclaude_is_here {
   local directory=. found=1
   while [[ -d $directory ]]; do
-    if [[ -e $directory/.lclaude.toml && ! $directory -ef ${HOME:-} ]]; then
+    if [[ $directory -ef ${HOME:-} ]]; then return 1; fi
+    if [[ -e $directory/.lclaude.toml || -L $directory/.lclaude.toml ]]; then
       found=0
       if [[ $directory == . ]]; then return 0; fi
     fi
-    if [[ -e $directory/.git ]]; then return "$found"; fi
+    if [[ -e $directory/.git || -L $directory/.git ]]; then return "$found"; fi
     if [[ $directory -ef / ]]; then return 1; fi
     directory=$directory/..
   done

@@ -10,21 +10,25 @@ if functions -q claude; and not functions claude | string match -q '*__lclaude_i
 end
 
 # Whether the working directory is in such a project, by lclaude's own rule: the nearest .lclaude.toml up to the git
-# root, outside a repository only that of the directory itself, and never the home directory's.
+# root, outside a repository only that of the directory itself; the home directory and what that is kept in are no
+# project. A link that leads nowhere is a file too, for lclaude to refuse.
 function __lclaude_is_here
-    set -l here (builtin pwd -P 2>/dev/null); or return 1
-    set -l home (builtin realpath -- "$HOME" 2>/dev/null)
-    set -l directory $here
+    set -l here (builtin pwd -P 2>/dev/null | string collect -N); or return 1
+    set -l home (builtin realpath -- "$HOME" 2>/dev/null | string collect -N)
+    # With a slash at the end, since line ends there would get lost: a name may have some.
+    set here (string replace -r '\n\z' / -- "$here" | string collect)
+    set home (string replace -r '\n\z' / -- "$home" | string collect)
+    set -l directory "$here"
     set -l found 1
-    while true
-        if test -e $directory/.lclaude.toml -a "$directory" != "$home"
+    while test -n "$directory" -a "$directory" != "$home"
+        if test -e "$directory".lclaude.toml -o -L "$directory".lclaude.toml
             set found 0
-            test $directory = $here; and return 0
+            test "$directory" = "$here"; and return 0
         end
-        test -e $directory/.git; and return $found
-        test -z $directory; and return 1
-        set directory (string replace -r '/[^/]*$' '' -- $directory)
+        test -e "$directory".git -o -L "$directory".git; and return $found
+        set directory (string replace -r '[^/]*/\z' '' -- "$directory" | string collect)
     end
+    return 1
 end
 
 function claude

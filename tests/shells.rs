@@ -155,40 +155,61 @@ fn claude_means_lclaude_exactly_where_lclaude_would_read_a_project_file() {
             "home/own/.lclaude.toml",
             "home/own/sub/",
             "bare/",
+            "dangling/sub/",
+            // Names with line ends.
+            "own\nline/.git/HEAD",
+            "own\nline/.lclaude.toml",
+            "own\nline/sub\n/",
+            "other\nline/",
         ],
     );
+    // What no configuration may say, so that lclaude names the file that it reads.
+    for project in ["repo", "worktree", "part/sub", "plain", "home", "home/own", "own\nline"] {
+        fs::write(stage.root().join(project).join(".lclaude.toml"), "nonsense = 1\n").expect("a file");
+    }
     let link = |from: &str, to: &str| symlink(stage.root().join(from), stage.root().join(to)).expect("a link");
     link("repo/a", "into");
     link("bare", "repo/out");
     link("home", "house");
-    for shell in Shell::installed() {
-        for (directory, who) in [
-            ("repo", "lclaude"),
-            ("repo/a/b/c", "lclaude"),
-            ("repo/inner", "claude"),
-            ("repo/inner/sub", "claude"),
-            ("worktree", "lclaude"),
-            ("worktree/sub", "lclaude"),
-            ("part", "claude"),
-            ("part/sub", "lclaude"),
-            ("part/sub/deep", "lclaude"),
-            ("part/other", "claude"),
-            ("plain", "lclaude"),
-            ("plain/sub", "claude"),
-            ("home", "claude"),
-            ("house", "claude"),
-            ("home/work", "claude"),
-            ("home/own", "lclaude"),
-            ("home/own/sub", "lclaude"),
-            ("bare", "claude"),
-            ("into/b", "lclaude"),
-            ("repo/out", "claude"),
-        ] {
-            let place = stage.root().join(directory);
-            let script = format!("{}; cd {}; claude; command claude", shell.source(), place.display());
+    link("nowhere", "dangling/.lclaude.toml");
+    link("nowhere", "dangling/.git");
+    let shells: Vec<Shell> = Shell::installed().collect();
+    for (directory, who) in [
+        ("repo", "lclaude"),
+        ("repo/a/b/c", "lclaude"),
+        ("repo/inner", "claude"),
+        ("repo/inner/sub", "claude"),
+        ("worktree", "lclaude"),
+        ("worktree/sub", "lclaude"),
+        ("part", "claude"),
+        ("part/sub", "lclaude"),
+        ("part/sub/deep", "lclaude"),
+        ("part/other", "claude"),
+        ("plain", "lclaude"),
+        ("plain/sub", "claude"),
+        ("home", "claude"),
+        ("house", "claude"),
+        ("home/work", "claude"),
+        ("home/own", "lclaude"),
+        ("home/own/sub", "claude"),
+        ("bare", "claude"),
+        ("into/b", "lclaude"),
+        ("repo/out", "claude"),
+        ("dangling", "lclaude"),
+        ("dangling/sub", "lclaude"),
+        ("own\nline", "lclaude"),
+        ("own\nline/sub\n", "lclaude"),
+        ("other\nline", "claude"),
+    ] {
+        let place = stage.root().join(directory);
+        let mut plan = stage.lclaude(&["--dry-run", "-p", "x"]);
+        let plan = stage.ended(plan.current_dir(&place));
+        assert_eq!(plan.stderr.contains(".lclaude.toml"), who == "lclaude", "{directory:?}: {plan:#?}");
+        for shell in &shells {
+            let script = format!("{}; cd '{}'; claude; command claude", shell.source(), place.display());
             let ended = shell.run(&stage, &script);
-            assert_eq!(ended.stdout, format!("<{who}>\n<claude>\n"), "{shell:?} in {directory}: {ended:#?}");
-            assert_eq!(ended.stderr, "", "{shell:?} in {directory}");
+            assert_eq!(ended.stdout, format!("<{who}>\n<claude>\n"), "{shell:?} in {directory:?}: {ended:#?}");
+            assert_eq!(ended.stderr, "", "{shell:?} in {directory:?}");
         }
     }
 }
