@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::{fs, path::Path, process::Stdio};
+use std::{fs, os::unix::fs::symlink, path::Path, process::Stdio};
 
 use rustix::process::Signal;
 use support::{
@@ -216,4 +216,34 @@ fn what_cannot_be_is_said() {
     refused(&["--throwaway", "-p", "x"], &stage.home()).expect_failure(64, &words);
     stage.config("throwaway = true\n");
     refused(&["-p", "x"], &stage.home()).expect_failure(65, &words);
+}
+
+/// Claude Code was seen to take agents from the `.claude` of every directory up to the root of the repository.
+#[test]
+fn a_directory_above_whose_claude_is_the_users_own_is_refused() {
+    let mut stage = Stage::new();
+    let model = stage.model().display().to_string();
+    let options = ["--backend", "llamacpp", "--model", &model, "--throwaway", "--dry-run", "-p", "x"];
+    let refused = |stage: &Stage, here: &Path, own: &Path| {
+        fs::create_dir_all(here).expect("a directory");
+        let ended = stage.ended(stage.lclaude(&options).current_dir(here));
+        let why = format!("{} is your own", own.display());
+        ended.expect_failure(64, &["no throwaway session in", &why, "--throwaway=false"]);
+    };
+    let work = stage.root().join("work");
+    // A link to it.
+    fs::create_dir_all(stage.home().join(".claude")).expect("a directory");
+    fs::create_dir_all(&work).expect("a directory");
+    symlink(stage.home().join(".claude"), work.join(".claude")).expect("a link");
+    refused(&stage, &work.join("project/deep"), &work.join(".claude"));
+    fs::remove_file(work.join(".claude")).expect("a link");
+    // Where the user has it; below the home too.
+    for work in [work, stage.home().join("work")] {
+        fs::create_dir_all(work.join(".claude")).expect("a directory");
+        stage.set("CLAUDE_CONFIG_DIR", work.join(".claude").display());
+        refused(&stage, &work.join("project/deep"), &work.join(".claude"));
+        // Above the root of the repository it is not looked for.
+        fs::create_dir(work.join("project/.git")).expect("a directory");
+        stage.ended(stage.lclaude(&options).current_dir(work.join("project/deep"))).expect(0);
+    }
 }

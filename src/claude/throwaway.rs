@@ -56,15 +56,19 @@ impl Throwaway {
     }
 
     /// # Errors
-    /// When the folder's `.claude` is the user's own.
+    /// When the `.claude` of the folder, or of one above it, is the user's own.
     pub fn plan(settings: &Settings, home: &Path, here: &Path) -> Result<Self> {
         let own = config_dir(home);
         let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let all = [own.clone(), home.join(".claude")];
-        if all.iter().any(|dir| real(&here.join(".claude")) == real(dir)) {
+        let is_own = |dir: &PathBuf| all.iter().any(|own| real(dir) == real(own));
+        if let Some(dir) = projects(here, &real(home)).map(|folder| folder.join(".claude")).find(is_own) {
             let source = settings.source("throwaway");
             return Err(Failure::new(source.code(), format!("no throwaway session in {}", here.display()))
-                .why("its .claude is your own, with your settings and memory, and would be used as a project's")
+                .why(format!(
+                    "{} is your own, with your settings and memory, and would be used as a project's",
+                    dir.display()
+                ))
                 .help("cd to a project's directory, or lclaude --throwaway=false"));
         }
         let asked = read(&answers_file(home));
@@ -192,6 +196,15 @@ fn answers(asked: &Value, theme: Option<&str>, folders: &[PathBuf]) -> Value {
         answers["theme"] = theme.into();
     }
     answers
+}
+
+/// The folders whose `.claude` Claude Code takes for a project's: this one, and those above it up to the root of its
+/// repository, but for the home directory's (seen with agents).
+fn projects<'a>(here: &'a Path, home: &Path) -> impl Iterator<Item = &'a Path> {
+    std::iter::successors(Some(here), move |folder| {
+        let is_root = folder.join(".git").symlink_metadata().is_ok();
+        folder.parent().filter(|parent| !is_root && *parent != home)
+    })
 }
 
 /// The folders whose trust may be this one's: itself, those above it, and the repository that it is a worktree of. Which of
