@@ -5,6 +5,7 @@ mod support;
 
 use std::{
     fs,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -110,6 +111,33 @@ fn in_print_mode_the_whole_home_is_as_it_was() {
     now.insert(project.clone(), before[&project].clone());
     assert!(now == before, "{:#?} became {:#?}", before.keys(), now.keys());
     stage.assert_nothing_left();
+}
+
+/// Moved elsewhere by XDG_STATE_HOME, that would be another one for the session's tools as well.
+#[test]
+fn of_what_claude_codes_own_installer_put_there_only_the_lock_on_its_version_is_written() {
+    let Some(mut stage) = real::stage(&Script::default()) else { return };
+    let project = lived_in(&stage);
+    // Where it takes itself for installed, yet not in the home that is compared: it is some 400 MB long.
+    let installed = stage.root().join("data/claude/versions/9.9.9");
+    fs::create_dir_all(installed.parent().expect("a directory")).expect("a directory");
+    let real = stage.bin().join("claude").canonicalize().expect("a program");
+    fs::hard_link(&real, &installed).or_else(|_| fs::copy(&real, &installed).map(drop)).expect("the program");
+    fs::remove_file(stage.bin().join("claude")).expect("a link");
+    symlink(&installed, stage.bin().join("claude")).expect("a link");
+    stage.set("XDG_DATA_HOME", stage.root().join("data").display());
+    let locks = stage.home().join(".local/state/claude/locks");
+    fs::create_dir_all(&locks).expect("a directory");
+    let mut before = stage.home_snapshot();
+    let mut command = stage.lclaude(&["--backend", "llamacpp", "--model", "tiny.gguf", "--throwaway", "-p", "hello"]);
+    command.args(["--tools", ""]).current_dir(&project);
+    assert_eq!(stage.run(command).expect(0).stdout, "Hello from the tiny local model.\n");
+    let mut now = stage.home_snapshot();
+    assert!(now[&locks] != before[&locks], "it had one");
+    for snapshot in [&mut before, &mut now] {
+        snapshot.retain(|path, _| !path.starts_with(&locks));
+    }
+    assert!(now == before, "{:#?} became {:#?}", before.keys(), now.keys());
 }
 
 #[test]

@@ -118,7 +118,8 @@ pub fn throwaway(home: &Path, tmp: &Path) -> Table {
             ("CLAUDE_CONFIG_DIR", text(home)),
             // Login; on macOS it names another keychain entry. Empty it would mean ~/.claude.
             ("CLAUDE_SECURESTORAGE_CONFIG_DIR", text(home)),
-            // Its temporary files and sockets.
+            // Its temporary files, and its sockets where there is no XDG_RUNTIME_DIR, which the session's tools need as
+            // it is. (So they do XDG_STATE_HOME, where an installed one locks its version.)
             ("CLAUDE_CODE_TMPDIR", text(tmp)),
             // Logins of Anthropic's other programs, else in ~/.config/anthropic.
             ("ANTHROPIC_CONFIG_DIR", text(&home.join("anthropic"))),
