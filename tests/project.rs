@@ -80,6 +80,20 @@ fn a_profile_counts_as_much_as_who_chose_it() {
 }
 
 #[test]
+fn a_profiles_name_may_have_dots() {
+    let stage = stage();
+    stage.config("backend = \"llamacpp\"\n[profiles.\"glm-4.7\"]\nmodel = \"tiny.gguf\"\ncontext = 30000\n");
+    let config = stage.home().join(".config/lclaude/config.toml");
+    fs::copy(stage.model(), config.with_file_name("tiny.gguf")).expect("a copy");
+    let source = format!("profile glm-4.7 in {}", config.display());
+    assert_eq!(context(&stage, &stage.project(), &["--profile", "glm-4.7"]), (30000, source));
+    let ended = stage.output(&["--profile", "glm-4.8x", "-p", "x"]);
+    ended.expect_failure(64, &["there is no profile `glm-4.8x`", "help: --profile glm-4.7"]);
+    let ended = stage.output(&["--profile", "a.b", "-p", "x"]);
+    ended.expect_failure(64, &["add [profiles.\"a.b\"]"]);
+}
+
+#[test]
 fn a_project_chooses_only_among_the_users_own_profiles() {
     let stage = stage();
     let project = stage.project();

@@ -52,6 +52,9 @@ const KEYS: &[&str] = &[
     "endpoint.token_env",
 ];
 
+/// No name that was meant is longer, in characters. To compare and to print them takes its time.
+const LONGEST: usize = 256;
+
 #[cfg(test)]
 pub fn all() -> impl Iterator<Item = &'static str> {
     KEYS.iter().copied()
@@ -59,19 +62,39 @@ pub fn all() -> impl Iterator<Item = &'static str> {
 
 /// The first key in `table` that no configuration may have, and the nearest that it may.
 pub fn unknown(table: &Table) -> Option<(String, Option<String>)> {
-    leaves(table).into_iter().find_map(|path| {
-        // A profile holds the same keys as the file itself.
-        let (prefix, key) = match path.splitn(3, '.').collect::<Vec<_>>()[..] {
-            ["profiles", name, rest] => (format!("profiles.{name}."), rest),
-            ["profiles", _] => return None,
-            _ => (String::new(), path.as_str()),
-        };
-        if KEYS.iter().any(|known| matches(known, key)) {
-            return None;
-        }
-        let nearest = nearest(key, KEYS.iter().copied()).map(|near| format!("{prefix}{near}"));
-        Some((path, nearest))
-    })
+    let mut table = table.clone();
+    // Each holds the same keys as the file itself. Its name may have dots.
+    let profiles = match table.remove("profiles") {
+        Some(Value::Table(profiles)) => profiles,
+        _ => Table::new(),
+    };
+    let in_profile = |(name, profile): (&String, &Value)| {
+        let (key, nearest) = unknown_here(profile.as_table()?)?;
+        let whole = |key: String| format!("profiles.{}.{key}", as_key(name));
+        Some((whole(key), nearest.map(whole)))
+    };
+    unknown_here(&table).or_else(|| profiles.iter().find_map(in_profile))
+}
+
+fn unknown_here(table: &Table) -> Option<(String, Option<String>)> {
+    let unknown = |key: &String| !KEYS.iter().any(|known| matches(known, key));
+    let key = leaves(table).into_iter().find(unknown)?;
+    let nearest = nearest(&key, KEYS.iter().copied()).map(str::to_owned);
+    Some((shortened(key), nearest))
+}
+
+/// As TOML has it.
+pub fn as_key(key: &str) -> String {
+    let bare = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
+    if !key.is_empty() && key.chars().all(bare) { key.to_owned() } else { format!("{key:?}") }
+}
+
+/// With its end left out where nobody would read so far.
+pub fn shortened(text: String) -> String {
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
 }
 
 /// The dotted paths of all values that are not tables; an empty table counts as a value.
@@ -91,6 +114,9 @@ pub fn leaves(table: &Table) -> Vec<String> {
 /// The closest of `known` to what was written, if it is close enough to have been meant. Also compares the last part
 /// alone, for a key written into the wrong table.
 pub fn nearest<'a>(written: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    if written.len() > LONGEST {
+        return None;
+    }
     let last = |path: &'a str| path.rsplit('.').next().unwrap_or(path);
     let written_last = written.rsplit('.').next().unwrap_or(written);
     known
@@ -125,6 +151,7 @@ mod tests {
     #[test]
     fn known_keys_pass_everywhere() {
         assert_eq!(unknown_in("backend = 'x'\n[llamacpp.env]\nA = '1'\n[claude]\n[profiles.p]\nmodel = 'y'"), None);
+        assert_eq!(unknown_in("[profiles.\"glm-4.7\"]\nmodel = 'y'\nclaude.env.A = 'z'\n[profiles.empty]"), None);
     }
 
     #[test]
@@ -134,6 +161,13 @@ mod tests {
         assert_eq!(near("[llamacpp]\ngpu_layer = 1").as_deref(), Some("llamacpp.gpu_layers"));
         assert_eq!(near("threads = 4").as_deref(), Some("llamacpp.threads"));
         assert_eq!(near("[profiles.p]\nbakend = 'x'").as_deref(), Some("profiles.p.backend"));
+        assert_eq!(near("[profiles.\"glm-4.7\"]\nbakend = 'x'").as_deref(), Some("profiles.\"glm-4.7\".backend"));
         assert_eq!(near("zzzz = 1"), None);
+    }
+
+    #[test]
+    fn a_name_that_nobody_could_have_meant_is_shown_by_its_beginning() {
+        let (shown, nearest) = unknown_in(&format!("{} = 1", "model".repeat(100_000))).expect("an unknown key");
+        assert_eq!((shown.chars().count(), nearest), (LONGEST + 1, None));
     }
 }

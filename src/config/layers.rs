@@ -190,7 +190,7 @@ fn profile(own: &Table, file: &Path, name: &str, asked_by: &Source) -> Result<La
     ));
     let failure = match keys::nearest(name, known.into_iter()) {
         Some(near) => failure.help(format!("--profile {near}")),
-        None => failure.help(format!("add [profiles.{name}] to {}", file.display())),
+        None => failure.help(format!("add [profiles.{}] to {}", keys::as_key(name), file.display())),
     };
     Err(match asked_by {
         Source::Variable(variable) => failure.help(format!("unset {variable}")),

@@ -14,7 +14,9 @@ use sha2::{Digest, Sha256};
 use toml::{Table, Value};
 
 use super::{
-    Settings, Source, layers,
+    Settings, Source,
+    keys::{as_key, shortened},
+    layers,
     trust::{Standing, Store},
 };
 use crate::{
@@ -27,6 +29,9 @@ pub const NAME: &str = ".lclaude.toml";
 
 /// What a file may say without the user's word: a choice among what the user has already.
 const ALWAYS: &[&str] = &["backend", "model", "models", "context", "lean", "throwaway", "profile"];
+
+/// No model's name is longer, in bytes.
+const LONGEST_NAME: usize = 256;
 
 /// A project's file, read once.
 #[derive(Debug)]
@@ -113,7 +118,8 @@ impl Project {
             .map(|ask| match ask.key.as_str() {
                 // The key alone would be allowed.
                 key if ALWAYS.contains(&key) || key.starts_with("models.") => {
-                    format!("{key} = {} ({})", ask.value, ask.needs_word.unwrap_or_default())
+                    let value = shortened(ask.value.clone());
+                    format!("{key} = {value} ({})", ask.needs_word.unwrap_or_default())
                 }
                 key => key.to_owned(),
             })
@@ -193,6 +199,8 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>> {
 fn asks(table: &Table) -> Vec<Ask> {
     let mut found = Vec::new();
     collect(table, "", &mut found);
+    // Last, where they stay in sight.
+    found.sort_by_key(|ask| ask.needs_word.is_some());
     found
 }
 
@@ -219,6 +227,9 @@ fn needs_word(key: &str, value: &Value) -> Option<&'static str> {
 /// Why a model's name is more than one, if it is.
 pub fn more_than_a_name(name: &str) -> Option<&'static str> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._:/-".contains(c);
+    if name.len() > LONGEST_NAME {
+        return Some("too long for a name");
+    }
     if name.starts_with('-') {
         return Some("an option");
     }
@@ -231,11 +242,6 @@ pub fn more_than_a_name(name: &str) -> Option<&'static str> {
     }
     let is_path = name.split('/').any(|part| matches!(part, "" | "." | ".."));
     (is_path || name.to_ascii_lowercase().ends_with(".gguf")).then_some("a path")
-}
-
-fn as_key(key: &str) -> String {
-    let bare = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
-    if !key.is_empty() && key.chars().all(bare) { key.to_owned() } else { format!("{key:?}") }
 }
 
 /// As JSON, which TOML is much like, since that has no line ends in it.
@@ -315,6 +321,7 @@ mod tests {
             ("a b", "not a name"),
             ("a\u{1b}[31m", "not a name"),
             ("é", "not a name"),
+            (&"a".repeat(257), "too long for a name"),
         ] {
             assert_eq!(more_than_a_name(name), Some(why), "{name}");
         }
