@@ -4,8 +4,12 @@
 mod support;
 
 use std::{
+    ffi::OsStr,
     fs::{self, File},
-    os::unix::fs::{PermissionsExt, chown, symlink},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{PermissionsExt, chown, symlink},
+    },
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::atomic::{AtomicBool, Ordering},
@@ -457,6 +461,52 @@ fn trust_is_given_and_taken_by_file_and_by_directory_and_listed() {
     fs::write(stage.home().join(".lclaude.toml"), "").expect("a file");
     trust(&stage, &[&stage.home().join(".lclaude.toml").display().to_string()])
         .expect_failure(64, &["none in the home directory"]);
+}
+
+#[test]
+fn what_is_listed_can_be_taken_back_though_its_directory_has_gone() {
+    let stage = with_own_server();
+    let odd = stage.root().join("odd\nname");
+    fs::rename(stage.project(), &odd).expect("renamed");
+    let run =
+        |arguments: &[&str]| stage.ended(stage.lclaude(&[&["local"], arguments].concat()).current_dir(stage.root()));
+    let given = run(&["trust", "--yes", &odd.display().to_string()]).expect(0);
+    // A name does not make a line of its own.
+    let path = format!("{}/odd\\nname/.lclaude.toml", stage.root().display());
+    assert!(given.stdout.starts_with(&format!("{path} asks for\n")), "{given:#?}");
+    assert_eq!(given.stderr, format!("lclaude: {path} is trusted until it changes\n"));
+    fs::rename(&odd, stage.project()).expect("renamed back");
+    let listed = || run(&["trust", "--list"]).expect(0).stdout;
+    assert_eq!(listed(), format!("gone            {path}\n"));
+    let missing = stage.root().join("missing/.lclaude.toml").display().to_string();
+    run(&["untrust", &missing])
+        .expect_failure(64, &["there is no .lclaude.toml for", "help: lclaude local trust --list"]);
+    let taken = run(&["untrust", &path]).expect(0);
+    assert_eq!(taken.stderr, format!("lclaude: {path} is no longer trusted\n"));
+    assert_eq!(listed(), "");
+}
+
+#[test]
+fn a_path_that_is_not_utf_8_cannot_be_in_the_list() {
+    let stage = with_own_server();
+    let odd = stage.root().join(OsStr::from_bytes(b"odd\xff"));
+    fs::rename(stage.project(), &odd).expect("renamed");
+    let mut command = stage.lclaude(&["local", "trust", "--yes"]);
+    let ended = stage.ended(command.current_dir(&odd));
+    ended.expect_failure(65, &["cannot be trusted", "not UTF-8", "help: rename its directory"]);
+    fs::rename(&odd, stage.project()).expect("renamed back");
+}
+
+#[test]
+fn what_needs_the_users_word_is_shown_last() {
+    let stage = stage();
+    write(&stage, &format!("model = '{}'\n", "a".repeat(900_000)));
+    let ended = refused(&stage, 77, &["a… (too long for a name)"]);
+    assert!(ended.stderr.len() < 2_000, "{}", ended.stderr.len());
+    write(&stage, "backend = 'llamacpp'\nmodel = 'tiny'\n[claude]\npath = './claude'\n");
+    let shown = trust(&stage, &[]).expect(64).stdout;
+    let lines: Vec<&str> = shown.lines().map(str::trim_start).collect();
+    assert_eq!(lines[1..4], ["backend = \"llamacpp\"", "model = \"tiny\"", "! claude.path = \"./claude\""]);
 }
 
 #[test]

@@ -61,6 +61,19 @@ impl Store {
         }
     }
 
+    /// Whether a path can be in the list, which is text.
+    ///
+    /// # Errors
+    /// `Config` when it is not UTF-8.
+    pub fn can_hold(&self, path: &Path) -> Result<()> {
+        match path.to_str() {
+            Some(_) => Ok(()),
+            None => Err(Failure::new(Code::Config, format!("{} cannot be trusted", path.display()))
+                .why(format!("its path is not UTF-8, and the list of trusted files, {}, is", self.file.display()))
+                .help("rename its directory")),
+        }
+    }
+
     /// Changes the list; `change` gives whether it did.
     ///
     /// # Errors
@@ -71,7 +84,7 @@ impl Store {
         let mut trusted = self.list()?;
         let changed = change(&mut trusted);
         if changed {
-            let text = serde_json::to_vec_pretty(&trusted).expect("plain data");
+            let text = serde_json::to_vec_pretty(&trusted).expect("plain data, with paths that it can hold");
             disk::replace(&self.file, &text).map_err(|error| self.unwritable(error))?;
         }
         Ok(changed)

@@ -1,6 +1,9 @@
 //! `lclaude local trust`: shows what a project file asks for, and allows it, as it is now, if the user says so.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use crate::{
     config::{
@@ -38,12 +41,13 @@ pub fn run(arguments: Arguments) -> Result<u8> {
     }
     let path = find(arguments.file.as_deref(), &places)?;
     let project = Project::read(path.clone(), &store)?.ok_or_else(|| nothing_at(&path))?;
-    let shown = path.display();
+    let shown = shown(&path);
     ui::print(&ui::harmless(&describe(&project, &project.asks()?)));
     if project.is_trusted() {
         ui::say(format_args!("lclaude: {shown} is trusted already, as it is now"));
         return Ok(0);
     }
+    store.can_hold(&path)?;
     if !arguments.yes {
         if !ui::can_ask() {
             return Err(Failure::new(Code::Usage, format!("{shown} is not trusted"))
@@ -64,10 +68,8 @@ pub fn run(arguments: Arguments) -> Result<u8> {
 
 /// All that it asks for, a line each, which no value of it can break.
 fn describe(project: &Project, asks: &[Ask]) -> String {
-    let mut text = format!("{} asks for\n", project.path.display());
-    if project.standing == Standing::Changed {
-        text = format!("{} has changed since you trusted it; it asks for\n", project.path.display());
-    }
+    let changed = if project.standing == Standing::Changed { "has changed since you trusted it; it " } else { "" };
+    let mut text = format!("{} {changed}asks for\n", shown(&project.path));
     for Ask { key, value, needs_word } in asks {
         let mark = if needs_word.is_some() { '!' } else { ' ' };
         let why = match needs_word {
@@ -99,14 +101,18 @@ fn list(store: &Store) -> Result<u8> {
             Ok(None) => "gone",
             Err(_) => "cannot be used",
         };
-        text.push_str(&ui::harmless(&format!("{state:<15} {}", path.display())).replace('\n', "\\n"));
-        text.push('\n');
+        text.push_str(&format!("{state:<15} {}\n", shown(&path)));
     }
     if text.is_empty() {
         ui::say("lclaude: no project file is trusted");
     }
     ui::print(&text);
     Ok(0)
+}
+
+/// A path on one line, as it is listed.
+pub(super) fn shown(path: &Path) -> String {
+    ui::harmless(&path.display().to_string()).replace('\n', "\\n")
 }
 
 /// The file that a session would use: where the user is, in a directory, or this very file.
@@ -119,7 +125,7 @@ fn find(named: Option<&Path>, places: &Places) -> Result<PathBuf> {
         let directory = named.canonicalize().map_err(|error| none(named).why(error))?;
         return project::locate(&directory, &places.home).ok_or_else(|| none(named).why("its project has none"));
     }
-    let path = canonical(named)?;
+    let path = canonical(named).map_err(|error| none(named).why(error))?;
     let directory = path.parent().unwrap_or(&path);
     match project::locate(directory, &places.home) {
         Some(found) if found == path => Ok(path),
@@ -128,10 +134,9 @@ fn find(named: Option<&Path>, places: &Places) -> Result<PathBuf> {
 }
 
 /// With the directory's real name, and the file's own, which may be a link or gone.
-pub(super) fn canonical(named: &Path) -> Result<PathBuf> {
+pub(super) fn canonical(named: &Path) -> io::Result<PathBuf> {
     let parent = named.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let directory = parent.canonicalize().map_err(|error| none(parent).why(error))?;
-    Ok(directory.join(named.file_name().unwrap_or(named.as_os_str())))
+    Ok(parent.canonicalize()?.join(named.file_name().unwrap_or(named.as_os_str())))
 }
 
 fn none(place: &Path) -> Failure {
@@ -139,11 +144,11 @@ fn none(place: &Path) -> Failure {
 }
 
 pub(super) fn no_file(place: &Path) -> Failure {
-    Failure::new(Code::Usage, format!("there is no {NAME} for {}", place.display()))
+    Failure::new(Code::Usage, format!("there is no {NAME} for {}", shown(place)))
 }
 
 fn nothing_at(path: &Path) -> Failure {
-    Failure::new(Code::Usage, format!("{} is no project's file", path.display()))
+    Failure::new(Code::Usage, format!("{} is no project's file", shown(path)))
         .why(format!("a session reads only a file that is named {NAME}, and none in the home directory"))
         .help("lclaude local trust, in a directory of the project")
 }

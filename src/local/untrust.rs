@@ -1,8 +1,8 @@
 //! `lclaude local untrust`: takes back what `trust` gave, also for a file that has gone.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::trust::{NO_FILE, canonical, no_file};
+use super::trust::{NO_FILE, canonical, no_file, shown};
 use crate::{
     config::{
         project::{NAME, locate},
@@ -13,6 +13,8 @@ use crate::{
     plan, ui,
 };
 
+const LIST: &str = "lclaude local trust --list";
+
 /// Take back what trust allowed
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -22,17 +24,27 @@ pub struct Arguments {
 
 pub fn run(arguments: Arguments) -> Result<u8> {
     let places = Places::find()?;
+    let store = Store::new(&places.state);
     let path = match arguments.file {
-        Some(named) if named.is_dir() => canonical(&named.join(NAME))?,
-        Some(named) => canonical(&named)?,
+        Some(named) => find(&named, &store)?,
         None => {
             let here = plan::here()?;
-            let missing = || no_file(&here).why(NO_FILE).help("lclaude local trust --list");
+            let missing = || no_file(&here).why(NO_FILE).help(LIST);
             locate(&here, &places.home).ok_or_else(missing)?
         }
     };
-    let was_trusted = Store::new(&places.state).change(|trusted| trusted.remove(&path).is_some())?;
+    let was_trusted = store.change(|trusted| trusted.remove(&path).is_some())?;
     let word = if was_trusted { "is no longer trusted" } else { "was not trusted" };
-    ui::say(format_args!("lclaude: {} {word}", path.display()));
+    ui::say(format_args!("lclaude: {} {word}", shown(&path)));
     Ok(0)
+}
+
+/// The file as it is listed, whose directory may have gone, or else where it really is.
+fn find(named: &Path, store: &Store) -> Result<PathBuf> {
+    let listed = store.list()?.into_keys().find(|path| shown(path) == named.to_string_lossy());
+    let file = if named.is_dir() { named.join(NAME) } else { named.to_owned() };
+    match listed {
+        Some(path) => Ok(path),
+        None => canonical(&file).map_err(|error| no_file(named).why(error).help(LIST)),
+    }
 }
