@@ -113,6 +113,19 @@ fn comments_and_order_of_an_existing_file_are_kept() {
 }
 
 #[test]
+fn a_file_of_comments_alone_and_one_of_windows_stay_what_they_are() {
+    let stage = stage();
+    for (before, after) in [
+        ("# Ours.\n\n# Nothing yet.\n", "# Ours.\n\n# Nothing yet.\nmodel = \"tiny\"\n"),
+        ("\u{feff}# Ours.\r\ncontext = 40000\r\n", "\u{feff}# Ours.\r\ncontext = 40000\r\nmodel = \"tiny\"\r\n"),
+    ] {
+        fs::write(file(&stage), before).expect("a file");
+        init(&stage, &["--yes", "--model", "tiny"]).expect(0);
+        assert_eq!(read(&file(&stage)), after);
+    }
+}
+
+#[test]
 fn nothing_is_written_over_without_a_yes() {
     let stage = stage();
     fs::write(file(&stage), COMMENTED).expect("a file");
@@ -141,6 +154,7 @@ fn what_no_project_may_say_is_not_written() {
         ),
         (&["--model", "hf.co/a/b"], &["it is another host's"]),
         (&["--model=-x"], &["it is an option"]),
+        (&["--model", "opus"], &["it is one of Claude Code's own aliases"]),
         (&["--backend", "olama"], &["--backend", "olama"]),
         (&["--backend", "command"], &["you have no backend command", "[command]"]),
         (&["--profile", "smal"], &["there is no profile `smal`", "--profile small"]),

@@ -12,6 +12,9 @@ use crate::{
     error::{Code, Failure, Result},
 };
 
+/// The byte order mark.
+const MARK: char = '\u{feff}';
+
 /// A change of one file, before it is made.
 #[derive(Debug, Clone)]
 pub struct Edit {
@@ -70,7 +73,6 @@ impl fmt::Display for Edit {
 fn edit<'a>(file: &Path, text: &str, wanted: impl IntoIterator<Item = (&'a str, Value)>) -> Result<Edit, TomlError> {
     let mut document: DocumentMut = text.parse()?;
     let (mut lines, mut changes) = (Vec::new(), false);
-    let is_empty = document.is_empty();
     for (key, value) in wanted {
         match document.get_mut(key).and_then(Item::as_value_mut) {
             Some(old) if is_same(old, &value) => {}
@@ -86,7 +88,12 @@ fn edit<'a>(file: &Path, text: &str, wanted: impl IntoIterator<Item = (&'a str, 
             }
         }
     }
-    if is_empty && !lines.is_empty() {
+    Ok(Edit { file: file.to_owned(), changes, text: written(document, text), lines })
+}
+
+/// The document as text, in the manner of the text that it was read from.
+pub fn written(mut document: DocumentMut, before: &str) -> String {
+    if before.parse().is_ok_and(|before: DocumentMut| before.is_empty()) && !document.is_empty() {
         // A file of comments alone keeps them on top.
         let comments = document.trailing().as_str().unwrap_or_default().to_owned();
         document.set_trailing("");
@@ -94,7 +101,15 @@ fn edit<'a>(file: &Path, text: &str, wanted: impl IntoIterator<Item = (&'a str, 
             key.leaf_decor_mut().set_prefix(comments);
         }
     }
-    Ok(Edit { file: file.to_owned(), changes, text: document.to_string(), lines })
+    let mut text = document.to_string();
+    if before.contains("\r\n") {
+        text = text.replace("\r\n", "\n").replace('\n', "\r\n");
+    }
+    // Which the parser leaves out, as Windows' editors put it in.
+    if before.starts_with(MARK) && !text.starts_with(MARK) {
+        text.insert(0, MARK);
+    }
+    text
 }
 
 /// In the place of an old value, with the comment beside it.
@@ -156,5 +171,11 @@ mod tests {
     #[test]
     fn comments_alone_stay_on_top() {
         assert_eq!(edited("# all defaults\n", &[("model", "x")]).text, "# all defaults\nmodel = \"x\"\n");
+    }
+
+    #[test]
+    fn a_file_of_windows_stays_one() {
+        let edit = edited("\u{feff}# mine\r\nmodel = 'a'\r\n", &[("model", "b"), ("backend", "c")]);
+        assert_eq!(edit.text, "\u{feff}# mine\r\nmodel = \"b\"\r\nbackend = \"c\"\r\n");
     }
 }

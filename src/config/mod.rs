@@ -21,7 +21,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 pub use context::{CLAUDE_CODES_PROMPT, DEFAULT_CONTEXT, LEAST_CONTEXT, ROOMY_CONTEXT};
-pub use edit::{Edit, set};
+pub use edit::{Edit, set, written};
 pub use keys::nearest;
 pub use layers::{Overrides, load, unknown_variables};
 pub use project::Project;

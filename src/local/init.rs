@@ -13,11 +13,13 @@ use toml_edit::{DocumentMut, Item};
 use super::Selection;
 use crate::{
     backend::{self, Kind},
+    claude::arguments::{self, Request},
     config::{
         Overrides, Project, Settings,
         project::{self, NAME, more_than_a_name},
         set,
         trust::Store,
+        written,
     },
     disk,
     error::{Code, Failure, Result},
@@ -73,7 +75,7 @@ pub fn run(mut arguments: Arguments) -> Result<u8> {
     }
     arguments.check(&places)?;
     arguments.write_into(&mut document);
-    let new = document.to_string();
+    let new = written(document, text);
     if new == text {
         ui::say(format_args!("lclaude: {} says so already", path.display()));
         return Ok(0);
@@ -141,7 +143,7 @@ impl Arguments {
             kind(name).is_none().then_some("none of ollama, lmstudio, llamacpp, command, endpoint")
         })?;
         let usual = || usual_model(&own, choice.backend.as_deref().and_then(kind)?, places, here);
-        *model = answer("Model", written("model").or_else(usual), more_than_a_name)?;
+        *model = answer("Model", written("model").or_else(usual), no_model_of_its_own)?;
         let now =
             document.get("context").and_then(Item::as_integer).map_or(own.context().to_string(), |n| n.to_string());
         let context = answer("Context, in tokens", Some(now), |text| {
@@ -154,7 +156,7 @@ impl Arguments {
     /// As a session with these options would.
     fn check(&self, places: &Places) -> Result<()> {
         let Selection { choice, model } = &self.choice;
-        if let Some((name, why)) = model.as_deref().and_then(|name| Some((name, more_than_a_name(name)?))) {
+        if let Some((name, why)) = model.as_deref().and_then(|name| Some((name, no_model_of_its_own(name)?))) {
             return Err(Failure::new(Code::Usage, format!("a project's file cannot name the model {name:?}"))
                 .why(format!("it is {why}; a project names models that whoever uses it has installed"))
                 .help(
@@ -212,6 +214,16 @@ fn answer(
             Some(fault) => ui::say(format_args!("{answer:?} is {fault}; `{NONE}` leaves it out")),
         }
     }
+}
+
+/// Why a project's file cannot have this name for its model.
+fn no_model_of_its_own(name: &str) -> Option<&'static str> {
+    // What is left to Claude Code is no model of the backend's.
+    let alias = || match arguments::read(&["--model".into(), name.into()]) {
+        Ok(Request::Session(session)) if session.model.is_none() => Some("one of Claude Code's own aliases"),
+        _ => None,
+    };
+    more_than_a_name(name).or_else(alias)
 }
 
 fn kind(name: &str) -> Option<Kind> {
