@@ -6,7 +6,7 @@ cd -- "$(dirname -- "$0")/.." >/dev/null
 # shellcheck source-path=SCRIPTDIR source=machine.sh
 . shell/machine.sh
 
-PREFIX=${HOME:-}/.local
+PREFIX=${HOME:+$HOME/.local}
 BINARY=""           # a program that is built already
 UNINSTALL=0
 ROOT=""             # where the files go: the prefix, below DESTDIR
@@ -61,6 +61,7 @@ read_own_options() {
         if [ "$1" = --prefix ]; then PREFIX=$(absolute "$2"); else BINARY=$(absolute "$2"); fi
         shift
         ;;
+      --prefix= | --binary=) complain "${1%=} needs a value" "shell/install.sh --help"; exit 64 ;;
       --prefix=*) PREFIX=$(absolute "${1#*=}") ;;
       --binary=*) BINARY=$(absolute "${1#*=}") ;;
       --uninstall) UNINSTALL=1 ;;
@@ -68,11 +69,11 @@ read_own_options() {
     esac
     shift
   done
-  PREFIX=${PREFIX%/}
   case "$PREFIX" in
     /*) ;;
     *) die "no place to install to: HOME is not set" "shell/install.sh --prefix DIR" ;;
   esac
+  PREFIX=${PREFIX%/}
 }
 
 # Relative to where the user is, which is not where this script goes.
@@ -227,7 +228,8 @@ uninstall() {
   rm -f "$ROOT/$LEDGER"
   # The deepest first. What others have put something into stays.
   LC_ALL=C sort -r <<<"$ledger" | while read -r kind name; do
-    if [ "$kind" = directory ]; then rmdir "$ROOT/$name" 2>/dev/null || true; fi
+    # (No system removes one by the name of `.`.)
+    if [ "$kind" = directory ]; then rmdir "$ROOT/${name#.}" 2>/dev/null || true; fi
   done
 }
 

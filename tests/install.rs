@@ -142,6 +142,12 @@ fn uninstalling_removes_what_was_installed_and_the_directories_made_for_it() {
     let again = output(&mut install(&stage, &["--prefix", &prefix_text, "--uninstall"])).expect(1);
     assert!(again.stderr.contains("nothing is installed") && again.stderr.contains("help: "), "{again:#?}");
     assert_eq!(tree(&prefix), left);
+
+    // The prefix itself too, if it was made.
+    let prefix = stage.root().join("new");
+    output(&mut install(&stage, &["--prefix", &prefix.display().to_string()])).expect(0);
+    output(&mut install(&stage, &["--prefix", &prefix.display().to_string(), "--uninstall"])).expect(0);
+    assert!(!prefix.exists(), "{:?}", tree(&prefix));
 }
 
 #[test]
@@ -170,6 +176,9 @@ fn packages_are_made_below_destdir() {
     let said = output(&mut install(&stage, &["--prefix", "/opt/lclaude"])).expect(0).stderr;
     assert_eq!(files(&destdir.join("opt/lclaude")), INSTALLED);
     assert!(said.contains(". /opt/lclaude/share/lclaude/lclaude.bash"), "{said}");
+    stage.set("DESTDIR", stage.root().join("whole").display());
+    output(&mut install(&stage, &["--prefix", "/"])).expect(0);
+    assert_eq!(files(&stage.root().join("whole")), INSTALLED);
 }
 
 #[test]
@@ -181,6 +190,7 @@ fn what_cannot_be_done_is_said_before_anything_is() {
         assert!(ended.stderr.contains(words) && ended.stderr.contains("help: "), "{ended:#?}");
     };
     said(&mut install(&stage, &["--prefix"]), 64, "--prefix needs a value");
+    said(&mut install(&stage, &["--prefix="]), 64, "--prefix needs a value");
     said(&mut install(&stage, &["--perfix", "x"]), 64, "unknown option: --perfix");
 
     let target = prefix.display().to_string();
