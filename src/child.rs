@@ -82,6 +82,11 @@ impl Child {
         }
     }
 
+    /// What takes up again what it was at, when it had to be ended.
+    pub fn goes_on(&self) -> Option<&'static str> {
+        matches!(self, Child::ClaudeCode(_)).then_some("lclaude -c goes on with the conversation")
+    }
+
     /// The empty home that it gets, if it is to have one.
     pub fn throwaway(&self) -> Option<&Throwaway> {
         match self {

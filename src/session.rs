@@ -130,14 +130,17 @@ async fn run_child(
     }
     let routed = plan.routing.route(&ready.endpoint, &ready.served, plan.is_lean(&ready.served));
     let terminal = Terminal::save();
-    let name = child.name();
+    let (name, goes_on) = (child.name(), child.goes_on());
     let mut child = child.spawn(&routed, scratch)?;
     tracing::info!(pid = std::process::id(), name, child = ?child.id(), backend = ?ready.endpoint, "child started");
     let ended = watch(&mut child, &name, lease, signals).await;
     if !ended.as_ref().is_ok_and(|ended| ended.status.code().is_some()) {
         terminal.restore();
     }
-    let Ended { status, crashes } = ended?;
+    let Ended { status, crashes } = ended.map_err(|failure| match goes_on {
+        Some(help) => failure.help(help),
+        None => failure,
+    })?;
     if crashes > 0 {
         let log = plan.log().display();
         ui::say(format_args!("lclaude: the backend crashed and was started again, {crashes}×; see {log}"));

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    GO_ON,
+    AGAIN,
     files::{PlanFiles, Rouse},
     link::{Farewell, Link},
     port::{self, Reserved},
@@ -179,5 +179,5 @@ impl Lease {
 fn moved() -> Failure {
     Failure::new(Code::Unavailable, "the backend came back on another port")
         .why("its keeper was lost, and another session had it started anew")
-        .help(GO_ON)
+        .help(AGAIN)
 }

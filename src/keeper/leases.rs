@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::{
-    GO_ON, PATIENCE,
+    AGAIN, PATIENCE,
     protocol::{Answer, FromKeeper, ToKeeper, receive, send},
     report::{About, Report, Session, State},
 };
@@ -104,7 +104,7 @@ impl Leases {
         let held = !self.shared.open.borrow().is_empty();
         let failure = Failure::new(Code::Unavailable, "`lclaude local stop` ended the backend")
             .why("somebody ran it while this session was using the backend")
-            .help(GO_ON);
+            .help(AGAIN);
         held.then_some(failure)
     }
 }

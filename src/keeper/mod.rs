@@ -57,8 +57,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// The same for one that is ending, and may have something to undo in a server that takes its time.
 const ENDING_PATIENCE: Duration = Duration::from_secs(60);
 
-/// What helps a session that has lost its backend.
-const GO_ON: &str = "lclaude -c goes on with the conversation";
+/// What helps whoever has lost the backend.
+const AGAIN: &str = "run the same command again";
 
 /// Whether a keeper of this plan takes sessions now, so that nothing has to be loaded for another one.
 pub fn is_up(runtime: &Path, plan: &BackendPlan) -> bool {

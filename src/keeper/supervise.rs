@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use super::{
-    GO_ON,
+    AGAIN,
     log::{LogFile, Reader},
     port::{self, Reserved},
     protocol::{FromKeeper, Ready, Start},
@@ -111,7 +111,7 @@ impl Supervisor {
                 Err(failure) if !was_ready => return failure,
                 Err(failure) => {
                     let what = format!("{} crashed and could not be started again", self.start.plan.name());
-                    Failure { what, ..failure }.help(GO_ON)
+                    Failure { what, ..failure }.help(AGAIN)
                 }
             };
             if up_since.elapsed() > STABLE {
@@ -343,7 +343,7 @@ impl Supervisor {
             if !there && missed {
                 return Failure::new(Code::Unavailable, format!("{} is no longer there", plan.name()))
                     .why(format!("it has ended, or unloaded {}", plan.models.join(", ")))
-                    .help(GO_ON);
+                    .help(AGAIN);
             }
             missed = !there;
         }
@@ -367,14 +367,14 @@ impl Supervisor {
         Failure::new(Code::Unavailable, format!("{} crashed", self.start.plan.name()))
             .why(why)
             .log_tail(log)
-            .help(GO_ON)
+            .help(AGAIN)
     }
 }
 
 fn stranger(port: u16) -> Failure {
     Failure::new(Code::Unavailable, format!("port {port} is answered by another program"))
         .why("it did not accept our key, so it is not the backend that was started")
-        .help(GO_ON)
+        .help(AGAIN)
 }
 
 /// 128 bits from the system's generator, as hex.
