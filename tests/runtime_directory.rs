@@ -22,7 +22,7 @@ fn set_mode(path: &Path, mode: u32) {
 fn planted(stage: &Stage) -> PathBuf {
     let ran = stage.root().join("ran");
     let command = format!("touch {}", ran.display());
-    let undo = json!({"run": {"program": "/bin/sh", "arguments": ["-c", command], "of": null}});
+    let undo = json!({"tell": {"lms": "/bin/sh", "arguments": ["-c", command], "of": null}});
     let holder = json!({"keeper": {"pid": 999_999, "start": 1}, "backend": null, "undo": [undo]});
     fs::create_dir(stage.runtime()).expect("a directory");
     fs::write(stage.runtime().join("0123456789abcdef.lock"), holder.to_string()).expect("a file");
