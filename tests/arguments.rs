@@ -4,18 +4,11 @@ mod support;
 
 use std::{ffi::OsStr, fs, io::Write, os::unix::ffi::OsStrExt, process::Stdio};
 
-use support::{Fake, Stage, Value, finish, json, lclaude, write_program};
-
-/// A stage whose configuration names backend and model, so that a test's command line is all about arguments.
-fn configured() -> Stage {
-    let stage = Stage::new();
-    configure(&stage, "");
-    stage
-}
-
-fn configure(stage: &Stage, more: &str) {
-    stage.config(&format!("backend = \"llamacpp\"\n{more}\n[llamacpp]\ngguf = \"{}\"\n", stage.model().display()));
-}
+use support::{
+    Fake, Stage, Value, finish, json, lclaude,
+    told::{configure, configured},
+    write_program,
+};
 
 /// Claude Code's arguments without the overlay, which comes first.
 fn theirs(claude: &Fake) -> &[String] {

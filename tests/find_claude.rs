@@ -4,18 +4,11 @@ mod support;
 
 use std::{fs, os::unix::fs::symlink, path::Path, process::Command};
 
-use support::{Stage, copy_program, lclaude, write_program};
-
-/// A stage whose configuration names backend and model, so that a test's command line is all about arguments.
-fn configured() -> Stage {
-    let stage = Stage::new();
-    configure(&stage, "");
-    stage
-}
-
-fn configure(stage: &Stage, more: &str) {
-    stage.config(&format!("backend = \"llamacpp\"\n{more}\n[llamacpp]\ngguf = \"{}\"\n", stage.model().display()));
-}
+use support::{
+    Stage, copy_program, lclaude,
+    told::{configure, configured},
+    write_program,
+};
 
 fn script(path: &Path, text: &str) {
     write_program(path, text.as_bytes());

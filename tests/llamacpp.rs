@@ -2,31 +2,10 @@
 
 mod support;
 
-use std::collections::BTreeMap;
-
-use support::{Fake, Stage, finish};
-
-/// A session's Claude Code and backend, as they were started; by now they have ended.
-#[track_caller]
-fn session(stage: &Stage, arguments: &[&str]) -> (Fake, Fake) {
-    let (session, claude, backend) = stage.started(
-        stage.lclaude(&["--backend", "llamacpp", "--model", "tiny.gguf"]).args(["-p", "hello"]).args(arguments),
-    );
-    finish(session, &claude);
-    (claude, backend)
-}
-
-fn overlay_env(claude: &Fake) -> BTreeMap<String, String> {
-    serde_json::from_value(claude.settings["env"].clone()).expect("names and strings")
-}
-
-/// The value that follows an option.
-#[track_caller]
-fn value<'a>(fake: &'a Fake, option: &str) -> &'a str {
-    let at = fake.argv.iter().position(|argument| argument == option);
-    let at = at.unwrap_or_else(|| panic!("no {option} in {:?}", fake.argv));
-    &fake.argv[at + 1]
-}
+use support::{
+    Stage, finish,
+    told::{overlay_env, session, value},
+};
 
 #[test]
 fn the_backend_is_started_for_one_session_on_loopback() {

@@ -9,7 +9,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use support::{Fake, Stage, Value, finish, json};
+use support::{
+    Fake, Stage, Value, finish, json,
+    told::{overlay_env, session, value},
+};
 
 /// What the child is given besides address, key, tiers and what depends on the model: names and values.
 const CONSTANT: &[(&str, &str)] = &[
@@ -100,28 +103,6 @@ const INHERITED: &[&str] = &[
 ];
 
 const HOSTILE: &str = "hostile-value";
-
-/// A session's Claude Code and backend, as they were started; by now they have ended.
-#[track_caller]
-fn session(stage: &Stage, arguments: &[&str]) -> (Fake, Fake) {
-    let (session, claude, backend) = stage.started(
-        stage.lclaude(&["--backend", "llamacpp", "--model", "tiny.gguf"]).args(["-p", "hello"]).args(arguments),
-    );
-    finish(session, &claude);
-    (claude, backend)
-}
-
-fn overlay_env(claude: &Fake) -> BTreeMap<String, String> {
-    serde_json::from_value(claude.settings["env"].clone()).expect("names and strings")
-}
-
-/// The value that follows an option.
-#[track_caller]
-fn value<'a>(fake: &'a Fake, option: &str) -> &'a str {
-    let at = fake.argv.iter().position(|argument| argument == option);
-    let at = at.unwrap_or_else(|| panic!("no {option} in {:?}", fake.argv));
-    &fake.argv[at + 1]
-}
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).expect("it is there").permissions().mode() & 0o7777

@@ -16,6 +16,7 @@ pub mod real;
 pub mod session;
 pub mod terminal;
 pub mod throwaway;
+pub mod told;
 
 use std::{
     collections::BTreeMap,
