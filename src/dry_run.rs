@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    backend::{Endpoint, HOST, MASKED, Program, Service},
+    backend::{Endpoint, HOST, MASKED, Program, Service, fit::Known},
     child::Child,
     claude::{Routed, SessionPlan},
     config::Settings,
@@ -18,14 +18,6 @@ use crate::{
 const PORT: &str = "PORT";
 /// The session's private directory.
 const PRIVATE: &str = "PRIVATE";
-
-/// What a look at the models' files tells, where they are on this machine.
-pub struct Known {
-    /// What memory they take, in words.
-    pub memory: Option<String>,
-    /// Tokens the main one was trained for.
-    pub trained: Option<u32>,
-}
 
 pub fn print(plan: &Plan, child: &Child, settings: &Settings, known: &Known) {
     let mut text = String::new();

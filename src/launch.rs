@@ -65,11 +65,7 @@ pub fn run_child(
     places: &Places,
 ) -> Result<u8> {
     if dry_run {
-        let here = plan::here()?;
-        let known = dry_run::Known {
-            memory: backend::fit::describe(settings, &plan.backend, &places.home, &here),
-            trained: backend::fit::trained(settings, &plan.backend, &places.home, &here),
-        };
+        let known = backend::fit::look(settings, &plan.backend, &places.home, &plan::here()?);
         dry_run::print(&plan, child, settings, &known);
         return Ok(0);
     }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use rustix::{io::FdFlags, process::Signal};
-use support::{Session, Stage, json, kill};
+use support::{Session, Stage, json, kill, kill_both, turn};
 
 #[test]
 fn an_exit_code_is_passed_on() {
@@ -76,8 +76,7 @@ fn a_killed_backend_comes_back_on_its_port_and_the_turn_succeeds() {
     let stage = Stage::new();
     let (session, claude, backend) = stage.running();
     kill(backend.pid, Signal::KILL);
-    claude.send(json!({"do": "request", "path": "/v1/messages", "body": {"model": "tiny", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}}));
-    assert_eq!(claude.wait_event("response")["status"], 200);
+    turn(&claude);
     let anew = stage.events.next("llama-server");
     assert_eq!(anew.argv, backend.argv, "the same port");
     claude.send(json!({"do": "exit", "code": 0}));
@@ -109,8 +108,7 @@ fn a_killed_keeper_is_replaced_on_the_same_port_with_the_same_token() {
     let anew = stage.events.next("llama-server");
     assert_eq!(anew.argv, backend.argv, "the same port");
     assert_eq!(anew.env["LLAMA_API_KEY"], backend.env["LLAMA_API_KEY"]);
-    claude.send(json!({"do": "request", "path": "/v1/messages", "body": {"model": "tiny", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}}));
-    assert_eq!(claude.wait_event("response")["status"], 200);
+    turn(&claude);
     claude.send(json!({"do": "exit", "code": 0}));
     session.wait().expect(0);
     assert!(anew.is_gone());
@@ -120,11 +118,7 @@ fn a_killed_keeper_is_replaced_on_the_same_port_with_the_same_token() {
 fn launcher_and_keeper_killed_together_leave_nothing() {
     let stage = Stage::new();
     let (session, claude, backend) = stage.running();
-    kill(stage.keeper(), Signal::STOP);
-    session.signal(Signal::KILL);
-    kill(stage.keeper(), Signal::KILL);
-    drop(session);
-    claude.wait_gone();
+    kill_both(&stage, session, &claude);
     backend.wait_gone();
     // The overlay's directory is all that is left, until the next session's keeper finds it.
     assert_eq!(stage.runtime_sessions().len(), 1);

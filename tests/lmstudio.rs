@@ -5,7 +5,9 @@ mod support;
 use std::{fs, path::PathBuf, process::Stdio};
 
 use rustix::process::Signal;
-use support::{Fake, Session, Stage, Value, has_ended, json, kill, machine::has_an_ollama, terminal::Terminal};
+use support::{
+    Fake, Session, Stage, Value, has_ended, json, kill, kill_both, machine::has_an_ollama, terminal::Terminal, turn,
+};
 
 fn run(stage: &Stage, arguments: &[&str]) -> (Session, Fake) {
     let session = Session::start(stage.lclaude(arguments).args(["-p", "x"]));
@@ -29,10 +31,7 @@ fn from_nothing_it_starts_everything_and_ends_it_again() {
     );
     assert_eq!(claude.env["CLAUDE_CODE_MAX_CONTEXT_TOKENS"], "65536");
     assert_eq!(studio.env.keys().find(|name| name.starts_with("ANTHROPIC_")), None);
-    claude.send(json!({"do": "request", "path": "/v1/messages", "body": {
-        "model": "lclaude/zai-org/glm-4.7-flash", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}],
-    }}));
-    assert_eq!(claude.wait_event("response")["status"], 200);
+    turn(&claude);
     end(&stage, session, &claude);
     assert!(studio.is_gone());
     // Never started before, so no file of it is left either, but for the word that nothing runs.
@@ -86,20 +85,13 @@ fn whatever_is_killed_it_is_as_before() {
         let before = stage.studio_state();
         let (session, claude) = run(&stage, &[]);
         if both {
-            kill(stage.keeper(), Signal::STOP);
-            session.signal(Signal::KILL);
-            kill(stage.keeper(), Signal::KILL);
-            claude.wait_gone();
-            drop(session);
+            kill_both(&stage, session, &claude);
             // The next session finds what they left, whatever it runs on.
             let (session, claude) = run(&stage, &["--context", "50000"]);
             end(&stage, session, &claude);
         } else {
             kill(stage.keeper(), Signal::KILL);
-            claude.send(json!({"do": "request", "path": "/v1/messages", "body": {
-                "model": "lclaude/zai-org/glm-4.7-flash", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}],
-            }}));
-            assert_eq!(claude.wait_event("response")["status"], 200);
+            turn(&claude);
             end(&stage, session, &claude);
         }
         assert_eq!(stage.studio_state(), before, "both: {both}");
@@ -149,9 +141,7 @@ fn an_lm_studio_that_crashes_comes_back_on_its_port() {
     let anew = stage.events.next("lmstudio");
     let port = anew.wait_event("listening")["port"].clone();
     assert_eq!(claude.env["ANTHROPIC_BASE_URL"], format!("http://127.0.0.1:{port}"));
-    let asked = json!({"model": "lclaude/zai-org/glm-4.7-flash", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]});
-    claude.send(json!({"do": "request", "path": "/v1/messages", "body": asked}));
-    assert_eq!(claude.wait_event("response")["status"], 200);
+    turn(&claude);
     end(&stage, session, &claude);
 }
 
@@ -246,11 +236,7 @@ fn the_app_is_ended_too_where_lms_starts_that() {
         let (session, claude) = run(&stage, &[]);
         let app = stage.events.next("lmstudio");
         if both {
-            kill(stage.keeper(), Signal::STOP);
-            session.signal(Signal::KILL);
-            kill(stage.keeper(), Signal::KILL);
-            claude.wait_gone();
-            drop(session);
+            kill_both(&stage, session, &claude);
             // The next session finds what they left, whatever it runs on.
             let (session, claude) = run(&stage, &["--context", "50000"]);
             end(&stage, session, &claude);

@@ -7,8 +7,9 @@ use std::fs;
 use rustix::process::Signal;
 use support::{
     Fake, Session, Stage, finish, has_ended, json, kill,
-    ollama::{Own, ollama_port, shared, turn},
+    ollama::{Own, ollama_port, shared},
     terminal::Terminal,
+    turn,
 };
 
 #[test]

@@ -3,10 +3,7 @@
 mod support;
 
 use rustix::process::Signal;
-use support::{
-    Stage, finish, has_ended, kill,
-    ollama::{shared, turn},
-};
+use support::{Stage, finish, has_ended, kill, ollama::shared, turn};
 
 #[test]
 fn a_shared_server_loses_nothing_but_what_we_had_it_load() {

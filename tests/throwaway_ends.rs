@@ -12,7 +12,7 @@ use std::{
 
 use rustix::process::Signal;
 use support::{
-    Fake, Session, Stage, finish, json, kill,
+    Fake, Session, Stage, finish, json, kill, kill_both,
     throwaway::{LOCAL, command, endpoint, home_of, lived_in, running, write},
 };
 
@@ -104,11 +104,7 @@ fn what_both_killed_leave_the_next_one_removes() {
     let stage = Stage::new();
     let (session, claude, backend) = running(&stage);
     let home = home_of(&claude);
-    kill(stage.keeper(), Signal::STOP);
-    session.signal(Signal::KILL);
-    kill(stage.keeper(), Signal::KILL);
-    drop(session);
-    claude.wait_gone();
+    kill_both(&stage, session, &claude);
     backend.wait_gone();
     assert!(home.exists(), "nobody is left who could");
     let (session, claude, _backend) = stage.running();

@@ -20,17 +20,6 @@ fn estimate(settings: &Settings, plan: &BackendPlan, home: &Path, here: &Path) -
     estimate.filter(Estimate::is_known)
 }
 
-/// Bytes of the plan's models, where all of them are known.
-pub fn weights(settings: &Settings, plan: &BackendPlan, home: &Path, here: &Path) -> Option<u64> {
-    let estimate = estimate(settings, plan, home, here)?;
-    estimate.models.iter().map(|model| model.weights).sum()
-}
-
-/// Tokens that the main model was trained for, where its file says so.
-pub fn trained(settings: &Settings, plan: &BackendPlan, home: &Path, here: &Path) -> Option<u32> {
-    estimate(settings, plan, home, here)?.models.first()?.shape.as_ref()?.trained
-}
-
 /// To be called only when something will be loaded: it reads the models' headers, and may ask the graphics' own programs.
 /// Gives what the user should know.
 ///
@@ -50,15 +39,34 @@ pub fn check(settings: &Settings, plan: &BackendPlan, home: &Path, here: &Path) 
     }
 }
 
-/// The figures in one line, and what comes of them.
-pub fn describe(settings: &Settings, plan: &BackendPlan, home: &Path, here: &Path) -> Option<String> {
-    let estimate = estimate(settings, plan, home, here)?;
-    let machine = Machine::look()?.with_tools();
-    let fit = match estimate.fit(&machine) {
+/// What a look at the models' files tells, where they are on this machine.
+#[derive(Default)]
+pub struct Known {
+    /// The figures in one line, and what comes of them.
+    pub memory: Option<String>,
+    /// Tokens the main one was trained for.
+    pub trained: Option<u32>,
+    /// Bytes of all of them together.
+    pub weights: Option<u64>,
+}
+
+pub fn look(settings: &Settings, plan: &BackendPlan, home: &Path, here: &Path) -> Known {
+    let Some(estimate) = estimate(settings, plan, home, here) else {
+        return Known::default();
+    };
+    Known {
+        memory: Machine::look().map(|machine| describe(settings, &estimate, &machine.with_tools())),
+        trained: estimate.models.first().and_then(|model| model.shape.as_ref()?.trained),
+        weights: estimate.models.iter().map(|model| model.weights).sum(),
+    }
+}
+
+fn describe(settings: &Settings, estimate: &Estimate, machine: &Machine) -> String {
+    let fit = match estimate.fit(machine) {
         Fit::Yes => "fits",
         Fit::Tight => "tight",
         Fit::No if settings.memory_check == Some(false) => "does not fit, and is started all the same",
         Fit::No => "does not fit, and is refused",
     };
-    Some(format!("{}: {fit}", memory::describe(&estimate, &machine)))
+    format!("{}: {fit}", memory::describe(estimate, machine))
 }

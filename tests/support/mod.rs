@@ -372,10 +372,21 @@ pub fn port(backend: &Fake) -> u16 {
     arguments.nth(1).and_then(|port| port.parse().ok()).expect("a port")
 }
 
-/// One question of Claude Code's to its backend, which is to be answered.
+/// Kills keeper and launcher, so that neither sees the other's end, and waits for Claude Code's.
+#[track_caller]
+pub fn kill_both(stage: &Stage, session: Session, claude: &Fake) {
+    kill(stage.keeper(), Signal::STOP);
+    session.signal(Signal::KILL);
+    kill(stage.keeper(), Signal::KILL);
+    drop(session);
+    claude.wait_gone();
+}
+
+/// One question of Claude Code's to its backend, by the name it was given, which is to be answered.
 #[track_caller]
 pub fn turn(claude: &Fake) {
-    let body = json!({"model": "tiny", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]});
+    let model = &claude.env["ANTHROPIC_DEFAULT_SONNET_MODEL"];
+    let body = json!({"model": model, "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]});
     claude.send(json!({"do": "request", "path": "/v1/messages", "body": body}));
     let response = claude.wait_event("response");
     assert_eq!(response["status"], 200, "{response}");

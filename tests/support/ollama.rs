@@ -60,16 +60,6 @@ pub fn ollama_port(backend: &Fake) -> u16 {
     port.expect("a port of this machine's own")
 }
 
-/// One question of Claude Code's, by the name it was given.
-#[track_caller]
-pub fn turn(claude: &Fake) {
-    let model = &claude.env["ANTHROPIC_DEFAULT_SONNET_MODEL"];
-    let body = json!({"model": model, "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]});
-    claude.send(json!({"do": "request", "path": "/v1/messages", "body": body}));
-    let response = claude.wait_event("response");
-    assert_eq!(response["status"], 200, "{response}");
-}
-
 /// The user's own Ollama server, which is none of the stage's processes.
 pub struct Own {
     child: Child,

@@ -96,11 +96,9 @@ async fn ollama(subject: &Subject<'_>, worst: State, checks: &mut Vec<Check>) {
                 let version = program::version(&output).unwrap_or_else(|| "0.0.0".into());
                 Check::of(AREA, "ollama version", ollama::check_release(&version), |()| version.clone())
             }
-            Ok(Some(output)) => {
-                not_running(path, &backend::in_words(Some(output.status)), &backend::install::best(Kind::Ollama))
-            }
-            Ok(None) => not_running(path, "no answer in time", &backend::install::best(Kind::Ollama)),
-            Err(error) => not_running(path, &error.to_string(), &backend::install::best(Kind::Ollama)),
+            Ok(Some(output)) => not_running(path, &backend::in_words(Some(output.status)), Kind::Ollama),
+            Ok(None) => not_running(path, "no answer in time", Kind::Ollama),
+            Err(error) => not_running(path, &error.to_string(), Kind::Ollama),
         };
         checks.push(Check { name: "ollama version", ..check }.no_worse_than(worst));
     }
@@ -117,10 +115,10 @@ async fn ollama(subject: &Subject<'_>, worst: State, checks: &mut Vec<Check>) {
     checks.push(Check::ok(AREA, "ollama models", found));
 }
 
-fn not_running(path: &Path, how: &str, install: &str) -> Check {
+fn not_running(path: &Path, how: &str, kind: Kind) -> Check {
     Check::failure(AREA, "", format!("{} does not run", path.display()))
         .why(format!("asked for its version: {how}"))
-        .help(install)
+        .help(backend::install::best(kind))
 }
 
 /// The one server whose releases have no lowest number worth knowing: what matters is that it runs here.
@@ -128,12 +126,8 @@ async fn llama_version(path: &Path, plan: Option<&Chosen>, settings: &Settings) 
     let name = "llamacpp version";
     let output = match program::ask(path, "--version").await {
         Ok(Some(output)) => output,
-        Ok(None) => {
-            return Check { name, ..not_running(path, "no answer in time", &backend::install::best(Kind::LlamaCpp)) };
-        }
-        Err(error) => {
-            return Check { name, ..not_running(path, &error.to_string(), &backend::install::best(Kind::LlamaCpp)) };
-        }
+        Ok(None) => return Check { name, ..not_running(path, "no answer in time", Kind::LlamaCpp) },
+        Err(error) => return Check { name, ..not_running(path, &error.to_string(), Kind::LlamaCpp) },
     };
     let said = String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned();
     let lines: Vec<String> = said.lines().map(str::to_owned).collect();

@@ -75,8 +75,8 @@ fn fit(subject: &Subject<'_>, plan: &BackendPlan) -> Check {
             lines.fold(check, |check, line| check.help(line.trim().trim_start_matches("help: ")))
         }
         Ok(None) => {
-            let known = backend::fit::describe(settings, plan, &places.home, here);
-            Check::ok(AREA, name, known.unwrap_or_else(|| "known once the backend runs".into()))
+            let known = backend::fit::look(settings, plan, &places.home, here);
+            Check::ok(AREA, name, known.memory.unwrap_or_else(|| "known once the backend runs".into()))
         }
     }
 }

@@ -34,13 +34,14 @@ pub async fn look(programs: &Programs, settings: &Settings, home: &Path, here: &
         return Ok(before(programs.kind, settings));
     }
     let backend::Chosen { plan, .. } = backend::plan(settings, home, here)?;
-    plan::enough_trained(settings, &plan.models[0], backend::fit::trained(settings, &plan, home, here))?;
+    let known = backend::fit::look(settings, &plan, home, here);
+    plan::enough_trained(settings, &plan.models[0], known.trained)?;
     let missing = missing(&plan, home).await;
     let near = missing.first().filter(|_| plan.kind == Kind::Ollama);
     Ok(Model {
         near: near.and_then(|model| ollama::not_installed(&plan, model, home)),
-        memory: backend::fit::describe(settings, &plan, home, here),
-        size: backend::fit::weights(settings, &plan, home, here),
+        memory: known.memory,
+        size: known.weights,
         is_known: plan.kind != Kind::LmStudio,
         names: plan.models.iter().map(|name| lmstudio::key(name).to_owned()).collect(),
         origin: plan.origin,
