@@ -5,22 +5,27 @@ use std::path::Path;
 use tokio::runtime::Runtime;
 
 use crate::{
-    backend::{self, Kind},
-    child::Child,
+    backend,
+    base::{
+        error::{Code, Failure, Result},
+        paths::Places,
+        process,
+        signals::Signals,
+        trace, ui,
+    },
     claude::{
         self, SessionPlan,
         arguments::{self, Request},
     },
     cli::{self, Choice},
-    config::{self, Overrides, Project, Settings},
-    dry_run,
-    error::{Code, Failure, Result},
+    config::{self, Kind, Overrides, Project, Settings},
     keeper,
-    paths::Places,
-    plan::{self, Plan},
-    process, session as running,
-    signals::Signals,
-    trace, ui,
+    session::{
+        child::Child,
+        dry_run,
+        plan::{self, Plan},
+        run as running,
+    },
 };
 
 /// Runs a session of Claude Code, or one of its commands that needs no backend.

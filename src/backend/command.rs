@@ -5,10 +5,15 @@ use std::path::Path;
 
 use reqwest::{Response, StatusCode};
 
-use super::{BackendPlan, HOST, Health, Kind, Program, Served, Service, Starting, Unfit, http};
+use super::{
+    http,
+    plan::{BackendPlan, HOST, Health, Program, Service, Starting, Unfit},
+    served::Served,
+};
+use crate::config::Kind;
 use crate::{
+    base::error::{Code, Failure, Result},
     config::Settings,
-    error::{Code, Failure, Result},
 };
 
 const HEALTH: &str = "/health";
@@ -47,7 +52,7 @@ pub fn plan(settings: &Settings, models: &[String], home: &Path, here: &Path) ->
     }
     let named = Path::new(name);
     let path = (named.components().count() > 1).then(|| settings.path("command.run", named, home, here));
-    let path = super::program(path.as_deref(), name).ok_or_else(|| {
+    let path = crate::backend::plan::program(path.as_deref(), name).ok_or_else(|| {
         Failure::new(Code::Unavailable, format!("{name} was not found"))
             .why(format!("[command] run in {} starts it", settings.source("command.run")))
             .help(format!("command -v {name}, or give its whole path"))

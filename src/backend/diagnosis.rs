@@ -2,13 +2,12 @@
 //!
 //! The texts are those of llama.cpp b11434, ggml, and the dynamic loaders of Linux and macOS.
 
+use crate::base::context::LEAST_CONTEXT;
 use std::{os::unix::process::ExitStatusExt, process::ExitStatus};
 
-use super::{BackendPlan, Kind};
-use crate::{
-    config::LEAST_CONTEXT,
-    error::{Code, Failure},
-};
+use super::plan::BackendPlan;
+use crate::base::error::{Code, Failure};
+use crate::config::Kind;
 
 /// Why a backend ended before it was ready, as far as one can tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,10 +3,15 @@
 
 use std::env;
 
-use super::{BackendPlan, Endpoint, Kind, NO_TOKEN, Served, Service, Starting, Unfit, command, http};
+use super::{
+    command, http,
+    plan::{BackendPlan, Endpoint, NO_TOKEN, Service, Starting, Unfit},
+    served::Served,
+};
+use crate::config::Kind;
 use crate::{
+    base::error::{Code, Failure, Result},
     config::Settings,
-    error::{Code, Failure, Result},
 };
 
 /// # Errors
@@ -96,7 +101,7 @@ pub fn is_remote(url: &str) -> bool {
 /// The host of a URL that is this machine's, if it is neither `127.0.0.1` nor `localhost`.
 pub fn other_name_of_this_machine(url: &str) -> Option<String> {
     let host = reqwest::Url::parse(url).ok()?.host_str()?.trim_matches(['[', ']']).to_owned();
-    (!is_remote(url) && host != super::HOST && host != "localhost").then_some(host)
+    (!is_remote(url) && host != crate::backend::plan::HOST && host != "localhost").then_some(host)
 }
 
 pub async fn bring_up(plan: &BackendPlan, starting: &Starting<'_>) -> Result<Served, Unfit> {

@@ -7,7 +7,7 @@ use reqwest::Client;
 use serde::Deserialize;
 use tokio::time::timeout;
 
-use super::{Endpoint, http, ollama};
+use super::{http, ollama, plan::Endpoint};
 
 const ASIDE: Duration = Duration::from_secs(1);
 

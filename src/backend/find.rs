@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{BackendPlan, Kind, command, endpoint, install, llamacpp, lmstudio, ollama};
+use super::{command, endpoint, install, llamacpp, lmstudio, ollama, plan::BackendPlan};
+use crate::config::Kind;
 use crate::{
+    base::error::{Code, Failure, Result},
     config::{Instance, Models, Settings},
-    error::{Code, Failure, Result},
 };
 
 /// What is used where nobody names a model: small enough for 32 GB, and able to call tools.

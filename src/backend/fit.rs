@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use super::{BackendPlan, Kind, llamacpp, ollama};
+use super::{llamacpp, ollama, plan::BackendPlan};
+use crate::config::Kind;
 use crate::{
+    base::error::Result,
     config::Settings,
-    error::Result,
     memory::{self, Estimate, Fit, Machine},
 };
 

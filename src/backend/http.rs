@@ -7,8 +7,8 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
-use super::{Endpoint, Health, Starting, Unfit};
-use crate::error::{Code, Failure};
+use super::plan::{Endpoint, Health, Starting, Unfit};
+use crate::base::error::{Code, Failure};
 
 /// The first pause between two looks at a backend that is coming up, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));

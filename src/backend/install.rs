@@ -4,7 +4,7 @@
 
 use std::process::{Command, Stdio};
 
-use super::Kind;
+use crate::config::Kind;
 
 pub const OLLAMA_SCRIPT: &str = "curl -fsSL https://ollama.com/install.sh | sh";
 pub const LMSTUDIO_SCRIPT: &str = "curl -fsSL https://lmstudio.ai/install.sh | bash";

@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use super::{
-    Kind, endpoint, find,
+    endpoint, find,
     http::{self, Offered, Offers},
     llamacpp, lmstudio, ollama,
 };
+use crate::config::Kind;
 use crate::{
+    base::error::{Code, Failure, Result},
     config::Settings,
-    error::{Code, Failure, Result},
     memory::{self, Layout, gguf::Header},
 };
 

@@ -8,7 +8,7 @@ use std::{fs, io, path::PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{http, lmstudio, ollama};
-use crate::process::Identity;
+use crate::base::process::Identity;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -1,5 +1,6 @@
 //! Finding the real Claude Code.
 
+use crate::base::variables::DEPTH;
 use std::{
     env, fs,
     io::Read,
@@ -7,12 +8,10 @@ use std::{
 };
 
 use crate::{
+    base::error::{Code, Failure, Result},
     config::Settings,
-    error::{Code, Failure, Result},
 };
 
-/// In a session's environment: how many lclaudes it is in, one in the other.
-pub const DEPTH: &str = "LCLAUDE_DEPTH";
 /// More are no agents that start agents, but a `claude` that starts us, in a way that [`is_lclaude`] does not see.
 const DEEPEST: u32 = 8;
 /// Bytes of a script that are read; a longer one is more than a shim.

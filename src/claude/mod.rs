@@ -5,181 +5,20 @@
 
 pub mod arguments;
 mod find;
+mod plan;
 mod routing;
 mod settings;
 mod throwaway;
 mod variables;
 
-use std::{
-    ffi::OsString,
-    fs::OpenOptions,
-    io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
-    process::Command,
-};
-
-use serde_json::Value;
-
-pub use find::{DEPTH, NPM, find, ways};
+pub use find::{NPM, find, ways};
+pub use plan::LEAN_TOOLS;
+pub use plan::SessionPlan;
+pub use plan::check_own;
+pub use plan::direct;
+pub use plan::output;
+pub use plan::warnings_without_overlay;
 pub use routing::{Routed, Routing};
-pub use settings::{files as settings_files, hijackers, respect_managed};
+pub use settings::overlay::{files as settings_files, hijackers, respect_managed};
 pub use throwaway::{Throwaway, answers_file, config_dir};
-pub use variables::{BETAS_OFF, is_overruled, matches};
-
-use crate::{
-    config::Settings,
-    error::{Code, Failure, Result},
-};
-use arguments::{Request, Session};
-
-/// The tools of a lean session.
-pub const LEAN_TOOLS: &str = "Bash,Edit,Glob,Grep,Read,Write";
-
-/// One session of Claude Code, before anything is known of the port and key its backend will have.
-#[derive(Debug)]
-pub struct SessionPlan {
-    pub program: PathBuf,
-    /// `[claude] args`.
-    pub own_arguments: Vec<OsString>,
-    /// The command line's.
-    pub arguments: Vec<OsString>,
-    /// A home of its own, for a throwaway session.
-    pub throwaway: Option<Throwaway>,
-    user_settings: Option<Value>,
-    restricts_models: bool,
-    depth: u32,
-}
-
-impl SessionPlan {
-    /// # Errors
-    /// `NoClaude` when there is none to run, `Usage` for a `--settings` that cannot be read.
-    pub fn new(settings: &Settings, session: Session, home: &Path, here: &Path) -> Result<Self> {
-        let Session { arguments: own, settings: own_settings, .. } = configured(settings)?;
-        let written = session.settings.or(own_settings);
-        let user_settings = written.map(|written| settings::read(&written, here)).transpose()?;
-        let throwaway = Throwaway::if_wanted(settings, home, here)?;
-        let config_dir = throwaway.is_none().then(|| config_dir(home));
-        let program = find(settings, home, here)?;
-        Ok(SessionPlan {
-            depth: find::depth(&program)?,
-            program,
-            own_arguments: own,
-            arguments: session.arguments,
-            user_settings,
-            restricts_models: settings::restricts_models(config_dir.as_deref(), here),
-            throwaway,
-        })
-    }
-
-    /// What makes a session small, where the user says nothing of the same. Most of a stock prompt is the description of
-    /// tools.
-    pub fn lean(&self) -> Vec<OsString> {
-        let given = |names: &[&str]| {
-            let all = self.own_arguments.iter().chain(&self.arguments).map(|argument| argument.to_string_lossy());
-            all.take_while(|word| word != "--").any(|word| names.contains(&word.split('=').next().unwrap_or_default()))
-        };
-        let mut lean: Vec<OsString> = Vec::new();
-        if !given(&["--tools"]) {
-            lean.extend(["--tools".into(), LEAN_TOOLS.into()]);
-        }
-        // Only the servers of `--mcp-config`, if the user gives that.
-        if !given(&["--strict-mcp-config"]) {
-            lean.push("--strict-mcp-config".into());
-        }
-        if !given(&["--exclude-dynamic-system-prompt-sections", "--system-prompt", "--system-prompt-file"]) {
-            lean.push("--exclude-dynamic-system-prompt-sections".into());
-        }
-        lean
-    }
-
-    /// The whole command; the overlay goes into `scratch`.
-    ///
-    /// # Errors
-    /// `Config` when the overlay cannot be written.
-    pub fn command(&self, routed: &Routed, scratch: &Path) -> Result<Command> {
-        let overlay = scratch.join("settings.json");
-        let models = routed.models();
-        let mut settings = settings::overlay(self.user_settings.clone(), &routed.table, &models, self.restricts_models);
-        if let Some(throwaway) = &self.throwaway {
-            settings::merge(&mut settings, throwaway.settings());
-        }
-        write_private(&overlay, &settings).map_err(|error| {
-            Failure::new(Code::Config, format!("{} cannot be written", overlay.display()))
-                .why(error)
-                .help(format!("df -h {}", scratch.display()))
-        })?;
-        let mut command = Command::new(&self.program);
-        command.env(DEPTH, self.depth.to_string());
-        // Ours in the middle: an option with many values among the configured ones would take the prompt for one more.
-        command.args(&self.own_arguments);
-        if routed.lean {
-            command.args(self.lean());
-        }
-        command.arg("--settings").arg(overlay).args(&self.arguments);
-        Ok(command)
-    }
-}
-
-/// Whether `[claude] args` and `[claude] env` can be used.
-///
-/// # Errors
-/// `Config`.
-pub fn check_own(settings: &Settings) -> Result<()> {
-    configured(settings)?;
-    routing::allowed(settings).map(drop)
-}
-
-/// `[claude] args`, read as the command line is: a `--settings` among them would push ours aside.
-fn configured(settings: &Settings) -> Result<Session> {
-    let written: Vec<OsString> = settings.claude.args.iter().map(OsString::from).collect();
-    let failed = |why: String| {
-        Failure::new(Code::Config, "[claude] args cannot be used")
-            .why(format!("{} sets them: {why}", settings.source("claude.args")))
-            .help("keep to options for every session in [claude] args; a model is written as model = \"…\"")
-    };
-    if written.iter().any(|word| word == "--") {
-        return Err(failed("after -- everything would be text, lclaude's own options too".into()));
-    }
-    match arguments::read(&written).map_err(|failure| failed(failure.what))? {
-        Request::Session(session) if session.model.is_none() => Ok(session),
-        Request::Session(_) => Err(failed("a local --model belongs elsewhere".into())),
-        Request::Direct => Err(failed("they make no session".into())),
-    }
-}
-
-/// A word on each settings file that a Claude Code which somebody else starts, without our overlay, will obey against our
-/// variables.
-///
-/// `home`: the user's, unless it is kept out.
-pub fn warnings_without_overlay(home: Option<&Path>, here: &Path) -> Vec<String> {
-    let found = settings::not_overruled(home.map(config_dir).as_deref(), here).into_iter();
-    let words = found.map(|(file, keys)| {
-        format!(
-            "warning: {} sets {}, which a claude that another program starts obeys\n  \
-             help: --setting-sources '' (settingSources: [] in the Agent SDK) has it read no settings files",
-            file.display(),
-            keys.join(", ")
-        )
-    });
-    words.collect()
-}
-
-/// A file that is nobody else's from its first byte on: it holds the token.
-fn write_private(path: &Path, value: &Value) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(&serde_json::to_vec(value)?)
-}
-
-/// Claude Code with the arguments as they came and nothing of ours, for what needs no backend.
-pub fn direct(program: &Path, arguments: &[OsString]) -> Command {
-    let mut command = Command::new(program);
-    command.args(arguments);
-    command
-}
-
-/// Its own `--help` or `--version`, for ours to show beside; `None` if it cannot be had.
-pub fn output(program: &Path, argument: &str) -> Option<String> {
-    let output = Command::new(program).arg(argument).output().ok()?;
-    Some(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
-}
+pub use variables::{BETAS_OFF, is_overruled};

@@ -5,13 +5,13 @@
 use std::{collections::BTreeMap, env, ffi::OsString, path::Path, process::Command};
 
 use super::{
-    Throwaway, settings,
+    throwaway::Throwaway,
     variables::{self, REMOVED_NAMES, Table},
 };
 use crate::{
     backend::{Endpoint, Served, Tiers},
+    base::error::{Code, Failure, Result},
     config::{Settings, Thinking},
-    error::{Code, Failure, Result},
 };
 
 /// Tokens that Claude Code may answer with, of the context they are taken from: an eighth, within bounds.
@@ -49,7 +49,7 @@ impl Routing {
     /// # Errors
     /// `Refused` when an administrator's settings forbid it, `Config` for a `[claude] env` that routes.
     pub fn new(settings: &Settings, tiers: Tiers, description: String) -> Result<Self> {
-        settings::respect_managed()?;
+        super::settings::overlay::respect_managed()?;
         Ok(Routing {
             environment: allowed(settings)?,
             max_output_tokens: settings.claude.max_output_tokens,

@@ -18,9 +18,11 @@ use serde_json::{Map, Value, json};
 
 use super::variables::{self, Table};
 use crate::{
+    base::{
+        disk,
+        error::{Code, Failure, Result},
+    },
     config::Settings,
-    disk,
-    error::{Code, Failure, Result},
 };
 
 /// The answers about a folder that are carried over, as Claude Code calls them; each but the first only where that was
@@ -148,7 +150,7 @@ impl Throwaway {
         }
         private.create(home)?;
         private.create(tmp)?;
-        super::write_private(&home.join(".claude.json"), &self.answers)?;
+        disk::write_private(&home.join(".claude.json"), &serde_json::to_vec(&self.answers)?)?;
         if let Some((name, content)) = &self.theme {
             private.create(home.join("themes"))?;
             fs::write(home.join("themes").join(name), content)?;

@@ -3,11 +3,11 @@
 use std::{path::PathBuf, time::Duration};
 
 use crate::{
-    backend::{Kind, listing::ALL, lmstudio, ollama},
-    config::{self, Overrides, Project, Settings},
+    backend::{listing::ALL, lmstudio, ollama},
+    base::paths::Places,
+    config::{self, Kind, Overrides, Project, Settings},
     launch,
-    paths::Places,
-    plan,
+    session::plan,
 };
 
 /// How long LM Studio may take to say what it has, before Tab does without.

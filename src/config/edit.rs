@@ -7,7 +7,7 @@ use std::{
 
 use toml_edit::{DocumentMut, Item, TomlError, Value};
 
-use crate::{
+use crate::base::{
     disk,
     error::{Code, Failure, Result},
 };

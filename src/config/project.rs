@@ -14,13 +14,13 @@ use sha2::{Digest, Sha256};
 use toml::{Table, Value};
 
 use super::{
-    Settings, Source,
+    file,
     keys::{as_key, shortened},
-    layers,
+    settings::Settings,
+    source::Source,
     trust::{Standing, Store},
 };
-use crate::{
-    backend::Kind,
+use crate::base::{
     error::{Code, Failure, Result},
     paths::Places,
 };
@@ -71,7 +71,7 @@ impl Project {
             return Ok(None);
         };
         let hash: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-        let text = layers::text(bytes, &path)?;
+        let text = file::text(bytes, &path)?;
         let standing = store.standing(&path, &hash)?;
         Ok(Some(Project { path, text, hash, standing }))
     }
@@ -103,7 +103,7 @@ impl Project {
     }
 
     fn table(&self) -> Result<Table> {
-        let table = layers::parse(&self.text, &self.path)?;
+        let table = file::parse(&self.text, &self.path)?;
         if table.contains_key("profiles") {
             return Err(Failure::new(Code::Config, format!("{} cannot have [profiles]", self.path.display()))
                 .why("profiles are your own; a project's file can only choose one, with profile = \"NAME\"")
@@ -184,13 +184,13 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>> {
         ));
     }
     let too_long = || refused("it is over 1 MiB long, and no configuration is".into(), look());
-    if meta.len() > layers::LONGEST_FILE {
+    if meta.len() > file::LONGEST_FILE {
         return Err(too_long());
     }
     let mut bytes = Vec::new();
-    file.take(layers::LONGEST_FILE + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    file.take(file::LONGEST_FILE + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     // It may have grown meanwhile.
-    if bytes.len() as u64 > layers::LONGEST_FILE {
+    if bytes.len() as u64 > file::LONGEST_FILE {
         return Err(too_long());
     }
     Ok(Some(bytes))
@@ -254,7 +254,7 @@ fn as_value(value: &Value) -> String {
 /// # Errors
 /// `Config` for a backend that the user has not described, `Refused` for a model that a command would be given.
 pub(super) fn check(settings: &Settings, own: &Table) -> Result<()> {
-    let Some(kind @ (Kind::Command | Kind::Endpoint)) = settings.backend else {
+    let Some(kind) = settings.backend else {
         return Ok(());
     };
     let source = settings.source("backend");
@@ -265,7 +265,7 @@ pub(super) fn check(settings: &Settings, own: &Table) -> Result<()> {
     }
     // A server that takes any name may download it, or load a directory of that name.
     let stranger = settings.model_names().find(|(key, name)| {
-        kind == Kind::Command && settings.is_untrusted(key) && !own_names(own).iter().any(|own| own == name)
+        kind.loads_any_name() && settings.is_untrusted(key) && !own_names(own).iter().any(|own| own == name)
     });
     match stranger {
         None => Ok(()),
@@ -294,7 +294,8 @@ fn own_names(own: &Table) -> Vec<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::keys, *};
+    use super::*;
+    use crate::config::keys;
 
     #[test]
     fn a_name_is_no_path_no_option_and_no_other_hosts() {

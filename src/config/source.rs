@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::error::Code;
+use crate::base::error::Code;
 
 /// Where a value came from; later ones win.
 ///

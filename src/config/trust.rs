@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{
+use crate::base::{
     disk,
     error::{Code, Failure, Result},
 };

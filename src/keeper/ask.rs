@@ -16,11 +16,12 @@ use tokio::{
 
 use super::{
     files::{Holder, LockFile, PlanFiles, Rouse},
-    protocol::{Answer, Start, ToKeeper, receive, send},
+    protocol::{Answer, ToKeeper, receive, send},
     report::{About, Report, Session, State},
+    start::Start,
     sweep,
 };
-use crate::{
+use crate::base::{
     error::{Code, Failure, Result},
     process::Identity,
 };

@@ -18,10 +18,13 @@ use std::{
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
-use super::{ENDING_PATIENCE, PATIENCE, report::About};
+use super::{
+    patience::{ENDING_PATIENCE, PATIENCE},
+    report::About,
+};
 use crate::{
     backend::Undo,
-    process::{Ending, Group, Identity},
+    base::process::{Ending, Group, Identity},
 };
 
 #[derive(Debug, Clone)]

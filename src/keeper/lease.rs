@@ -6,17 +6,21 @@ use std::{
 };
 
 use super::{
-    AGAIN,
     files::{PlanFiles, Rouse},
     link::{Farewell, Link},
-    port::{self, Reserved},
-    protocol::{FromKeeper, Ready, Start},
+    patience::AGAIN,
+    protocol::{FromKeeper, Ready},
+    start::Start,
     sweep,
 };
 use crate::{
-    backend::{self, Kind, Service},
-    error::{Code, Failure, Result},
-    process::{Ending, Identity},
+    backend::{self, Service},
+    base::{
+        error::{Code, Failure, Result},
+        port::{self, Reserved},
+        process::{Ending, Identity},
+    },
+    config::Kind,
 };
 
 /// Keepers that may be lost without having had their backend up.

@@ -17,11 +17,11 @@ use tokio::{
 };
 
 use super::{
-    AGAIN, PATIENCE,
+    patience::{AGAIN, PATIENCE},
     protocol::{Answer, FromKeeper, ToKeeper, receive, send},
     report::{About, Report, Session, State},
 };
-use crate::{
+use crate::base::{
     error::{Code, Failure},
     process::Identity,
     scratch,

@@ -19,17 +19,20 @@ use tokio::{
 };
 
 use super::{
-    PATIENCE,
     files::{LockFile, PlanFiles, Rouse},
-    protocol::{FromKeeper, Start, ToKeeper, receive, send},
+    patience::PATIENCE,
+    protocol::{FromKeeper, ToKeeper, receive, send},
     report::Session,
+    start::Start,
 };
-use crate::{
-    cli::KEEPER_VERB,
+use crate::base::{
     error::{Code, Failure, Result},
     paths::unusable,
     process::{Identity, own_program},
 };
+
+/// The command that a keeper is started with; not for people.
+pub const VERB: [&str; 2] = ["local", "keep"];
 
 /// A keeper may be on its way out each time we come; this often is no coincidence.
 const TRIES: u32 = 20;
@@ -167,7 +170,7 @@ fn spawn(id: &str) -> io::Result<(UnixStream, Child)> {
     let (ours, theirs) = StdStream::pair()?;
     let keeper = Command::new(own_program()?)
         .arg0("lclaude")
-        .args(KEEPER_VERB)
+        .args(VERB)
         .arg(id)
         .stdin(OwnedFd::from(theirs))
         .stdout(Stdio::null())

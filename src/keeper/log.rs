@@ -37,7 +37,7 @@ impl LogFile {
     pub fn create(path: &Path) -> Self {
         let open = || -> io::Result<File> {
             if let Some(dir) = path.parent() {
-                crate::disk::make_dir(dir)?;
+                crate::base::disk::make_dir(dir)?;
             }
             let _ = fs::rename(path, path.with_extension("old"));
             OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)

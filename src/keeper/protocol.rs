@@ -5,51 +5,19 @@
 //! gets an [`Answer`] and has no lease. Those two may come from another version of lclaude: what it does not know is
 //! passed over, and what it does not say has a default.
 
-use std::{fmt, path::PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::io::{AsyncBufRead, AsyncWrite, AsyncWriteExt, Lines};
 
 use super::report::{Report, Session};
 use crate::{
-    backend::{BackendPlan, Endpoint, Progress, Served},
-    config::Lifetime,
-    error::Failure,
-    process::{Group, Identity},
+    backend::{Endpoint, Progress, Served},
+    base::{
+        error::Failure,
+        process::{Group, Identity},
+    },
 };
-
-/// All a keeper needs to know.
-#[derive(Clone, Serialize, Deserialize)]
-pub struct Start {
-    pub plan: BackendPlan,
-    pub lifetime: Lifetime,
-    pub runtime: PathBuf,
-    /// The backend's log.
-    pub log: PathBuf,
-    /// Where our own is.
-    pub state: PathBuf,
-    /// Whether the user agreed to a download.
-    pub may_pull: bool,
-    /// The key of a server that has one already.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub token: Option<String>,
-    /// Where the backend is, when that is settled: where a lost keeper's was, or where somebody else runs one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub endpoint: Option<Endpoint>,
-}
-
-impl fmt::Debug for Start {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Start({:?}, token masked)", self.plan)
-    }
-}
-
-impl Start {
-    /// The same, on the port and with the key that a running Claude Code already has.
-    pub fn at(&self, endpoint: Endpoint) -> Self {
-        Start { endpoint: Some(endpoint), ..self.clone() }
-    }
-}
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -145,9 +113,10 @@ pub async fn receive<T: DeserializeOwned>(from: &mut Lines<impl AsyncBufRead + U
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{backend::BackendPlan, keeper::start::Start};
     use crate::{
-        backend::{Kind, Program, Service},
-        config::Settings,
+        backend::{Program, Service},
+        config::{Kind, Settings},
     };
 
     #[test]

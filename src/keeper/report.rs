@@ -4,11 +4,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::protocol::Start;
+use super::start::Start;
 use crate::{
     backend::{Endpoint, Progress, Served},
-    error::Failure,
-    process::Group,
+    base::{error::Failure, process::Group},
 };
 
 /// A backend that is up, or coming up, or left behind.

@@ -19,17 +19,20 @@ use tokio::{
 };
 
 use super::{
-    AGAIN,
     log::{LogFile, Reader},
-    port::{self, Reserved},
-    protocol::{FromKeeper, Ready, Start},
+    patience::AGAIN,
+    protocol::{FromKeeper, Ready},
+    start::Start,
 };
 use crate::{
     backend::{
         self, Cause, Endpoint, HOST, Program, Progress, Served, Service, Starting, Undo, Unfit, diagnose, in_words,
     },
-    error::{Code, Failure, Result},
-    process::{Ending, Group, Identity, die_with_parent, output},
+    base::{
+        error::{Code, Failure, Result},
+        port::{self, Reserved},
+        process::{Ending, Group, Identity, die_with_parent, output},
+    },
 };
 
 /// Ports tried before giving up.

@@ -5,7 +5,7 @@
 use std::{fs, path::Path, time::Duration};
 
 use super::files::{Holder, LockFile};
-use crate::{
+use crate::base::{
     process::{Ending, Identity},
     scratch,
 };

@@ -1,42 +1,30 @@
 //! `lclaude local env`: the variables of a backend that is up. Starts nothing, and holds nothing up.
 
-use super::{
-    Selection,
-    format::{Format, Variables},
-};
+use super::format::Variables;
+use crate::cli::Env;
+use crate::cli::Selection;
 use crate::{
-    backend::{self, Kind},
-    config::Settings,
-    error::{Code, Failure, Result},
+    backend,
+    base::{
+        error::{Code, Failure, Result},
+        paths::Places,
+        ui,
+    },
+    config::{Kind, Settings},
     keeper::{self, Ready, Report, State},
     launch,
-    paths::Places,
-    plan::Plan,
-    session, ui,
+    session::{plan::Plan, run},
 };
 
-/// The variables of a backend that is up, for other programs
-///
-/// For the backend that a session would have here: eval "$(lclaude local env)" in bash and zsh,
-/// lclaude local env --format fish | source in fish. The key of the backend is among them.
-#[derive(Debug, clap::Args)]
-pub struct Arguments {
-    #[command(flatten)]
-    choice: Selection,
-    /// How they are written down; bash is zsh's and sh's too
-    #[arg(long, value_enum, default_value = "bash")]
-    format: Format,
-}
-
-pub fn run(arguments: Arguments) -> Result<u8> {
-    let Arguments { choice, format } = arguments;
+pub fn run(arguments: Env) -> Result<u8> {
+    let Env { choice, format } = arguments;
     let places = Places::find()?;
     let settings = choice.settings(&places)?;
     let plan = Plan::new(&settings, &places)?;
     let runtime = launch::event_loop()?;
     let ready = runtime.block_on(find(&plan, &choice, &places))?;
-    session::say_what_it_has(&plan, &ready, false)?;
-    super::warn_of_settings(Some(&places.home))?;
+    run::say_what_it_has(&plan, &ready, false)?;
+    super::selection::warn_of_settings(Some(&places.home))?;
     let routed = plan.routing.route(&ready.endpoint, &ready.served, plan.is_lean(&ready.served));
     let variables = Variables {
         set: routed.variables(),

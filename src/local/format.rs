@@ -1,16 +1,7 @@
 //! Variables written down for whoever is to have them: a shell, or a program that reads a file.
 
+use crate::cli::Format;
 use serde_json::{Map, Value};
-
-/// How variables are written down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Format {
-    #[value(aliases = ["zsh", "sh"])]
-    Bash,
-    Fish,
-    Json,
-    Dotenv,
-}
 
 pub struct Variables {
     pub set: std::collections::BTreeMap<String, String>,

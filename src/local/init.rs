@@ -1,6 +1,7 @@
 //! `lclaude local init`: writes a project's `.lclaude.toml`, from options or from answers, and leaves the rest of an
 //! existing one as it is.
 
+use crate::cli::Init;
 use std::{
     fs::Permissions,
     io::{self, Write},
@@ -10,41 +11,31 @@ use std::{
 
 use toml_edit::{DocumentMut, Item};
 
-use super::Selection;
+use crate::cli::Selection;
 use crate::{
-    backend::{self, Kind},
+    backend,
+    base::{
+        disk,
+        error::{Code, Failure, Result},
+        paths::Places,
+        ui,
+    },
     claude::arguments::{self, Request},
     config::{
-        Overrides, Project, Settings,
+        Kind, Overrides, Project, Settings,
         project::{self, NAME, more_than_a_name},
         set,
         trust::Store,
         written,
     },
-    disk,
-    error::{Code, Failure, Result},
     launch,
-    paths::Places,
-    plan, ui,
+    session::plan,
 };
-
-/// Write a .lclaude.toml for this project
-#[derive(Debug, clap::Args)]
-pub struct Arguments {
-    #[command(flatten)]
-    pub choice: Selection,
-    /// A small tool set and prompt
-    #[arg(long)]
-    pub lean: bool,
-    /// Sessions that leave nothing of theirs
-    #[arg(long)]
-    pub throwaway: bool,
-}
 
 /// What an answer says that leaves a line out.
 const NONE: &str = "none";
 
-pub fn run(mut arguments: Arguments) -> Result<u8> {
+pub fn run(mut arguments: Init) -> Result<u8> {
     let places = Places::find()?;
     let here = plan::here()?;
     let directory = project::root(&here, &places.home).ok_or_else(|| {
@@ -115,7 +106,7 @@ fn afterwards(path: PathBuf, here: &Path, places: &Places) -> Result<Vec<String>
     Ok(words)
 }
 
-impl Arguments {
+impl Init {
     fn says_something(&self) -> bool {
         let Selection { choice, model } = &self.choice;
         let values = [&choice.backend, &choice.profile, model];

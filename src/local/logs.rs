@@ -1,5 +1,6 @@
 //! `lclaude local logs`: what a backend has said.
 
+use crate::cli::Logs;
 use std::{
     fs::{self, File},
     io::{self, Read, Write},
@@ -10,31 +11,21 @@ use std::{
 
 use tokio::time::sleep;
 
-use super::which::{Said, Which};
+use super::which::Said;
 use crate::{
-    disk,
-    error::{Code, Failure, Result},
+    base::{
+        disk,
+        error::{Code, Failure, Result},
+        paths::Places,
+        signals::Signals,
+    },
     launch,
-    paths::Places,
-    signals::Signals,
 };
 
 /// Between two looks at a log that is followed. Not every system tells when a file grows.
 const PERIOD: Duration = Duration::from_millis(200);
 
-/// A backend's log
-///
-/// Without anything else that of the backend that was last up.
-#[derive(Debug, clap::Args)]
-pub struct Arguments {
-    #[command(flatten)]
-    pub which: Which,
-    /// Go on as it grows, until Ctrl-C
-    #[arg(short, long)]
-    pub follow: bool,
-}
-
-pub fn run(arguments: Arguments) -> Result<u8> {
+pub fn run(arguments: Logs) -> Result<u8> {
     let places = Places::find()?;
     let path = choose(&logs(&places), &arguments.which.read(&places)?)?;
     let mut log = Log::open(&path).map_err(|error| unreadable(&path, error))?;

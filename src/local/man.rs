@@ -1,13 +1,13 @@
 //! `lclaude local man`: the manual page, LCLAUDE(1). Options and verbs are those that can be typed; the rest is here.
 
+use crate::cli::Man;
 use clap::{Arg, Command};
 use roff::{Inline, Roff, bold, italic, roman};
 
-use crate::{cli, error::Result, ui};
-
-/// The manual page, to be read with: lclaude local man | man -l -
-#[derive(Debug, clap::Args)]
-pub struct Arguments {}
+use crate::{
+    base::{error::Result, ui},
+    cli,
+};
 
 const DESCRIPTION: &[&str] = &[
     "Type lclaude instead of claude, and Claude Code runs on a model of your own. lclaude starts your local inference \
@@ -53,7 +53,7 @@ const EXIT_CODES: &[(&str, &str)] = &[
     ("127", "No Claude Code was found, or no such program for lclaude local run."),
 ];
 
-pub fn run(_: Arguments) -> Result<u8> {
+pub fn run(_: Man) -> Result<u8> {
     ui::print(&page().render());
     Ok(0)
 }
@@ -95,7 +95,7 @@ fn verbs(page: &mut Roff, session: &Command) {
     let is_known = |argument: &Arg| session.get_arguments().any(|known| known.get_id() == argument.get_id());
     page.control("SH", ["VERBS"]);
     page.text([roman("Most take the options above that have to do with a backend, too; the others are:")]);
-    for verb in super::command().get_subcommands().filter(|verb| !verb.is_hide_set()) {
+    for verb in cli::verbs_command().get_subcommands().filter(|verb| !verb.is_hide_set()) {
         let own = || verb.get_arguments().filter(|argument| argument.is_positional() || !is_known(argument));
         let positionals = verb.get_positionals().flat_map(|positional| [roman(" "), italic(value(positional))]);
         page.control("SS", [""; 0]);

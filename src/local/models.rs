@@ -2,34 +2,27 @@
 //!
 //! Nothing is started for it: what a backend can only say while it runs is said to be so, beside what the others have.
 
+use crate::cli::Models;
 use std::io::{self, IsTerminal};
 
 use serde_json::{Value, json};
 
-use super::Selection;
 use crate::{
     backend::{
-        self, Kind, Tiers,
+        self, Tiers,
         listing::{self, Listed},
         llamacpp,
     },
-    config::Settings,
-    error::{Code, Failure, Result},
+    base::{
+        error::{Code, Failure, Result},
+        paths::Places,
+        ui,
+    },
+    config::{Kind, Settings},
     launch,
     memory::{Estimate, Fit, Machine},
-    paths::Places,
-    plan, ui,
+    session::plan,
 };
-
-/// Every backend's models, and which fit
-#[derive(Debug, clap::Args)]
-pub struct Arguments {
-    #[command(flatten)]
-    pub choice: Selection,
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
-}
 
 /// A line of the table.
 struct Row {
@@ -41,7 +34,7 @@ struct Row {
     tiers: Vec<&'static str>,
 }
 
-pub fn run(arguments: Arguments) -> Result<u8> {
+pub fn run(arguments: Models) -> Result<u8> {
     let places = Places::find()?;
     let here = plan::here()?;
     let settings = arguments.choice.settings(&places)?;

@@ -1,40 +1,21 @@
 //! `lclaude local serve`: a session without a child, for programs that somebody else starts.
 
-use super::{
-    Selection,
-    format::{Format, Variables},
-};
+use super::format::Variables;
+use crate::cli::Format;
+use crate::cli::Serve;
 use crate::{
-    error::Result,
+    base::{error::Result, paths::Places, scratch::Scratch, signals::Signals, ui},
     keeper::{Event, Lease, Ready},
     launch,
-    paths::Places,
-    plan::Plan,
-    scratch::Scratch,
-    session,
-    signals::Signals,
-    ui,
+    session::{plan::Plan, run},
 };
 
-/// Keep the backend up, and print the environment to use
-///
-/// For programs that are started elsewhere, such as an editor's agent. Prints the environment once the backend answers,
-/// and keeps the backend up until Ctrl-C (exit code 130), or until it is lost for good (69).
-#[derive(Debug, clap::Args)]
-pub struct Arguments {
-    #[command(flatten)]
-    choice: Selection,
-    /// Print one JSON object: url, token, models, context, env, removed
-    #[arg(long)]
-    json: bool,
-}
-
-pub fn run(arguments: Arguments) -> Result<u8> {
-    let Arguments { choice, json } = arguments;
+pub fn run(arguments: Serve) -> Result<u8> {
+    let Serve { choice, json } = arguments;
     let places = Places::find()?;
     let settings = choice.settings(&places)?;
     let plan = Plan::new(&settings, &places)?;
-    super::warn_of_settings(Some(&places.home))?;
+    super::selection::warn_of_settings(Some(&places.home))?;
     let hint = format!("eval \"$({})\"", choice.line("env"));
     launch::carry_out(plan, choice.choice.yes, &settings, &places, async |plan, signals| {
         serve(plan, json, &hint, signals).await
@@ -43,7 +24,7 @@ pub fn run(arguments: Arguments) -> Result<u8> {
 
 async fn serve(plan: &Plan, json: bool, hint: &str, signals: &mut Signals) -> Result<u8> {
     let scratch = Scratch::make(plan.runtime())?;
-    let Some((mut lease, ready)) = session::backend_up(plan, scratch.path(), signals).await? else {
+    let Some((mut lease, ready)) = run::backend_up(plan, scratch.path(), signals).await? else {
         return Ok(signals.exit_code());
     };
     let ended = match say_how_to_use_it(plan, &ready, json, hint) {
@@ -56,7 +37,7 @@ async fn serve(plan: &Plan, json: bool, hint: &str, signals: &mut Signals) -> Re
 
 /// Whoever reads standard output has it all before the wait begins.
 fn say_how_to_use_it(plan: &Plan, ready: &Ready, json: bool, hint: &str) -> Result<()> {
-    session::say_what_it_has(plan, ready, false)?;
+    run::say_what_it_has(plan, ready, false)?;
     let routed = plan.routing.route(&ready.endpoint, &ready.served, plan.is_lean(&ready.served));
     let variables = Variables { set: routed.variables(), removed: routed.removed_anywhere() };
     ui::print(&if json {

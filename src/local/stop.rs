@@ -1,35 +1,26 @@
 //! `lclaude local stop`: ends backends that are up, and what killed keepers have left.
 
+use crate::cli::Stop;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::which::{Said, Which};
+use super::which::Said;
 use crate::{
-    error::{Code, Failure, Result},
+    base::{
+        error::{Code, Failure, Result},
+        paths::Places,
+        process::Identity,
+        ui,
+    },
     keeper::{self, Report, Session, Stopped},
     launch,
-    paths::Places,
-    process::Identity,
-    ui,
 };
 
 /// How long sessions have to end their Claude Code once its backend has gone.
 const FAREWELL: Duration = Duration::from_secs(5);
 
-/// End a backend that is up
-///
-/// Without anything else the only one there is. Asks before it ends one that sessions use.
-#[derive(Debug, clap::Args)]
-pub struct Arguments {
-    #[command(flatten)]
-    pub which: Which,
-    /// All of them
-    #[arg(long, conflicts_with_all = ["id", "backend", "profile", "context", "config", "model"])]
-    pub all: bool,
-}
-
-pub fn run(arguments: Arguments) -> Result<u8> {
+pub fn run(arguments: Stop) -> Result<u8> {
     let places = Places::find()?;
     let said = arguments.which.read(&places)?;
     let runtime = launch::event_loop()?;

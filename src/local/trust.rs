@@ -1,39 +1,29 @@
 //! `lclaude local trust`: shows what a project file asks for, and allows it, as it is now, if the user says so.
 
+use crate::cli::Trust;
 use std::{
     io,
     path::{Path, PathBuf},
 };
 
 use crate::{
+    base::{
+        error::{Code, Failure, Result},
+        paths::Places,
+        ui,
+    },
     config::{
         Project,
         project::{self, Ask, NAME},
         trust::{Standing, Store},
     },
-    error::{Code, Failure, Result},
-    paths::Places,
-    plan, ui,
+    session::plan,
 };
 
 /// Why there is none.
 pub(super) const NO_FILE: &str = "neither this directory nor one above it, up to the root of its repository, has one";
 
-/// Allow a project file what needs your word
-#[derive(Debug, clap::Args)]
-pub struct Arguments {
-    /// The file, or a directory of its project [default: where you are]
-    #[arg(conflicts_with = "list")]
-    pub file: Option<PathBuf>,
-    /// List what is trusted
-    #[arg(long)]
-    pub list: bool,
-    /// Do not ask
-    #[arg(long)]
-    pub yes: bool,
-}
-
-pub fn run(arguments: Arguments) -> Result<u8> {
+pub fn run(arguments: Trust) -> Result<u8> {
     let places = Places::find()?;
     let store = Store::new(&places.state);
     if arguments.list {

@@ -1,28 +1,21 @@
 //! `lclaude local untrust`: takes back what `trust` gave, also for a file that has gone.
 
+use crate::cli::Untrust;
 use std::path::{Path, PathBuf};
 
 use super::trust::{NO_FILE, canonical, no_file, shown};
 use crate::{
+    base::{error::Result, paths::Places, ui},
     config::{
         project::{NAME, locate},
         trust::Store,
     },
-    error::Result,
-    paths::Places,
-    plan, ui,
+    session::plan,
 };
 
 const LIST: &str = "lclaude local trust --list";
 
-/// Take back what trust allowed
-#[derive(Debug, clap::Args)]
-pub struct Arguments {
-    /// The file, or its directory [default: where you are]
-    pub file: Option<PathBuf>,
-}
-
-pub fn run(arguments: Arguments) -> Result<u8> {
+pub fn run(arguments: Untrust) -> Result<u8> {
     let places = Places::find()?;
     let store = Store::new(&places.state);
     let path = match arguments.file {

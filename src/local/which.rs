@@ -1,24 +1,17 @@
 //! Which of the backends a verb is about: by the id that `lclaude local status` shows, or by the options that a session
 //! would have.
 
-use super::Selection;
+use crate::cli::Selection;
+use crate::cli::Which;
 use crate::{
     backend,
+    base::{
+        error::{Code, Failure, Result},
+        paths::Places,
+    },
     cli::Choice,
-    error::{Code, Failure, Result},
-    paths::Places,
-    plan,
+    session::plan,
 };
-
-/// What a verb that is about backends can be told.
-#[derive(Debug, Clone, Default, clap::Args)]
-pub struct Which {
-    /// Its id, or the beginning of it, as `lclaude local status` shows it
-    #[arg(value_name = "ID", conflicts_with_all = ["backend", "profile", "context", "config", "model"])]
-    pub id: Option<String>,
-    #[command(flatten)]
-    pub choice: Selection,
-}
 
 /// What was said of it.
 pub enum Said {

@@ -1,8 +1,13 @@
 //! What there is to say about memory, with settings that were tried on the same figures before they are named.
 
-use super::{Amount, Estimate, Layout, Machine, Need};
-use crate::{
-    config::{LEAST_CONTEXT, ROOMY_CONTEXT},
+use super::{
+    amount::Amount,
+    estimate::{Estimate, Need},
+    machine::Machine,
+    shape::Layout,
+};
+use crate::base::context::{LEAST_CONTEXT, ROOMY_CONTEXT};
+use crate::base::{
     error::{Code, Failure},
     ui::size,
 };
@@ -118,7 +123,8 @@ fn smaller_model(estimate: &Estimate, most: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::Model, *};
+    use super::*;
+    use crate::memory::estimate::Model;
 
     const GB: u64 = 1_000_000_000;
 

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::Amount;
+use super::amount::Amount;
 
 /// What the machine has, or the container, whichever is less. `None` where `/proc` does not say.
 pub fn ram() -> Option<Amount> {

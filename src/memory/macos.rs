@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use super::Amount;
+use super::amount::Amount;
 
 /// What the machine has; on Apple's own processors the graphics share it. `None` where the system does not say.
 pub fn ram() -> Option<Amount> {

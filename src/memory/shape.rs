@@ -257,7 +257,8 @@ impl Metadata<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::gguf::tests::Written, *};
+    use super::*;
+    use crate::memory::gguf::tests::Written;
 
     const MEBIBYTE: f64 = 1024.0 * 1024.0;
 

@@ -11,8 +11,8 @@ use std::{
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::Amount;
-use crate::process::Identity;
+use super::amount::Amount;
+use crate::base::process::Identity;
 
 /// A driver in trouble lets its program wait for ever.
 const PATIENCE: Duration = Duration::from_secs(3);

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::disk;
+use crate::base::disk;
 
 /// What stands in a repository beside its models: projectors for images, drafts, statistics.
 const NO_MODELS: &[&str] = &["mmproj", "imatrix", "mtp-", "eagle3-", "dflash-", "dspark-"];

@@ -8,8 +8,8 @@ use super::{
 };
 use crate::{
     backend::listing::Listed,
+    base::error::Result,
     config::Settings,
-    error::Result,
     memory::{self, Estimate, Layout},
 };
 

@@ -8,8 +8,8 @@ use std::{
 
 use super::cache;
 use crate::{
+    base::error::{Code, Failure, Result},
     config::{Settings, Source},
-    error::{Code, Failure, Result},
 };
 
 /// What is used where nobody names a model: the quantisation that most machines can hold.

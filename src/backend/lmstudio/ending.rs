@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
 use super::lms;
-use crate::{backend::http, process::Identity};
+use crate::{backend::http, base::process::Identity};
 
 /// How long a command that starts LM Studio may still take.
 const START: Duration = Duration::from_secs(30);

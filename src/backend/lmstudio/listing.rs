@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use super::{Model, Studio, identifier, plan};
+use super::kind::{Studio, identifier, plan};
+use super::lms::Model;
 use crate::{
-    backend::{Service, listing::Listed},
+    backend::{listing::Listed, plan::Service},
+    base::error::{Code, Failure, Result},
     config::Settings,
-    error::{Code, Failure, Result},
     memory::{self, Layout},
 };
 

@@ -1,5 +1,8 @@
 //! What LM Studio is asked and told, each in the words of `lms`.
 
+use crate::backend::http;
+use crate::backend::plan::Starting;
+use crate::backend::undo::Undo;
 use std::{
     ffi::OsStr,
     io,
@@ -10,12 +13,18 @@ use std::{
 use serde::{Deserialize, de::DeserializeOwned};
 use tokio::{process::Command, time::timeout};
 
-use super::{LEAST_VERSION, Started, Starting, Studio, Undo, download::is_exact, http, pick};
+use super::{
+    download::is_exact,
+    ending::Started,
+    kind::{LEAST_VERSION, Studio, pick},
+};
 use crate::{
-    backend::{HOST, conceal},
-    error::{Code, Failure, Result},
-    keeper::free_port,
-    process::Identity,
+    backend::plan::{HOST, conceal},
+    base::{
+        error::{Code, Failure, Result},
+        port::free_port,
+        process::Identity,
+    },
 };
 
 #[derive(Deserialize)]

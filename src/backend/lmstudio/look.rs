@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::{Studio, key, pick};
-use crate::error::{Code, Failure, Result};
+use super::kind::{Studio, key, pick};
+use crate::base::error::{Code, Failure, Result};
 
 /// Some calls of `lms`, each of which takes well under a second.
 const LIMIT: Duration = Duration::from_secs(10);

@@ -1,10 +1,15 @@
 //! Whether a model fits, by LM Studio's own estimate (`lms load --estimate-only`), or else by the model's file.
 
-use super::{DEFAULT_MODEL, Model, Studio};
+use super::{
+    kind::{DEFAULT_MODEL, Studio},
+    lms::Model,
+};
 use crate::{
-    error::{Code, Failure, Result},
+    base::{
+        error::{Code, Failure, Result},
+        ui::size,
+    },
     memory::{self, Estimate, Fit, Layout},
-    ui::size,
 };
 
 impl Studio {

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::store;
-use crate::disk;
+use crate::base::disk;
 
 /// Manifests, configurations and templates are a few kilobytes; a file that is longer is none.
 const LONGEST: u64 = 1024 * 1024;

@@ -1,14 +1,16 @@
 //! Ollama's models: those of the store, without a server; or what the shared server says.
 
+use super::server::Server;
+use crate::backend::http;
 use std::path::Path;
 
 use reqwest::Client;
 
-use super::{Server, blobs::Blobs, http, memory, shared_url, store};
+use super::{blobs::Blobs, kind::shared_url, memory, store};
 use crate::{
     backend::listing::Listed,
+    base::error::Result,
     config::{Instance, Settings},
-    error::Result,
 };
 
 pub async fn list(settings: &Settings, home: &Path, here: &Path) -> Result<Vec<Listed>> {
@@ -67,7 +69,7 @@ async fn of_server(client: &Client, url: &str) -> Result<Vec<Listed>> {
         found.push(Listed {
             size: Some(model.size).filter(|size| *size > 0),
             quantisation: Some(model.details.quantization_level).filter(|level| !level.is_empty()),
-            trained: shown.as_ref().and_then(super::Shown::context),
+            trained: shown.as_ref().and_then(crate::backend::ollama::server::Shown::context),
             tools: can("tools"),
             thinking: can("thinking"),
             ..Listed::named(&model.name)

@@ -1,7 +1,11 @@
 //! A look at the user's own Ollama server: nothing is started, loaded or changed.
 
-use super::{fixed, http, server::Server, shared_url};
-use crate::{config::Settings, error::Result};
+use super::{
+    kind::{fixed, shared_url},
+    server::Server,
+};
+use crate::backend::http;
+use crate::{base::error::Result, config::Settings};
 
 /// What is known of a model at a server that runs.
 pub struct Known {

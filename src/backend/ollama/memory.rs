@@ -1,10 +1,11 @@
 //! What Ollama's runner will take of memory: it is llama.cpp's `llama-server`, on the store's own GGUF files.
 
+use crate::backend::plan::BackendPlan;
 use std::path::Path;
 
-use super::{BackendPlan, blobs::Blobs, store};
+use super::{blobs::Blobs, store};
 use crate::{
-    backend::{Service, find},
+    backend::{find, plan::Service},
     config::Settings,
     memory::{Estimate, Layout, Model},
 };

@@ -1,5 +1,8 @@
 //! Downloading a model.
 
+use super::server::Server;
+use crate::backend::http;
+use crate::backend::plan::Starting;
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
@@ -7,8 +10,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{Server, Starting, http};
-use crate::{
+use crate::base::{
     error::{Code, Failure, Result},
     ui::size,
 };

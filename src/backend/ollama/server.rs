@@ -1,15 +1,22 @@
 //! What Ollama's API is asked.
 
+use crate::backend::http;
+use crate::backend::plan::Health;
+use crate::backend::plan::Starting;
+use crate::backend::undo::Undo;
 use std::time::Duration;
 
 use reqwest::{Client, Response, StatusCode};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use super::{Health, Starting, Undo, http, store};
+use super::store;
 use crate::{
-    backend::{Cause, diagnose, find, install},
-    error::{Code, Failure, Result},
+    backend::{
+        diagnosis::{Cause, diagnose},
+        find, install,
+    },
+    base::error::{Code, Failure, Result},
 };
 
 /// The first release with `/v1/messages`.
@@ -137,7 +144,7 @@ impl Server<'_> {
 
     pub async fn check_version(&self) -> Result<()> {
         let Some(Version { version }) = self.get("version").await else {
-            return Err(super::super::something_else("Ollama", self.url));
+            return Err(crate::backend::plan::something_else("Ollama", self.url));
         };
         check_release(&version)
     }
@@ -163,7 +170,7 @@ impl Server<'_> {
             return Ok(());
         }
         if !starting.may_pull {
-            return Err(super::unknown(model, &installed));
+            return Err(crate::backend::ollama::kind::unknown(model, &installed));
         }
         self.pull(model, starting).await
     }
@@ -180,9 +187,9 @@ impl Server<'_> {
         let answer = request.json(&json!({"model": model})).send().await.map_err(silent)?;
         match answer.status() {
             status if status.is_success() => answer.json().await.map_err(silent),
-            StatusCode::NOT_FOUND => Err(super::unknown(model, &self.installed().await)),
+            StatusCode::NOT_FOUND => Err(crate::backend::ollama::kind::unknown(model, &self.installed().await)),
             // A private server is told to let nothing run elsewhere.
-            StatusCode::FORBIDDEN => Err(super::in_the_cloud(model, None)),
+            StatusCode::FORBIDDEN => Err(crate::backend::ollama::kind::in_the_cloud(model, None)),
             _ => Err(not_loaded(model, &words(answer).await)),
         }
     }

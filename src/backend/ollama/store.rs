@@ -1,14 +1,15 @@
 //! Ollama's models as they lie on the disk, and what they are called.
 
+use crate::backend::plan::BackendPlan;
+use crate::backend::plan::Service;
 use std::{
     env, fs,
     path::{Path, PathBuf},
 };
 
-use super::{BackendPlan, Service};
 use crate::{
+    base::error::{Code, Failure, Result},
     config::Settings,
-    error::{Code, Failure, Result},
 };
 
 /// Where the Linux service keeps its models, which a server of the user's own does not look for.

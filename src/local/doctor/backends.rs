@@ -1,5 +1,6 @@
 //! The backends: each one that is installed, and the chosen one down to its model.
 
+use super::subject::Subject;
 use std::{
     path::{Path, PathBuf},
     process::Output,
@@ -7,30 +8,19 @@ use std::{
 
 use super::{
     check::{Area, Check, State},
-    configuration::mendable,
-    edit, program,
+    edit::edit,
+    edit::mendable,
+    program,
 };
 use crate::{
-    backend::{self, BackendPlan, Chosen, Kind, Served, Service, llamacpp, lmstudio, ollama},
-    config::{Instance, Settings},
-    error::Failure,
+    backend::{self, BackendPlan, Chosen, Served, Service, llamacpp, lmstudio, ollama},
+    base::error::Failure,
+    config::{Instance, Kind, Settings},
     launch,
-    paths::Places,
-    plan,
+    session::plan,
 };
 
 const AREA: Area = Area::Backends;
-
-/// What all these checks are about.
-pub struct Subject<'a> {
-    pub settings: &'a Settings,
-    pub places: &'a Places,
-    pub here: &'a Path,
-    /// The user's own configuration.
-    pub file: &'a Path,
-    /// Whether the user agrees to a download.
-    pub yes: bool,
-}
 
 /// Gives the chosen backend's plan, where there is one.
 pub async fn check(subject: &Subject<'_>, checks: &mut Vec<Check>) -> Option<BackendPlan> {

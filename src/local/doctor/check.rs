@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::{backend::Endpoint, error::Failure};
+use crate::{backend::Endpoint, base::error::Failure};
 
 /// In the order of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]

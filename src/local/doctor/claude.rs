@@ -10,10 +10,16 @@ use serde_json::Value;
 
 use super::{
     check::{Area, Check},
-    configuration::mendable,
-    edit, program, quoted,
+    edit::mendable,
+    edit::{edit, quoted},
+    program,
 };
-use crate::{backend, claude, config::Settings, disk, paths::Places};
+use crate::{
+    backend,
+    base::{disk, paths::Places},
+    claude,
+    config::Settings,
+};
 
 const AREA: Area = Area::Claude;
 

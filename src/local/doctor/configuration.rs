@@ -1,18 +1,16 @@
 //! What lclaude itself was told: directories, files, variables, options, and the project.
 
+use super::edit::mendable;
+use crate::base::variables::LOG;
 use std::path::Path;
 
-use super::{
-    check::{Area, Check, State},
-    edit,
-};
+use super::check::{Area, Check, State};
 use crate::{
+    base::{error::Code, paths::Places, trace},
+    cli::Selection,
     config::{self, Project, Settings},
-    error::{Code, Failure},
     launch,
-    local::Selection,
-    paths::Places,
-    plan, trace,
+    session::plan,
 };
 
 const AREA: Area = Area::Configuration;
@@ -65,16 +63,6 @@ pub fn check(selection: &Selection, places: &Places, here: &Path, checks: &mut V
     settings
 }
 
-/// With the command that opens the file, where that may be what mends it.
-pub fn mendable(failure: Failure, file: &Path) -> Failure {
-    let edit = edit(file);
-    if failure.code == Code::Usage || !file.is_file() || failure.help.contains(&edit) {
-        failure
-    } else {
-        failure.help(edit)
-    }
-}
-
 fn variables(places: &Places) -> Check {
     let unknown = config::unknown_variables();
     if !unknown.is_empty() {
@@ -85,7 +73,7 @@ fn variables(places: &Places) -> Check {
         return Check::warning(AREA, "variables", unknown.join("; ")).help(unset);
     }
     if let Some(warning) = trace::start(&places.state) {
-        return Check::warning(AREA, "variables", warning).help(format!("unset {}", trace::VARIABLE));
+        return Check::warning(AREA, "variables", warning).help(format!("unset {}", LOG));
     }
     Check::ok(AREA, "variables", "every LCLAUDE_ variable is one that means something")
 }

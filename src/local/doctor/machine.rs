@@ -1,20 +1,21 @@
 //! The machine: room in memory and on the disks, a port, and the directories lclaude needs.
 
+use crate::base::port;
 use std::{fs, os::unix::fs::MetadataExt, path::Path};
 
 use rustix::fs::{Access, access, statvfs};
 
 use super::{
-    backends::Subject,
     check::{Area, Check},
-    configuration::mendable,
-    quoted,
+    edit::mendable,
+    edit::quoted,
+    subject::Subject,
 };
 use crate::{
     backend::{self, BackendPlan},
+    base::ui::size,
     keeper::{self, Report},
     memory::{Amount, Machine},
-    ui::size,
 };
 
 const AREA: Area = Area::Machine;
@@ -33,7 +34,7 @@ pub async fn check(subject: &Subject<'_>, plan: Option<&BackendPlan>, checks: &m
     if let Ok(runtime) = places.runtime() {
         checks.push(running(&keeper::survey(runtime).await));
     }
-    checks.push(Check::of(AREA, "port", keeper::free_port(), |_| "one is free on 127.0.0.1".into()));
+    checks.push(Check::of(AREA, "port", port::free_port(), |_| "one is free on 127.0.0.1".into()));
     checks.push(Check::of(AREA, "runtime directory", places.check_runtime(), |()| {
         format!("{} is private, or can be made so", places.runtime_name().display())
     }));
@@ -139,7 +140,8 @@ fn existing(place: &Path) -> &Path {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::check::State, *};
+    use super::*;
+    use crate::local::doctor::check::State;
 
     #[test]
     fn a_full_disk_fails_and_a_nearly_full_one_warns() {

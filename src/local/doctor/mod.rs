@@ -13,103 +13,11 @@ pub mod backends;
 pub mod check;
 mod claude;
 mod configuration;
+mod edit;
 pub mod live;
 mod machine;
 mod program;
 mod report;
-
-use std::path::Path;
-
-use super::Selection;
-use crate::{config::project::locate, error::Result, launch, paths::Places, plan, signals::Signals, ui};
-use backends::Subject;
-use check::{Area, Check, State};
-
-/// Why it does not work: every check, and what mends it
-#[derive(Debug, clap::Args)]
-pub struct Arguments {
-    #[command(flatten)]
-    pub choice: Selection,
-    /// Start the backend and prove the wiring with requests
-    #[arg(long)]
-    pub live: bool,
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
-pub fn run(arguments: Arguments) -> Result<u8> {
-    let runtime = launch::event_loop()?;
-    let mut checks = Vec::new();
-    let interrupted = runtime.block_on(examine(&arguments, &mut checks));
-    // Not by dropping it: a thread may still wait for a lock that another process holds.
-    runtime.shutdown_background();
-    checks.sort_by_key(|check| check.area);
-    ui::print(&if arguments.json { report::json(&checks) } else { report::text(&checks) });
-    if let Some(code) = interrupted? {
-        ui::say("lclaude: stopped before everything was proven");
-        return Ok(code);
-    }
-    Ok(u8::from(checks.iter().any(|check| check.state == State::Failure)))
-}
-
-/// Gives an exit code if a signal put an end to it.
-async fn examine(arguments: &Arguments, checks: &mut Vec<Check>) -> Result<Option<u8>> {
-    let places = match Places::find() {
-        Ok(places) => places,
-        Err(failure) => {
-            // Everything else is in it or below it.
-            checks.push(Check::failed(Area::Configuration, "home", &failure));
-            return Ok(None);
-        }
-    };
-    let here = match plan::here() {
-        Ok(here) => here,
-        Err(failure) => {
-            checks.push(Check::failed(Area::Configuration, "directory", &failure));
-            places.home.clone()
-        }
-    };
-    let settings = configuration::check(&arguments.choice, &places, &here, checks);
-    let choice = &arguments.choice.choice;
-    let file = choice.config.as_deref().unwrap_or(&places.config_file);
-    let claude = claude::check(&settings, &places, &here, file, checks).await;
-    let subject = Subject { settings: &settings, places: &places, here: &here, file, yes: choice.yes };
-    let plan = backends::check(&subject, checks).await;
-    machine::check(&subject, plan.as_ref(), checks).await;
-    if let Some(project) = locate(&here, &places.home) {
-        blame(&project, file, checks);
-    }
-    if !arguments.live {
-        checks.push(live::last(&subject, plan.as_ref(), claude.as_deref()));
-        return Ok(None);
-    }
-    // It could only prove something else than what was asked for.
-    if checks.iter().any(|check| check.area == Area::Configuration && check.state == State::Failure) {
-        checks.push(live::not_tried("the configuration cannot be used, as said above"));
-        return Ok(None);
-    }
-    let mut signals = Signals::listen()?;
-    Ok(live::check(&subject, claude, checks, &mut signals).await)
-}
-
-/// What the project's file is to blame for is mended there, not in the user's own.
-fn blame(project: &Path, own: &Path, checks: &mut [Check]) {
-    let named = project.display().to_string();
-    let blamed = |check: &&mut Check| check.found.contains(&named) || check.why.iter().any(|why| why.contains(&named));
-    for help in checks.iter_mut().filter(blamed).flat_map(|check| &mut check.help) {
-        if *help == edit(own) {
-            *help = edit(project);
-        }
-    }
-}
-
-/// The command that opens a file.
-fn edit(file: &Path) -> String {
-    format!("${{EDITOR:-vi}} {}", quoted(file))
-}
-
-/// A path as a shell reads it.
-fn quoted(path: &Path) -> String {
-    ui::command_line(std::iter::once(path.display().to_string()))
-}
+mod run;
+pub mod subject;
+pub use run::run;

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal};
 use serde::Serialize;
 
 use super::check::{Check, State};
-use crate::ui;
+use crate::base::ui;
 
 /// The version of what `--json` prints. Fields may come to it; none changes its meaning or goes while this stays.
 const FORMAT: u32 = 1;

@@ -9,9 +9,8 @@ use super::{
     step::{Action, Step},
 };
 use crate::{
-    backend::Kind,
-    config::{Edit, Settings, Source},
-    error::Result,
+    base::error::Result,
+    config::{Edit, Kind, Settings, Source},
 };
 
 /// What a later `lclaude` is to use by itself.

@@ -7,10 +7,13 @@ use super::{
     step::{Action, Step},
 };
 use crate::{
-    backend::{self, BackendPlan, Kind, Service, find, llamacpp, lmstudio, ollama},
-    config::Settings,
-    error::{Failure, Result},
-    plan, ui,
+    backend::{self, BackendPlan, Service, find, llamacpp, lmstudio, ollama},
+    base::{
+        error::{Failure, Result},
+        ui,
+    },
+    config::{Kind, Settings},
+    session::plan,
 };
 
 pub struct Model {

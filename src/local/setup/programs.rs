@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use super::step::{Action, Install, Step};
 use crate::{
-    backend::{Kind, find, install},
+    backend::{find, install},
+    base::error::Failure,
     claude,
-    config::{Settings, Source},
-    error::Failure,
+    config::{Kind, Settings, Source},
 };
 
 /// The backends that are programs of this machine.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{config::Edit, error::Failure};
+use crate::{base::error::Failure, config::Edit};
 
 /// How many there are.
 const STEPS: usize = 5;

@@ -4,17 +4,19 @@ use std::path::Path;
 
 use super::step::{Action, Step, indented};
 use crate::{
-    backend::Kind,
-    error::{Code, Failure, Result},
+    base::{
+        error::{Code, Failure, Result},
+        signals::Signals,
+        ui::{self, Waiting},
+    },
+    config::Kind,
     keeper::{Lease, Ready},
     local::doctor::{
-        backends::Subject,
         check::{Check, State},
         live::{lost, proofs, requests::Client, turn},
+        subject::Subject,
     },
-    plan::Plan,
-    signals::Signals,
-    ui::{self, Waiting},
+    session::plan::Plan,
 };
 
 pub fn step(kind: Kind) -> Step {

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::Seen;
+use super::seen::Seen;
 use crate::keeper::State;
 
 pub fn text(seen: &[Seen]) -> String {

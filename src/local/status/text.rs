@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::Seen;
+use super::seen::Seen;
 use crate::{
+    base::ui::{self, size},
     keeper::State,
-    ui::{self, size},
 };
 
 pub fn all(seen: &[Seen]) -> String {

@@ -15,8 +15,8 @@ use tokio::{
     time::sleep,
 };
 
-use super::{look, text};
-use crate::{
+use super::{seen::look, text};
+use crate::base::{
     error::{Code, Failure, Result},
     process::LiveScreen,
     signals::Signals,

@@ -1,22 +1,22 @@
 //! The proofs: each a request of Claude Code's kind, what should come back, and what it means if it does not.
 
+use crate::base::context::CLAUDE_CODES_PROMPT;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::{
-    AREA,
     requests::{Client, Trouble},
     stream::assembled,
 };
 use crate::{
     backend::{self, BackendPlan},
-    config::CLAUDE_CODES_PROMPT,
     keeper::Ready,
-    local::doctor::check::Check,
+    local::doctor::check::{Area, Check},
 };
 
 /// A refusal costs the server no more than the counting of tokens.
+const AREA: Area = Area::Live;
 const REFUSAL_LIMIT: Duration = Duration::from_secs(120);
 /// Seconds that people will wait for the first word.
 const PATIENCE: f64 = 300.0;

@@ -12,18 +12,19 @@ use std::{
 use serde_json::Value;
 use tokio::{process::Command, time::timeout};
 
-use super::{super::backends::Subject, AREA, proofs::TASK};
+use super::proofs::TASK;
+use crate::local::doctor::subject::Subject;
 use crate::{
     backend,
-    child::Child,
+    base::error::{Code, Failure, Result},
     claude::{SessionPlan, arguments::Session},
-    error::{Code, Failure, Result},
     keeper::Ready,
-    local::doctor::check::Check,
-    plan::Plan,
+    local::doctor::check::{Area, Check},
+    session::{child::Child, plan::Plan},
 };
 
 /// With one tool its prompt is short; yet the model may be slow.
+const AREA: Area = Area::Live;
 const LIMIT: Duration = Duration::from_secs(900);
 const NAME: &str = "Claude Code's turn";
 

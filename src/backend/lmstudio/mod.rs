@@ -1,0 +1,16 @@
+//! LM Studio, through its own command `lms`: the server that runs is used, or one is started, and whatever was as it was
+//! is so again afterwards.
+//!
+//! Written after the source of `lms` and LM Studio's documents (0.4); never run with the real one.
+
+mod download;
+mod ending;
+mod kind;
+pub mod listing;
+mod lms;
+mod look;
+mod memory;
+
+pub use ending::{Started, end};
+pub use kind::*;
+pub use lms::tell;

@@ -1,0 +1,15 @@
+//! The ground that every room stands on: failures, the terminal, files, processes, places and signals. Nothing here knows
+//! of a configuration, a backend or Claude Code.
+
+pub mod context;
+pub mod disk;
+pub mod error;
+pub mod paths;
+pub mod pattern;
+pub mod port;
+pub mod process;
+pub mod scratch;
+pub mod signals;
+pub mod trace;
+pub mod ui;
+pub mod variables;

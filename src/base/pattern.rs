@@ -1,0 +1,37 @@
+//! Names with `*` in them, for the variables that a program may not see.
+
+/// Whether `name` fits `pattern`, in which each `*` stands for any characters.
+pub fn matches(pattern: &str, name: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = name.strip_prefix(first) else {
+        return false;
+    };
+    let mut parts: Vec<&str> = parts.collect();
+    let Some(last) = parts.pop() else {
+        return rest.is_empty();
+    };
+    for part in parts {
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns() {
+        assert!(matches("OTEL_*", "OTEL_X"));
+        assert!(matches("ANTHROPIC_*MODEL*", "ANTHROPIC_SMALL_FAST_MODEL"));
+        assert!(matches("CLAUDE_CODE_*_FILE_DESCRIPTOR", "CLAUDE_CODE_API_KEY_FILE_DESCRIPTOR"));
+        assert!(matches("CLAUDECODE", "CLAUDECODE"));
+        assert!(!matches("CLAUDECODE", "CLAUDECODE2"));
+        assert!(!matches("OTEL_*", "HOTEL_X"));
+        assert!(!matches("CLAUDE_CODE_SKIP_*_AUTH", "CLAUDE_CODE_SKIP_PROMPT_HISTORY"));
+    }
+}

@@ -1,0 +1,17 @@
+//! Bytes of memory.
+
+/// Bytes of one kind of memory.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Amount {
+    pub total: u64,
+    pub free: u64,
+}
+
+/// All of them together.
+pub fn sum(amounts: &[Amount]) -> Amount {
+    let add = |sum: Amount, one: &Amount| Amount {
+        total: sum.total.saturating_add(one.total),
+        free: sum.free.saturating_add(one.free),
+    };
+    amounts.iter().fold(Amount::default(), add)
+}
