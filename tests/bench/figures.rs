@@ -4,8 +4,6 @@
 //! them the fakes stand in, which load in no time.
 
 mod prompt;
-#[path = "../support/mod.rs"]
-mod support;
 
 use std::{
     fs,

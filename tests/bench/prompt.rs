@@ -7,14 +7,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
-    line, median, ms,
-    support::{
-        Stage, lclaude,
-        terminal::{PROMPT, Terminal},
-    },
-    timed,
+use support::{
+    Stage, lclaude,
+    terminal::{PROMPT, Terminal},
 };
+
+use super::{line, median, ms, timed};
 
 const PROMPTS: usize = 501;
 const RUNS: usize = 11;

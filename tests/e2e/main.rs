@@ -1,0 +1,5 @@
+//! The main jobs with the real Claude Code, the real llama-server and a scripted model.
+
+mod session;
+mod setup;
+mod throwaway;

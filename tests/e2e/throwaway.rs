@@ -1,0 +1,253 @@
+//! A throwaway session with the real Claude Code and the real llama-server: the whole home is byte for byte as it was, and
+//! nothing of the user's reaches the session.
+
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use lclaude_fakes::scripted_model::{LONG_WORD, Script};
+use rustix::process::Signal;
+use support::{Session, Stage, json, kill, real, terminal::Terminal, throwaway::endpoint};
+
+const DONE: &str = "The local model wrote proof.txt.\n";
+/// In every file of the user's own; none may read it, none may hear of it.
+const MARK: &str = "MARKED-AS-MINE";
+
+/// A home of somebody who uses Claude Code, with their project below it, as is usual.
+fn lived_in(stage: &Stage) -> PathBuf {
+    let project = stage.home().join("work/project");
+    let own = stage.home().join(".claude");
+    let put = |file: PathBuf, text: &str| {
+        fs::create_dir_all(file.parent().expect("a directory")).expect("a directory");
+        fs::write(file, text).expect("a file");
+    };
+    let folder = json!({"hasTrustDialogAccepted": true, "history": [MARK]});
+    let server = json!({"command": "touch", "args": [stage.root().join("mcp-ran")]});
+    let asked = json!({
+        "hasCompletedOnboarding": true, "theme": "light", "oauthAccount": {"emailAddress": MARK},
+        "mcpServers": {"mine": server}, "projects": {project.display().to_string(): folder},
+    });
+    put(stage.home().join(".claude.json"), &asked.to_string());
+    put(own.join("settings.json"), &json!({"theme": "light", "outputStyle": MARK, "env": {"MINE": MARK}}).to_string());
+    let login = json!({"accessToken": MARK, "refreshToken": MARK, "expiresAt": 4_102_444_800_000_u64, "scopes": ["user:inference"]});
+    put(own.join(".credentials.json"), &json!({"claudeAiOauth": login}).to_string());
+    let described = format!("---\nname: mine\ndescription: {MARK}\n---\n{MARK}\n");
+    for file in ["agents/mine.md", "commands/mine.md", "skills/mine/SKILL.md"] {
+        put(own.join(file), &described);
+    }
+    for file in ["CLAUDE.md", "CLAUDE.local.md", "rules/mine.md", "history.jsonl", "projects/-x/memory/MEMORY.md"] {
+        put(own.join(file), MARK);
+    }
+    put(project.join("CLAUDE.md"), "the project's own");
+    put(project.join(".claude/settings.json"), r#"{"env": {"OF_THE_PROJECT": "its-own"}}"#);
+    fs::copy(stage.model(), project.join("tiny.gguf")).expect("the model");
+    project
+}
+
+/// lclaude in the project, and its trace, where there can be one.
+fn traced(stage: &Stage, arguments: &[&str], here: &Path) -> (Command, PathBuf) {
+    let trace = stage.root().join("trace");
+    let possible = Command::new("strace").args(["-o", "/dev/null", "true"]).output();
+    let mut command = if possible.is_ok_and(|output| output.status.success()) {
+        let mut command = stage.command("strace");
+        command.args(["-f", "-e", "trace=open,openat,openat2,execve", "-o"]).arg(&trace).arg(support::lclaude());
+        command
+    } else {
+        eprintln!("not traced: strace is missing, so only the outcome is checked (apt-get install strace)");
+        stage.command(support::lclaude())
+    };
+    command.args(["--backend", "llamacpp", "--model", "tiny.gguf", "--throwaway"]).args(arguments);
+    command.args(["--tools", "Bash", "--allowedTools", "Bash"]).current_dir(here).stdin(Stdio::null());
+    (command, trace)
+}
+
+/// Whatever of the user's own was opened to be read (not only to see where a path leads) but by lclaude itself, which looks
+/// for theme and trust in two of them.
+fn read_of_the_users(stage: &Stage, trace: &Path) -> Vec<String> {
+    let own = [stage.home().join(".claude"), stage.home().join(".claude.json")].map(|path| path.display().to_string());
+    let trace = fs::read_to_string(trace).unwrap_or_default();
+    let lclaude = trace.lines().next().and_then(|line| line.split_whitespace().next()).unwrap_or_default();
+    let lines = trace.lines().filter(|line| {
+        let opened = line.contains("open") && !line.contains("O_PATH") && !line.contains("O_DIRECTORY");
+        // A result may be on a later line, so it is not looked at.
+        let there = line.split('"').nth(1).is_some_and(|file| Path::new(file).exists());
+        opened && there && !line.starts_with(lclaude) && own.iter().any(|own| line.contains(&format!("\"{own}")))
+    });
+    lines.map(str::to_owned).collect()
+}
+
+/// The Bash tool's command says what it sees.
+fn looking() -> Script {
+    let command = r#"{"command": "printenv CLAUDE_CONFIG_DIR OF_THE_PROJECT MINE > proof.txt; cat $CLAUDE_CONFIG_DIR/projects/*/*.jsonl >> proof.txt", "description": "look"}"#;
+    Script { act: lclaude_fakes::scripted_model::tool_call("Bash", command), ..Script::default() }
+}
+
+#[test]
+fn in_print_mode_the_whole_home_is_as_it_was() {
+    let Some(stage) = real::stage(&looking()) else { return };
+    let project = lived_in(&stage);
+    let before = stage.home_snapshot();
+    let (command, trace) = traced(&stage, &["-p", "create the proof"], &project);
+    let ended = stage.run(command).expect(0);
+    assert_eq!(ended.stdout, DONE, "{ended:#?}");
+    let proof = fs::read_to_string(project.join("proof.txt")).expect("the tool's file");
+    fs::remove_file(project.join("proof.txt")).expect("it is there");
+    let mut lines = proof.lines();
+    let home = lines.next().expect("a first line");
+    assert!(home.starts_with(&stage.runtime().display().to_string()), "{proof}");
+    assert_eq!(lines.next(), Some("its-own"), "the project's own settings work: {proof}");
+    // What the session wrote down of itself has all that went to the model but the prompt.
+    assert!(proof.contains("create the proof") && !proof.contains(MARK), "{proof}");
+    let read = read_of_the_users(&stage, &trace);
+    assert!(read.is_empty(), "{read:#?}");
+    assert!(!Path::new(home).exists() && !stage.root().join("mcp-ran").exists());
+    let mut now = stage.home_snapshot();
+    // The tool wrote into the project, and its file is gone again: that changed the time of the directory.
+    now.insert(project.clone(), before[&project].clone());
+    assert!(now == before, "{:#?} became {:#?}", before.keys(), now.keys());
+    stage.assert_nothing_left();
+}
+
+/// Moved elsewhere by XDG_STATE_HOME, that would be another one for the session's tools as well.
+#[test]
+fn of_what_claude_codes_own_installer_put_there_only_the_lock_on_its_version_is_written() {
+    let Some(mut stage) = real::stage(&Script::default()) else { return };
+    let project = lived_in(&stage);
+    // Where it takes itself for installed, yet not in the home that is compared: it is some 400 MB long.
+    let installed = stage.root().join("data/claude/versions/9.9.9");
+    fs::create_dir_all(installed.parent().expect("a directory")).expect("a directory");
+    let real = stage.bin().join("claude").canonicalize().expect("a program");
+    fs::hard_link(&real, &installed).or_else(|_| fs::copy(&real, &installed).map(drop)).expect("the program");
+    fs::remove_file(stage.bin().join("claude")).expect("a link");
+    symlink(&installed, stage.bin().join("claude")).expect("a link");
+    stage.set("XDG_DATA_HOME", stage.root().join("data").display());
+    let locks = stage.home().join(".local/state/claude/locks");
+    fs::create_dir_all(&locks).expect("a directory");
+    let mut before = stage.home_snapshot();
+    let mut command = stage.lclaude(&["--backend", "llamacpp", "--model", "tiny.gguf", "--throwaway", "-p", "hello"]);
+    command.args(["--tools", ""]).current_dir(&project);
+    assert_eq!(stage.run(command).expect(0).stdout, "Hello from the tiny local model.\n");
+    let mut now = stage.home_snapshot();
+    assert!(now[&locks] != before[&locks], "it had one");
+    for snapshot in [&mut before, &mut now] {
+        snapshot.retain(|path, _| !path.starts_with(&locks));
+    }
+    assert!(now == before, "{:#?} became {:#?}", before.keys(), now.keys());
+}
+
+#[test]
+fn not_a_word_of_the_users_is_in_a_request() {
+    let Some(stage) = real::stage(&Script::default()) else { return };
+    let project = lived_in(&stage);
+    let requests = stage.root().join("requests");
+    let url = endpoint(Some(requests.clone()));
+    stage.config(&format!("backend = \"endpoint\"\nmodel = \"m\"\n[endpoint]\nurl = \"{url}\"\n"));
+    let ask = |options: &[&str]| {
+        let mut command = stage.lclaude(&[options, &["-p", "a question"]].concat());
+        let ended = support::Ended::from(command.current_dir(&project).output().expect("it runs"));
+        let sent = fs::read_to_string(&requests).unwrap_or_default();
+        fs::remove_file(&requests).expect("there were some");
+        (ended, sent)
+    };
+    let (ended, sent) = ask(&["--throwaway"]);
+    assert!(sent.contains("a question") && sent.contains("the project's own"), "{ended:#?}");
+    assert!(!sent.contains(MARK), "{:?}", sent.find(MARK).map(|at| &sent[at.saturating_sub(200)..at + 40]));
+    // Without it the mark is there: this test can tell.
+    assert!(ask(&[]).1.contains(MARK));
+}
+
+#[test]
+fn in_a_terminal_there_is_no_dialog_and_the_whole_home_is_as_it_was() {
+    let Some(stage) = real::stage(&Script::default()) else { return };
+    let project = lived_in(&stage);
+    let before = stage.home_snapshot();
+    let (command, trace) = traced(&stage, &[], &project);
+    let mut terminal = Terminal::start(command);
+    // The first screen: no tour, no trust to be asked for.
+    terminal.wait_for("Claude Code");
+    terminal.wait_for("shortcuts");
+    terminal.type_in("create the proof");
+    terminal.wait_for("proof");
+    terminal.type_in("\r");
+    terminal.wait_for("wrote");
+    terminal.type_in("\x03");
+    terminal.wait_for("again");
+    terminal.type_in("\x03");
+    assert_eq!(terminal.wait(), Some(0));
+    assert_eq!(fs::read_to_string(project.join("proof.txt")).expect("the proof"), "made-by-local-model\n");
+    fs::remove_file(project.join("proof.txt")).expect("it is there");
+    let read = read_of_the_users(&stage, &trace);
+    assert!(read.is_empty(), "{read:#?}");
+    let mut now = stage.home_snapshot();
+    now.insert(project.clone(), before[&project].clone());
+    assert!(now == before, "{:#?} became {:#?}", before.keys(), now.keys());
+    stage.assert_nothing_left();
+}
+
+#[test]
+fn a_folder_that_was_never_trusted_is_asked_about() {
+    let Some(stage) = real::stage(&Script::default()) else { return };
+    lived_in(&stage);
+    let before = stage.home_snapshot();
+    // The usual project is not below the home, and nobody has trusted it.
+    let mut command = stage.command(support::lclaude());
+    command.args(["--backend", "llamacpp", "--model", "tiny.gguf", "--throwaway", "--tools", "Bash"]);
+    let mut terminal = Terminal::start(command);
+    terminal.wait_for("trust");
+    kill(terminal.pid(), Signal::TERM);
+    assert_eq!(terminal.wait(), Some(143));
+    stage.assert_home_is(&before);
+    stage.assert_nothing_left();
+}
+
+#[test]
+fn killed_in_mid_answer_it_leaves_the_home_as_it_was() {
+    type End = fn(&Stage, &Session);
+    let ends: [(&str, End); 5] = [
+        ("TERM", |_, session| session.signal(Signal::TERM)),
+        ("HUP to all", |_, session| session.signal_group(Signal::HUP)),
+        ("INT", |_, session| session.signal(Signal::INT)),
+        ("lclaude killed", |_, session| session.signal(Signal::KILL)),
+        ("lclaude and Claude Code killed", |_, session| session.signal_group(Signal::KILL)),
+    ];
+    for (name, end) in ends {
+        let Some(stage) = real::stage(&Script { long_is_endless: true, ..Script::default() }) else { return };
+        let project = lived_in(&stage);
+        stage.config("[claude]\nmax_output_tokens = 1500\n");
+        let before = stage.home_snapshot();
+        let mut command =
+            stage.lclaude(&["--backend", "llamacpp", "--model", "tiny.gguf", "--throwaway", "-p", LONG_WORD]);
+        command.args(["--tools", "", "--output-format", "stream-json", "--include-partial-messages", "--verbose"]);
+        let mut session = Session::start(command.current_dir(&project));
+        session.wait_for_line("content_block_delta");
+        assert_eq!(stage.runtime_sessions().len(), 1, "{name}");
+        end(&stage, &session);
+        session.wait();
+        stage.wait_for_nothing_left();
+        stage.assert_home_is(&before);
+    }
+}
+
+#[test]
+fn lclaude_and_keeper_killed_the_next_one_removes_it() {
+    let Some(stage) = real::stage(&Script { long_is_endless: true, ..Script::default() }) else { return };
+    let project = lived_in(&stage);
+    let mut command = stage.lclaude(&["--backend", "llamacpp", "--model", "tiny.gguf", "--throwaway", "-p", LONG_WORD]);
+    command.args(["--tools", "", "--output-format", "stream-json", "--include-partial-messages", "--verbose"]);
+    let before = stage.home_snapshot();
+    let mut session = Session::start(command.current_dir(&project));
+    session.wait_for_line("content_block_delta");
+    kill(stage.keeper(), Signal::STOP);
+    session.signal(Signal::KILL);
+    kill(stage.keeper(), Signal::KILL);
+    session.wait();
+    stage.assert_home_is(&before);
+    let mut next = stage.lclaude(&["--backend", "llamacpp", "--model", "tiny.gguf", "--throwaway", "-p", "hello"]);
+    let ended = support::Ended::from(next.args(["--tools", ""]).current_dir(&project).output().expect("it runs"));
+    assert_eq!(ended.expect(0).stdout, "Hello from the tiny local model.\n");
+    stage.assert_home_is(&before);
+    stage.wait_for_nothing_left();
+}

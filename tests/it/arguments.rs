@@ -1,0 +1,470 @@
+//! The command line: what is lclaude's, what is Claude Code's, and which streams are whose.
+
+use std::{ffi::OsStr, fs, io::Write, os::unix::ffi::OsStrExt, process::Stdio};
+
+use support::{
+    Fake, Stage, Value, finish, json, lclaude,
+    told::{configure, configured},
+    write_program,
+};
+
+/// Claude Code's arguments without the overlay, which comes first.
+fn theirs(claude: &Fake) -> &[String] {
+    assert_eq!(claude.argv[1], "--settings", "{:?}", claude.argv);
+    assert_eq!(claude.argv.get(2), claude.settings_path.as_ref(), "the last --settings is ours: {:?}", claude.argv);
+    &claude.argv[3..]
+}
+
+/// What Claude Code and the backend were started with for this command line.
+#[track_caller]
+fn session(stage: &Stage, arguments: &[&str]) -> (Fake, Fake) {
+    let (session, claude, backend) = stage.started(&mut stage.lclaude(arguments));
+    finish(session, &claude);
+    (claude, backend)
+}
+
+#[test]
+fn arguments_reach_claude_code_unchanged_and_in_order() {
+    let stage = configured();
+    for arguments in [
+        &[][..],
+        &["explain this"],
+        &["-p", "hello", "--verbose", "--output-format", "json"],
+        &["-c"],
+        &["--resume", "-p", "again", "-p"],
+        &["-p", "", " ", "two\nlines", "*", "$HOME"],
+        &["--allowedTools", "Bash", "Edit", "-p", "x", "--", "mcp", "--model", "y"],
+        // lclaude's own names mean nothing to it once Claude Code's arguments have begun.
+        &["-p", "x", "--backend", "y", "--dry-run", "--version-of-something"],
+        &["hello", "local", "mcp"],
+        &["-n", "mcp", "--append-system-prompt", "doctor"],
+        &["--an-option-of-tomorrow", "-p"],
+    ] {
+        let (claude, _) = session(&stage, arguments);
+        assert_eq!(theirs(&claude), arguments, "lclaude {arguments:?}");
+    }
+}
+
+#[test]
+fn arguments_that_are_not_utf8_are_passed_on_as_bytes() {
+    let stage = configured();
+    fs::remove_file(stage.bin().join("claude")).expect("the fake was there");
+    let out = stage.root().join("arguments");
+    let script = format!("#!/bin/sh\nprintf '%s\\0' \"$@\" >{}\n", out.display());
+    write_program(&stage.bin().join("claude"), script.as_bytes());
+    let odd = OsStr::from_bytes(b"caf\xe9 \xff");
+    let mut command = stage.lclaude(&["-p"]);
+    stage.ended(command.arg(odd).arg("--append-system-prompt").arg(odd)).expect(0);
+    let written = fs::read(out).expect("Claude Code ran");
+    let arguments: Vec<&[u8]> = written.split(|&byte| byte == 0).collect();
+    let odd = odd.as_bytes();
+    assert_eq!(arguments[2..], [b"-p", odd, b"--append-system-prompt", odd, b""]);
+}
+
+#[test]
+fn two_dashes_end_lclaudes_options() {
+    let stage = configured();
+    for (typed, arguments) in [
+        (&["--context", "49152", "--", "-p", "x"][..], &["-p", "x"][..]),
+        (&["--", "--backend", "x"], &["--backend", "x"]),
+        (&["--", "--bakend"], &["--bakend"]),
+        (&["--", "--", "x"], &["--", "x"]),
+        (&["-p", "--", "x"], &["-p", "--", "x"]),
+    ] {
+        let (claude, _) = session(&stage, typed);
+        assert_eq!(theirs(&claude), arguments, "lclaude {typed:?}");
+    }
+}
+
+#[test]
+fn local_is_reserved_unless_it_is_escaped() {
+    let stage = configured();
+    for typed in [&["local"][..], &["local", "no-such-verb"], &["--backend", "llamacpp", "local"]] {
+        let ended = stage.ended(&mut stage.lclaude(typed)).expect_failure(64, &["local", "lclaude -- local"]);
+        ended.expect_stdout("");
+        stage.assert_nothing_started();
+    }
+    for (typed, arguments) in [(&["--", "local"][..], &["local"][..]), (&["-p", "local"], &["-p", "local"])] {
+        let (claude, _) = session(&stage, typed);
+        assert_eq!(theirs(&claude), arguments, "lclaude {typed:?}");
+    }
+}
+
+#[test]
+fn a_claude_alias_is_passed_on() {
+    let stage = configured();
+    for alias in ["sonnet", "opus", "haiku", "fable", "default", "best", "opusplan", "sonnet[1m]", "opus[1m]"] {
+        let (claude, backend) = session(&stage, &["--model", alias, "-p", "x"]);
+        assert_eq!(theirs(&claude), ["--model", alias, "-p", "x"]);
+        assert_eq!(value(&backend, "--alias"), "tiny");
+    }
+}
+
+#[test]
+fn any_other_model_is_a_local_one() {
+    let stage = configured();
+    fs::copy(stage.model(), stage.project().join("other.gguf")).expect("a copy");
+    let absolute = stage.project().join("other.gguf").display().to_string();
+    let inline = format!("--model={absolute}");
+    for (typed, arguments) in [
+        (&["--model", "other.gguf"][..], &[][..]),
+        (&["--model=./other.gguf", "-p", "x"], &["-p", "x"]),
+        (&["-p", "x", "--model", &absolute], &["-p", "x"]),
+        (&["-p", &inline, "x"], &["-p", "x"]),
+        // The last one counts, as for Claude Code.
+        (&["--model", "opus", "--model", "other.gguf", "-p"], &["-p"]),
+        (&["--model", "nope.gguf", "-p", "--model", "other.gguf"], &["-p"]),
+    ] {
+        let (claude, backend) = session(&stage, typed);
+        assert_eq!(theirs(&claude), arguments, "lclaude {typed:?}");
+        assert_eq!(value(&backend, "--model"), absolute, "lclaude {typed:?}");
+        assert_eq!(claude.env["ANTHROPIC_DEFAULT_OPUS_MODEL"], "other");
+    }
+}
+
+#[test]
+fn a_hugging_face_model_is_llama_servers_to_fetch() {
+    let stage = configured();
+    let (_, backend) = session(&stage, &["--model", "someone/a-model-GGUF:Q4_K_M", "-p", "x"]);
+    assert_eq!(value(&backend, "-hf"), "someone/a-model-GGUF:Q4_K_M");
+    assert!(!backend.argv.contains(&"--model".into()), "{:?}", backend.argv);
+}
+
+#[test]
+fn a_model_after_two_dashes_is_text() {
+    let stage = configured();
+    let text = ["-p", "--", "--model", "other.gguf"];
+    let (claude, backend) = session(&stage, &text);
+    assert_eq!(theirs(&claude), text);
+    assert_eq!(value(&backend, "--alias"), "tiny");
+}
+
+/// The value that follows an option.
+#[track_caller]
+fn value<'a>(fake: &'a Fake, option: &str) -> &'a str {
+    let at = fake.argv.iter().position(|argument| argument == option);
+    let at = at.unwrap_or_else(|| panic!("no {option} in {:?}", fake.argv));
+    &fake.argv[at + 1]
+}
+
+const MINE: &str = r#"{"env": {"MINE": "1", "ANTHROPIC_BASE_URL": "http://elsewhere"}, "apiKeyHelper": "cat secret",
+    "permissions": {"allow": ["Edit"], "deny": ["Bash"]}, "outputStyle": "terse"}"#;
+
+#[track_caller]
+fn assert_merged(claude: &Fake) {
+    let settings = &claude.settings;
+    assert_eq!(settings["env"]["MINE"], "1");
+    assert_eq!(settings["env"]["ANTHROPIC_BASE_URL"], claude.env["ANTHROPIC_BASE_URL"].as_str());
+    assert_eq!(settings["permissions"]["allow"], json!(["Edit"]));
+    assert_eq!(settings["permissions"]["deny"], json!(["Bash", "WebSearch"]));
+    assert_eq!(settings["outputStyle"], "terse");
+    assert_eq!(settings["apiKeyHelper"], Value::Null);
+}
+
+#[test]
+fn the_users_settings_are_merged_with_ours() {
+    let stage = configured();
+    let file = stage.project().join("mine.json");
+    fs::write(&file, MINE).expect("a file");
+    let absolute = format!("--settings={}", file.display());
+    let inline = format!("--settings={MINE}");
+    for typed in [
+        &["--settings", MINE, "-p", "x"][..],
+        &["-p", "x", "--settings", MINE],
+        &["-p", &inline, "x"],
+        &[&inline, "-p", "x"],
+        &["--settings", "mine.json", "-p", "x"],
+        &["-p", "x", &absolute],
+        // Of several the last one counts, as for Claude Code.
+        &["--settings", r#"{"outputStyle": "wordy"}"#, "--settings", MINE, "-p", "x"],
+        &["--settings", r#"{"outputStyle": "wordy"}"#, "-p", "x", "--settings", "mine.json"],
+    ] {
+        let (claude, _) = session(&stage, typed);
+        assert_eq!(theirs(&claude), ["-p", "x"], "lclaude {typed:?}");
+        assert_merged(&claude);
+    }
+    assert_eq!(fs::read_to_string(file).expect("still there"), MINE);
+}
+
+#[test]
+fn settings_from_the_configuration_are_merged_too() {
+    let stage = Stage::new();
+    fs::write(stage.project().join("mine.json"), MINE).expect("a file");
+    let args = format!("[claude]\nargs = [\"--settings\", {MINE:?}, \"--verbose\"]");
+    configure(&stage, &args);
+    let (claude, _) = session(&stage, &["-p", "x"]);
+    // Ours after the configured ones: an option with many values among those would take the prompt for one more.
+    let overlay = claude.settings_path.as_deref().expect("a file");
+    assert_eq!(claude.argv[1..], ["--verbose", "--settings", overlay, "-p", "x"]);
+    assert_merged(&claude);
+}
+
+#[test]
+fn settings_in_a_file_with_an_odd_name_do_not_push_ours_aside() {
+    let stage = configured();
+    let name = OsStr::from_bytes(b"caf\xe9.json");
+    fs::write(stage.project().join(name), MINE).expect("a file");
+    let mut inline = OsStr::new("--settings=").to_owned();
+    inline.push(name);
+    let (session, claude, _backend) = stage.started(stage.lclaude(&["-p", "x"]).arg(inline));
+    finish(session, &claude);
+    assert_eq!(theirs(&claude), ["-p", "x"]);
+    assert_merged(&claude);
+}
+
+#[test]
+fn commands_that_need_no_model_run_at_once() {
+    let mut stage = Stage::new();
+    // A variable that a session would remove: here nothing of ours is in the way.
+    stage.set("ANTHROPIC_API_KEY", "theirs");
+    for (typed, arguments) in [
+        (&["mcp", "add", "x", "--model", "y", "--", "z", "--help"][..], None),
+        (&["doctor"], None),
+        (&["update"], None),
+        (&["install", "stable"], None),
+        (&["auth", "login"], None),
+        (&["plugin", "list"], None),
+        (&["plugins"], None),
+        (&["logs"], None),
+        (&["setup-token"], None),
+        (&["agents", "--json"], None),
+        (&["agents", "--help"], None),
+        (&["-p", "--help"], None),
+        (&["--debug-file", "f", "mcp", "list"], None),
+        (&["--backend", "llamacpp", "mcp", "list"], Some(&["mcp", "list"][..])),
+        (&["--", "mcp", "list"], Some(&["mcp", "list"])),
+    ] {
+        let session = support::Session::start(&mut stage.lclaude(typed));
+        let claude = stage.events.next("claude");
+        assert_eq!(claude.argv[1..], *arguments.unwrap_or(typed), "lclaude {typed:?}");
+        assert_eq!(claude.env["ANTHROPIC_API_KEY"], "theirs");
+        assert_eq!(claude.env.get("ANTHROPIC_BASE_URL"), None);
+        // Not even a launcher stays.
+        assert_eq!(claude.pid, session.pid());
+        claude.send(json!({"do": "exit", "code": 4}));
+        session.wait().expect(4).expect_stdout("");
+        stage.assert_nothing_started();
+        assert!(!stage.runtime().exists());
+    }
+}
+
+#[test]
+fn what_a_local_session_cannot_serve_is_refused() {
+    let stage = configured();
+    for (typed, name) in [
+        (&["--cloud"][..], "--cloud"),
+        (&["--teleport"], "--teleport"),
+        (&["--teleport=x"], "--teleport"),
+        (&["--remote"], "--remote"),
+        (&["-p", "--remote-control", "x"], "--remote-control"),
+        (&["--rc"], "--rc"),
+        (&["--environment", "x"], "--environment"),
+        (&["--desktop"], "--desktop"),
+        (&["--bg", "do it"], "--bg"),
+        (&["-p", "x", "--background"], "--background"),
+        (&["--tmux"], "--tmux"),
+        (&["--tmux=classic"], "--tmux"),
+        (&["agents"], "agents"),
+        (&["attach", "1"], "attach"),
+        (&["respawn", "1"], "respawn"),
+        (&["rc"], "rc"),
+        (&["remote-control"], "remote-control"),
+        (&["ultrareview"], "ultrareview"),
+        (&["--", "ultrareview"], "ultrareview"),
+    ] {
+        let ended = stage.ended(&mut stage.lclaude(typed));
+        ended.expect_failure(64, &[name, "why: ", &format!("claude {name}")]).expect_stdout("");
+        stage.assert_nothing_started();
+    }
+}
+
+#[test]
+fn a_misspelt_option_of_lclaudes_is_an_error() {
+    let stage = configured();
+    for (typed, meant) in [
+        ("--bakend", "--backend"),
+        ("--backend-=llamacpp", "--backend"),
+        ("--profil=x", "--profile"),
+        ("--contxt", "--context"),
+        ("--confg", "--config"),
+        ("--dryrun", "--dry-run"),
+    ] {
+        for before in [&[][..], &["--model", "opus"]] {
+            let mut command = stage.lclaude(before);
+            let ended = stage.ended(command.args([typed, "x"]));
+            ended.expect_failure(64, &["unknown option", "why: ", meant, "lclaude -- "]).expect_stdout("");
+            stage.assert_nothing_started();
+        }
+    }
+}
+
+#[test]
+fn help_and_version_show_both_programs() {
+    let stage = Stage::new();
+    let version = format!("{} (lclaude)", env!("CARGO_PKG_VERSION"));
+    for (typed, words) in [
+        ("--version", [version.as_str(), "2.1.331 (Claude Code)"]),
+        ("-v", [&version, "2.1.331 (Claude Code)"]),
+        ("--help", ["lclaude local --help", "Usage: claude [options]"]),
+        ("-h", ["--dry-run", "Usage: claude [options]"]),
+    ] {
+        let ended = stage.ended(&mut stage.lclaude(&[typed])).expect(0);
+        for word in words {
+            assert!(ended.stdout.contains(word), "no {word:?} after {typed}: {ended:#?}");
+        }
+        assert_eq!(ended.stderr, "");
+    }
+    stage.assert_nothing_started();
+}
+
+#[test]
+fn help_and_version_work_without_claude_code() {
+    let stage = Stage::bare();
+    for (typed, word) in [("--version", "(lclaude)"), ("--help", "--dry-run")] {
+        let ended = stage.ended(&mut stage.lclaude(&[typed])).expect(0);
+        assert!(ended.stdout.contains(word) && ended.stdout.contains("not found"), "{ended:#?}");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_bug() {
+    let stage = configured();
+    for typed in ["--help", "--version", "--dry-run"] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut child = stage.lclaude(&[typed]).stdout(writer).stderr(Stdio::piped()).spawn().expect("lclaude runs");
+        let code = child.wait().expect("it can be waited for").code();
+        let stderr = std::io::read_to_string(child.stderr.take().expect("a pipe")).expect("text");
+        assert!(code != Some(70) && stderr.is_empty(), "{typed}: {code:?} {stderr}");
+    }
+}
+
+#[test]
+fn dry_run_starts_nothing_and_tells_all() {
+    let mut stage = Stage::new();
+    stage
+        .set("LCLAUDE_CONTEXT", 40_000)
+        .set("ANTHROPIC_API_KEY", "sk-inherited")
+        .set("CLAUDE_CODE_USE_BEDROCK", "1")
+        .set("LLAMA_ARG_THREADS", "sk-not-ours");
+    let config = stage.config(
+        "model = 'general.gguf'\n[claude]\nenv = { MY_KEY = 'sk-mine' }\n\
+         [llamacpp]\nthreads = 2\nenv = { HF_TOKEN = 'sk-hf' }\n[profiles.fast.llamacpp]\nbatch_size = 64\n",
+    );
+    let home = stage.home_files();
+    let ended = stage
+        .ended(&mut stage.lclaude(&[
+            "--dry-run",
+            "--backend",
+            "llamacpp",
+            "--profile=fast",
+            "--model",
+            "tiny.gguf",
+            "--settings",
+            r#"{"env": {"X": "sk-settings"}}"#,
+            "-p",
+            "hello world",
+        ]))
+        .expect(0);
+
+    stage.assert_nothing_started();
+    assert!(!stage.runtime().exists(), "not even a directory");
+    assert_eq!(stage.home_files(), home);
+    assert_eq!(ended.stderr, "");
+    assert!(!ended.stdout.contains("sk-"), "{}", ended.stdout);
+
+    let config = config.display().to_string();
+    for (key, source) in [
+        ("backend", "--backend"),
+        ("profile", "--profile"),
+        ("model", "--model"),
+        ("context", "LCLAUDE_CONTEXT"),
+        ("llamacpp.threads", config.as_str()),
+        ("llamacpp.batch_size", "profile fast"),
+        ("claude.env.MY_KEY", &config),
+    ] {
+        let line = ended.stdout.lines().find(|line| line.split_whitespace().next() == Some(key));
+        assert!(line.is_some_and(|line| line.contains(source)), "{key} is not from {source}: {}", ended.stdout);
+    }
+    let model = stage.model().display().to_string();
+    for part in [
+        "llama-server",
+        &model,
+        "-c 40000",
+        "--threads 2",
+        "--batch-size 64",
+        "127.0.0.1",
+        "+ HF_TOKEN=",
+        "+ ANTHROPIC_BASE_URL=http://127.0.0.1:PORT",
+        "+ ANTHROPIC_AUTH_TOKEN=",
+        "+ CLAUDE_CODE_MAX_CONTEXT_TOKENS=40000",
+        "+ MY_KEY=",
+        "- ANTHROPIC_API_KEY",
+        "- CLAUDE_CODE_USE_BEDROCK",
+        "-p 'hello world'",
+    ] {
+        assert!(ended.stdout.contains(part), "no {part:?} in {}", ended.stdout);
+    }
+}
+
+#[test]
+fn dry_run_of_a_command_that_needs_no_model_starts_nothing() {
+    let stage = Stage::new();
+    let ended = stage.ended(&mut stage.lclaude(&["--dry-run", "mcp", "list"])).expect(0);
+    let said = format!("{}{}", ended.stdout, ended.stderr);
+    assert!(said.contains("no backend") && said.contains("/claude"), "{said}");
+    stage.assert_nothing_started();
+}
+
+#[test]
+fn stdout_is_claude_codes_alone() {
+    let mut stage = configured();
+    // All that lclaude has to say besides: stages, warnings, a crash.
+    stage.set("FAKE_LLAMA_N_CTX", 30_000).set("FAKE_LLAMA_NO_TOOLS", 1).set("LCLAUDE_NONSENSE", 1);
+    let (session, claude, backend) = stage.started(&mut stage.lclaude(&["-p", "x", "--output-format", "json"]));
+    backend.send(json!({"do": "exit", "code": 7}));
+    let anew = stage.events.next("llama-server");
+    anew.wait_event("ready");
+    claude.send(json!({"do": "print", "text": "{\"result\": \"4\"}\n"}));
+    claude.wait_event("done");
+    let ended = finish(session, &claude).expect_stdout("{\"result\": \"4\"}\n");
+    assert!(ended.stderr.lines().count() >= 3, "{}", ended.stderr);
+}
+
+#[test]
+fn a_pipeline_reads_only_the_answer() {
+    let stage = configured();
+    let script = format!("{} -p x | sed 's/^/read: /'", lclaude().display());
+    let mut pipeline = stage.command("/bin/sh");
+    let session = support::Session::start(pipeline.args(["-c", &script]).stdin(Stdio::null()));
+    let claude = stage.events.next("claude");
+    claude.send(json!({"do": "print", "text": "{}\n[]\n"}));
+    claude.wait_event("done");
+    finish(session, &claude).expect_stdout("read: {}\nread: []\n");
+}
+
+#[test]
+fn stdin_is_claude_codes() {
+    let stage = configured();
+    let mut child = stage
+        .command(lclaude())
+        .args(["-p", "x"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("lclaude runs");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    // Before there is a Claude Code: nothing of it may be lost meanwhile.
+    stdin.write_all(b"first\nsecond\n").expect("somebody reads it");
+    let claude = stage.events.next("claude");
+    for expected in [json!({"text": "first\n", "end": false}), json!({"text": "second\n", "end": false})] {
+        claude.send(json!({"do": "read_line"}));
+        let line = claude.wait_event("line");
+        assert_eq!((&line["text"], &line["end"]), (&expected["text"], &expected["end"]));
+    }
+    drop(stdin);
+    claude.send(json!({"do": "read_line"}));
+    assert_eq!(claude.wait_event("line")["end"], true);
+    claude.send(json!({"do": "exit", "code": 0}));
+    assert!(child.wait().expect("it can be waited for").success());
+}

@@ -1,0 +1,336 @@
+//! Which backend and which models are used, and that whichever it is keeps the same promises.
+
+use std::process::Stdio;
+
+use rustix::process::Signal;
+use support::{
+    Fake, Session, Stage, finish, has_ended, json, kill, lmstudio::lmstudio_port, machine::has_an_ollama,
+    ollama::ollama_port, port,
+};
+
+/// A backend that promises are tried on.
+struct Backend {
+    /// What lclaude calls it.
+    kind: &'static str,
+    /// What its fake calls itself.
+    who: &'static str,
+    /// The exact name of the model it serves as `tiny` or `small`.
+    model: &'static str,
+    stage: fn() -> Stage,
+    port: fn(&Fake) -> u16,
+    /// What has it load until it is told to go on …
+    load: (&'static str, &'static str),
+    /// … and how it is told.
+    go_on: &'static str,
+    /// Whether it is the keeper's child: it then ends with the keeper, and comes back where it was.
+    child: bool,
+}
+
+const BACKENDS: &[Backend] = &[
+    Backend {
+        kind: "llamacpp",
+        who: "llama-server",
+        model: "tiny",
+        stage: || configured(Stage::new(), "backend = \"llamacpp\"\nmodel = \"PROJECT/tiny.gguf\"\n"),
+        port,
+        load: ("FAKE_LLAMA_LOAD", "controlled"),
+        go_on: "ready",
+        child: true,
+    },
+    Backend {
+        kind: "command",
+        who: "llama-server",
+        model: "tiny",
+        stage: || configured(Stage::new(), COMMAND),
+        port,
+        load: ("FAKE_LLAMA_LOAD", "controlled"),
+        go_on: "ready",
+        child: true,
+    },
+    Backend {
+        kind: "ollama",
+        who: "ollama",
+        model: "small:latest",
+        stage: || configured(Stage::ollama(), "backend = \"ollama\"\nmodel = \"small\"\n"),
+        port: ollama_port,
+        load: ("FAKE_OLLAMA_LOAD", "controlled"),
+        go_on: "loaded",
+        child: true,
+    },
+    Backend {
+        kind: "lmstudio",
+        who: "lmstudio",
+        model: "lclaude/zai-org/glm-4.7-flash",
+        stage: Stage::lmstudio,
+        port: lmstudio_port,
+        load: ("FAKE_LMS_LOAD", "controlled"),
+        go_on: "loaded",
+        child: false,
+    },
+];
+
+const COMMAND: &str = r#"
+backend = "command"
+model = "tiny"
+[command]
+run = ["llama-server", "--model", "PROJECT/tiny.gguf", "--alias", "{model}", "--host", "{host}", "--port", "{port}", "-c", "{context}"]
+"#;
+
+fn configured(stage: Stage, text: &str) -> Stage {
+    stage.config(&text.replace("PROJECT", &stage.project().display().to_string()));
+    stage
+}
+
+impl Backend {
+    fn start(&self, stage: &Stage) -> Session {
+        Session::start(stage.lclaude(&["-p", "hello"]).stdin(Stdio::null()))
+    }
+
+    fn up(&self, stage: &Stage) -> (Session, Fake, Fake) {
+        let session = self.start(stage);
+        let backend = stage.events.next(self.who);
+        (session, stage.events.next("claude"), backend)
+    }
+
+    fn url(&self, backend: &Fake) -> String {
+        format!("http://127.0.0.1:{}", (self.port)(backend))
+    }
+
+    /// One question of Claude Code's, by the name it was given; `true` if it was answered.
+    fn answers(&self, claude: &Fake) -> bool {
+        let body = json!({"model": self.model, "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]});
+        claude.send(json!({"do": "request", "path": "/v1/messages", "body": body}));
+        claude.wait_event("response")["status"] == 200
+    }
+}
+
+#[test]
+fn claude_code_gets_the_exact_name_the_true_context_and_the_private_port() {
+    for backend in BACKENDS {
+        let stage = (backend.stage)();
+        let (session, claude, server) = backend.up(&stage);
+        let tiers =
+            ["OPUS", "SONNET", "HAIKU", "FABLE"].map(|tier| &claude.env[&format!("ANTHROPIC_DEFAULT_{tier}_MODEL")]);
+        assert_eq!(tiers, [backend.model; 4], "{}", backend.kind);
+        assert_eq!(claude.env["CLAUDE_CODE_MAX_CONTEXT_TOKENS"], "65536", "{}", backend.kind);
+        assert_eq!(claude.env["ANTHROPIC_BASE_URL"], backend.url(&server), "{}", backend.kind);
+        assert!(!claude.env["ANTHROPIC_AUTH_TOKEN"].is_empty());
+        assert!(!server.env.keys().any(|name| name.starts_with("ANTHROPIC_") || name.starts_with("CLAUDE")));
+        assert!(backend.answers(&claude), "{}", backend.kind);
+        finish(session, &claude);
+        assert!(has_ended(&server));
+        stage.assert_nothing_left();
+    }
+}
+
+#[test]
+fn claude_code_starts_only_once_the_model_can_answer() {
+    for backend in BACKENDS {
+        let mut stage = (backend.stage)();
+        stage.set(backend.load.0, backend.load.1);
+        let session = backend.start(&stage);
+        let server = stage.events.next(backend.who);
+        assert!(stage.events.rest().iter().all(|fake| fake.who != "claude"), "{}", backend.kind);
+        server.send(json!({"do": backend.go_on}));
+        finish(session, &stage.events.next("claude"));
+    }
+}
+
+#[test]
+fn nothing_is_left_when_the_launcher_is_killed() {
+    for backend in BACKENDS {
+        let stage = (backend.stage)();
+        let (session, claude, server) = backend.up(&stage);
+        session.signal(Signal::KILL);
+        claude.wait_gone();
+        server.wait_gone();
+        stage.wait_for_nothing_left();
+    }
+}
+
+#[test]
+fn nothing_is_left_when_the_wait_is_broken_off() {
+    for backend in BACKENDS {
+        let mut stage = (backend.stage)();
+        stage.set(backend.load.0, backend.load.1);
+        let session = backend.start(&stage);
+        let server = stage.events.next(backend.who);
+        session.signal(Signal::INT);
+        session.wait().expect(130);
+        assert!(has_ended(&server), "{}", backend.kind);
+        stage.assert_nothing_left();
+    }
+}
+
+#[test]
+fn a_killed_keeper_is_replaced_and_claude_code_goes_on_where_it_was() {
+    for backend in BACKENDS.iter().filter(|backend| backend.child) {
+        let stage = (backend.stage)();
+        let (session, claude, server) = backend.up(&stage);
+        kill(stage.keeper(), Signal::KILL);
+        server.wait_gone();
+        let second = stage.events.next(backend.who);
+        assert_eq!(backend.url(&second), backend.url(&server), "{}", backend.kind);
+        // As Claude Code does itself.
+        while !backend.answers(&claude) {}
+        finish(session, &claude);
+        assert!(has_ended(&second));
+        stage.assert_nothing_left();
+    }
+}
+
+#[test]
+fn a_backend_that_crashes_comes_back_on_its_port() {
+    for backend in BACKENDS.iter().filter(|backend| backend.child) {
+        let stage = (backend.stage)();
+        let (session, claude, server) = backend.up(&stage);
+        kill(server.pid, Signal::KILL);
+        let second = stage.events.next(backend.who);
+        assert_eq!(backend.url(&second), backend.url(&server), "{}", backend.kind);
+        while !backend.answers(&claude) {}
+        let ended = finish(session, &claude);
+        assert!(ended.stderr.contains("crashed and was started again"), "{}: {}", backend.kind, ended.stderr);
+        stage.assert_nothing_left();
+    }
+}
+
+#[test]
+fn sessions_with_the_same_plan_share_one() {
+    for backend in BACKENDS {
+        let stage = (backend.stage)();
+        let (first, claude, server) = backend.up(&stage);
+        let second = backend.start(&stage);
+        let other = stage.events.next("claude");
+        assert_eq!(other.env["ANTHROPIC_BASE_URL"], backend.url(&server));
+        finish(first, &claude);
+        assert!(!has_ended(&server), "{}", backend.kind);
+        finish(second, &other);
+        assert!(has_ended(&server), "{}", backend.kind);
+    }
+}
+
+#[test]
+fn a_context_that_is_too_small_to_be_of_use_is_refused_before_anything_starts() {
+    for backend in BACKENDS {
+        let stage = (backend.stage)();
+        let words = ["a context of 8192 tokens is too small", "--context 65536"];
+        stage.output(&["--context", "8192", "-p", "x"]).expect_failure(64, &words);
+        stage.assert_nothing_started();
+    }
+}
+
+/// The line of a dry run that says what was chosen, and why.
+#[track_caller]
+fn chosen(stage: &Stage, arguments: &[&str]) -> String {
+    let plan = stage.output(&[&["--dry-run"], arguments, &["-p", "x"]].concat()).expect(0).stdout;
+    plan.lines().find(|line| line.contains("using ")).expect("a reason").trim().to_owned()
+}
+
+#[test]
+fn with_nothing_configured_the_backend_that_has_the_model_is_used_and_said() {
+    if has_an_ollama() {
+        return;
+    }
+    let unset = |mut stage: Stage| {
+        stage.set("LCLAUDE_BACKEND", "");
+        stage
+    };
+    let stage = unset(Stage::ollama());
+    let reason = chosen(&stage, &["--model", "small"]);
+    assert_eq!(
+        reason,
+        "using ollama: it is installed and has small; backend = \"ollama\" in the configuration says so for good"
+    );
+    // It is said where it counts, too.
+    let session = Session::start(stage.lclaude(&["--model", "small", "-p", "x"]).stdin(Stdio::null()));
+    let ended = finish(session, &stage.events.next("claude"));
+    assert!(ended.stderr.contains(&reason), "{}", ended.stderr);
+
+    assert!(chosen(&stage, &["--model", "another"]).starts_with("using ollama: it is installed and has models"));
+    let stage = Stage::with(&["fake-claude", "fake-ollama", "fake-llama-server"]);
+    assert!(chosen(&stage, &["--model", "tiny.gguf"]).starts_with("using llamacpp: the model is a GGUF file"));
+    assert!(chosen(&stage, &[]).starts_with("using ollama: it is installed;"));
+    stage.config("[llamacpp]\ngguf = \"../../../project/tiny.gguf\"\n");
+    assert!(chosen(&stage, &[]).starts_with("using llamacpp: it is installed and has tiny"));
+    let stage = Stage::new();
+    assert!(chosen(&stage, &["--model", "someone/tiny:Q4"]).starts_with("using llamacpp: it is installed;"));
+}
+
+#[test]
+fn a_backend_that_has_the_wanted_model_comes_before_one_that_has_others() {
+    let mut stage = Stage::ollama();
+    stage.set("LCLAUDE_BACKEND", "");
+    for fake in ["fake-lms", "fake-llama-server"] {
+        stage.install(fake, &stage.bin().join(fake.trim_start_matches("fake-")));
+    }
+    assert!(chosen(&stage, &[]).starts_with("using ollama: it is installed and has models"));
+    let cache = stage.root().join("hub/models--unsloth--GLM-4.7-Flash-GGUF/snapshots/1");
+    std::fs::create_dir_all(cache).expect("a directory");
+    stage.set("HF_HUB_CACHE", stage.root().join("hub").display());
+    assert!(chosen(&stage, &[]).starts_with("using llamacpp: it is installed and has unsloth/GLM-4.7-Flash-GGUF"));
+    let repository = stage.home().join(".lmstudio/models/lmstudio-community/GLM-4.7-Flash-GGUF");
+    std::fs::create_dir_all(repository).expect("a directory");
+    assert!(chosen(&stage, &[]).starts_with("using lmstudio: it is installed and has zai-org/glm-4.7-flash"));
+    assert!(chosen(&stage, &["--model", "small"]).starts_with("using ollama: it is installed and has small"));
+}
+
+#[test]
+fn with_nothing_installed_it_says_what_to_install() {
+    if has_an_ollama() {
+        return;
+    }
+    let stage = Stage::with(&["fake-claude"]);
+    let words = ["no backend is installed", "ollama.com/install.sh", "llama.cpp", "[endpoint] url"];
+    stage.output(&["-p", "x"]).expect_failure(69, &words);
+    stage.assert_nothing_started();
+}
+
+#[test]
+fn the_model_that_nobody_chose_is_a_small_one_that_can_call_tools() {
+    let stage = Stage::ollama();
+    let plan = stage.output(&["--dry-run", "-p", "x"]).expect(0).stdout;
+    assert!(plan.contains("glm-4.7-flash:latest") && plan.contains("to be downloaded first"), "{plan}");
+    let words = ["no model glm-4.7-flash:latest", "ollama pull glm-4.7-flash:latest"];
+    stage.output(&["-p", "x"]).expect_failure(69, &words);
+    stage.assert_nothing_started();
+}
+
+#[test]
+fn the_subagents_model_is_one_of_those_that_are_loaded() {
+    let stage = Stage::ollama();
+    stage.config("model = \"small\"\n[models]\nsubagent = \"Big:30b\"\n");
+    let session = Session::start(stage.lclaude(&["-p", "x"]).stdin(Stdio::null()));
+    let claude = stage.events.next("claude");
+    assert_eq!(claude.env["CLAUDE_CODE_SUBAGENT_MODEL"], "Big:30b");
+    assert_eq!(claude.env["ANTHROPIC_DEFAULT_HAIKU_MODEL"], "small:latest");
+    finish(session, &claude);
+}
+
+#[test]
+fn a_tiers_model_that_is_not_there_is_an_error_before_the_start() {
+    let stage = Stage::ollama();
+    stage.config("model = \"small\"\n[models]\nhaiku = \"bigg:30b\"\n");
+    let words = ["no model bigg:30b", "did you mean --model Big:30b?"];
+    stage.output(&["-p", "x"]).expect_failure(69, &words);
+    stage.assert_nothing_started();
+}
+
+#[test]
+fn llama_cpps_default_model_is_downloaded_only_when_the_user_says_so() {
+    let mut stage = Stage::new();
+    let run = ["--backend", "llamacpp", "-p", "x"];
+    let ended = stage.output(&run);
+    ended.expect_failure(65, &["no model is chosen", "unsloth/GLM-4.7-Flash-GGUF:Q4_K_M", "--yes"]);
+    assert!(stage.events.rest().is_empty(), "nothing was started");
+    let with_it = |stage: &Stage, arguments: &[&str]| {
+        let (session, claude, backend) = stage.started(&mut stage.lclaude(arguments));
+        finish(session, &claude);
+        assert!(backend.argv.contains(&"unsloth/GLM-4.7-Flash-GGUF:Q4_K_M".to_owned()), "{:?}", backend.argv);
+    };
+    with_it(&stage, &["--backend", "llamacpp", "--yes", "-p", "x"]);
+    // Fetched before, so nothing is left to ask.
+    let cache = stage.root().join("hub");
+    std::fs::create_dir_all(cache.join("models--unsloth--GLM-4.7-Flash-GGUF/snapshots/1")).expect("a directory");
+    stage.set("HF_HUB_CACHE", cache.display());
+    with_it(&stage, &run);
+}

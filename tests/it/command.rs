@@ -1,0 +1,115 @@
+//! On any server that a command line of the user's starts.
+
+use lclaude_fakes::scripted_model::Script;
+use support::{Fake, Session, Stage, finish, has_ended, json, port, real, turn};
+
+/// llama-server as somebody would write it down who knows no other way.
+const RUN: &str = r#"
+backend = "command"
+model = "tiny"
+[command]
+run = ["llama-server", "--model", "MODEL", "--alias", "{model}", "--host", "{host}", "--port", "{port}", "-c", "{context}"]
+"#;
+
+fn stage(more: &str) -> Stage {
+    let stage = Stage::new();
+    stage.config(&format!("{}{more}", RUN.replace("MODEL", &stage.model().display().to_string())));
+    stage
+}
+
+fn start(stage: &Stage) -> (Session, Fake, Fake) {
+    stage.started(&mut stage.lclaude(&["-p", "hello"]))
+}
+
+#[test]
+fn its_template_is_filled_in() {
+    let stage = stage("env = { HF_TOKEN = \"mine\", WHERE = \"{host}:{port}\" }\n");
+    let (session, claude, backend) = start(&stage);
+    let port = port(&backend);
+    let arguments = format!("--alias tiny --host 127.0.0.1 --port {port} -c 65536");
+    assert!(backend.argv.join(" ").ends_with(&arguments), "{:?}", backend.argv);
+    assert_eq!(backend.env["HF_TOKEN"], "mine");
+    assert_eq!(backend.env["WHERE"], format!("127.0.0.1:{port}"));
+    assert_eq!(claude.env["ANTHROPIC_BASE_URL"], format!("http://127.0.0.1:{port}"));
+    assert_eq!(claude.env["ANTHROPIC_DEFAULT_SONNET_MODEL"], "tiny");
+    turn(&claude);
+    finish(session, &claude);
+    assert!(has_ended(&backend));
+    stage.assert_nothing_left();
+}
+
+#[test]
+fn claude_code_waits_until_it_is_healthy() {
+    let mut stage = stage("");
+    stage.set("FAKE_LLAMA_LOAD", "controlled");
+    let session = Session::start(stage.lclaude(&["-p", "hello"]).stdin(std::process::Stdio::null()));
+    let backend = stage.events.next("llama-server");
+    assert!(stage.events.rest().is_empty());
+    backend.send(json!({"do": "ready"}));
+    finish(session, &stage.events.next("claude"));
+}
+
+#[test]
+fn a_health_path_that_is_not_there_is_said_while_it_is_waited_for() {
+    let stage = stage("health = \"/healthz\"\n[lifetime]\nstartup_timeout = \"300ms\"\n");
+    let session = Session::start(stage.lclaude(&["-p", "hello"]).stdin(std::process::Stdio::null()));
+    let backend = stage.events.next("llama-server");
+    let ended = session.wait().expect_failure(75, &["not ready in time", "/healthz, which answers 404"]);
+    assert!(has_ended(&backend), "{ended:#?}");
+}
+
+#[test]
+fn a_template_that_cannot_work_is_a_mistake_in_the_configuration() {
+    for (run, words) in [
+        (r#"["llama-server", "--port", "8000"]"#, ["has no {port}", "[command] run = "]),
+        (
+            r#"["llama-server", "--port", "{port}", "{modle}"]"#,
+            ["unknown {modle}", "{port}, {model}, {context} and {host}"],
+        ),
+        ("[]", ["none is given", "[command] run = "]),
+    ] {
+        let stage = Stage::new();
+        stage.config(&format!("backend = \"command\"\nmodel = \"tiny\"\n[command]\nrun = {run}\n"));
+        stage.output(&["-p", "x"]).expect_failure(65, &words);
+        stage.assert_nothing_started();
+    }
+}
+
+#[test]
+fn a_program_or_model_that_is_missing_is_an_error() {
+    let stage = Stage::new();
+    stage.config("backend = \"command\"\nmodel = \"tiny\"\n[command]\nrun = [\"no-such-server\", \"{port}\"]\n");
+    stage.output(&["-p", "x"]).expect_failure(69, &["no-such-server was not found", "config.toml"]);
+    stage.config("backend = \"command\"\n[command]\nrun = [\"llama-server\", \"{port}\"]\n");
+    stage.output(&["-p", "x"]).expect_failure(65, &["no model is chosen", "--model NAME"]);
+    stage.assert_nothing_started();
+}
+
+#[test]
+fn the_name_has_to_be_the_servers_own() {
+    let stage = stage("");
+    let text = std::fs::read_to_string(stage.config("")).expect("a file");
+    assert!(text.is_empty());
+    let run = RUN.replace("MODEL", &stage.model().display().to_string()).replace("{model}", "tiny-model");
+    stage.config(&run);
+    let words = ["has no model \"tiny\"", "a name must match to the letter", "--model tiny-model"];
+    stage.output(&["-p", "x"]).expect_failure(69, &words);
+}
+
+#[test]
+fn the_real_claude_code_works_on_a_real_server_by_command() {
+    let Some(stage) = real::stage(&Script::default()) else { return };
+    stage.config(
+        &RUN.replace("MODEL", &stage.model().display().to_string())
+            .replace("-c\"", "--jinja\", \"-np\", \"1\", \"-c\""),
+    );
+    let mut command = stage.lclaude(&["-p", "create the proof", "--tools", "Bash", "--allowedTools", "Bash"]);
+    command.stdin(std::process::Stdio::null());
+    let ended = stage.run(command).expect(0);
+    assert_eq!(
+        (&*ended.stdout, &*stage.proof()),
+        ("The local model wrote proof.txt.\n", "made-by-local-model\n"),
+        "{ended:#?}"
+    );
+    stage.assert_nothing_left();
+}

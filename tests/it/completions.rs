@@ -1,0 +1,219 @@
+//! What Tab is offered, quickly and silently: `lclaude local complete`, which the shells' scripts ask; and the manual page.
+
+use std::{
+    fs,
+    io::Write,
+    process::{Command, Stdio},
+};
+
+use support::{Stage, kill, machine::has_an_ollama};
+
+/// The lines of one kind that are offered for these words, the last of which is being typed.
+fn offered(stage: &Stage, kind: &str, words: &[&str]) -> Vec<String> {
+    let ended = stage.output(&[&["local", "complete", "--"], words].concat()).expect(0);
+    assert_eq!(ended.stderr, "", "{words:?}");
+    let lines = ended.stdout.lines().map(|line| line.split('\t').collect::<Vec<_>>());
+    lines.filter(|parts| parts[0] == kind).map(|parts| parts[1].to_owned()).collect()
+}
+
+fn words(stage: &Stage, typed: &[&str]) -> Vec<String> {
+    offered(stage, "word", typed)
+}
+
+#[test]
+fn lclaudes_own_options_and_verbs_are_those_of_its_help() {
+    let stage = Stage::bare();
+    let help = stage.output(&["--help"]).expect(0).stdout;
+    let options = words(&stage, &["--"]);
+    assert!(options.len() >= 11 && options.iter().all(|option| help.contains(option.as_str())), "{options:?}");
+    for typed in [&[][..], &["--yes"], &["--backend", "ollama", "--context=9999"]] {
+        assert_eq!(words(&stage, &[typed, &["--l"]].concat()), options, "{typed:?}");
+        assert_eq!(words(&stage, &[typed, &[""]].concat()), ["local"], "{typed:?}");
+    }
+
+    let help = stage.output(&["local", "--help"]).expect(0).stdout;
+    let verbs = words(&stage, &["--yes", "local", ""]);
+    assert!(verbs.len() >= 14 && verbs.iter().all(|verb| help.contains(&format!("  {verb}"))), "{verbs:?}");
+    for verb in verbs {
+        let help = stage.output(&["local", &verb, "--help"]).expect(0).stdout;
+        for option in words(&stage, &["local", &verb, "--"]) {
+            assert!(help.contains(&option), "{verb} has no {option}");
+        }
+    }
+    assert_eq!(words(&stage, &["local", "completions", ""]), ["bash", "zsh", "fish"]);
+    assert_eq!(words(&stage, &["local", "completions", "bash", ""]), ["--hook"]);
+    assert_eq!(words(&stage, &["local", "nothing", ""]), [""; 0]);
+}
+
+#[test]
+fn the_names_are_the_users_own() {
+    if has_an_ollama() {
+        return;
+    }
+    let stage = Stage::ollama();
+    stage.config("[models]\nhaiku = \"mine:1b\"\n[profiles.day]\n[profiles.night]\nbackend = \"endpoint\"\nmodel = \"night-model\"");
+    let other = stage.root().join("other.toml");
+    fs::write(&other, "[profiles.else]\n").expect("a file");
+    let kinds = ["ollama", "lmstudio", "llamacpp", "command", "endpoint"];
+    assert_eq!(words(&stage, &["--backend", ""]), kinds);
+    assert_eq!(words(&stage, &["local", "stop", "--backend", ""]), kinds);
+    assert_eq!(words(&stage, &["--backend=o"])[0], "--backend=ollama");
+    assert_eq!(words(&stage, &["--profile", ""]), ["day", "night"]);
+    assert_eq!(words(&stage, &["--profile", "da", "--profile", ""]), ["day", "night"], "one that is not there");
+    assert_eq!(words(&stage, &["--config", &other.display().to_string(), "--profile", ""]), ["else"]);
+
+    let models =
+        ["Big:30b", "cramped:latest", "fixed:latest", "mine:1b", "quiet:latest", "small:latest", "talker:latest"];
+    for before in
+        [&["--model"][..], &["-p", "--model"], &["local", "run", "--model"], &["--backend", "ollama", "--model"]]
+    {
+        assert_eq!(words(&stage, &[before, &[""]].concat()), models, "{before:?}");
+        assert_eq!(offered(&stage, "files", &[before, &[""]].concat()), [".gguf"], "{before:?}");
+    }
+    assert_eq!(words(&stage, &["--model=B"])[0], "--model=Big:30b");
+    assert_eq!(words(&stage, &["-p", "--model=B"])[0], "--model=Big:30b");
+    assert_eq!(words(&stage, &["--backend", "llamacpp", "--model", ""]), ["mine:1b"]);
+    // The stage's variable says Ollama, as the user's might; the option is later.
+    assert_eq!(words(&stage, &["--backend", "endpoint", "--profile", "night", "--model", ""]), ["night-model"]);
+}
+
+#[test]
+fn models_that_run_elsewhere_or_cannot_be_typed_are_not_offered() {
+    let stage = Stage::ollama();
+    let library = stage.home().join(".ollama/models/manifests/registry.ollama.ai/library");
+    for (model, tag) in [("far", "cloud"), ("odd", "a\tb"), ("odd", "a\nb")] {
+        fs::create_dir_all(library.join(model)).expect("a directory");
+        fs::write(library.join(model).join(tag), "{}").expect("a file");
+    }
+    let models = words(&stage, &["--model", ""]);
+    assert!(models.contains(&"small:latest".into()), "{models:?}");
+    assert!(!models.iter().any(|model| model.starts_with("far") || model.starts_with("odd")), "{models:?}");
+}
+
+#[test]
+fn lm_studio_is_asked_only_if_it_runs() {
+    if has_an_ollama() {
+        return;
+    }
+    let mut stage = Stage::bare();
+    let home = stage.home().join(".lmstudio");
+    fs::create_dir_all(home.join("bin")).expect("a directory");
+    stage.install("fake-lms", &home.join("bin/lms"));
+    let model = r#"[{"modelKey": "me/studio-model", "type": "llm", "sizeBytes": 1, "trainedForToolUse": true, "maxContextLength": 9}]"#;
+    fs::write(home.join("models.json"), model).expect("a file");
+    stage.set("FAKE_LMS_STATE", home.display());
+    assert_eq!(words(&stage, &["--backend", "lmstudio", "--model", ""]), [""; 0]);
+    assert_eq!(
+        fs::read_to_string(home.join("invocations.jsonl")).expect("a log"),
+        "[\"daemon\",\"status\",\"--json\"]\n"
+    );
+
+    // The user's own, which is none of this stage's processes.
+    let status = stage
+        .command(home.join("bin/lms"))
+        .args(["daemon", "up", "--json"])
+        .stdout(Stdio::null())
+        .env("HOME", "/nonexistent")
+        .status();
+    assert!(status.expect("lms runs").success());
+    let daemon = stage.events.next("lmstudio");
+    for typed in [&["--backend", "lmstudio", "--model", ""][..], &["--model", ""]] {
+        assert_eq!(words(&stage, typed), ["me/studio-model"], "{typed:?}");
+    }
+    kill(daemon.pid, rustix::process::Signal::KILL);
+    daemon.wait_gone();
+}
+
+#[test]
+fn from_claude_codes_first_argument_on_it_is_claude_codes() {
+    let stage = Stage::bare();
+    for (typed, from) in [
+        (&["-p", ""][..], "0"),
+        (&["--lean", "-p", "hello", ""], "1"),
+        (&["--backend", "ollama", "fix", "it", "--"], "2"),
+        (&["--", ""], "1"),
+        (&["--lean", "--", "local", ""], "2"),
+        (&["-c", "local", ""], "0"),
+        (&["-p", "--", "--model", ""], "0"),
+        (&["--yes", "--"], "1"),
+    ] {
+        assert_eq!(offered(&stage, "claude-from", typed), [from], "{typed:?}");
+    }
+    let claudes = offered(&stage, "claude", &["-p", "-"]);
+    for option in ["--continue", "--allowedTools", "--mcp-config"] {
+        assert!(claudes.contains(&option.into()), "{option}");
+    }
+    // What a local session cannot serve, and what Claude Code does not tell of.
+    for option in ["--cloud", "--bg", "--sdk-url"] {
+        assert!(!claudes.contains(&option.into()), "{option}");
+    }
+    assert!(offered(&stage, "claude", &[""]).contains(&"mcp".into()));
+    // The verbs' own: another program's command line.
+    for (typed, from) in [
+        (&["local", "run", ""][..], "2"),
+        (&["local", "run", "--model", "x", "ls", "-"], "4"),
+        (&["local", "run", "--", ""], "3"),
+    ] {
+        assert_eq!(offered(&stage, "command-from", typed), [from], "{typed:?}");
+    }
+}
+
+#[test]
+fn it_is_silent_and_leaves_everything_alone_whatever_is_wrong() {
+    let mut stage = Stage::new();
+    stage.config("backend = [what");
+    stage.set("LCLAUDE_CONTEXT", "no number").set("LCLAUDE_BACKED", "x").set("LCLAUDE_LOG", "debug");
+    let before = stage.home_files();
+    for typed in
+        [&[][..], &[""], &["--profile", ""], &["--model", ""], &["--model"], &["--backend", "what", "--model", ""]]
+    {
+        let ended = stage.output(&[&["local", "complete", "--"], typed].concat()).expect(0);
+        assert_eq!(ended.stderr, "", "{typed:?}");
+    }
+    stage.set("HOME", "/nonexistent");
+    assert_eq!(words(&stage, &["--model", ""]), [""; 0]);
+    assert_eq!(stage.home_files(), before);
+    assert!(!stage.runtime().exists() && !stage.home().join(".local").exists());
+    stage.assert_nothing_started();
+}
+
+#[test]
+fn a_shell_that_is_not_known_is_told_those_that_are() {
+    let stage = Stage::bare();
+    let words = ["invalid value 'tcsh'", "bash, zsh, fish"];
+    stage.output(&["local", "completions", "tcsh"]).expect_failure(64, &words).expect_stdout("");
+    stage.output(&["local", "completions"]).expect_failure(64, &["SHELL"]).expect_stdout("");
+}
+
+#[test]
+fn the_manual_page_has_every_option_and_verb() {
+    let stage = Stage::bare();
+    let page = stage.output(&["local", "man"]).expect(0).stdout;
+    let plain = page.replace("\\-", "-");
+    for option in words(&stage, &["--"]) {
+        assert!(plain.contains(&format!("\\fB{option}\\fR")), "{option}");
+    }
+    for verb in words(&stage, &["local", ""]) {
+        assert!(plain.contains(&format!("lclaude local {verb}")), "{verb}");
+    }
+    // A value that may be left out.
+    assert!(plain.contains(r"\fB--throwaway\fR[=\fIBOOL\fR]"), "{plain}");
+    for section in ["NAME", "SYNOPSIS", "OPTIONS", "VERBS", "ENVIRONMENT", "FILES", "EXIT STATUS"] {
+        let quoted = if section.contains(' ') { format!(".SH \"{section}\"") } else { format!(".SH {section}") };
+        assert!(page.lines().any(|line| line == quoted), "{section}");
+    }
+
+    let mut groff = Command::new("groff");
+    groff.args(["-man", "-ww", "-Tutf8"]).stdin(Stdio::piped());
+    let Ok(mut groff) = groff.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn() else {
+        eprintln!("skipped in part: groff is not installed");
+        return;
+    };
+    groff.stdin.take().expect("a pipe").write_all(page.as_bytes()).expect("it reads");
+    let output = groff.wait_with_output().expect("it ends");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    // The footer: the program's version, and not another part in its place.
+    let last = String::from_utf8_lossy(&output.stdout);
+    let last = last.lines().rfind(|line| !line.trim().is_empty()).expect("a last line").to_owned();
+    assert!(last.starts_with(concat!("lclaude ", env!("CARGO_PKG_VERSION"))), "{last}");
+}

@@ -1,0 +1,484 @@
+//! `lclaude local doctor` finds what is wrong, names it, and gives a command that mends it: each illness here is caught, and
+//! the command is run. Those of backends are in `doctor_backends.rs`.
+
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt, symlink},
+};
+
+use support::{
+    Stage, Value,
+    doctor::{EDIT, Ill, Illness, WELL, assert_unique, complaints, configured, cure, line, with, write},
+    json,
+    machine::has_an_ollama,
+};
+
+const INSTALL_CLAUDE: &str = "npm install -g @anthropic-ai/claude-code";
+
+#[test]
+fn a_healthy_machine_has_nothing_to_mend_and_stays_as_it_is() {
+    let stage = Stage::well();
+    let before = stage.home_files();
+    let (ended, report) = stage.doctor("");
+    assert_eq!((ended.code, &*ended.stderr), (Some(0), ""), "{:#?}", complaints(&report));
+    assert_eq!(complaints(&report), Vec::<&Value>::new());
+    assert_eq!((&report["format"], &report["ok"], &report["failures"]), (&json!(1), &json!(true), &json!(0)));
+    assert_eq!(line(&report, "claude", "version")["found"], "2.1.331");
+    assert_eq!(line(&report, "backends", "model")["found"], stage.filled("tiny from @PROJECT/tiny.gguf"));
+    assert_eq!(stage.home_files(), before);
+    assert!(!stage.home().join(".local").exists() && !stage.runtime().exists(), "something was made");
+    stage.assert_nothing_started();
+}
+
+#[test]
+fn area_and_name_are_unique_and_every_check_has_the_documented_fields() {
+    let stage = Stage::well();
+    let (_, report) = stage.doctor("");
+    assert_unique(&report);
+    for check in report["checks"].as_array().expect("a list") {
+        let keys: Vec<&String> = check.as_object().expect("an object").keys().collect();
+        assert_eq!(keys, ["area", "name", "state", "found", "why", "log", "help"]);
+    }
+}
+
+/// The whole text, but for what differs from machine to machine.
+#[test]
+fn the_report_for_people() {
+    if has_an_ollama() {
+        return;
+    }
+    let mut stage = Stage::well_without(&["claude"]);
+    stage.set("LCLAUDE_MODLE", "x").set("OLLAMA_HOST", "127.0.0.1:1");
+    let ended = stage.output(&["local", "doctor"]).expect(1);
+    let varies = |line: &&str| ["  memory  ", "  memory fit  ", "disk  "].iter().all(|name| !line.contains(name));
+    let text: Vec<&str> = ended.stdout.lines().filter(varies).collect();
+    let told = text.join("\n").replace(&stage.root().display().to_string(), "ROOT");
+    let fakes = stage.bin().join("llama-server").canonicalize().expect("a link").display().to_string();
+    assert_eq!(told.replace(&fakes, "LLAMA-SERVER"), include_str!("doctor.txt").trim_end());
+    assert_eq!(ended.stderr, "");
+}
+
+#[test]
+fn without_a_claude_code_that_runs() {
+    cure(
+        &[
+            Illness {
+                name: "none",
+                ill: || {
+                    let stage = Stage::well_without(&["claude"]);
+                    stage.installer("npm", "fake-claude", "claude");
+                    stage
+                },
+                line: ("claude", "program", "failure", &["Claude Code was not found", "PATH"]),
+                mend: INSTALL_CLAUDE,
+                edited: "",
+            },
+            Illness {
+                name: "lclaude under its name",
+                ill: || {
+                    let stage = Stage::well_without(&["claude"]);
+                    symlink(support::lclaude(), stage.bin().join("claude")).expect("a link");
+                    stage.installer("npm", "fake-claude", "claude");
+                    stage
+                },
+                line: ("claude", "program", "failure", &["@BIN/claude is lclaude itself"]),
+                mend: INSTALL_CLAUDE,
+                edited: "",
+            },
+            Illness {
+                name: "named where it is not",
+                ill: || configured(&format!("{WELL}[claude]\npath = \"/nowhere/claude\"\n")),
+                line: ("claude", "program", "failure", &["no Claude Code at /nowhere/claude", "config.toml names it"]),
+                mend: EDIT,
+                edited: WELL,
+            },
+            Illness {
+                name: "not executable",
+                ill: || {
+                    let stage = configured(&format!("{WELL}[claude]\npath = \"@ROOT/mine\"\n"));
+                    stage.script("mine", "echo '2.1.331 (Claude Code)'");
+                    fs::rename(stage.bin().join("mine"), stage.root().join("mine")).expect("moved");
+                    fs::set_permissions(stage.root().join("mine"), fs::Permissions::from_mode(0o644)).expect("closed");
+                    stage
+                },
+                line: ("claude", "program", "failure", &["it is not executable"]),
+                mend: "chmod +x @ROOT/mine",
+                edited: "",
+            },
+            Illness {
+                name: "broken",
+                ill: || {
+                    let stage = Stage::well();
+                    stage.script("claude", "echo 'no such library' >&2; exit 127");
+                    stage.installer("npm", "fake-claude", "claude");
+                    stage
+                },
+                line: ("claude", "version", "failure", &["@BIN/claude does not run", "exit code 127"]),
+                mend: INSTALL_CLAUDE,
+                edited: "",
+            },
+            Illness {
+                name: "for another processor",
+                ill: || {
+                    let stage = Stage::well();
+                    stage.script("claude", "kill -ILL $$");
+                    stage.installer("npm", "fake-claude", "claude");
+                    stage
+                },
+                line: ("claude", "version", "failure", &["does not run", "built for another processor"]),
+                mend: INSTALL_CLAUDE,
+                edited: "",
+            },
+            Illness {
+                name: "without a version",
+                ill: || {
+                    let stage = Stage::well();
+                    stage.script("claude", "echo hello");
+                    stage.installer("npm", "fake-claude", "claude");
+                    stage
+                },
+                line: ("claude", "version", "warning", &["does not tell its version"]),
+                mend: INSTALL_CLAUDE,
+                edited: "",
+            },
+            Illness {
+                name: "old",
+                ill: || {
+                    let stage = Stage::well();
+                    let now =
+                        "test \"$1\" = update && echo '#!/bin/sh\necho 2.1.331' > \"$0\" || echo '2.0.9 (Claude Code)'";
+                    stage.script("claude", now);
+                    stage
+                },
+                line: ("claude", "version", "warning", &["2.0.9 is older than 2.1.331"]),
+                mend: "@BIN/claude update",
+                edited: "",
+            },
+        ],
+        "",
+    );
+}
+
+#[test]
+fn with_settings_that_would_break_a_session() {
+    cure(
+        &[
+            Illness {
+                name: "[claude] env that routes",
+                ill: || configured(&format!("{WELL}[claude.env]\nANTHROPIC_BASE_URL = \"http://x\"\n")),
+                line: ("claude", "own settings", "failure", &["[claude] env cannot set ANTHROPIC_BASE_URL"]),
+                mend: EDIT,
+                edited: WELL,
+            },
+            Illness {
+                name: "[claude] args with a model",
+                ill: || configured(&format!("{WELL}[claude]\nargs = [\"--model\", \"mine\"]\n")),
+                line: ("claude", "own settings", "failure", &["[claude] args cannot be used", "--model belongs"]),
+                mend: EDIT,
+                edited: WELL,
+            },
+            Illness {
+                name: "the user's settings are no JSON",
+                ill: || {
+                    let stage = Stage::well();
+                    write(&stage, "home/.claude/settings.json", "{");
+                    stage
+                },
+                line: ("claude", "settings files", "warning", &["@HOME/.claude/settings.json is not JSON"]),
+                mend: "${EDITOR:-vi} @HOME/.claude/settings.json",
+                edited: "{}",
+            },
+            Illness {
+                name: "a directory in the place of the user's settings",
+                ill: || {
+                    let stage = Stage::well();
+                    fs::create_dir_all(stage.home().join(".claude/settings.json")).expect("a directory");
+                    stage
+                },
+                line: ("claude", "settings files", "warning", &["settings.json cannot be read", "not a regular file"]),
+                mend: "mv @HOME/.claude/settings.json @HOME/.claude/settings.json.old",
+                edited: "",
+            },
+            Illness {
+                name: "a variable that the overlay cannot name",
+                ill: || {
+                    let stage = Stage::well();
+                    write(&stage, "project/.claude/settings.json", r#"{"env": {"CLAUDE_CODE_USE_NEWCLOUD": "1"}}"#);
+                    stage
+                },
+                line: ("claude", "settings files", "warning", &["env.CLAUDE_CODE_USE_NEWCLOUD", "@PROJECT/.claude"]),
+                mend: "${EDITOR:-vi} @PROJECT/.claude/settings.json",
+                edited: "{}",
+            },
+        ],
+        "",
+    );
+}
+
+#[test]
+fn with_a_configuration_that_cannot_be_read() {
+    let ill: [(Ill, &[&str]); 9] = [
+        (|| configured("backend = \n"), &["config.toml:1"]),
+        (|| configured("modle = \"x\"\n"), &["unknown key `modle`"]),
+        (|| configured("backend = \"olama\"\n"), &["config.toml:1", "unknown variant"]),
+        (|| configured(&format!("context = 5\n{WELL}")), &["a context of 5 tokens makes no sense"]),
+        (
+            || configured("[llamacpp]\ngguf = \"x.gguf\"\nhf = \"a/b\"\n"),
+            &["[llamacpp] gguf and hf contradict each other"],
+        ),
+        (|| configured(&format!("{WELL}[claude]\nmax_output_tokens = 0\n")), &["max_output_tokens = 0 makes no sense"]),
+        (|| configured(&format!("{WELL}[llamacpp.env]\n\"A=B\" = \"x\"\n")), &["is no name of a variable"]),
+        (
+            || {
+                let stage = Stage::well();
+                fs::write(stage.config(""), b"model = \"\xff\"").expect("a file");
+                stage
+            },
+            &["it is not UTF-8 text"],
+        ),
+        (|| configured(&"#".repeat(2_000_000)), &["a configuration is never over 1 MiB"]),
+    ];
+    for (ill, words) in ill {
+        let line = ("configuration", "file", "failure", words);
+        cure(&[Illness { name: "a configuration", ill, line, mend: EDIT, edited: WELL }], "");
+    }
+    cure(
+        &[
+            Illness {
+                name: "a directory in the file's place",
+                ill: || {
+                    let stage = Stage::well();
+                    let file = stage.config("");
+                    fs::remove_file(&file).and_then(|()| fs::create_dir(file)).expect("a directory");
+                    stage
+                },
+                line: ("configuration", "file", "failure", &["it is not a regular file"]),
+                mend: "mv @HOME/.config/lclaude/config.toml @HOME/.config/lclaude/config.toml.old",
+                edited: "",
+            },
+            Illness {
+                name: "a context too small for Claude Code",
+                ill: || configured(&format!("context = 8000\n{WELL}")),
+                line: ("configuration", "context", "failure", &["a context of 8000 tokens is too small"]),
+                mend: EDIT,
+                edited: WELL,
+            },
+        ],
+        "--model tiny.gguf --backend llamacpp",
+    );
+}
+
+#[test]
+fn with_variables_that_cannot_be_used() {
+    let ill: [(Ill, &str, &str, &[&str], &str); 6] = [
+        (
+            || with("LCLAUDE_CONTEXT", "many"),
+            "file",
+            "failure",
+            &["LCLAUDE_CONTEXT cannot be used"],
+            "unset LCLAUDE_CONTEXT",
+        ),
+        (
+            || with("LCLAUDE_BACKEND", "olama"),
+            "file",
+            "failure",
+            &["LCLAUDE_BACKEND cannot be"],
+            "unset LCLAUDE_BACKEND",
+        ),
+        (
+            || with("LCLAUDE_PROFILE", "none"),
+            "file",
+            "failure",
+            &["there is no profile `none`"],
+            "unset LCLAUDE_PROFILE",
+        ),
+        (|| with("LCLAUDE_MODLE", "x"), "variables", "warning", &["did you mean LCLAUDE_MODEL"], "unset LCLAUDE_MODLE"),
+        (|| with("LCLAUDE_LOG", "loud"), "variables", "warning", &["LCLAUDE_LOG is off, error"], "unset LCLAUDE_LOG"),
+        (|| with("HOME", "@ROOT/none"), "home", "failure", &["@ROOT/none does not exist"], "mkdir -p @ROOT/none"),
+    ];
+    for (ill, name, state, words, mend) in ill {
+        // In a home that was just made there is no configuration.
+        let arguments = if name == "home" { "--model tiny.gguf --backend llamacpp" } else { "" };
+        let line = ("configuration", name, state, words);
+        if name == "home" {
+            // Once it is there, the check is no longer worth a line.
+            let stage = ill();
+            let (_, report) = stage.doctor(arguments);
+            let found = support::doctor::line(&report, "configuration", "home");
+            assert!(found["found"].to_string().contains("does not exist"), "{found:#}");
+            let (ended, report) = stage.doctor_after(&stage.filled(mend), "", arguments);
+            assert_eq!(ended.code, Some(0), "{:#?}", complaints(&report));
+        } else {
+            cure(&[Illness { name: mend, ill, line, mend, edited: "" }], arguments);
+        }
+    }
+}
+
+#[test]
+fn a_home_that_is_a_file_is_not_to_be_made() {
+    let stage = with("HOME", "@PROJECT/tiny.gguf");
+    let (ended, report) = stage.doctor("");
+    let found = line(&report, "configuration", "home");
+    assert!(ended.code == Some(1) && found["found"].to_string().contains("is not a directory"), "{found:#}");
+    assert_eq!(found["help"], json!(["export HOME=/path/to/your/home"]));
+}
+
+#[test]
+fn a_graphics_cards_memory_is_told() {
+    let stage = Stage::well();
+    stage.script("nvidia-smi", "echo '24564, 23900'");
+    let (_, report) = stage.doctor("");
+    let found = line(&report, "machine", "memory")["found"].to_string();
+    assert!(found.contains("graphics 25.8 GB, 25.1 GB free"), "{found}");
+}
+
+#[test]
+fn with_a_project_that_is_not_trusted() {
+    let mut stage = Stage::well();
+    let lclaude = support::lclaude().parent().expect("a directory").display().to_string();
+    let path = format!("{}:{lclaude}:/usr/bin:/bin", stage.bin().display());
+    stage.set("PATH", path);
+    write(&stage, "project/.lclaude.toml", "[llamacpp]\nthreads = 2\n");
+    let (ended, report) = stage.doctor("");
+    let found = line(&report, "configuration", "project");
+    assert_eq!((ended.code, &found["state"]), (Some(1), &json!("failure")), "{found:#}");
+    assert!(found["why"].to_string().contains("llamacpp.threads"), "{found:#}");
+    assert_eq!(found["help"][0], "lclaude local trust");
+    // Without a terminal to ask on it wants to be told.
+    let (ended, report) = stage.doctor_after("lclaude local trust --yes", "", "");
+    assert_eq!(ended.code, Some(0), "{:#?}", complaints(&report));
+    assert!(line(&report, "configuration", "project")["found"].to_string().contains("is trusted"), "{report:#}");
+}
+
+/// The file that is to blame is opened, not the user's own.
+#[test]
+fn with_a_trusted_project_that_is_at_fault() {
+    let illness = Illness {
+        name: "a program that is not there",
+        ill: || {
+            let stage = Stage::well();
+            write(&stage, "project/.lclaude.toml", "[claude]\npath = \"/nowhere/claude\"\n");
+            stage.output(&["local", "trust", "--yes"]);
+            stage
+        },
+        line: ("claude", "program", "failure", &["/nowhere/claude", "@PROJECT/.lclaude.toml"]),
+        mend: "${EDITOR:-vi} @PROJECT/.lclaude.toml",
+        edited: "context = 30000\n",
+    };
+    cure(&[illness], "");
+}
+
+#[test]
+fn with_a_project_file_that_cannot_be_read() {
+    let illness = Illness {
+        name: "broken",
+        ill: || {
+            let stage = Stage::well();
+            write(&stage, "project/.lclaude.toml", "context = \n");
+            stage
+        },
+        line: ("configuration", "project", "failure", &["@PROJECT/.lclaude.toml:1"]),
+        mend: "${EDITOR:-vi} @PROJECT/.lclaude.toml",
+        edited: "context = 30000\n",
+    };
+    cure(&[illness], "");
+}
+
+#[test]
+fn with_directories_that_will_not_do() {
+    cure(
+        &[
+            Illness {
+                name: "a link in the runtime directory's place",
+                ill: || {
+                    let stage = Stage::well();
+                    symlink("/tmp", stage.runtime()).expect("a link");
+                    stage
+                },
+                line: ("machine", "runtime directory", "failure", &["@RUN/lclaude is not a directory"]),
+                mend: "rm @RUN/lclaude",
+                edited: "",
+            },
+            Illness {
+                name: "a path that is too long for a socket",
+                ill: || {
+                    let stage = Stage::well();
+                    let long = format!("run/{}", "long".repeat(25));
+                    fs::create_dir(stage.root().join(&long)).expect("a directory");
+                    let mut stage = stage;
+                    let long = stage.root().join(long).display().to_string();
+                    stage.set("XDG_RUNTIME_DIR", long);
+                    stage
+                },
+                line: ("machine", "runtime directory", "failure", &["path is too long", "104 bytes"]),
+                mend: "unset XDG_RUNTIME_DIR",
+                edited: "",
+            },
+            Illness {
+                name: "a runtime directory that cannot be made",
+                ill: || with("XDG_RUNTIME_DIR", "/proc/self"),
+                line: ("machine", "runtime directory", "failure", &["/proc/self/lclaude cannot be made"]),
+                mend: "unset XDG_RUNTIME_DIR",
+                edited: "",
+            },
+            Illness {
+                name: "a file in the state directory's place",
+                ill: || {
+                    let stage = Stage::well();
+                    write(&stage, "home/.local/state/lclaude", "");
+                    stage
+                },
+                line: ("machine", "state directory", "failure", &["@HOME/.local/state/lclaude is not a directory"]),
+                mend: "mv @HOME/.local/state/lclaude @HOME/.local/state/lclaude.old",
+                edited: "",
+            },
+        ],
+        "",
+    );
+}
+
+#[test]
+fn what_a_session_overrules_is_told_and_no_value_of_it() {
+    let mut stage = Stage::well();
+    for (name, value) in [
+        ("ANTHROPIC_API_KEY", "sk-SECRET-1"),
+        ("ANTHROPIC_BASE_URL", "http://SECRET-2"),
+        ("CLAUDE_CODE_USE_BEDROCK", "SECRET-3"),
+        ("HTTPS_PROXY", "http://me:SECRET-4@proxy"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "SECRET-5"),
+    ] {
+        stage.set(name, value);
+    }
+    let settings = r#"{"env": {"ANTHROPIC_AUTH_TOKEN": "SECRET-6", "OTEL_LOGS_EXPORTER": "SECRET-7"},
+        "apiKeyHelper": "echo SECRET-8", "model": "opus", "availableModels": ["opus"]}"#;
+    write(&stage, "home/.claude/settings.json", settings);
+    write(&stage, "home/.claude.json", r#"{"env": {"ANTHROPIC_BASE_URL": "http://SECRET-9"}}"#);
+    let (ended, report) = stage.doctor("");
+    assert_eq!(complaints(&report), Vec::<&Value>::new());
+    assert!(!ended.stdout.contains("SECRET"), "{}", ended.stdout);
+    let told = |name: &str, words: &[&str]| {
+        let found = line(&report, "claude", name)["found"].to_string();
+        words.iter().for_each(|word| assert!(found.contains(word), "no {word} in {found}"));
+    };
+    told("environment", &["ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "CLAUDE_CODE_USE_BEDROCK", "OTEL_EXPORTER"]);
+    told("proxy", &["HTTPS_PROXY"]);
+    let keys = ["apiKeyHelper", "model", "availableModels", "env.ANTHROPIC_AUTH_TOKEN", "env.OTEL_LOGS_EXPORTER"];
+    told("settings files", &keys);
+    told("settings files", &[".claude.json", "env.ANTHROPIC_BASE_URL"]);
+}
+
+#[test]
+fn one_broken_thing_leaves_the_other_checks_standing() {
+    let stage = Stage::well_without(&["claude"]);
+    stage.config("nonsense");
+    let (_, report) = stage.doctor("");
+    let failed: Vec<&Value> = complaints(&report).iter().map(|check| &check["name"]).collect();
+    assert!(failed.contains(&&json!("file")) && failed.contains(&&json!("program")), "{failed:?}");
+    for (area, name) in [("machine", "memory"), ("machine", "port"), ("backends", "ollama program")] {
+        line(&report, area, name);
+    }
+    let (ended, report) = stage.doctor("--live");
+    assert_eq!(ended.code, Some(1));
+    assert!(line(&report, "live", "backend")["why"].to_string().contains("configuration"), "{report:#}");
+    stage.assert_nothing_started();
+}

@@ -1,0 +1,301 @@
+//! On a server that somebody else runs: nothing is started, nothing is stopped, and what it cannot do is said first.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
+    process::{Child, Command, Stdio},
+    sync::mpsc::{Receiver, channel},
+    thread,
+    time::{Duration, Instant},
+};
+
+use lclaude_fakes::scripted_model::Script;
+use support::{Fake, Session, Stage, finish, json, real};
+
+/// A server of the test's own: `answer` gets the first line of a request, its `Authorization`, and says status and body.
+struct Server {
+    url: String,
+    /// The requests, as `METHOD path` and the token that came with it.
+    requests: Receiver<(String, String)>,
+}
+
+impl Server {
+    fn start(answer: impl Fn(&str) -> (String, String) + Send + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let (sender, requests) = channel();
+        thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                if let Some((line, token)) = serve(&stream, &answer) {
+                    let _ = sender.send((line, token));
+                }
+            }
+        });
+        Server { url, requests }
+    }
+}
+
+fn serve(mut stream: &TcpStream, answer: impl Fn(&str) -> (String, String)) -> Option<(String, String)> {
+    let mut reader = BufReader::new(stream);
+    let mut first = String::new();
+    reader.read_line(&mut first).ok()?;
+    let route = first.rsplit_once(' ')?.0.to_owned();
+    let (mut token, mut length) = (String::new(), 0);
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        let Some((name, value)) = line.trim().split_once(": ") else { break };
+        match &*name.to_lowercase() {
+            "authorization" => value.clone_into(&mut token),
+            "content-length" => length = value.parse().ok()?,
+            _ => {}
+        }
+    }
+    reader.take(length).read_to_end(&mut Vec::new()).ok()?;
+    let (head, body) = answer(&route);
+    write!(stream, "HTTP/1.1 {head}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len()).ok()?;
+    Some((route, token))
+}
+
+/// As vLLM answers.
+fn vllm(route: &str) -> (String, String) {
+    let models = json!({"data": [{"id": "org/model", "max_model_len": 50_000}, {"id": "org/other"}]});
+    match route {
+        "POST /v1/messages" => ("400 Bad Request".into(), "{}".into()),
+        "GET /v1/models" => ("200 OK".into(), models.to_string()),
+        _ => ("404 Not Found".into(), String::new()),
+    }
+}
+
+#[test]
+fn a_context_that_nobody_tells_is_said_to_be_assumed() {
+    let server = Server::start(vllm);
+    for (model, words) in
+        [("org/model", None), ("org/other", Some("does not say which context org/other has; 65536 tokens"))]
+    {
+        let stage = Stage::with(&["fake-claude"]);
+        configure(&stage, &server.url, "");
+        let session = Session::start(stage.lclaude(&["--model", model, "-p", "x"]).stdin(Stdio::null()));
+        let said = finish(session, &stage.events.next("claude")).stderr;
+        assert_eq!(said.contains("does not say which context"), words.is_some(), "{said}");
+        assert!(words.is_none_or(|words| said.contains(words) && said.contains("help: --context TOKENS")), "{said}");
+    }
+}
+
+fn configure(stage: &Stage, url: &str, more: &str) {
+    stage.config(&format!("backend = \"endpoint\"\n[endpoint]\nurl = \"{url}\"\n{more}"));
+}
+
+fn start(stage: &Stage, model: &str) -> (Session, Fake) {
+    let session = Session::start(stage.lclaude(&["--model", model, "-p", "hello"]).stdin(Stdio::null()));
+    (session, stage.events.next("claude"))
+}
+
+#[test]
+fn a_server_elsewhere_is_used_as_it_is() {
+    let stage = Stage::new();
+    let server = Server::start(vllm);
+    configure(&stage, &format!("{}/v1/", server.url), "");
+    let (session, claude) = start(&stage, "org/model");
+    assert_eq!(claude.env["ANTHROPIC_BASE_URL"], server.url);
+    assert_eq!(claude.env["ANTHROPIC_DEFAULT_SONNET_MODEL"], "org/model");
+    assert_eq!(claude.env["CLAUDE_CODE_MAX_CONTEXT_TOKENS"], "50000");
+    let ended = finish(session, &claude);
+    assert!(!ended.stderr.contains("your code goes to"), "{}", ended.stderr);
+    // Neither a keeper nor a server of our own.
+    stage.assert_nothing_started();
+    assert!(server.requests.try_iter().all(|(_, token)| token.is_empty() || token == "Bearer none"));
+}
+
+#[test]
+fn code_that_leaves_this_machine_is_said_to() {
+    let stage = Stage::new();
+    let server = Server::start(vllm);
+    // Not a loopback address, and yet on Linux it leads back here.
+    let url = server.url.replace("127.0.0.1", "0.0.0.0");
+    configure(&stage, &url, "");
+    let (session, claude) = start(&stage, "org/model");
+    let description = &claude.env["ANTHROPIC_DEFAULT_SONNET_MODEL_DESCRIPTION"];
+    assert!(description.starts_with(&format!("at {url}; a context of ")), "{description}");
+    let ended = finish(session, &claude);
+    assert!(ended.stderr.contains(&format!("your code goes to {url}\n")), "{}", ended.stderr);
+    // Where a project's file chose it, that is said as well.
+    stage.config(&format!("[endpoint]\nurl = \"{url}\"\n"));
+    let file = stage.project().join(".lclaude.toml");
+    std::fs::write(&file, "backend = \"endpoint\"\n").expect("a file");
+    let (session, claude) = start(&stage, "org/model");
+    let said = format!("your code goes to {url}, as {} chose\n", file.display());
+    let ended = finish(session, &claude);
+    assert!(ended.stderr.contains(&said), "{}", ended.stderr);
+}
+
+#[test]
+fn its_token_is_a_variables_and_is_never_shown() {
+    let mut stage = Stage::new();
+    stage.set("MY_TOKEN", "sk-secret-of-mine\n");
+    let server = Server::start(|route| match route {
+        "GET /v1/models" => ("404 Not Found".into(), String::new()),
+        _ => ("400 Bad Request".into(), "{}".into()),
+    });
+    configure(&stage, &server.url, "token_env = \"MY_TOKEN\"\n");
+    let (session, claude) = start(&stage, "any");
+    assert_eq!(claude.env["ANTHROPIC_AUTH_TOKEN"], "sk-secret-of-mine");
+    let ended = finish(session, &claude);
+    let plan = stage.output(&["--dry-run", "--model", "any", "-p", "x"]).expect(0);
+    let keyed = server.requests.try_iter().any(|(_, token)| token == "Bearer sk-secret-of-mine");
+    assert!(keyed && !format!("{ended:?}{plan:?}").contains("secret"), "{ended:?} {plan:?}");
+}
+
+#[test]
+fn a_token_that_is_missing_or_refused_is_said() {
+    let mut stage = Stage::new();
+    let server = Server::start(|_| ("401 Unauthorized".into(), "{}".into()));
+    configure(&stage, &server.url, "token_env = \"MY_TOKEN\"\n");
+    let run = |stage: &Stage| stage.output(&["--model", "any", "-p", "x"]);
+    run(&stage).expect_failure(65, &["MY_TOKEN is not set", "config.toml"]);
+    stage.set("MY_TOKEN", "a b");
+    run(&stage).expect_failure(65, &["MY_TOKEN cannot be a token"]);
+    stage.set("MY_TOKEN", "wrong");
+    let ended = run(&stage).expect_failure(69, &["does not take the token", "token_env"]);
+    assert!(!ended.stderr.contains("wrong"), "{}", ended.stderr);
+    stage.assert_nothing_started();
+}
+
+#[test]
+fn what_is_wrong_with_it_is_said_before_claude_code_starts() {
+    let stage = Stage::new();
+    let server = Server::start(vllm);
+    let run = |url: &str, model: &str| {
+        configure(&stage, url, "");
+        stage.output(&["--model", model, "-p", "x"])
+    };
+    let words = ["has no model \"org/modle\"", "org/model, org/other", "--model org/model"];
+    run(&server.url, "org/modle").expect_failure(69, &words);
+    let chat_only = Server::start(|route| match route {
+        "GET /v1/models" => vllm(route),
+        _ => ("404 Not Found".into(), String::new()),
+    });
+    run(&chat_only.url, "org/model").expect_failure(69, &["has no route", "/v1/messages", "LiteLLM"]);
+    let moved =
+        Server::start(|_| ("308 Permanent Redirect\r\nLocation: https://elsewhere.example/".into(), String::new()));
+    run(&moved.url, "org/model").expect_failure(69, &["sends requests on to https://elsewhere.example/"]);
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port");
+    run(&format!("http://{free}"), "org/model").expect_failure(69, &["nothing answers at", "refused", "curl -v"]);
+    stage.assert_nothing_started();
+}
+
+#[test]
+fn an_address_that_is_none_is_a_mistake_in_the_configuration() {
+    let stage = Stage::new();
+    for (url, words) in [
+        ("models.example.net", "is not a URL"),
+        ("ftp://models.example.net", "neither http nor https"),
+        ("https://me:secret@models.example.net", "has a password in it"),
+        ("htps://me:secret@models.example.net", "neither http nor https"),
+        ("https://me:secret@models.example.net:x", "is not a URL"),
+        ("https://models.example.net/v1?key=secret", "has a query in it"),
+        ("https://models.example.net/#secret", "has a query in it"),
+    ] {
+        configure(&stage, url, "");
+        let ended = stage.output(&["--model", "any", "-p", "x"]).expect_failure(65, &[words, "config.toml"]);
+        assert!(!ended.stderr.contains("secret"), "{}", ended.stderr);
+    }
+    stage.config("backend = \"endpoint\"\n");
+    stage.output(&["--model", "any", "-p", "x"]).expect_failure(65, &["no URL is given", "[endpoint] url"]);
+}
+
+#[test]
+fn a_certificate_that_nobody_knows_is_said_to_be_one() {
+    let stage = Stage::new();
+    let (key, certificate) = (stage.root().join("key.pem"), stage.root().join("certificate.pem"));
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=127.0.0.1"])
+        .args(["-addext", "subjectAltName=IP:127.0.0.1"])
+        .args(["-keyout".as_ref(), key.as_os_str(), "-out".as_ref(), certificate.as_os_str()])
+        .output();
+    if !made.is_ok_and(|made| made.status.success()) {
+        assert!(std::env::var_os("CI").is_none(), "openssl is missing, and CI runs every test");
+        eprintln!("skipped: openssl is missing");
+        return;
+    }
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port");
+    let mut server = Command::new("openssl")
+        .args(["s_server", "-quiet", "-www", "-accept", &free.to_string()])
+        .args(["-key".as_ref(), key.as_os_str(), "-cert".as_ref(), certificate.as_os_str()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("openssl runs");
+    wait_for_port(&free.to_string());
+    configure(&stage, &format!("https://{free}"), "");
+    let ended = stage.output(&["--model", "any", "-p", "x"]);
+    let _ = server.kill();
+    let _ = server.wait();
+    ended.expect_failure(69, &["nothing answers at https://127.0.0.1", "certificate", "NODE_EXTRA_CA_CERTS"]);
+}
+
+/// Until something listens there.
+fn wait_for_port(address: &str) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while TcpStream::connect(address).is_err() {
+        assert!(Instant::now() < deadline, "nobody listens at {address}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn the_real_claude_code_works_on_a_real_server_elsewhere() {
+    let Some(stage) = real::stage(&Script::default()) else { return };
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port");
+    // Not one of the stage's processes: it is to be there afterwards.
+    let server = stage
+        .command(stage.bin().join("llama-server"))
+        .args(["--host", "127.0.0.1", "--jinja", "-np", "1", "-c", "65536", "--alias", "tiny", "--port"])
+        .arg(free.port().to_string())
+        .arg("--model")
+        .arg(stage.model())
+        .env("HOME", "/nonexistent")
+        .env("LLAMA_API_KEY", "sk-of-mine")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    let mut server = Ended(server.expect("llama-server runs"));
+    wait_until_healthy(&free.to_string());
+    configure(&stage, &format!("http://{free}"), "token_env = \"MY_TOKEN\"\n");
+    let mut command =
+        stage.lclaude(&["--model", "tiny", "-p", "create the proof", "--tools", "Bash", "--allowedTools", "Bash"]);
+    command.stdin(Stdio::null()).env("MY_TOKEN", "sk-of-mine");
+    let ended = stage.run(command).expect(0);
+    assert_eq!(
+        (&*ended.stdout, &*stage.proof()),
+        ("The local model wrote proof.txt.\n", "made-by-local-model\n"),
+        "{ended:#?}"
+    );
+    assert!(server.0.try_wait().expect("our own child").is_none(), "it is not ours to stop");
+}
+
+/// Ended with the test, however that ends.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn wait_until_healthy(address: &str) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let is_healthy = || {
+        let mut stream = TcpStream::connect(address).ok()?;
+        write!(stream, "GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        answer.starts_with("HTTP/1.1 200").then_some(())
+    };
+    while is_healthy().is_none() {
+        assert!(Instant::now() < deadline, "{address} is not healthy");
+        thread::sleep(Duration::from_millis(10));
+    }
+}

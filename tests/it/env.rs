@@ -1,0 +1,220 @@
+//! `lclaude local env`: the variables of a backend that is up, as each shell reads them, and nothing is started for it.
+
+use std::{collections::BTreeMap, fs, os::unix::fs::symlink};
+
+use rustix::process::Signal;
+use support::{Fake, Session, Stage, Value, finish, has_ended, json, lclaude, port};
+
+/// What quoting is there for.
+const NASTY: &[(&str, &str)] = &[
+    ("A_QUOTE", "it's"),
+    ("A_QUOTE_ALONE", "'"),
+    ("B_DOUBLE", "say \"no\""),
+    ("C_BACKSLASH", r"\ \\ \n \' C:\x"),
+    ("D_DOLLAR", "$HOME ${HOME} $(touch pwned) `touch pwned`"),
+    ("E_LINES", "one\ntwo\n\n"),
+    ("F_SPACES", "  a \t b  "),
+    ("G_EMPTY", ""),
+    ("H_GLOB", "* ? [a] ~ !x !! # & ; | < > ( ) { } % ^ ="),
+    ("I_UNICODE", "é 漢 \u{1f600} \u{1} \u{7f}"),
+    ("J_ALL", "'\"\\$`!\n'"),
+];
+
+/// Variables that the calling shell has, and no program may get.
+const HIJACKERS: &[&str] = &["ANTHROPIC_API_KEY", "CLAUDE_CODE_USE_BEDROCK", "OTEL_LOGS_EXPORTER"];
+
+/// Where `lclaude local env` alone is enough, with every nasty value in `[claude] env`.
+fn stage(nasty: &[(&str, &str)]) -> Stage {
+    let mut stage = Stage::new();
+    let env: Vec<String> = nasty.iter().map(|(name, value)| format!("{name} = {}", json!(value))).collect();
+    stage.config(&format!(
+        "backend = \"llamacpp\"\n[llamacpp]\ngguf = {:?}\n[claude.env]\n{}\n",
+        stage.model(),
+        env.join("\n").replace('\u{7f}', "\\u007f")
+    ));
+    symlink(lclaude(), stage.bin().join("lclaude")).expect("a link");
+    for name in HIJACKERS {
+        stage.set(name, "theirs");
+    }
+    stage
+}
+
+fn serving(stage: &Stage) -> (Session, Fake) {
+    let mut session = Session::start(&mut stage.lclaude(&["local", "serve"]));
+    let backend = stage.events.next("llama-server");
+    session.wait_for_line("unset ");
+    (session, backend)
+}
+
+fn stop(session: Session, backend: &Fake) {
+    session.signal(Signal::TERM);
+    session.wait().expect(143);
+    // Whoever asked for the variables held nothing up.
+    assert!(has_ended(backend));
+}
+
+/// The variables, `null` for those to be taken away.
+fn variables(stage: &Stage) -> BTreeMap<String, Value> {
+    let ended = stage.output(&["local", "env", "--format", "json"]).expect(0);
+    serde_json::from_str(&ended.stdout).expect("JSON and nothing else on stdout")
+}
+
+/// The environment that a program has which `script` runs in `shell`; `None`, with a word on it, where there is no such
+/// shell.
+fn environment(stage: &Stage, shell: &str, script: &str) -> Option<BTreeMap<String, String>> {
+    if stage.command("sh").args(["-c", &format!("command -v {shell}")]).output().is_ok_and(|out| !out.status.success())
+    {
+        eprintln!("skipped: there is no {shell} here");
+        return None;
+    }
+    let output = stage.command(shell).args(["-c", &format!("{script}; exec env -0")]).output().expect("it runs");
+    assert!(output.status.success(), "{shell}: {}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).expect("text");
+    let pairs = text.split_terminator('\0').map(|pair| pair.split_once('=').expect("a variable"));
+    Some(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+}
+
+/// `removed`: what stands for a variable that was taken away.
+#[track_caller]
+fn expect_same(shell: &str, found: &BTreeMap<String, String>, wanted: &BTreeMap<String, Value>, removed: Option<&str>) {
+    for (name, value) in wanted {
+        let wanted = if value.is_null() { removed } else { value.as_str() };
+        assert_eq!(found.get(name).map(String::as_str), wanted, "{name} in {shell}");
+    }
+}
+
+#[test]
+fn every_shell_reads_every_value_as_it_is() {
+    let stage = stage(NASTY);
+    let (session, backend) = serving(&stage);
+    let wanted = variables(&stage);
+    for (name, value) in NASTY {
+        assert_eq!(wanted[*name], *value);
+    }
+    for name in HIJACKERS {
+        assert!(wanted[*name].is_null(), "{name}");
+    }
+    assert_eq!(wanted["ANTHROPIC_BASE_URL"], format!("http://127.0.0.1:{}", port(&backend)));
+    assert_eq!(wanted["ANTHROPIC_AUTH_TOKEN"], backend.env["LLAMA_API_KEY"]);
+    for (shell, script, removed) in [
+        ("bash", r#"eval "$(lclaude local env)""#, None),
+        ("sh", r#"eval "$(lclaude local env)""#, None),
+        ("zsh", r#"eval "$(lclaude local env --format zsh)""#, None),
+        ("zsh", r#"setopt rc_quotes; eval "$(lclaude local env)""#, None),
+        ("fish", "lclaude local env --format fish | source", None),
+        ("bash", "set -a; . /dev/stdin <<<\"$(lclaude local env --format dotenv)\"", Some("")),
+    ] {
+        if let Some(found) = environment(&stage, shell, script) {
+            expect_same(shell, &found, &wanted, removed);
+        }
+    }
+    assert!(!stage.project().join("pwned").exists());
+    stop(session, &backend);
+}
+
+#[test]
+fn it_is_what_a_session_has() {
+    let stage = stage(&[]);
+    let (session, claude, backend) = stage.started(&mut stage.lclaude(&["-p", "hello"]));
+    for (name, value) in variables(&stage) {
+        assert_eq!(claude.env.get(&name).map(String::as_str), value.as_str(), "{name}");
+    }
+    finish(session, &claude);
+    assert!(has_ended(&backend));
+}
+
+#[test]
+fn a_universal_variable_of_fish_is_hidden_and_kept() {
+    let stage = stage(&[]);
+    let (session, backend) = serving(&stage);
+    let set = "set -e ANTHROPIC_API_KEY; set -Ux ANTHROPIC_API_KEY universal";
+    if environment(&stage, "fish", set).is_some() {
+        let fish = |script: &str| {
+            let mut command = stage.command("fish");
+            command.env_remove("ANTHROPIC_API_KEY").args(["-c", script]);
+            String::from_utf8(command.output().expect("it runs").stdout).expect("text")
+        };
+        let show = "env | string match 'ANTHROPIC_API_KEY=*'";
+        assert_eq!(fish(show), "ANTHROPIC_API_KEY=universal\n");
+        assert_eq!(fish(&format!("lclaude local env --format fish | source; {show}")), "ANTHROPIC_API_KEY=\n");
+        assert_eq!(fish(show), "ANTHROPIC_API_KEY=universal\n");
+    }
+    stop(session, &backend);
+}
+
+#[test]
+fn a_name_that_no_shell_can_have_is_left_out_in_words() {
+    let stage = stage(&[("\"X; touch pwned; Y\"", "1"), ("GOOD", "2")]);
+    let (session, backend) = serving(&stage);
+    let ended = stage.output(&["local", "env"]).expect(0);
+    assert!(ended.stdout.contains("export GOOD='2';") && !ended.stdout.contains("touch"), "{}", ended.stdout);
+    assert!(ended.stderr.contains("no shell can have a variable \"X; touch pwned; Y\""), "{}", ended.stderr);
+    assert_eq!(variables(&stage)["X; touch pwned; Y"], "1");
+    stop(session, &backend);
+}
+
+#[test]
+fn nothing_is_started_for_it() {
+    let stage = stage(&[]);
+    let words = ["the backend is not up", "no other backend", "lclaude local serve --context 40000"];
+    stage.output(&["local", "env", "--context", "40000"]).expect_failure(69, &words).expect_stdout("");
+    stage.assert_nothing_started();
+    assert!(!stage.runtime().exists(), "not even a directory");
+}
+
+#[test]
+fn another_backend_that_is_up_is_named_by_the_line_for_it() {
+    let stage = stage(&[]);
+    fs::copy(stage.model(), stage.project().join("other.gguf")).expect("a file");
+    let mut session =
+        Session::start(&mut stage.lclaude(&["local", "serve", "--model", "other.gguf", "--context", "40000"]));
+    let backend = stage.events.next("llama-server");
+    session.wait_for_line("unset ");
+    let ended = stage.output(&["local", "env"]).expect_failure(69, &["tiny", "lclaude local serve starts it"]);
+    let line = ended.stderr.lines().find_map(|line| line.trim_start().strip_prefix("help: ")?.split_once(" is for "));
+    let (line, rest) = line.unwrap_or_else(|| panic!("{ended:#?}"));
+    assert!(rest.contains("other, which is up"), "{rest}");
+    let words: Vec<&str> = line.split(' ').collect();
+    assert_eq!(words[0], "lclaude");
+    let ended = stage.output(&words[1..]).expect(0);
+    assert!(ended.stdout.contains(&format!("127.0.0.1:{}", port(&backend))), "{line}: {ended:#?}");
+    // And one that only its own configuration leads to.
+    let file = stage.root().join("own.toml");
+    fs::write(&file, "[llamacpp]\nthreads = 3\n").expect("a file");
+    let own = file.display().to_string();
+    let words = ["on settings that are not those here"];
+    stage.output(&["local", "env", "--config", &own, "--backend", "llamacpp"]).expect_failure(69, &words);
+    stop(session, &backend);
+}
+
+#[test]
+fn one_that_is_coming_up_is_not_up_yet() {
+    let mut stage = stage(&[]);
+    stage.set("FAKE_LLAMA_LOAD", "controlled");
+    let mut session = Session::start(&mut stage.lclaude(&["local", "serve"]));
+    let backend = stage.events.next("llama-server");
+    stage.output(&["local", "env"]).expect_failure(75, &["still coming up"]).expect_stdout("");
+    backend.send(json!({"do": "ready"}));
+    session.wait_for_line("unset ");
+    stage.output(&["local", "env"]).expect(0);
+    stop(session, &backend);
+}
+
+#[test]
+fn an_endpoint_is_nobodys_to_start() {
+    let mut stage = stage(&[]);
+    let (session, backend) = serving(&stage);
+    let url = format!("http://127.0.0.1:{}", port(&backend));
+    let file = stage.root().join("endpoint.toml");
+    let text = format!("backend = \"endpoint\"\nmodel = \"tiny\"\n[endpoint]\nurl = \"{url}\"\ntoken_env = \"KEY\"\n");
+    fs::write(&file, text).expect("a file");
+    let token = backend.env["LLAMA_API_KEY"].clone();
+    stage.set("KEY", &token);
+    let file = file.display().to_string();
+    let arguments = ["local", "env", "--config", &*file, "--format", "json"];
+    let ended = stage.output(&arguments).expect(0);
+    let found: BTreeMap<String, Value> = serde_json::from_str(&ended.stdout).expect("JSON");
+    assert_eq!((&found["ANTHROPIC_BASE_URL"], &found["ANTHROPIC_AUTH_TOKEN"]), (&json!(url), &json!(token)));
+    stop(session, &backend);
+    stage.output(&arguments).expect_failure(69, &["nothing answers at"]).expect_stdout("");
+}

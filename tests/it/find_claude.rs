@@ -1,0 +1,120 @@
+//! Which program is taken for Claude Code: never lclaude itself, whatever its name, and where there is none it says so.
+
+use std::{fs, os::unix::fs::symlink, path::Path, process::Command};
+
+use support::{
+    Stage, copy_program, lclaude,
+    told::{configure, configured},
+    write_program,
+};
+
+fn script(path: &Path, text: &str) {
+    write_program(path, text.as_bytes());
+}
+
+/// Where the dry run says that Claude Code is. Nothing else would do: if one of these were taken for Claude Code, it
+/// would start lclaude, which would start it, and so on.
+fn found(stage: &Stage, command: &mut Command) -> String {
+    let stdout = stage.ended(command).expect(0).stdout;
+    let after = stdout.split("\nclaude\n").nth(1).expect("a part about claude");
+    after.split_whitespace().next().expect("a program").to_owned()
+}
+
+/// A way to put lclaude in Claude Code's place.
+type Way = (&'static str, fn(&Path));
+
+#[test]
+fn a_claude_that_is_lclaude_is_passed_over() {
+    let ways: &[Way] = &[
+        ("a link", |at| symlink(lclaude(), at).expect("a link")),
+        ("a link to a link", |at| {
+            symlink(lclaude(), at.with_file_name("lclaude")).expect("a link");
+            symlink("lclaude", at).expect("a link");
+        }),
+        ("a copy", |at| copy_program(lclaude(), at)),
+        ("a shim", |at| script(at, "#!/bin/sh\nexec lclaude \"$@\"\n")),
+        ("a longer shim", |at| {
+            script(at, "#!/usr/bin/env bash\n# my own\nset -eu\n\nexec ~/bin/lclaude --dry-run \"$@\"\n");
+        }),
+        ("a shim by path", |at| script(at, &format!("#!/bin/sh\n{} \"$@\"\n", lclaude().display()))),
+        ("a shim with much to say", |at| {
+            script(at, &format!("#!/bin/sh\n{}exec lclaude \"$@\"\n", "# about itself\n".repeat(1000)));
+        }),
+    ];
+    for (name, make) in ways {
+        let stage = configured();
+        let first = stage.root().join("first");
+        fs::create_dir(&first).expect("a directory");
+        make(&first.join("claude"));
+        let mut command = stage.lclaude(&["--dry-run"]);
+        command.env("PATH", format!("{}:{}:/usr/bin:/bin", first.display(), stage.bin().display()));
+        assert_eq!(found(&stage, &mut command), stage.bin().join("claude").display().to_string(), "{name}");
+
+        // With no other left there is none.
+        fs::remove_file(stage.bin().join("claude")).expect("the fake was there");
+        let why = first.join("claude").display().to_string();
+        stage.ended(&mut command).expect_failure(127, &["Claude Code was not found", "why: ", &why]).expect_stdout("");
+    }
+}
+
+#[test]
+fn a_claude_whose_text_only_has_our_name_in_it_is_used() {
+    let stage = configured();
+    let real = stage.root().join("lclaude-tools");
+    fs::create_dir(&real).expect("a directory");
+    fs::rename(stage.bin().join("claude"), real.join("claude")).expect("the fake was there");
+    script(&stage.bin().join("claude"), &format!("#!/bin/sh\n# for lclaude\nexec {}/claude \"$@\"\n", real.display()));
+    let wrapper = stage.bin().join("claude").display().to_string();
+    assert_eq!(found(&stage, &mut stage.lclaude(&["--dry-run"])), wrapper);
+}
+
+#[test]
+fn a_claude_that_starts_lclaude_unseen_is_no_endless_loop() {
+    let stage = configured();
+    fs::remove_file(stage.bin().join("claude")).expect("the fake was there");
+    script(&stage.bin().join("claude"), "#!/bin/sh\npart=cla; exec l${part}ude \"$@\"\n");
+    symlink(lclaude(), stage.bin().join("lclaude")).expect("a link");
+    let ended = stage.ended(&mut stage.lclaude(&["-p", "x"]));
+    ended.expect_failure(127, &["leads back to lclaude", "[claude] path"]).expect_stdout("");
+    stage.events.next("llama-server");
+}
+
+#[test]
+fn lclaude_under_the_name_of_claude_finds_the_real_one() {
+    let stage = configured();
+    let first = stage.root().join("first");
+    fs::create_dir(&first).expect("a directory");
+    symlink(lclaude(), first.join("claude")).expect("a link");
+    let mut command = stage.command(first.join("claude"));
+    command.arg("--dry-run").env("PATH", format!("{}:{}", first.display(), stage.bin().display()));
+    assert_eq!(found(&stage, &mut command), stage.bin().join("claude").display().to_string());
+}
+
+#[test]
+fn claude_code_is_found_where_its_installers_put_it() {
+    let stage = configured();
+    let fake = stage.bin().join("claude").canonicalize().expect("a fake");
+    fs::remove_file(stage.bin().join("claude")).expect("the fake was there");
+    // The later ones are looked for first.
+    for place in [".claude/local/claude", ".local/bin/claude"] {
+        let place = stage.home().join(place);
+        fs::create_dir_all(place.parent().expect("a directory")).expect("a directory");
+        symlink(&fake, &place).expect("a link");
+        assert_eq!(found(&stage, &mut stage.lclaude(&["--dry-run"])), place.display().to_string());
+    }
+    let own = stage.root().join("own-claude");
+    symlink(&fake, &own).expect("a link");
+    configure(&stage, &format!("[claude]\npath = \"{}\"", own.display()));
+    assert_eq!(found(&stage, &mut stage.lclaude(&["--dry-run"])), own.display().to_string());
+}
+
+#[test]
+fn without_claude_code_the_way_to_it_is_named() {
+    for arguments in [&["-p", "x"][..], &["mcp", "list"], &["--dry-run"]] {
+        let stage = configured();
+        fs::remove_file(stage.bin().join("claude")).expect("the fake was there");
+        let ended = stage.ended(&mut stage.lclaude(arguments));
+        ended.expect_failure(127, &["Claude Code was not found", "why: ", "npm install"]).expect_stdout("");
+        stage.assert_nothing_started();
+    }
+}

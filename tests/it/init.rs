@@ -1,0 +1,248 @@
+//! `lclaude local init` writes a project's `.lclaude.toml` that works as it is, and spoils nothing that is there.
+
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt, symlink},
+    path::{Path, PathBuf},
+};
+
+use support::{Ended, Stage, terminal::Terminal};
+
+fn stage() -> Stage {
+    let stage = Stage::new();
+    stage.config("[llamacpp]\ngguf = \"../../../project/tiny.gguf\"\n[profiles.small]\ncontext = 30000\n");
+    fs::create_dir_all(stage.project().join(".git")).expect("a directory");
+    stage
+}
+
+fn file(stage: &Stage) -> PathBuf {
+    stage.project().join(".lclaude.toml")
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).expect("it was written")
+}
+
+#[track_caller]
+fn init(stage: &Stage, arguments: &[&str]) -> Ended {
+    stage.ended(&mut stage.lclaude(&[&["local", "init"], arguments].concat()))
+}
+
+#[test]
+fn it_writes_what_the_options_say_and_shows_it() {
+    let stage = stage();
+    let arguments = ["--backend", "llamacpp", "--model", "tiny", "--context", "50000", "--lean"];
+    let ended = init(&stage, &arguments).expect(0);
+    let text = "backend = \"llamacpp\"\nmodel = \"tiny\"\ncontext = 50000\nlean = true\n";
+    assert_eq!(read(&file(&stage)), text);
+    assert_eq!(ended.stdout, format!("{}:\n{text}", file(&stage).display()));
+    assert_eq!(ended.stderr, "", "nothing is left to be done");
+    // It counts at once, without trust.
+    let plan = stage.output(&["--dry-run", "-p", "x"]).expect(0).stdout;
+    assert!(plan.contains(&format!("model                    from {}", file(&stage).display())), "{plan}");
+    assert!(plan.contains("--alias tiny -c 50000"), "{plan}");
+    stage.assert_nothing_started();
+    assert!(init(&stage, &arguments).expect(0).stderr.contains("says so already"));
+    // As any new file of the user's is, for others to read.
+    let plain = stage.project().join("plain");
+    fs::write(&plain, "").expect("a file");
+    let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode();
+    assert_eq!(mode(&file(&stage)), mode(&plain));
+}
+
+#[test]
+fn every_option_is_a_line_of_its_own() {
+    let stage = stage();
+    for (arguments, text) in [
+        (&["--profile", "small"][..], "profile = \"small\"\n"),
+        (&["--context", "40000"], "context = 40000\n"),
+        (&["--model", "me/coder:30b"], "model = \"me/coder:30b\"\n"),
+        (&["--throwaway"], "throwaway = true\n"),
+        (&["--lean", "--throwaway"], "lean = true\nthrowaway = true\n"),
+    ] {
+        init(&stage, arguments).expect(0);
+        assert_eq!(read(&file(&stage)), text);
+        fs::remove_file(file(&stage)).expect("there");
+    }
+}
+
+#[test]
+fn it_is_written_at_the_root_of_the_repository_or_where_one_is() {
+    let stage = stage();
+    let (deep, loose) = (stage.project().join("a/b"), stage.root().join("loose/inner"));
+    for directory in [&deep, &loose] {
+        fs::create_dir_all(directory).expect("a directory");
+        let mut command = stage.lclaude(&["local", "init", "--context", "50000"]);
+        stage.ended(command.current_dir(directory)).expect(0);
+    }
+    assert!(file(&stage).exists() && loose.join(".lclaude.toml").exists());
+    // Where a nearer one is read, that is said.
+    fs::write(deep.join(".lclaude.toml"), "context = 60000\n").expect("a file");
+    let mut command = stage.lclaude(&["local", "init", "--context", "40000", "--yes"]);
+    let ended = stage.ended(command.current_dir(&deep)).expect(0);
+    assert_eq!(read(&file(&stage)), "context = 40000\n");
+    assert!(ended.stderr.contains("a/b/.lclaude.toml is nearer"), "{ended:#?}");
+    let mut command = stage.lclaude(&["local", "init", "--context", "50000"]);
+    let ended = stage.ended(command.current_dir(stage.home()));
+    ended.expect_failure(64, &["the home directory is no project", ".config/lclaude/config.toml"]);
+    assert!(!stage.home().join(".lclaude.toml").exists());
+}
+
+const COMMENTED: &str = "\
+# Ours.
+context = 40000  # enough for us
+
+# The one everybody has.
+model = 'old'
+
+[models] # of its own
+haiku = \"tiny\"   # small
+";
+
+#[test]
+fn comments_and_order_of_an_existing_file_are_kept() {
+    let stage = stage();
+    fs::write(file(&stage), COMMENTED).expect("a file");
+    fs::set_permissions(file(&stage), fs::Permissions::from_mode(0o640)).expect("a mode");
+    init(&stage, &["--yes", "--model", "tiny", "--context", "50000", "--backend", "llamacpp"]).expect(0);
+    let expected = COMMENTED.replace("'old'", "\"tiny\"\nbackend = \"llamacpp\"").replace("40000", "50000");
+    assert_eq!(read(&file(&stage)), expected);
+    assert_eq!(fs::metadata(file(&stage)).expect("there").permissions().mode() & 0o777, 0o640);
+}
+
+#[test]
+fn a_file_of_comments_alone_and_one_of_windows_stay_what_they_are() {
+    let stage = stage();
+    for (before, after) in [
+        ("# Ours.\n\n# Nothing yet.\n", "# Ours.\n\n# Nothing yet.\nmodel = \"tiny\"\n"),
+        ("\u{feff}# Ours.\r\ncontext = 40000\r\n", "\u{feff}# Ours.\r\ncontext = 40000\r\nmodel = \"tiny\"\r\n"),
+    ] {
+        fs::write(file(&stage), before).expect("a file");
+        init(&stage, &["--yes", "--model", "tiny"]).expect(0);
+        assert_eq!(read(&file(&stage)), after);
+    }
+}
+
+#[test]
+fn nothing_is_written_over_without_a_yes() {
+    let stage = stage();
+    fs::write(file(&stage), COMMENTED).expect("a file");
+    init(&stage, &["--model", "tiny"]).expect_failure(64, &["was left as it is", "--yes"]);
+    assert_eq!(read(&file(&stage)), COMMENTED);
+    // Ctrl-C ends it as it ends any program.
+    for (answer, code) in [("\n", Some(64)), ("n\n", Some(64)), ("\x04", Some(64)), ("\x03", None), ("y\n", Some(0))] {
+        let mut terminal = Terminal::start(stage.lclaude(&["local", "init", "--model", "tiny"]));
+        terminal.wait_for("model = \"tiny\"");
+        terminal.wait_for("Write it? [y/N] ");
+        assert_eq!(read(&file(&stage)), COMMENTED);
+        terminal.type_in(answer);
+        assert_eq!(terminal.wait(), code);
+        let wanted = if code == Some(0) { COMMENTED.replace("'old'", "\"tiny\"") } else { COMMENTED.to_owned() };
+        assert_eq!(read(&file(&stage)), wanted);
+    }
+}
+
+#[test]
+fn what_no_project_may_say_is_not_written() {
+    let stage = stage();
+    for (arguments, words) in [
+        (
+            &["--model", "tiny.gguf"][..],
+            &["cannot name the model \"tiny.gguf\"", "it is a path", "[llamacpp] gguf"][..],
+        ),
+        (&["--model", "hf.co/a/b"], &["it is another host's"]),
+        (&["--model=-x"], &["it is an option"]),
+        (&["--model", "opus"], &["it is one of Claude Code's own aliases"]),
+        (&["--backend", "olama"], &["--backend", "olama"]),
+        (&["--backend", "command"], &["you have no backend command", "[command]"]),
+        (&["--profile", "smal"], &["there is no profile `smal`", "--profile small"]),
+        (&["--context", "5"], &["a context of 5 tokens makes no sense"]),
+        (&[], &["there is nothing to write", "no terminal", "lclaude local init --model NAME"]),
+        (&["--yes"], &["there is nothing to write"]),
+    ] {
+        init(&stage, arguments).expect_failure(64, words);
+        assert!(!file(&stage).exists(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_left_alone() {
+    let stage = stage();
+    fs::write(file(&stage), "context = \n").expect("a file");
+    init(&stage, &["--yes", "--model", "tiny"]).expect_failure(65, &[".lclaude.toml:1: "]);
+    assert_eq!(read(&file(&stage)), "context = \n");
+    fs::remove_file(file(&stage)).expect("there");
+    let target = stage.root().join("target");
+    fs::write(&target, "context = 40000\n").expect("a file");
+    symlink(&target, file(&stage)).expect("a link");
+    init(&stage, &["--yes", "--model", "tiny"]).expect_failure(77, &["it is a symlink"]);
+    assert!(file(&stage).is_symlink());
+    assert_eq!(read(&target), "context = 40000\n");
+}
+
+#[test]
+fn what_needs_the_users_word_after_that_is_said() {
+    let stage = stage();
+    fs::write(file(&stage), "[llamacpp]\nthreads = 2\n").expect("a file");
+    let ended = init(&stage, &["--yes", "--model", "tiny"]).expect(0);
+    assert_eq!(read(&file(&stage)), "model = \"tiny\"\n[llamacpp]\nthreads = 2\n");
+    assert!(ended.stderr.contains("some of it needs your word: lclaude local trust"), "{ended:#?}");
+}
+
+#[test]
+fn on_a_terminal_it_asks_and_proposes_what_would_be_used() {
+    let mut stage = Stage::ollama();
+    stage.set("LCLAUDE_BACKEND", "").set("LCLAUDE_CONTEXT", "50000");
+    stage.config("model = \"small\"\n");
+    let mut terminal = Terminal::start(stage.lclaude(&["local", "init"]));
+    for (question, answer) in [
+        ("Backend [ollama] ", "olama\n"),
+        ("\"olama\" is none of ollama, ", ""),
+        ("Backend [ollama] ", "\n"),
+        ("Model [small:latest] ", "./x.gguf\n"),
+        ("\"./x.gguf\" is a path", ""),
+        ("Model [small:latest] ", "Big:30b\n"),
+        ("Context, in tokens [50000] ", "none\n"),
+    ] {
+        terminal.wait_for(question);
+        terminal.type_in(answer);
+    }
+    terminal.wait_to_the_end(0);
+    assert_eq!(read(&file(&stage)), "backend = \"ollama\"\nmodel = \"Big:30b\"\n");
+    // Again: what is there is proposed, and no change is none.
+    let mut terminal = Terminal::start(stage.lclaude(&["local", "init"]));
+    for question in ["Backend [ollama] ", "Model [Big:30b] "] {
+        terminal.wait_for(question);
+        terminal.type_in("\n");
+    }
+    terminal.wait_for("Context, in tokens [50000] ");
+    terminal.type_in("none\n");
+    assert!(terminal.wait_to_the_end(0).contains("says so already"));
+}
+
+#[test]
+fn on_a_terminal_a_profile_answers_the_rest() {
+    let stage = stage();
+    let mut terminal = Terminal::start(stage.lclaude(&["local", "init"]));
+    terminal.wait_for("Profile (small) [none] ");
+    terminal.type_in("small\n");
+    let shown = terminal.wait_to_the_end(0);
+    assert!(shown.contains("profile = \"small\"") && !shown.contains("Backend"), "{shown}");
+    assert_eq!(read(&file(&stage)), "profile = \"small\"\n");
+}
+
+#[test]
+fn answers_that_end_early_write_nothing() {
+    for keys in ["\x04", "\x03"] {
+        let stage = stage();
+        let mut terminal = Terminal::start(stage.lclaude(&["local", "init"]));
+        terminal.wait_for("Profile (small) [none] ");
+        terminal.type_in("\n");
+        terminal.wait_for("Backend [llamacpp] ");
+        terminal.type_in(keys);
+        // Ctrl-C is the terminal's own.
+        let code = if keys == "\x04" { Some(64) } else { None };
+        assert_eq!(terminal.wait(), code);
+        assert!(!file(&stage).exists());
+    }
+}

@@ -1,0 +1,210 @@
+//! `shell/install.sh` puts everything where the shells and man look for it, and takes away exactly that.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    os::unix::fs::{MetadataExt, PermissionsExt, symlink},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use support::{Ended, Stage, lclaude};
+
+const INSTALLED: [&str; 9] = [
+    "bin/lclaude",
+    "share/bash-completion/completions/lclaude",
+    "share/fish/vendor_completions.d/lclaude.fish",
+    "share/lclaude/installed",
+    "share/lclaude/lclaude.bash",
+    "share/lclaude/lclaude.fish",
+    "share/lclaude/lclaude.zsh",
+    "share/man/man1/lclaude.1",
+    "share/zsh/site-functions/_lclaude",
+];
+
+/// The script, with the program under test, from a directory that is not its own.
+fn install(stage: &Stage, arguments: &[&str]) -> Command {
+    let mut command = stage.command(Path::new(env!("CARGO_MANIFEST_DIR")).join("shell/install.sh"));
+    command.args(arguments).arg("--binary").arg(lclaude()).stdin(Stdio::null());
+    command
+}
+
+fn output(command: &mut Command) -> Ended {
+    Ended::from(command.output().expect("the script runs"))
+}
+
+/// All files and directories below, by their relative paths; directories end with a slash.
+fn tree(root: &Path) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut open = vec![PathBuf::new()];
+    while let Some(directory) = open.pop() {
+        for entry in fs::read_dir(root.join(&directory)).into_iter().flatten().flatten() {
+            let path = directory.join(entry.file_name());
+            if entry.path().is_dir() {
+                found.insert(format!("{}/", path.display()));
+                open.push(path);
+            } else {
+                found.insert(path.display().to_string());
+            }
+        }
+    }
+    found
+}
+
+fn files(root: &Path) -> Vec<String> {
+    tree(root).into_iter().filter(|path| !path.ends_with('/')).collect()
+}
+
+#[test]
+fn everything_is_put_where_it_is_looked_for() {
+    let stage = Stage::bare();
+    let prefix = stage.root().join("a prefix");
+    output(&mut install(&stage, &["--prefix", &prefix.display().to_string()])).expect(0).expect_stdout("");
+    assert_eq!(files(&prefix), INSTALLED);
+
+    let program = prefix.join("bin/lclaude");
+    assert_eq!(fs::metadata(&program).expect("a file").permissions().mode() & 0o7777, 0o755);
+    let said = |arguments: &[&str]| output(stage.command(&program).arg("local").args(arguments)).expect(0).stdout;
+    for (file, arguments) in [
+        ("share/man/man1/lclaude.1", &["man"][..]),
+        ("share/bash-completion/completions/lclaude", &["completions", "bash"]),
+        ("share/zsh/site-functions/_lclaude", &["completions", "zsh"]),
+        ("share/fish/vendor_completions.d/lclaude.fish", &["completions", "fish"]),
+        ("share/lclaude/lclaude.bash", &["completions", "bash", "--hook"]),
+        ("share/lclaude/lclaude.zsh", &["completions", "zsh", "--hook"]),
+        ("share/lclaude/lclaude.fish", &["completions", "fish", "--hook"]),
+    ] {
+        let text = fs::read_to_string(prefix.join(file)).expect("a file");
+        assert!(text.contains("lclaude") && text == said(arguments), "{file}");
+        assert_eq!(fs::metadata(prefix.join(file)).expect("a file").permissions().mode() & 0o7777, 0o644, "{file}");
+    }
+}
+
+#[test]
+fn the_home_directorys_own_place_is_the_default_and_no_other_file_there_is_touched() {
+    let stage = Stage::bare();
+    for file in [".bashrc", ".zshrc", ".profile"] {
+        fs::write(stage.home().join(file), "mine\n").expect("a file");
+    }
+    let before = stage.home_files();
+    let said = output(&mut install(&stage, &[])).expect(0).stderr;
+    assert_eq!(files(&stage.home().join(".local")), INSTALLED);
+    let local = stage.home().join(".local");
+    for line in [
+        format!("export PATH={}/bin:$PATH", local.display()),
+        format!(". {}/share/lclaude/lclaude.bash", local.display()),
+        format!(". {}/share/lclaude/lclaude.zsh", local.display()),
+        format!("source {}/share/lclaude/lclaude.fish", local.display()),
+    ] {
+        assert!(said.contains(&line), "no {line:?} in {said}");
+    }
+    output(&mut install(&stage, &["--uninstall"])).expect(0);
+    assert_eq!(stage.home_files(), before);
+    assert!(!local.join("share").exists());
+}
+
+#[test]
+fn the_line_for_path_is_only_for_those_who_need_it() {
+    let mut stage = Stage::bare();
+    let path = format!("{}/.local/bin:{}:/usr/bin:/bin", stage.home().display(), stage.bin().display());
+    stage.set("PATH", path);
+    let said = output(&mut install(&stage, &[])).expect(0).stderr;
+    assert!(!said.contains("PATH"), "{said}");
+    // Another one, before it.
+    stage.set("PATH", format!("{}:{}/.local/bin:/usr/bin:/bin", stage.bin().display(), stage.home().display()));
+    symlink(lclaude(), stage.bin().join("lclaude")).expect("a link");
+    let said = output(&mut install(&stage, &[])).expect(0).stderr;
+    assert!(said.contains(&format!("comes first on your PATH: {}/lclaude", stage.bin().display())), "{said}");
+}
+
+#[test]
+fn uninstalling_removes_what_was_installed_and_the_directories_made_for_it() {
+    let stage = Stage::bare();
+    let prefix = stage.root().join("prefix");
+    // Some are there already, one of them empty; others get something of the user's later.
+    fs::create_dir_all(prefix.join("share/man/man1")).expect("a directory");
+    fs::create_dir_all(prefix.join("bin")).expect("a directory");
+    fs::write(prefix.join("bin/other"), "").expect("a file");
+    let before = tree(&prefix);
+    let prefix_text = prefix.display().to_string();
+    // Twice: the second finds the directories that the first has made.
+    for _ in 0..2 {
+        output(&mut install(&stage, &["--prefix", &prefix_text])).expect(0);
+    }
+    fs::write(prefix.join("share/lclaude/mine"), "").expect("a file");
+    output(&mut install(&stage, &["--prefix", &prefix_text, "--uninstall"])).expect(0);
+    let mut left = before;
+    left.extend(["share/lclaude/".into(), "share/lclaude/mine".into()]);
+    assert_eq!(tree(&prefix), left);
+
+    let again = output(&mut install(&stage, &["--prefix", &prefix_text, "--uninstall"])).expect(1);
+    assert!(again.stderr.contains("nothing is installed") && again.stderr.contains("help: "), "{again:#?}");
+    assert_eq!(tree(&prefix), left);
+
+    // The prefix itself too, if it was made.
+    let prefix = stage.root().join("new");
+    output(&mut install(&stage, &["--prefix", &prefix.display().to_string()])).expect(0);
+    output(&mut install(&stage, &["--prefix", &prefix.display().to_string(), "--uninstall"])).expect(0);
+    assert!(!prefix.exists(), "{:?}", tree(&prefix));
+}
+
+#[test]
+fn a_program_that_runs_keeps_its_file() {
+    let stage = Stage::bare();
+    let prefix = stage.root().join("prefix");
+    fs::create_dir_all(prefix.join("bin")).expect("a directory");
+    // To write into a program that runs would fail, or change it under way.
+    let program = prefix.join("bin/lclaude");
+    support::copy_program(Path::new("/bin/cat"), &program);
+    // It ends with this test, whatever becomes of that.
+    let mut running = stage.command(&program).stdin(Stdio::piped()).spawn().expect("it runs");
+    let before = fs::metadata(&program).expect("a file").ino();
+    output(&mut install(&stage, &["--prefix", &prefix.display().to_string()])).expect(0);
+    assert_ne!(fs::metadata(&program).expect("a file").ino(), before);
+    assert!(running.try_wait().expect("a child").is_none());
+    assert_eq!(fs::read(&program).expect("a file"), fs::read(lclaude()).expect("a file"));
+    running.kill().and_then(|()| running.wait()).expect("it ends");
+}
+
+#[test]
+fn packages_are_made_below_destdir() {
+    let mut stage = Stage::bare();
+    let destdir = stage.root().join("package");
+    stage.set("DESTDIR", destdir.display());
+    let said = output(&mut install(&stage, &["--prefix", "/opt/lclaude"])).expect(0).stderr;
+    assert_eq!(files(&destdir.join("opt/lclaude")), INSTALLED);
+    assert!(said.contains(". /opt/lclaude/share/lclaude/lclaude.bash"), "{said}");
+    stage.set("DESTDIR", stage.root().join("whole").display());
+    output(&mut install(&stage, &["--prefix", "/"])).expect(0);
+    assert_eq!(files(&stage.root().join("whole")), INSTALLED);
+}
+
+#[test]
+fn what_cannot_be_done_is_said_before_anything_is() {
+    let stage = Stage::bare();
+    let prefix = stage.root().join("prefix");
+    let said = |command: &mut Command, code: i32, words: &str| {
+        let ended = output(command).expect(code);
+        assert!(ended.stderr.contains(words) && ended.stderr.contains("help: "), "{ended:#?}");
+    };
+    said(&mut install(&stage, &["--prefix"]), 64, "--prefix needs a value");
+    said(&mut install(&stage, &["--prefix="]), 64, "--prefix needs a value");
+    said(&mut install(&stage, &["--perfix", "x"]), 64, "unknown option: --perfix");
+
+    let target = prefix.display().to_string();
+    let mut wrong = install(&stage, &["--prefix", &target]);
+    said(wrong.args(["--binary", "/bin/true"]), 1, "/bin/true is no lclaude");
+    said(install(&stage, &["--prefix", &target]).args(["--binary", "missing"]), 1, "there is no ");
+    fs::write(&prefix, "a file").expect("a file");
+    said(&mut install(&stage, &["--prefix", &target]), 1, "it is not a directory");
+    assert_eq!(fs::read_to_string(&prefix).expect("a file"), "a file");
+
+    if rustix::process::geteuid().is_root() {
+        eprintln!("skipped in part: root can write everywhere");
+        return;
+    }
+    let closed = stage.root().join("closed");
+    fs::create_dir(&closed).expect("a directory");
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o555)).expect("permissions");
+    said(&mut install(&stage, &["--prefix", &closed.display().to_string()]), 1, "cannot write to");
+}

@@ -1,0 +1,60 @@
+//! A lean session: a small tool set and prompt, on demand or where the context is small, and the user's own options win.
+
+use support::{Fake, Stage, finish};
+
+const LEAN: [&str; 4] =
+    ["--tools", "Bash,Edit,Glob,Grep,Read,Write", "--strict-mcp-config", "--exclude-dynamic-system-prompt-sections"];
+
+/// Claude Code as it was started, and what was said.
+fn run(stage: &Stage, arguments: &[&str]) -> (Fake, String) {
+    let local = ["--backend", "llamacpp", "--model", "tiny.gguf"];
+    let (session, claude, _backend) = stage.started(&mut stage.lclaude(&[&local, arguments].concat()));
+    let said = finish(session, &claude).stderr;
+    (claude, said)
+}
+
+fn is_lean(claude: &Fake) -> bool {
+    let lean = LEAN.iter().all(|word| claude.argv.iter().any(|argument| argument == word));
+    assert_eq!(lean, claude.env.contains_key("CLAUDE_CODE_DISABLE_AUTO_MEMORY"), "{:?}", claude.argv);
+    lean
+}
+
+#[test]
+fn a_session_is_lean_when_the_user_says_so() {
+    let stage = Stage::new();
+    let (claude, said) = run(&stage, &["--lean", "-p", "x"]);
+    assert!(is_lean(&claude), "{:?}", claude.argv);
+    assert!(said.contains("lean: six tools"), "{said}");
+    // Before the overlay, which ends the list of a tool option, and before the user's own.
+    assert_eq!(claude.argv[1..5], LEAN);
+    assert_eq!(claude.argv[7..], ["-p", "x"]);
+    let (claude, said) = run(&stage, &["-p", "x"]);
+    assert!(!is_lean(&claude) && !said.contains("lean"), "{said}");
+}
+
+#[test]
+fn a_small_context_makes_it_lean_and_says_so() {
+    let mut stage = Stage::new();
+    stage.set("FAKE_LLAMA_N_CTX", 47_872);
+    let (claude, said) = run(&stage, &["-p", "x"]);
+    assert!(is_lean(&claude));
+    assert!(said.contains("since the context is small (lean = false keeps all)"), "{said}");
+    stage.config("lean = false\n");
+    assert!(!is_lean(&run(&stage, &["-p", "x"]).0));
+    let mut stage = Stage::new();
+    stage.set("FAKE_LLAMA_N_CTX", 48_128);
+    assert!(!is_lean(&run(&stage, &["-p", "x"]).0));
+}
+
+#[test]
+fn the_users_own_options_win() {
+    let stage = Stage::new();
+    let (claude, _) = run(&stage, &["--lean", "-p", "x", "--tools", "Bash"]);
+    assert_eq!(claude.argv.iter().filter(|argument| *argument == "--tools").count(), 1, "{:?}", claude.argv);
+    let (claude, _) = run(&stage, &["--lean", "-p", "x", "--system-prompt=mine", "--strict-mcp-config"]);
+    let count = |name: &str| claude.argv.iter().filter(|argument| *argument == name).count();
+    assert_eq!((count("--strict-mcp-config"), count("--exclude-dynamic-system-prompt-sections")), (1, 0));
+    // Text, not an option.
+    let (claude, _) = run(&stage, &["--lean", "-p", "--", "--tools"]);
+    assert_eq!(claude.argv.iter().filter(|argument| *argument == "--tools").count(), 2);
+}

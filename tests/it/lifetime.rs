@@ -1,0 +1,256 @@
+//! Nothing is left behind, however a session ends, and a turn survives what can be survived.
+
+use std::{
+    fs, io,
+    os::{fd::AsRawFd, unix::process::CommandExt},
+};
+
+use rustix::{io::FdFlags, process::Signal};
+use support::{Session, Stage, json, kill, kill_both, turn};
+
+#[test]
+fn an_exit_code_is_passed_on() {
+    let stage = Stage::new();
+    let (session, claude, backend) = stage.running();
+    claude.send(json!({"do": "exit", "code": 3}));
+    session.wait().expect(3);
+    assert!(backend.is_gone());
+}
+
+#[test]
+fn a_signal_that_ends_claude_code_becomes_128_and_its_number() {
+    let stage = Stage::new();
+    let (session, claude, _backend) = stage.running();
+    claude.send(json!({"do": "signal", "number": 9}));
+    session.wait().expect(137);
+}
+
+#[test]
+fn term_and_hup_reach_claude_code() {
+    for (signal, code) in [(Signal::TERM, 143), (Signal::HUP, 129)] {
+        let stage = Stage::new();
+        let (session, claude, _backend) = stage.running();
+        session.signal(signal);
+        assert_eq!(claude.wait_event("signal")["number"], signal.as_raw());
+        session.wait().expect(code);
+    }
+}
+
+#[test]
+fn interrupt_from_outside_reaches_claude_code() {
+    let stage = Stage::new();
+    let (session, claude, _backend) = stage.running();
+    session.signal(Signal::INT);
+    claude.wait_event("signal");
+    session.wait().expect(0);
+}
+
+#[test]
+fn killing_the_launcher_ends_claude_code_and_the_backend() {
+    let stage = Stage::new();
+    let (session, claude, backend) = stage.running();
+    session.signal(Signal::KILL);
+    session.wait();
+    claude.wait_gone();
+    backend.wait_gone();
+    stage.wait_for_nothing_left();
+}
+
+#[test]
+fn killing_the_launcher_ends_a_claude_code_that_ignores_it() {
+    let stage = Stage::new();
+    let (session, claude, backend) = stage.running();
+    claude.send(json!({"do": "ignore_signals"}));
+    claude.wait_event("done");
+    session.signal(Signal::KILL);
+    claude.wait_gone();
+    backend.wait_gone();
+    drop(session);
+    stage.wait_for_nothing_left();
+}
+
+#[test]
+fn a_killed_backend_comes_back_on_its_port_and_the_turn_succeeds() {
+    let stage = Stage::new();
+    let (session, claude, backend) = stage.running();
+    kill(backend.pid, Signal::KILL);
+    turn(&claude);
+    let anew = stage.events.next("llama-server");
+    assert_eq!(anew.argv, backend.argv, "the same port");
+    claude.send(json!({"do": "exit", "code": 0}));
+    let ended = session.wait().expect(0);
+    assert!(ended.stderr.contains("crashed and was started again, 1×"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_backend_that_keeps_crashing_ends_the_session_with_its_reason() {
+    let stage = Stage::new();
+    stage.config("[lifetime]\nrestarts = 1\n");
+    let (session, claude, backend) = stage.running();
+    kill(backend.pid, Signal::KILL);
+    let second = stage.events.next("llama-server");
+    // Killed only once it has answered: a start that fails is another promise.
+    claude.send(json!({"do": "request", "path": "/v1/messages", "body": {"model": "tiny", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}}));
+    claude.wait_event("response");
+    second.send(json!({"do": "exit", "code": 7}));
+    claude.wait_gone();
+    session.wait().expect_failure(69, &["crashed", "exit code 7", "lclaude -c"]);
+}
+
+#[test]
+fn a_killed_keeper_is_replaced_on_the_same_port_with_the_same_token() {
+    let stage = Stage::new();
+    let (session, claude, backend) = stage.running();
+    kill(stage.keeper(), Signal::KILL);
+    backend.wait_gone();
+    let anew = stage.events.next("llama-server");
+    assert_eq!(anew.argv, backend.argv, "the same port");
+    assert_eq!(anew.env["LLAMA_API_KEY"], backend.env["LLAMA_API_KEY"]);
+    turn(&claude);
+    claude.send(json!({"do": "exit", "code": 0}));
+    session.wait().expect(0);
+    assert!(anew.is_gone());
+}
+
+#[test]
+fn launcher_and_keeper_killed_together_leave_nothing() {
+    let stage = Stage::new();
+    let (session, claude, backend) = stage.running();
+    kill_both(&stage, session, &claude);
+    backend.wait_gone();
+    // The overlay's directory is all that is left, until the next session's keeper finds it.
+    assert_eq!(stage.runtime_sessions().len(), 1);
+    let (session, claude, _backend) = stage.running();
+    stage.wait_for_sessions(1);
+    claude.send(json!({"do": "exit", "code": 0}));
+    session.wait().expect(0);
+}
+
+#[test]
+fn a_stopped_keeper_does_not_hold_up_the_end() {
+    let stage = Stage::new();
+    let (session, claude, backend) = stage.running();
+    kill(stage.keeper(), Signal::STOP);
+    claude.send(json!({"do": "exit", "code": 0}));
+    session.wait().expect(0);
+    assert!(backend.is_gone());
+}
+
+#[test]
+fn a_stopped_keeper_does_not_hold_up_a_new_session() {
+    let stage = Stage::new();
+    let (first, claude, _backend) = stage.running();
+    kill(stage.keeper(), Signal::STOP);
+    let second = stage.session(&["-p", "second"]);
+    let second_claude = stage.events.next("claude");
+    for claude in [claude, second_claude] {
+        claude.send(json!({"do": "exit", "code": 0}));
+    }
+    first.wait().expect(0);
+    second.wait().expect(0);
+}
+
+#[test]
+fn the_whole_group_of_the_backend_is_ended() {
+    let mut stage = Stage::new();
+    stage.set("FAKE_LLAMA_SPAWN_HELPER", 1).set("FAKE_LLAMA_IGNORE_TERM", 1);
+    let (session, claude, backend) = stage.running();
+    let helper = stage.events.next("helper");
+    assert_eq!(helper.pgid, backend.pgid);
+    claude.send(json!({"do": "exit", "code": 0}));
+    session.wait().expect(0);
+    assert!(backend.is_gone() && helper.is_gone());
+}
+
+#[test]
+fn a_child_of_claude_code_that_outlives_it_holds_nothing_up() {
+    let stage = Stage::new();
+    let mut command = stage.lclaude(&["--backend", "llamacpp", "--model", "tiny.gguf", "-p", "x"]);
+    let (reader, writer) = io::pipe().expect("a pipe");
+    // Not read to its end here: the child that stays holds it open, as it would without lclaude.
+    let mut session = command.stdout(writer).spawn().expect("lclaude runs");
+    let claude = stage.events.next("claude");
+    claude.send(json!({"do": "spawn_sleeper"}));
+    let sleeper = stage.events.next("sleeper");
+    let backend = stage.events.next("llama-server");
+    claude.send(json!({"do": "exit", "code": 0}));
+    assert!(session.wait().expect("waited for").success());
+    assert!(backend.is_gone() && !sleeper.is_gone());
+    kill(sleeper.pid, Signal::KILL);
+    sleeper.wait_gone();
+    stage.wait_for_nothing_left();
+    drop(reader);
+}
+
+#[test]
+fn a_callers_pipeline_ends_with_claude_code() {
+    let stage = Stage::new();
+    stage.config("[lifetime]\nlinger = \"1h\"\n");
+    let (session, claude, backend) = stage.running();
+    claude.send(json!({"do": "print", "text": "the answer\n"}));
+    claude.wait_event("done");
+    claude.send(json!({"do": "exit", "code": 0}));
+    // Reads standard output and error to their ends, while keeper and backend linger.
+    assert_eq!(session.wait().expect(0).stdout, "the answer\n");
+    assert!(!backend.is_gone());
+    kill(stage.keeper(), Signal::TERM);
+    backend.wait_gone();
+    stage.wait_for_nothing_left();
+}
+
+/// One that is held open would hang whoever reads its other end, for as long as the backend lingers.
+#[test]
+fn what_a_caller_has_open_is_claude_codes_and_neither_the_keepers_nor_the_backends() {
+    let stage = Stage::new();
+    let (ours, theirs) = io::pipe().expect("a pipe");
+    let name = fs::read_link(format!("/proc/self/fd/{}", ours.as_raw_fd())).expect("it is open");
+    let mut command = stage.lclaude(&["--backend", "llamacpp", "--model", "tiny.gguf", "-p", "hello"]);
+    // SAFETY: between fork and exec it makes one system call, and the descriptor is open until the command is dropped.
+    unsafe { command.pre_exec(move || Ok(rustix::io::fcntl_setfd(&theirs, FdFlags::empty())?)) };
+    let (session, claude, backend) = stage.started(&mut command);
+    let has_it = |pid: i32| {
+        let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).expect("it runs").flatten();
+        descriptors.filter_map(|descriptor| fs::read_link(descriptor.path()).ok()).any(|link| link == name)
+    };
+    assert!(has_it(claude.pid), "it is inherited");
+    assert!(!has_it(stage.keeper()) && !has_it(backend.pid));
+    claude.send(json!({"do": "exit", "code": 0}));
+    session.wait().expect(0);
+}
+
+#[test]
+fn a_full_disk_under_the_log_costs_only_the_log() {
+    let stage = Stage::new();
+    let state = stage.home().join(".local/state/lclaude");
+    fs::create_dir_all(&state).expect("a directory");
+    // Every write to it fails as on a full disk.
+    std::os::unix::fs::symlink("/dev/full", state.join("logs")).expect("a link");
+    let (session, claude, _backend) = stage.running();
+    claude.send(json!({"do": "exit", "code": 0}));
+    session.wait().expect(0);
+}
+
+#[test]
+fn keeper_and_backend_are_apart_from_the_terminals_process_group() {
+    let stage = Stage::new();
+    let (session, claude, backend) = stage.running();
+    assert_eq!(claude.pgid, session.pid());
+    assert_eq!(backend.ppid, stage.keeper());
+    assert_eq!(backend.pgid, backend.pid);
+    assert_eq!(backend.sid, stage.keeper());
+    claude.send(json!({"do": "exit", "code": 0}));
+    session.wait().expect(0);
+}
+
+#[test]
+fn a_signal_to_the_whole_group_ends_the_wait() {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
+        let mut stage = Stage::new();
+        stage.set("FAKE_LLAMA_LOAD", "controlled");
+        let session: Session = stage.session(&["-p", "hello"]);
+        let backend = stage.events.next("llama-server");
+        session.signal_group(signal);
+        session.wait().expect(code);
+        assert!(backend.is_gone());
+    }
+}

@@ -1,0 +1,152 @@
+//! On llama.cpp: what llama-server is started with, and what Claude Code and the user are told of what it really has.
+
+use support::{
+    Stage, finish,
+    told::{overlay_env, session, value},
+};
+
+#[test]
+fn the_backend_is_started_for_one_session_on_loopback() {
+    let stage = Stage::new();
+    let (claude, backend) = session(&stage, &["--verbose"]);
+    for (option, expected) in [
+        ("--model", stage.model().display().to_string()),
+        ("--alias", "tiny".into()),
+        ("--host", "127.0.0.1".into()),
+        ("-c", "65536".into()),
+        ("-np", "1".into()),
+    ] {
+        assert_eq!(value(&backend, option), expected, "{option}");
+    }
+    assert!(backend.argv.contains(&"--reuse-port".into()), "{:?}", backend.argv);
+    assert_ne!(value(&backend, "--port"), "8080");
+    assert_eq!(claude.env["ANTHROPIC_BASE_URL"], format!("http://127.0.0.1:{}", value(&backend, "--port")));
+    assert!(!backend.argv.contains(&"--verbose".into()), "Claude Code's own");
+}
+
+#[test]
+fn the_configurations_options_reach_llama_server() {
+    let stage = Stage::new();
+    stage.config(
+        "[llamacpp]\nthreads = 3\nbatch_size = 512\nubatch_size = 256\ngpu_layers = 0\ncache_type_k = 'q8_0'\n\
+         cache_type_v = 'q4_0'\nargs = ['--metrics', '--cache-ram', '512']\n\
+         [llamacpp.env]\nGGML_X = 'y'\nLLAMA_API_KEY = 'not-this'\n",
+    );
+    let (claude, backend) = session(&stage, &[]);
+    for (option, expected) in [
+        ("--threads", "3"),
+        ("--batch-size", "512"),
+        ("--ubatch-size", "256"),
+        ("--gpu-layers", "0"),
+        ("--cache-type-k", "q8_0"),
+        ("--cache-type-v", "q4_0"),
+        ("--cache-ram", "512"),
+    ] {
+        assert_eq!(value(&backend, option), expected, "{option}");
+    }
+    assert!(backend.argv.ends_with(&["--metrics", "--cache-ram", "512"].map(String::from)), "{:?}", backend.argv);
+    assert_eq!(backend.env["GGML_X"], "y");
+    assert_eq!(backend.env["LLAMA_API_KEY"], claude.env["ANTHROPIC_AUTH_TOKEN"]);
+    assert_eq!(claude.env.get("GGML_X"), None);
+
+    stage.config("[llamacpp]\ngpu_layers = 'all'\n");
+    assert_eq!(value(&session(&stage, &[]).1, "--gpu-layers"), "all");
+}
+
+#[test]
+fn what_nobody_asked_for_is_llama_servers_own_choice() {
+    let stage = Stage::new();
+    let (_, backend) = session(&stage, &[]);
+    for option in ["--threads", "--batch-size", "--ubatch-size", "--gpu-layers", "--cache-type-k", "--cache-type-v"] {
+        assert!(!backend.argv.contains(&option.into()), "{:?}", backend.argv);
+    }
+}
+
+#[test]
+fn the_later_word_on_the_context_wins() {
+    let mut stage = Stage::new();
+    stage.config("context = 30000\n[profiles.big]\ncontext = 32000\n");
+    assert_eq!(value(&session(&stage, &[]).1, "-c"), "30000");
+    stage.set("LCLAUDE_PROFILE", "big");
+    assert_eq!(value(&session(&stage, &[]).1, "-c"), "32000");
+    stage.set("LCLAUDE_CONTEXT", 34_000);
+    assert_eq!(value(&session(&stage, &[]).1, "-c"), "34000");
+    let (session, claude, backend) =
+        stage.started(&mut stage.lclaude(&["--backend", "llamacpp", "--context=36000", "--model", "tiny.gguf"]));
+    finish(session, &claude);
+    assert_eq!(value(&backend, "-c"), "36000");
+}
+
+#[test]
+fn window_and_output_follow_what_the_server_really_has() {
+    for (has, output) in
+        [(24_000, "3000"), (8_192, "2048"), (100_000, "12500"), (131_072, "16384"), (1_000_000, "16384")]
+    {
+        let mut stage = Stage::new();
+        stage.set("FAKE_LLAMA_N_CTX", has);
+        stage.config("context_check = false\n");
+        let (claude, backend) = session(&stage, &[]);
+        assert_eq!(value(&backend, "-c"), "65536", "what was asked");
+        assert_eq!(claude.env["CLAUDE_CODE_MAX_CONTEXT_TOKENS"], has.to_string());
+        assert_eq!(claude.env["CLAUDE_CODE_MAX_OUTPUT_TOKENS"], output, "of {has}");
+        assert_eq!(overlay_env(&claude)["CLAUDE_CODE_MAX_CONTEXT_TOKENS"], has.to_string());
+    }
+}
+
+#[test]
+fn the_user_may_choose_output_and_thinking() {
+    let mut stage = Stage::new();
+    stage.config("[claude]\nmax_output_tokens = 5000\nthinking = true\n");
+    stage.set("CLAUDE_CODE_DISABLE_THINKING", 1);
+    let (claude, _) = session(&stage, &[]);
+    assert_eq!(claude.env["CLAUDE_CODE_MAX_OUTPUT_TOKENS"], "5000");
+    assert_eq!(claude.env.get("CLAUDE_CODE_DISABLE_THINKING"), None);
+    // A settings file must not switch off either what the configuration has switched on.
+    assert_eq!(overlay_env(&claude).get("CLAUDE_CODE_DISABLE_THINKING").map(String::as_str), Some(""));
+}
+
+#[track_caller]
+fn warning(stage: &Stage, arguments: &[&str], words: &[&str]) {
+    let mut command = stage.lclaude(&["--backend", "llamacpp", "--model", "tiny.gguf"]);
+    let (session, claude, _backend) = stage.started(command.args(arguments));
+    let stderr = finish(session, &claude).stderr;
+    for word in ["lclaude: warning: ", "help: "].iter().chain(words) {
+        assert!(stderr.contains(word), "no {word:?} in {stderr}");
+    }
+}
+
+#[test]
+fn a_model_that_cannot_call_tools_is_warned_of() {
+    let mut stage = Stage::new();
+    stage.set("FAKE_LLAMA_NO_TOOLS", 1);
+    warning(&stage, &["-p", "x"], &["tools", "tiny"]);
+}
+
+#[test]
+fn a_context_that_claude_code_does_not_fit_into_is_refused() {
+    let run = ["--backend", "llamacpp", "--model", "tiny.gguf", "-p", "x"];
+    let stage = Stage::new();
+    let small = [&["--context", "8192"][..], &run].concat();
+    stage.output(&small).expect_failure(64, &["8192", "--context", "context_check = false"]);
+    assert!(stage.events.rest().is_empty(), "nothing was started");
+    let mut stage = Stage::new();
+    stage.set("FAKE_LLAMA_N_CTX", 4_096);
+    stage.output(&run).expect_failure(69, &["4096", "65536 asked", "--context", "context_check = false"]);
+    stage.config("context_check = false\n");
+    warning(&stage, &["-p", "x"], &["4096", "65536"]);
+}
+
+#[test]
+fn a_context_smaller_than_asked_is_said() {
+    let mut stage = Stage::new();
+    stage.set("FAKE_LLAMA_N_CTX", 32_768);
+    warning(&stage, &["-p", "x"], &["32768", "65536"]);
+}
+
+#[test]
+fn all_being_well_nothing_is_warned_of() {
+    let stage = Stage::new();
+    let (session, claude, _backend) = stage.running();
+    let stderr = finish(session, &claude).stderr;
+    assert!(!stderr.contains("warning"), "{stderr}");
+}

@@ -1,0 +1,390 @@
+//! On LM Studio: our own instance of exactly the model that was asked for, and everything as it was afterwards.
+
+use std::{fs, path::PathBuf, process::Stdio};
+
+use rustix::process::Signal;
+use support::{
+    Fake, Session, Stage, Value, has_ended, json, kill, kill_both, machine::has_an_ollama, terminal::Terminal, turn,
+};
+
+fn run(stage: &Stage, arguments: &[&str]) -> (Session, Fake) {
+    let session = Session::start(stage.lclaude(arguments).args(["-p", "x"]));
+    (session, stage.events.next("claude"))
+}
+
+fn end(stage: &Stage, session: Session, claude: &Fake) {
+    claude.send(json!({"do": "exit", "code": 0}));
+    session.wait().expect(0);
+    stage.assert_nothing_left();
+}
+
+#[test]
+fn from_nothing_it_starts_everything_and_ends_it_again() {
+    let stage = Stage::lmstudio();
+    let (session, claude) = run(&stage, &[]);
+    let studio = stage.events.next("lmstudio");
+    assert_eq!(
+        claude.env["ANTHROPIC_DEFAULT_OPUS_MODEL"], "lclaude/zai-org/glm-4.7-flash",
+        "not the first that looks like it"
+    );
+    assert_eq!(claude.env["CLAUDE_CODE_MAX_CONTEXT_TOKENS"], "65536");
+    assert_eq!(studio.env.keys().find(|name| name.starts_with("ANTHROPIC_")), None);
+    turn(&claude);
+    end(&stage, session, &claude);
+    assert!(studio.is_gone());
+    // Never started before, so no file of it is left either, but for the word that nothing runs.
+    let left = stage.studio_state();
+    let files: Vec<&PathBuf> = left.keys().collect();
+    assert!(files.iter().all(|file| file.ends_with("running.json")), "{left:#?}");
+}
+
+#[test]
+fn what_the_user_had_running_is_used_and_left_as_it_was() {
+    let stage = Stage::lmstudio();
+    stage.lms(
+        &["server", "start", "-p", "1", "--bind", "127.0.0.1"].map(|word| if word == "1" { free() } else { word }),
+    );
+    stage.lms(&["load", "zai-org/glm-4.7-flash", "-c", "8192", "-y"]);
+    let before = stage.studio_state();
+    let given = stage.lms_commands().len();
+    let (session, claude) = run(&stage, &[]);
+    end(&stage, session, &claude);
+    assert_eq!(stage.studio_state(), before);
+    let ours = &stage.lms_commands()[given..];
+    assert!(!ours.iter().any(|line| line.starts_with("server st") && !line.starts_with("server status")), "{ours:#?}");
+    assert!(ours.contains(&"unload lclaude/zai-org/glm-4.7-flash".to_owned()), "{ours:#?}");
+    assert!(!ours.iter().any(|line| line.starts_with("daemon up") || line.starts_with("daemon down")), "{ours:#?}");
+    stage.lms(&["daemon", "down"]);
+}
+
+/// A port that is free now; leaked, since it is a word of a command.
+fn free() -> &'static str {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
+    port.to_string().leak()
+}
+
+#[test]
+fn the_remembered_port_is_put_back() {
+    let stage = Stage::lmstudio();
+    stage.lms(&["server", "start", "-p", free()]);
+    stage.lms(&["server", "stop"]);
+    let before = stage.studio_state();
+    let (session, claude) = run(&stage, &[]);
+    end(&stage, session, &claude);
+    assert_eq!(stage.studio_state(), before);
+    stage.lms(&["daemon", "down"]);
+}
+
+#[test]
+fn whatever_is_killed_it_is_as_before() {
+    for both in [false, true] {
+        let stage = Stage::lmstudio();
+        stage.lms(&["server", "start", "-p", free()]);
+        let before = stage.studio_state();
+        let (session, claude) = run(&stage, &[]);
+        if both {
+            kill_both(&stage, session, &claude);
+            // The next session finds what they left, whatever it runs on.
+            let (session, claude) = run(&stage, &["--context", "50000"]);
+            end(&stage, session, &claude);
+        } else {
+            kill(stage.keeper(), Signal::KILL);
+            turn(&claude);
+            end(&stage, session, &claude);
+        }
+        assert_eq!(stage.studio_state(), before, "both: {both}");
+        stage.lms(&["daemon", "down"]);
+    }
+}
+
+#[test]
+fn there_is_one_lm_studio_and_it_is_not_pulled_two_ways() {
+    let stage = Stage::lmstudio();
+    let (session, claude) = run(&stage, &[]);
+    let ended = stage.output(&["--context", "50000", "-p", "x"]);
+    ended.expect_failure(69, &["LM Studio is in use by another lclaude", "same model and context"]);
+    let (second, second_claude) = run(&stage, &[]);
+    second_claude.send(json!({"do": "exit", "code": 0}));
+    second.wait().expect(0);
+    end(&stage, session, &claude);
+}
+
+#[test]
+fn a_key_must_match_to_the_letter() {
+    let stage = Stage::lmstudio();
+    let ended = stage.output(&["--model", "glm-4.7-flash", "-p", "x"]);
+    ended.expect_failure(69, &["no model glm-4.7-flash", "--model zai-org/glm-4.7-flash", "lms get glm-4.7-flash"]);
+    let ended = stage.output(&["--model", "talker", "-p", "x"]);
+    ended.expect_failure(69, &["talker cannot call tools", "--model glm-4.7-flash-mini", "zai-org/glm-4.7-flash"]);
+    assert!(!stage.lms_commands().iter().any(|line| line.starts_with("load")), "{:#?}", stage.lms_commands());
+}
+
+#[test]
+fn a_model_that_is_evicted_in_mid_session_is_loaded_again() {
+    let stage = Stage::lmstudio();
+    let (session, claude) = run(&stage, &[]);
+    let studio = stage.events.next("lmstudio");
+    studio.wait_event("loaded");
+    studio.send(json!({"do": "evict", "identifier": "lclaude/zai-org/glm-4.7-flash"}));
+    assert_eq!(studio.wait_event("loaded")["identifier"], "lclaude/zai-org/glm-4.7-flash");
+    end(&stage, session, &claude);
+}
+
+#[test]
+fn an_lm_studio_that_crashes_comes_back_on_its_port() {
+    let stage = Stage::lmstudio();
+    let (session, claude) = run(&stage, &[]);
+    let studio = stage.events.next("lmstudio");
+    kill(studio.pid, Signal::KILL);
+    let anew = stage.events.next("lmstudio");
+    let port = anew.wait_event("listening")["port"].clone();
+    assert_eq!(claude.env["ANTHROPIC_BASE_URL"], format!("http://127.0.0.1:{port}"));
+    turn(&claude);
+    end(&stage, session, &claude);
+}
+
+#[test]
+fn a_missing_model_is_downloaded_when_the_user_says_yes() {
+    let stage = Stage::lmstudio();
+    let (session, claude) = run(&stage, &["--yes", "--model", "org/later"]);
+    end(&stage, session, &claude);
+    assert!(stage.lms_commands().contains(&"get org/later -y".to_owned()));
+}
+
+#[test]
+fn on_a_terminal_it_asks_whether_to_download_a_missing_model() {
+    let got = |stage: &Stage| stage.lms_commands().contains(&"get org/later -y".to_owned());
+    for (answer, code) in [("n\n", 69), ("\x03", 130)] {
+        let stage = Stage::lmstudio();
+        let mut terminal = Terminal::start(stage.lclaude(&["--model", "org/later"]));
+        terminal.wait_for("org/later is not installed. Download it now?");
+        terminal.type_in(answer);
+        let shown = terminal.wait_to_the_end(code);
+        assert!(!got(&stage) && (code == 130 || shown.contains("help: lms get org/later")), "{shown}");
+        stage.wait_for_nothing_left();
+    }
+    let stage = Stage::lmstudio();
+    let mut terminal = Terminal::start(stage.lclaude(&["--model", "org/later"]));
+    terminal.wait_for("Download it now?");
+    terminal.type_in("y\n");
+    let claude = stage.events.next("claude");
+    assert!(got(&stage));
+    claude.send(json!({"do": "exit", "code": 0}));
+    terminal.wait_to_the_end(0);
+    stage.wait_for_nothing_left();
+}
+
+#[test]
+fn a_download_tells_how_far_it_is() {
+    let mut stage = Stage::lmstudio();
+    stage.set("FAKE_LMS_GET", "controlled");
+    let mut terminal = Terminal::start(stage.lclaude(&["--yes", "--model", "org/later"]));
+    let studio = stage.events.next("lmstudio");
+    studio.wait_event("getting");
+    terminal.wait_for("downloading org/later");
+    studio.send(json!({"do": "get_progress", "completed": 400_000_000}));
+    let words = "downloading org/later 40% ████░░░░░░░░ (400.00 MB / 1.00 GB";
+    terminal.wait_for_screen(|lines| lines.iter().any(|line| line.contains(words)));
+    studio.send(json!({"do": "get_finish"}));
+    stage.events.next("claude").send(json!({"do": "exit", "code": 0}));
+    terminal.wait_to_the_end(0);
+    stage.assert_nothing_left();
+}
+
+#[test]
+fn a_name_that_may_mean_another_model_is_not_downloaded() {
+    let stage = Stage::lmstudio();
+    let words = ["no model later", "lms get later asks which model that is", "OWNER/NAME"];
+    stage.ended(&mut stage.lclaude(&["--yes", "--model", "later", "-p", "x"])).expect_failure(69, &words);
+    let terminal = Terminal::start(stage.lclaude(&["--model", "later"]));
+    let shown = terminal.wait_to_the_end(69);
+    assert!(!shown.contains("Download it now?") && shown.contains("lms get later asks"), "{shown}");
+    assert!(!stage.lms_commands().iter().any(|line| line.starts_with("get")), "{:#?}", stage.lms_commands());
+}
+
+#[test]
+fn a_model_on_another_machine_is_not_used_unannounced() {
+    let mut stage = Stage::lmstudio();
+    let words = ["LM Studio has org/far on another machine only", "your code would go there", "lms get org/far"];
+    stage.ended(&mut stage.lclaude(&["--model", "org/far", "-p", "x"])).expect_failure(69, &words);
+    assert!(!stage.lms_commands().iter().any(|line| line.starts_with("load")), "{:#?}", stage.lms_commands());
+    stage.lms(&["daemon", "up"]);
+    let listed = stage.output(&["local", "models"]).expect(0).stdout;
+    assert!(listed.contains("short") && !listed.contains("org/far"), "{listed}");
+    stage.lms(&["daemon", "down"]);
+
+    // Its own copy is.
+    let (session, claude) = run(&stage, &["--yes", "--model", "org/far"]);
+    assert_eq!(claude.env["ANTHROPIC_DEFAULT_OPUS_MODEL"], "lclaude/org/far");
+    end(&stage, session, &claude);
+
+    // But not where LM Studio itself sends it to the other machine all the same.
+    stage.set("FAKE_LMS_DEVICE", "attic");
+    let words = ["loaded org/far on another machine", "your code would go there", "lms link set-preferred-device"];
+    stage.ended(&mut stage.lclaude(&["--model", "org/far", "-p", "x"])).expect_failure(69, &words);
+    assert!(stage.events.rest().iter().all(|fake| fake.who != "claude"));
+    assert!(stage.lms_commands().contains(&"unload lclaude/org/far".to_owned()));
+}
+
+#[test]
+fn the_app_is_ended_too_where_lms_starts_that() {
+    for both in [false, true] {
+        let mut stage = Stage::lmstudio();
+        stage.set("FAKE_LMS_APP", "1");
+        let (session, claude) = run(&stage, &[]);
+        let app = stage.events.next("lmstudio");
+        if both {
+            kill_both(&stage, session, &claude);
+            // The next session finds what they left, whatever it runs on.
+            let (session, claude) = run(&stage, &["--context", "50000"]);
+            end(&stage, session, &claude);
+        } else {
+            end(&stage, session, &claude);
+        }
+        assert_eq!(app.wait_event("signal")["number"], Signal::TERM.as_raw());
+        let left = stage.studio_state();
+        assert!(left.keys().all(|file| file.ends_with("running.json")), "both: {both}, {left:#?}");
+        let asked = stage.lms_commands();
+        let at = |word: &str| asked.iter().rposition(|line| line.starts_with(word)).expect("it was undone");
+        // By a daemon's own command nothing would have ended.
+        assert!(at("server stop") < at("unload") && !asked.contains(&"daemon down".to_owned()), "{asked:#?}");
+    }
+}
+
+#[test]
+fn the_users_own_app_goes_on() {
+    let mut stage = Stage::lmstudio();
+    stage.set("FAKE_LMS_APP", "1");
+    stage.lms(&["daemon", "up"]);
+    let app = stage.events.next("lmstudio");
+    let before = stage.studio_state();
+    let (session, claude) = run(&stage, &[]);
+    end(&stage, session, &claude);
+    assert!(!has_ended(&app));
+    assert_eq!(stage.studio_state(), before);
+}
+
+#[test]
+fn what_is_still_starting_when_the_wait_is_broken_off_is_ended_too() {
+    for app in [false, true] {
+        let mut stage = Stage::lmstudio();
+        stage.set("FAKE_LMS_START", "controlled");
+        if app {
+            stage.set("FAKE_LMS_APP", "1");
+        }
+        let session = Session::start(stage.lclaude(&["-p", "x"]).stdin(Stdio::null()));
+        let studio = stage.events.next("lmstudio");
+        session.signal(Signal::INT);
+        stage.wait_for_ending();
+        studio.send(json!({"do": "started"}));
+        session.wait().expect(130);
+        assert!(has_ended(&studio), "app: {app}");
+        stage.assert_nothing_left();
+    }
+}
+
+#[test]
+fn lms_never_sees_claude_codes_credentials_nor_the_project() {
+    let mut stage = Stage::lmstudio();
+    let (lms, seen) = (stage.studio().join("bin/lms"), stage.root().join("seen"));
+    fs::rename(&lms, stage.studio().join("bin/real")).expect("it was there");
+    let wrapper = format!("#!/bin/sh\n(pwd -P; env) >>{}\nexec \"${{0%lms}}real\" \"$@\"\n", seen.display());
+    support::write_program(&lms, wrapper.as_bytes());
+    stage.set("ANTHROPIC_API_KEY", "sk-ant-secret").set("CLAUDE_CODE_OAUTH_TOKEN", "sk-ant-secret");
+    let arguments = ["--yes", "--model", "org/later"];
+    let (session, claude) = run(&stage, &arguments);
+    stage.events.next("lmstudio");
+    end(&stage, session, &claude);
+    // Nor where a process in the user's own surroundings undoes what a killed keeper could not.
+    let (session, claude) = run(&stage, &arguments);
+    let studio = stage.events.next("lmstudio");
+    kill(stage.keeper(), Signal::STOP);
+    session.signal(Signal::KILL);
+    kill(stage.keeper(), Signal::KILL);
+    claude.wait_gone();
+    drop(session);
+    stage.output(&["local", "stop"]).expect(0);
+    assert!(has_ended(&studio));
+    // It tidies up.
+    let (session, claude) = run(&stage, &arguments);
+    end(&stage, session, &claude);
+
+    let seen = fs::read_to_string(seen).expect("lms was run");
+    let all = |word: &str| stage.lms_commands().iter().filter(|line| line.starts_with(word)).count();
+    assert_eq!(["get", "unload", "server stop", "daemon down"].map(all), [1, 3, 3, 3]);
+    assert_eq!(seen.lines().filter(|line| *line == "/").count(), stage.lms_commands().len(), "all in /");
+    let secret = |line: &&str| ["ANTHROPIC_", "CLAUDE", "LCLAUDE_"].iter().any(|start| line.starts_with(start));
+    assert_eq!(seen.lines().find(secret), None);
+}
+
+#[test]
+fn the_context_is_the_one_that_was_granted() {
+    let mut stage = Stage::lmstudio();
+    let (session, claude) = run(&stage, &["--model", "short"]);
+    assert_eq!(claude.env["CLAUDE_CODE_MAX_CONTEXT_TOKENS"], "32768", "what the model was trained for");
+    end(&stage, session, &claude);
+    stage.set("FAKE_LMS_CONTEXT", 40_000);
+    let (session, claude) = run(&stage, &[]);
+    assert_eq!(claude.env["CLAUDE_CODE_MAX_CONTEXT_TOKENS"], "40000");
+    end(&stage, session, &claude);
+}
+
+#[test]
+fn tiers_have_instances_of_their_own() {
+    let stage = Stage::lmstudio();
+    stage.config("[models]\nhaiku = \"short\"\n");
+    let (session, claude) = run(&stage, &[]);
+    let tier = |name: &str| claude.env[&format!("ANTHROPIC_DEFAULT_{name}_MODEL")].clone();
+    assert_eq!((tier("OPUS"), tier("HAIKU")), ("lclaude/zai-org/glm-4.7-flash".into(), "lclaude/short".into()));
+    end(&stage, session, &claude);
+}
+
+#[test]
+fn its_token_is_honoured_and_never_shown() {
+    let mut stage = Stage::lmstudio();
+    stage.set("FAKE_LMS_TOKEN", "lms-secret").set("LM_API_TOKEN", "lms-secret");
+    let (session, claude) = run(&stage, &[]);
+    assert_eq!(claude.env["ANTHROPIC_AUTH_TOKEN"], "lms-secret");
+    claude.send(json!({"do": "exit", "code": 0}));
+    let ended = session.wait().expect(0);
+    assert!(!ended.stderr.contains("lms-secret"));
+    stage.wait_for_nothing_left();
+    let shown: Value = stage.output(&["--dry-run", "-p", "x"]).expect(0).stdout.into();
+    assert!(!shown.to_string().contains("lms-secret"));
+}
+
+#[test]
+fn nobody_who_only_looks_waits_for_one_that_does_not_answer() {
+    if has_an_ollama() {
+        return;
+    }
+    let stage = Stage::lmstudio();
+    let lms = stage.studio().join("bin/lms");
+    fs::remove_file(&lms).expect("it was there");
+    support::write_program(&lms, b"#!/bin/sh\nexec sleep 1000\n");
+    let looking =
+        [&["local", "models"][..], &["local", "doctor"]].map(|words| Session::start(&mut stage.lclaude(words)));
+    let [models, doctor] = looking.map(Session::wait);
+    models.expect_failure(69, &["LM Studio does not answer", "daemon status"]);
+    assert!(doctor.expect(1).stdout.contains("LM Studio does not answer"));
+    stage.assert_nothing_left();
+}
+
+#[test]
+fn an_old_or_broken_lm_studio_is_explained() {
+    for (variable, value, words) in [
+        ("FAKE_LMS_VERSION", "0.3.9+2", ["LM Studio 0.3.9+2 is too old", "0.4.1"]),
+        ("FAKE_LMS_FAIL", "load", ["load", "--context"]),
+        ("FAKE_LMS_FAIL", "daemon", ["daemon up", "run it by hand"]),
+    ] {
+        let mut stage = Stage::lmstudio();
+        stage.set(variable, value);
+        let before = stage.studio_state();
+        stage.output(&["-p", "x"]).expect_failure(69, &words);
+        assert!(stage.studio_state().len() <= before.len() + 1, "{:#?}", stage.studio_state());
+    }
+    let stage = Stage::with(&["fake-claude"]);
+    stage
+        .output(&["--backend", "lmstudio", "-p", "x"])
+        .expect_failure(69, &["LM Studio was not found", "[lmstudio] path"]);
+}

@@ -1,0 +1,148 @@
+//! `lclaude local logs` prints what a backend said, and goes on when it is to follow.
+
+use std::{
+    fs::{self, File},
+    io::{BufRead, BufReader, Read},
+    path::PathBuf,
+    process::Stdio,
+    time::{Duration, SystemTime},
+};
+
+use support::{Stage, finish, json, lclaude, terminal::Terminal, turn};
+
+fn logs(stage: &Stage) -> Vec<PathBuf> {
+    let entries = fs::read_dir(stage.home().join(".local/state/lclaude/logs")).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|ending| ending == "log")).collect()
+}
+
+#[track_caller]
+fn printed(stage: &Stage, arguments: &[&str]) -> String {
+    let ended = stage.ended(stage.lclaude(&["local", "logs"]).args(arguments)).expect(0);
+    assert_eq!(ended.stderr, "");
+    ended.stdout
+}
+
+#[test]
+fn the_log_is_printed_as_it_is_and_has_no_key_in_it() {
+    let stage = Stage::new();
+    let (session, claude, fake) = stage.running();
+    turn(&claude);
+    let token = claude.env["ANTHROPIC_AUTH_TOKEN"].clone();
+    fake.send(json!({"do": "log", "text": "its last words"}));
+    fake.send(json!({"do": "exit", "code": 1}));
+    stage.events.next("llama-server").wait_event("ready");
+    finish(session, &claude);
+
+    let [log] = &logs(&stage)[..] else { panic!("one log") };
+    let shown = printed(&stage, &[]);
+    assert_eq!(shown, fs::read_to_string(log).expect("text"));
+    // Both runs of the backend are in it.
+    assert!(shown.contains("its last words\n"), "{shown}");
+    assert_eq!(shown.matches("model loaded").count(), 2, "{shown}");
+    assert!(!shown.contains(&token), "{shown}");
+}
+
+#[test]
+fn which_log_is_to_be_said_or_is_the_latest() {
+    let stage = Stage::new();
+    stage.output(&["local", "logs"]).expect_failure(69, &["no backend has a log", "lclaude local serve"]);
+    let select = ["--backend", "llamacpp", "--model", "tiny.gguf", "--context"];
+    for context in ["65536", "32768"] {
+        let arguments = [&select[..], &[context, "-p", "hello"]].concat();
+        let (session, claude, fake) = stage.started(&mut stage.lclaude(&arguments));
+        fake.send(json!({"do": "log", "text": format!("a context of {context}")}));
+        turn(&claude);
+        finish(session, &claude);
+    }
+    let latest = printed(&stage, &[]);
+    assert!(latest.contains("a context of 32768\n"), "{latest}");
+    let chosen = printed(&stage, &[&select[..], &["65536"]].concat());
+    assert!(chosen.contains("a context of 65536\n"), "{chosen}");
+
+    for log in logs(&stage) {
+        let id = log.file_stem().expect("a name").to_string_lossy().into_owned();
+        assert_eq!(printed(&stage, &[&id[..8]]), fs::read_to_string(&log).expect("text"));
+    }
+    let never = stage.output(&[&["local", "logs"], &select[..], &["30000"]].concat());
+    never.expect_failure(69, &["the backend that these options choose has no log", "lclaude local logs shows"]);
+    stage.output(&["local", "logs", "ffffffffffffffff"]).expect_failure(69, &["begins with ffffffffffffffff"]);
+    stage.output(&["local", "logs", ""]).expect_failure(64, &["is no backend's id"]);
+    stage
+        .output(&["local", "logs", "--model", "gone.gguf", "--backend", "llamacpp"])
+        .expect_failure(64, &["gone.gguf"]);
+}
+
+#[test]
+fn a_log_that_nothing_was_written_to_for_two_weeks_goes() {
+    let stage = Stage::new();
+    let directory = stage.home().join(".local/state/lclaude/logs");
+    fs::create_dir_all(&directory).expect("a directory");
+    let log = |name: &str, days: u64| {
+        let file = File::create(directory.join(name)).expect("a file");
+        file.set_modified(SystemTime::now() - Duration::from_secs(days * 24 * 3600)).expect("it is ours");
+    };
+    for (name, days) in [("1.log", 13), ("1.old", 13), ("2.log", 15), ("2.old", 15)] {
+        log(name, days);
+    }
+    let (session, claude, _backend) = stage.running();
+    finish(session, &claude);
+    let is_there = |name: &str| directory.join(name).exists();
+    assert_eq!(["1.log", "1.old", "2.log", "2.old"].map(is_there), [true, true, false, false]);
+}
+
+#[test]
+fn a_throwaway_sessions_log_is_one_too() {
+    let stage = Stage::new();
+    let session = stage.session(&["--throwaway", "-p", "hello"]);
+    let fake = stage.events.next("llama-server");
+    let claude = stage.events.next("claude");
+    fake.send(json!({"do": "log", "text": "thrown away with it"}));
+    turn(&claude);
+    for arguments in [&[][..], &["--backend", "llamacpp", "--model", "tiny.gguf"]] {
+        assert!(printed(&stage, arguments).contains("thrown away with it\n"), "{arguments:?}");
+    }
+    finish(session, &claude);
+}
+
+#[test]
+fn following_goes_on_through_runs_until_it_is_interrupted() {
+    let stage = Stage::new();
+    let (session, claude, fake) = stage.running();
+    let mut command = stage.command(lclaude());
+    command.args(["local", "logs", "--follow"]);
+    let mut following = Terminal::start(command);
+    following.wait_for("model loaded");
+    fake.send(json!({"do": "log", "text": "said meanwhile"}));
+    following.wait_for("said meanwhile");
+    finish(session, &claude);
+
+    // A new keeper begins a new file.
+    let (session, claude, fake) = stage.running();
+    following.wait_for("model loaded");
+    fake.send(json!({"do": "log", "text": "said by the next one"}));
+    following.wait_for("said by the next one");
+    // Somebody empties it.
+    let log = logs(&stage).pop().expect("a log");
+    fs::write(&log, "and begins anew\n").expect("a file");
+    following.wait_for("and begins anew");
+    finish(session, &claude);
+    following.type_in("\x03");
+    let said = following.wait_to_the_end(130);
+    assert_eq!(said.matches("model loaded").count(), 2, "{said}");
+}
+
+#[test]
+fn a_reader_that_has_had_enough_is_no_failure() {
+    let stage = Stage::new();
+    let (session, claude, fake) = stage.running();
+    let command = &mut stage.lclaude(&["local", "logs", "-f"]);
+    let mut following = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
+    let mut line = String::new();
+    BufReader::new(following.stdout.take().expect("a pipe")).read_line(&mut line).expect("text");
+    fake.send(json!({"do": "log", "text": "to nobody"}));
+    assert_eq!(following.wait().expect("it ends").code(), Some(0));
+    line.clear();
+    following.stderr.take().expect("a pipe").read_to_string(&mut line).expect("text");
+    assert_eq!(line, "");
+    finish(session, &claude);
+}

@@ -1,0 +1,43 @@
+//! What lclaude promises, one module a promise, against fakes of Claude Code and the backends.
+//!
+//! `cargo test --test it NAME` runs the tests whose paths contain NAME: a module or a test.
+
+mod arguments;
+mod bad_input;
+mod choice;
+mod command;
+mod completions;
+mod doctor;
+mod doctor_backends;
+mod doctor_live;
+mod endpoint;
+mod env;
+mod find_claude;
+mod init;
+mod install;
+mod lean;
+mod lifetime;
+mod llamacpp;
+mod lmstudio;
+mod logs;
+#[cfg(target_os = "linux")]
+mod managed;
+mod memory;
+mod models;
+mod ollama;
+mod ollama_shared;
+mod project;
+mod routing;
+mod run;
+mod runtime_directory;
+mod serve;
+mod setup;
+mod sharing;
+mod shells;
+mod status;
+mod stop;
+mod terminal;
+mod throwaway;
+mod throwaway_ends;
+mod trust;
+mod waiting;

@@ -1,0 +1,94 @@
+//! An administrator's settings for Claude Code fix where it sends its requests, and lclaude respects that.
+//!
+//! They are in one place on every machine, so lclaude gets an `/etc` of the test's own, in a mount namespace.
+
+use std::{env, fs, path::Path, process::Command};
+
+use support::{Session, Stage, finish, lclaude};
+
+const FILE: &str = "managed-settings.json";
+const PART: &str = "managed-settings.d/50-policy.json";
+
+/// A stage with this file of an administrator's.
+fn stage(file: &str, text: &str) -> Stage {
+    let stage = Stage::new();
+    stage.config(&format!("backend = \"llamacpp\"\nmodel = {:?}\n", stage.model()));
+    let file = stage.root().join("etc/claude-code").join(file);
+    fs::create_dir_all(file.parent().expect("a directory")).expect("a directory");
+    fs::write(file, text).expect("a file");
+    stage
+}
+
+/// A program that sees the stage's `/etc`.
+fn managed(stage: &Stage, program: &Path, arguments: &[&str]) -> Command {
+    let mut command = stage.command("unshare");
+    command.arg(if rustix::process::geteuid().is_root() { "-m" } else { "-rm" });
+    command.args(["sh", "-c", "mount --bind \"$1\" /etc && shift && exec \"$@\"", "sh"]);
+    command.arg(stage.root().join("etc")).arg(program).args(arguments).stdin(std::process::Stdio::null());
+    command
+}
+
+/// Whether this machine lets a test have an `/etc` of its own.
+fn is_possible() -> bool {
+    let tried = stage(FILE, "{}");
+    let tried = tried.ended(&mut managed(&tried, Path::new("true"), &[]));
+    if tried.code == Some(0) {
+        return true;
+    }
+    let must = env::var_os("CI").is_some() && rustix::process::geteuid().is_root();
+    assert!(!must, "CI runs every test: {tried:#?}");
+    support::machine::skipped(&format!("no mount namespace can be had: {}", tried.stderr.trim()));
+    false
+}
+
+#[test]
+fn what_they_fix_is_not_got_around() {
+    if !is_possible() {
+        return;
+    }
+    for (file, text, words) in [
+        (FILE, r#"{"env": {"ANTHROPIC_BASE_URL": "https://gateway.example"}}"#, "sets env.ANTHROPIC_BASE_URL"),
+        (FILE, r#"{"forceLoginMethod": "console"}"#, "sets forceLoginMethod"),
+        (PART, r#"{"availableModels": ["sonnet"]}"#, "sets availableModels"),
+        (FILE, r#"{"env": {"#, "is not JSON"),
+        (PART, "", "is not JSON"),
+    ] {
+        let stage = stage(file, text);
+        let why = format!("/etc/claude-code/{file} {words}");
+        for arguments in [
+            &["-p", "x"][..],
+            &["--dry-run"],
+            &["--throwaway", "-p", "x"],
+            &["local", "run", "true"],
+            &["local", "env"],
+            &["local", "serve"],
+        ] {
+            let ended = stage.ended(&mut managed(&stage, lclaude(), arguments));
+            ended.expect_failure(77, &["administrator", &why]).expect_stdout("");
+            stage.assert_nothing_started();
+        }
+    }
+}
+
+#[test]
+fn what_needs_no_model_runs_all_the_same() {
+    if !is_possible() {
+        return;
+    }
+    let stage = stage(FILE, r#"{"forceLoginMethod": "console"}"#);
+    let session = Session::start(&mut managed(&stage, lclaude(), &["mcp", "list"]));
+    let claude = stage.events.next("claude");
+    assert_eq!(claude.argv[1..], ["mcp", "list"]);
+    finish(session, &claude);
+    stage.assert_nothing_started();
+}
+
+#[test]
+fn what_fixes_neither_route_nor_login_is_no_obstacle() {
+    if !is_possible() {
+        return;
+    }
+    let stage = stage(FILE, r#"{"permissions": {"deny": ["Read"]}, "env": {"OTEL_LOGS_EXPORTER": "otlp"}}"#);
+    let (session, claude, _backend) = stage.started(&mut managed(&stage, lclaude(), &["-p", "x"]));
+    finish(session, &claude);
+}

@@ -1,0 +1,223 @@
+//! Whether a model fits is said before it is downloaded or loaded, with settings that would do, and is the user's to
+//! overrule.
+
+use std::fs;
+
+use lclaude_fakes::scripted_model::Script;
+use support::{Session, Stage, Value, finish, models::Head, real};
+
+/// MiB of graphics memory in which the huge model has room, and in which it has not quite.
+const ENOUGH: u64 = 64 * 1024 * 1024;
+const TOO_LITTLE: u64 = 20 * 1024 * 1024;
+
+/// With a model that says it needs more memory than any machine has.
+fn huge() -> Stage {
+    let stage = Stage::new();
+    Head::huge().write(&stage.model());
+    stage
+}
+
+#[test]
+fn a_model_that_cannot_fit_is_refused_with_figures() {
+    let stage = huge();
+    let ended = stage.output(&["--backend", "llamacpp", "--model", "tiny.gguf", "-p", "x"]);
+    ended.expect_failure(
+        69,
+        &["tiny does not fit into memory", "KV cache 34.4 TB (65536 tokens, f16)", "free is ", "memory_check = false"],
+    );
+    stage.assert_nothing_started();
+}
+
+#[test]
+fn a_dry_run_says_what_it_takes_and_what_comes_of_it() {
+    let stage = huge();
+    let run = |arguments: &[&str]| {
+        let all = [&["--backend", "llamacpp", "--model", "tiny.gguf", "--dry-run"], arguments].concat();
+        stage.output(&all).expect(0).stdout
+    };
+    let said = run(&[]);
+    assert!(said.contains("tiny takes about ") && said.contains(": does not fit, and is refused"), "{said}");
+    stage.config("memory_check = false\n");
+    let said = run(&[]);
+    assert!(said.contains(": does not fit, and is started all the same"), "{said}");
+    Head::small().write(&stage.model());
+    let said = run(&["--context", "32768"]);
+    assert!(said.contains("KV cache 17 MB (32768 tokens, f16)"), "{said}");
+    assert!(said.contains("32768 tokens of context asked, 32768 to be granted, trained for 131072"), "{said}");
+    let said = run(&["--context", "200000"]);
+    assert!(said.contains("200000 tokens of context asked, 131072 to be granted, trained for 131072"), "{said}");
+    assert!(said.contains("+ CLAUDE_CODE_MAX_CONTEXT_TOKENS=131072"), "{said}");
+    stage.assert_nothing_started();
+}
+
+#[test]
+fn the_user_may_overrule_it() {
+    let stage = huge();
+    stage.config("memory_check = false\n");
+    let (session, claude, _backend) = stage.running();
+    let ended = finish(session, &claude);
+    assert!(!ended.stderr.contains("memory"), "{}", ended.stderr);
+}
+
+#[test]
+fn graphics_memory_counts_beside_the_machines_own() {
+    let stage = huge();
+    stage.graphics(ENOUGH, ENOUGH);
+    let (session, claude, _backend) = stage.running();
+    let ended = finish(session, &claude);
+    assert!(!ended.stderr.contains("memory"), "{}", ended.stderr);
+}
+
+#[test]
+fn memory_that_others_use_now_is_a_word_and_no_refusal() {
+    let stage = huge();
+    stage.graphics(ENOUGH, 1);
+    let (session, claude, _backend) = stage.running();
+    let ended = finish(session, &claude);
+    let said = ended.stderr;
+    assert!(said.contains("lclaude: warning: memory is tight: tiny takes about "), "{said}");
+    assert!(said.contains("and 1 MB of 70.4 TB of graphics memory") && said.contains("help: "), "{said}");
+}
+
+#[test]
+fn settings_are_proposed_that_would_do_and_they_do() {
+    let stage = huge();
+    stage.graphics(TOO_LITTLE, TOO_LITTLE);
+    let words = ["cache_type_k = \"q8_0\" and cache_type_v = \"q8_0\": about ", "--context 32768: about "];
+    stage.session(&["-p", "x"]).wait().expect_failure(69, &words);
+    stage.assert_nothing_started();
+    let (session, claude, _backend) = stage.started(
+        stage.lclaude(&["--backend", "llamacpp", "--model", "tiny.gguf", "--context", "32768"]).args(["-p", "x"]),
+    );
+    finish(session, &claude);
+    stage.config("[llamacpp]\ncache_type_k = \"q8_0\"\ncache_type_v = \"q8_0\"\n");
+    let (session, claude, _backend) = stage.running();
+    finish(session, &claude);
+}
+
+#[test]
+fn a_backend_that_is_up_is_not_judged_and_no_program_is_asked() {
+    let stage = huge();
+    stage.config("memory_check = false\n");
+    let (first, first_claude, _backend) = stage.running();
+    stage.config("");
+    stage.graphics(1, 1);
+    let (second, second_claude) = stage.joining();
+    assert!(!stage.graphics_were_asked());
+    let said = finish(second, &second_claude).stderr;
+    assert!(!said.contains("memory"), "{said}");
+    finish(first, &first_claude);
+    // And once it is gone, it is judged again.
+    stage.session(&["-p", "x"]).wait().expect_failure(69, &["does not fit"]);
+    assert!(stage.graphics_were_asked());
+}
+
+#[test]
+fn no_program_is_asked_where_the_machines_own_memory_does() {
+    let stage = Stage::new();
+    Head::small().write(&stage.model());
+    stage.config("[llamacpp]\nargs = [\"--cache-ram\", \"0\"]\n");
+    stage.graphics(1, 1);
+    let (session, claude, _backend) = stage.running();
+    finish(session, &claude);
+    assert!(!stage.graphics_were_asked());
+}
+
+#[test]
+fn a_head_that_cannot_be_read_is_left_to_the_server() {
+    let stage = Stage::new();
+    let whole = {
+        Head::huge().write(&stage.model());
+        fs::read(stage.model()).expect("a file")
+    };
+    for content in [&whole[..whole.len() / 2], b"GGUF"] {
+        fs::write(stage.model(), content).expect("a file");
+        let (session, claude, _backend) = stage.running();
+        let said = finish(session, &claude).stderr;
+        assert!(!said.contains("memory"), "{said}");
+    }
+}
+
+#[test]
+fn prompts_kept_by_llama_server_have_a_limit_unless_the_user_sets_one() {
+    let stage = Stage::new();
+    let (session, claude, backend) = stage.running();
+    let limit = |arguments: &[String]| {
+        let at = arguments.iter().position(|argument| argument == "--cache-ram");
+        at.map(|at| arguments[at + 1].parse::<u64>().expect("a number"))
+    };
+    // A machine with 64 GiB or more keeps llama-server's own 8 GiB.
+    assert!(limit(&backend.argv).is_none_or(|limit| (256..8192).contains(&limit)), "{:?}", backend.argv);
+    finish(session, &claude);
+    stage.config("[llamacpp]\nargs = [\"--cache-ram\", \"123\"]\n");
+    let (session, claude, backend) = stage.running();
+    assert_eq!(limit(&backend.argv), Some(123));
+    assert_eq!(backend.argv.iter().filter(|argument| *argument == "--cache-ram").count(), 1);
+    finish(session, &claude);
+}
+
+#[test]
+fn an_ollama_model_is_judged_by_the_file_in_the_store() {
+    let stage = Stage::ollama();
+    stage.fill("small:latest", &Head::huge(), "{{ .Tools }}", "{}");
+    let words = ["small:latest does not fit into memory", "KV cache 34.4 TB (65536 tokens, f16)"];
+    stage.on("small", &[]).wait().expect_failure(69, &words);
+    stage.assert_nothing_started();
+    // Half of it, in the cache that is asked for.
+    stage.graphics(TOO_LITTLE, TOO_LITTLE);
+    stage.on("small", &[]).wait().expect_failure(69, &["[ollama] kv_cache_type = \"q8_0\": about "]);
+    stage.config("[ollama]\nkv_cache_type = \"q8_0\"\n");
+    let (session, claude, _backend) = stage.up("small");
+    finish(session, &claude);
+}
+
+#[test]
+fn an_ollama_model_gets_no_more_context_than_its_modelfile_says() {
+    let stage = Stage::ollama();
+    stage.fill("small:latest", &Head::small(), "{{ .Tools }}", "{\"num_ctx\": 30000}");
+    let said = stage.output(&["--model", "small", "--dry-run"]).expect(0).stdout;
+    assert!(said.contains("(30000 tokens, f16)"), "{said}");
+}
+
+#[test]
+fn lm_studios_own_estimate_is_what_counts_there() {
+    let mut stage = Stage::with(&["fake-claude"]);
+    let home = stage.home().join(".lmstudio");
+    fs::create_dir_all(home.join("bin")).expect("a directory");
+    stage.install("fake-lms", &home.join("bin/lms"));
+    stage.set("FAKE_LMS_STATE", home.display()).set("LCLAUDE_BACKEND", "lmstudio");
+    let models = r#"[{"modelKey": "big", "estimatedMemory": "900.00 TiB"}]"#;
+    fs::write(home.join("models.json"), models).expect("a file");
+    let session = || Session::start(&mut stage.lclaude(&["--model", "big", "-p", "x"]));
+    session().wait().expect_failure(69, &["big does not fit into memory", "about 989.6 TB", "memory_check = false"]);
+    let log = fs::read_to_string(home.join("invocations.jsonl")).expect("a log");
+    assert!(!log.lines().any(|line| line.contains("\"load\"") && !line.contains("--estimate-only")), "{log}");
+    stage.wait_for_nothing_left();
+    stage.config("memory_check = false\n");
+    let session = session();
+    let claude = stage.events.next("claude");
+    finish(session, &claude);
+    stage.wait_for_nothing_left();
+}
+
+/// What llama-server's own log says that it allocated, in bytes.
+fn allocated(stage: &Stage) -> f64 {
+    let logs = fs::read_dir(stage.home().join(".local/state/lclaude/logs")).expect("a directory").flatten();
+    let text: String = logs.map(|log| fs::read_to_string(log.path()).expect("a log")).collect();
+    let sizes = text.lines().filter_map(|line| line.split_once("buffer size =")?.1.trim().strip_suffix(" MiB"));
+    sizes.map(|size| size.trim().parse::<f64>().expect("a number") * 1024.0 * 1024.0).sum()
+}
+
+#[test]
+fn the_estimate_is_near_what_a_real_llama_server_allocates() {
+    for (context, options) in [("65536", ""), ("32768", "cache_type_k = \"q8_0\"\ncache_type_v = \"q8_0\"\n")] {
+        let Some(stage) = real::stage(&Script::default()) else { return };
+        stage.config(&format!("[llamacpp]\nargs = [\"-lv\", \"4\"]\n{options}"));
+        stage.run(stage.with_bash(&["--context", context, "-p", "create the proof"])).expect(0);
+        let arguments =
+            ["local", "models", "--json", "--backend", "llamacpp", "--model", "tiny.gguf", "--context", context];
+        let listed: Value = serde_json::from_str(&stage.output(&arguments).expect(0).stdout).expect("JSON");
+        let (estimated, real) = (listed["models"][0]["needs_bytes"].as_f64().expect("a figure"), allocated(&stage));
+        assert!((estimated / real - 1.0).abs() < 0.15, "{estimated} estimated, {real} allocated");
+    }
+}

@@ -1,0 +1,306 @@
+//! `lclaude local models`: what every backend has, in one table, and nothing started for it.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    net::TcpListener,
+    path::Path,
+    thread,
+};
+
+use support::{Stage, Value, json, machine::has_an_ollama, models::Head, ollama::Own, terminal::Terminal};
+
+const HEAD: &str = "NAME\tBACKEND\tSIZE\tQUANT\tTRAINED\tTOOLS\tTHINKS\tFITS\tTIERS\n";
+
+fn table(stage: &Stage, arguments: &[&str]) -> String {
+    let ended = stage.output(&[&["local", "models"], arguments].concat()).expect(0);
+    assert_eq!(ended.stderr, "");
+    ended.stdout
+}
+
+fn as_json(stage: &Stage, arguments: &[&str]) -> Value {
+    let ended = stage.output(&[&["local", "models", "--json"], arguments].concat()).expect(0);
+    serde_json::from_str(&ended.stdout).expect("JSON")
+}
+
+/// Without what differs from machine to machine.
+fn models(json: &Value) -> Value {
+    let mut models = json["models"].clone();
+    for model in models.as_array_mut().expect("a list") {
+        assert!(model["needs_bytes"].take().as_u64().is_none_or(|need| need > 0), "{model}");
+    }
+    models
+}
+
+#[test]
+fn ollamas_models_are_read_from_its_store() {
+    if has_an_ollama() {
+        return;
+    }
+    let stage = Stage::ollama();
+    stage.fill("small:latest", &Head::small(), "{{ .Tools }}", "{}");
+    // Its template has no tools, and gives way to the one in its GGUF file.
+    stage.fill("talker:latest", &Head::huge(), "{{ .Thinking }}", "{}");
+    stage.config("model = \"small\"\n[models]\nhaiku = \"Big:30b\"\n");
+    assert_eq!(
+        table(&stage, &[]),
+        format!(
+            "{HEAD}\
+             Big:30b\tollama\t?\t?\t?\t?\t?\t?\thaiku\n\
+             cramped:latest\tollama\t?\t?\t?\t?\t?\t?\t-\n\
+             fixed:latest\tollama\t?\t?\t?\t?\t?\t?\t-\n\
+             quiet:latest\tollama\t?\t?\t?\t?\t?\t?\t-\n\
+             small:latest\tollama\t1 kB\tQ4_K_M\t131072\tyes\tno\tyes\topus,sonnet,fable\n\
+             talker:latest\tollama\t1 kB\tQ4_K_M\t131072\tyes\tno\tno\t-\n"
+        )
+    );
+    stage.assert_nothing_started();
+}
+
+#[test]
+fn the_shared_ollama_is_asked() {
+    let stage = Stage::ollama();
+    let own = Own::start(&stage, &[]);
+    stage.config(&format!("[ollama]\ninstance = \"shared\"\nhost = \"{}\"\n", own.url));
+    let listed = models(&as_json(&stage, &["--model", "small"]));
+    let find = |name: &str| {
+        let mut models = listed.as_array().expect("a list").iter();
+        models.find(|model| model["name"] == name).unwrap_or_else(|| panic!("no {name} in {listed:#}")).clone()
+    };
+    let small = find("small:latest");
+    assert_eq!((&small["trained_context"], &small["tools"]), (&json!(131_072), &json!(true)), "{small}");
+    assert_eq!(small["tiers"], json!(["opus", "sonnet", "haiku", "fable"]));
+    // Its listing says otherwise; the server itself, asked about the model, does not.
+    assert_eq!(find("talker:latest")["tools"], false);
+}
+
+/// With an LM Studio that has these models.
+fn lm_studio(models: &str) -> Stage {
+    let mut stage = Stage::bare();
+    let home = stage.home().join(".lmstudio");
+    fs::create_dir_all(home.join("bin")).expect("a directory");
+    stage.install("fake-lms", &home.join("bin/lms"));
+    fs::write(home.join("models.json"), models).expect("a file");
+    stage.set("FAKE_LMS_STATE", home.display()).set("LCLAUDE_BACKEND", "lmstudio");
+    stage
+}
+
+/// What the user does with LM Studio, which is none of the stage's processes.
+fn lms(stage: &Stage, arguments: &[&str]) {
+    let lms = stage.home().join(".lmstudio/bin/lms");
+    let status = stage.command(lms).args(arguments).env("HOME", "/nonexistent").status().expect("lms runs");
+    assert!(status.success(), "{arguments:?}");
+}
+
+#[test]
+fn lm_studios_models_are_listed_while_it_runs() {
+    if has_an_ollama() {
+        return;
+    }
+    let models = r#"[
+        {"modelKey": "org/able", "sizeBytes": 9000000000, "maxContextLength": 131072},
+        {"modelKey": "talker", "sizeBytes": 1000000000, "trainedForToolUse": false, "maxContextLength": 32768}
+    ]"#;
+    let stage = lm_studio(models);
+    // Where LM Studio keeps its files: what the file says decides whether it fits.
+    Head::small().write(&stage.home().join(".lmstudio/models/talker/talker.gguf"));
+    lms(&stage, &["daemon", "up"]);
+    let shown = table(&stage, &["--model", "org/able"]);
+    lms(&stage, &["daemon", "down"]);
+    assert_eq!(
+        shown,
+        format!(
+            "{HEAD}\
+             org/able\tlmstudio\t9.0 GB\tQ4_K_M\t131072\tyes\t?\t?\topus,sonnet,haiku,fable\n\
+             talker\tlmstudio\t1.0 GB\tQ4_K_M\t32768\tno\t?\tyes\t-\n"
+        )
+    );
+}
+
+#[test]
+fn lm_studio_is_not_started_to_be_asked() {
+    let stage = lm_studio(r#"[{"modelKey": "org/able"}]"#);
+    let words = ["LM Studio does not say which models it has", "it does not run", "daemon up"];
+    stage.output(&["local", "models", "--backend", "lmstudio"]).expect_failure(69, &words);
+    stage.assert_nothing_started();
+}
+
+#[test]
+fn llama_cpps_models_are_those_of_the_configuration_and_of_its_cache() {
+    let mut stage = Stage::bare();
+    let cache = stage.root().join("cache");
+    stage.set("LLAMA_CACHE", cache.display());
+    let snapshot = cache.join("models--me--x-GGUF/snapshots/abc");
+    for file in ["x-Q4_K_M.gguf", "mmproj-x.gguf", "big/x-Q8_0-00001-of-00002.gguf", "big/x-Q8_0-00002-of-00002.gguf"] {
+        Head::small().write(&snapshot.join(file));
+    }
+    Head::huge().write(&stage.model());
+    let shown = table(&stage, &["--backend", "llamacpp", "--model", "tiny.gguf"]);
+    assert_eq!(
+        shown,
+        format!(
+            "{HEAD}\
+             {}\tllamacpp\t1 kB\tQ4_K_M\t131072\tyes\tno\tno\t-\n\
+             me/x-GGUF:Q4_K_M\tllamacpp\t1 kB\tQ4_K_M\t131072\tyes\tno\tyes\t-\n\
+             me/x-GGUF:Q8_0\tllamacpp\t1 kB\tQ4_K_M\t131072\tyes\tno\tyes\t-\n",
+            stage.model().canonicalize().expect("a file").display()
+        )
+    );
+    // With the program there is a plan, and so tiers.
+    stage.install("fake-llama-server", &stage.bin().join("llama-server"));
+    stage.config("[llamacpp]\nhf = \"me/x-GGUF\"\n");
+    let listed = models(&as_json(&stage, &["--backend", "llamacpp"]));
+    let tiers = |name: &str| {
+        let mut models = listed.as_array().expect("a list").iter();
+        models.find(|model| model["name"] == name).expect(name)["tiers"].clone()
+    };
+    assert_eq!(tiers("me/x-GGUF"), json!(["opus", "sonnet", "haiku", "fable"]));
+    assert_eq!(tiers("me/x-GGUF:Q8_0"), json!([]));
+    assert_eq!(listed.as_array().map(Vec::len), Some(2), "{listed:#}");
+}
+
+#[test]
+fn a_file_that_is_no_model_is_listed_with_what_is_wrong() {
+    if has_an_ollama() {
+        return;
+    }
+    let mut stage = Stage::bare();
+    let cache = stage.root().join("cache");
+    stage.set("LLAMA_CACHE", cache.display());
+    let file = cache.join("models--me--x-GGUF/snapshots/abc/x-Q4_K_M.gguf");
+    fs::create_dir_all(file.parent().expect("a directory")).expect("a directory");
+    fs::write(&file, "GGUF, cut short").expect("a file");
+    let ended = stage.output(&["local", "models"]).expect(0);
+    assert_eq!(ended.stdout, format!("{HEAD}me/x-GGUF:Q4_K_M\tllamacpp\t?\t?\t?\t?\t?\t?\t-\n"));
+    assert!(ended.stderr.contains("x-Q4_K_M.gguf cannot be read as a model"), "{}", ended.stderr);
+}
+
+/// A server that answers every request with this list.
+fn endpoint(models: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let lines = BufReader::new(&stream).lines().map_while(Result::ok);
+            let authorized = lines.take_while(|line| !line.is_empty()).any(|line| line.ends_with("Bearer sk-mine"));
+            let (status, body) = if authorized { ("200 OK", models) } else { ("401 Unauthorized", "{}") };
+            let length = body.len();
+            let _ = write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
+        }
+    });
+    url
+}
+
+#[test]
+fn an_endpoint_says_itself_what_it_has() {
+    if has_an_ollama() {
+        return;
+    }
+    let mut stage = Stage::bare();
+    let url = endpoint(r#"{"data": [{"id": "org/model", "max_model_len": 50000}, {"id": "a\u001b]0;owned\u0007b"}]}"#);
+    stage.config(&format!("backend = \"endpoint\"\n[endpoint]\nurl = \"{url}\"\ntoken_env = \"MINE\"\n"));
+    stage.set("MINE", "sk-mine");
+    let shown = table(&stage, &["--model", "org/model"]);
+    // A name that would speak to the terminal cannot.
+    let harmless = "a\u{fffd}]0;owned\u{fffd}b";
+    assert_eq!(
+        shown,
+        format!(
+            "{HEAD}\
+             org/model\tendpoint\t?\t?\t50000\t?\t?\t?\topus,sonnet,haiku,fable\n\
+             {harmless}\tendpoint\t?\t?\t?\t?\t?\t?\t-\n"
+        )
+    );
+    stage.set("MINE", "sk-another");
+    let words = ["does not say which models it has", "it answers 401", "curl -v"];
+    let ended = stage.output(&["local", "models"]).expect_failure(69, &words);
+    assert!(!ended.stderr.contains("sk-another"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_command_has_what_the_configuration_names() {
+    if has_an_ollama() {
+        return;
+    }
+    let stage = Stage::bare();
+    stage.config(
+        "backend = \"command\"\nmodel = \"org/one\"\n[models]\nhaiku = \"org/one\"\n[command]\nrun = [\"true\", \"{port}\"]\n",
+    );
+    assert_eq!(table(&stage, &[]), format!("{HEAD}org/one\tcommand\t?\t?\t?\t?\t?\t?\topus,sonnet,haiku,fable\n"));
+}
+
+#[test]
+fn what_one_backend_cannot_say_hides_no_other() {
+    let stage = Stage::ollama();
+    stage.fill("small:latest", &Head::small(), "{{ .Tools }}", "{}");
+    stage.config("[endpoint]\nurl = \"http://127.0.0.1:1\"\n");
+    let ended = stage.output(&["local", "models"]).expect(0);
+    assert!(ended.stdout.contains("\nsmall:latest\tollama\t"), "{}", ended.stdout);
+    assert!(ended.stderr.contains("http://127.0.0.1:1 does not say which models it has"), "{}", ended.stderr);
+    let all = as_json(&stage, &[]);
+    assert_eq!(all["errors"][0]["backend"], "endpoint", "{all:#}");
+    // And nothing is said of those that nobody asked for.
+    assert!(table(&stage, &["--backend", "ollama"]).contains("small:latest"));
+}
+
+#[test]
+fn json_has_every_figure() {
+    if has_an_ollama() {
+        return;
+    }
+    let stage = Stage::ollama();
+    let store = stage.home().join(".ollama/models");
+    fs::remove_dir_all(store.join("manifests")).expect("a directory");
+    stage.fill("small:latest", &Head::small(), "{{ .Tools }}", "{}");
+    let all = as_json(&stage, &["--context", "32768", "--model", "small"]);
+    assert_eq!(all["context"], 32_768);
+    for figure in ["total_bytes", "free_bytes", "graphics_total_bytes", "graphics_free_bytes"] {
+        assert!(all["memory"][figure].is_u64(), "{all:#}");
+    }
+    // 16 MiB of cache, and the mask and the rest of the buffers.
+    let need = all["models"][0]["needs_bytes"].as_u64().expect("a figure");
+    assert!((16 << 20..64 << 20).contains(&need), "{need}");
+    let mut listed = models(&all);
+    let size = listed[0]["size_bytes"].take();
+    assert!(size.as_u64().is_some_and(|size| size < 2000), "{size}");
+    assert_eq!(
+        listed,
+        json!([{
+            "name": "small:latest",
+            "backend": "ollama",
+            "size_bytes": null,
+            "quantisation": "Q4_K_M",
+            "trained_context": 131_072,
+            "tools": true,
+            "thinking": false,
+            "needs_bytes": null,
+            "fits": "yes",
+            "tiers": ["opus", "sonnet", "haiku", "fable"],
+            "problem": null,
+        }])
+    );
+    assert_eq!(all["errors"], json!([]));
+}
+
+#[test]
+fn on_a_terminal_it_is_in_columns() {
+    let stage = Stage::ollama();
+    stage.fill("small:latest", &Head::small(), "{{ .Tools }}", "{}");
+    let terminal = Terminal::start(stage.lclaude(&["local", "models", "--model", "small"]));
+    let shown = terminal.wait_to_the_end(0);
+    let lines: Vec<&str> = shown.lines().map(str::trim_end).collect();
+    let backend = lines[0].find("BACKEND").expect("a head");
+    assert!(lines[1..].iter().filter(|line| !line.is_empty()).all(|line| line[backend..].starts_with("ollama  ")));
+    assert!(lines.iter().any(|line| line.starts_with("small:latest    ollama   1 kB")), "{shown}");
+}
+
+#[test]
+fn without_any_model_it_says_so() {
+    if has_an_ollama() {
+        return;
+    }
+    let stage = Stage::bare();
+    let ended = stage.output(&["local", "models"]);
+    ended.expect_failure(69, &["no backend has a model", "help: lclaude local setup"]);
+    assert!(!Path::new(&stage.runtime()).exists());
+}

@@ -1,0 +1,223 @@
+//! A project's `.lclaude.toml`: where it is found, and what it counts for.
+
+use std::{fs, path::Path};
+
+use support::{Ended, Stage, finish};
+
+/// A stage whose own configuration has a backend, a model and profiles, in a repository.
+fn stage() -> Stage {
+    let stage = Stage::new();
+    stage.config(&format!(
+        "backend = \"llamacpp\"\nmodel = \"{}\"\ncontext = 40000\n\
+         [profiles.small]\ncontext = 30000\nlean = true\n[profiles.big]\ncontext = 100000\n",
+        stage.model().display()
+    ));
+    fs::create_dir(stage.project().join(".git")).expect("a directory");
+    stage
+}
+
+fn write(directory: &Path, text: &str) {
+    fs::create_dir_all(directory).expect("a directory");
+    fs::write(directory.join(".lclaude.toml"), text).expect("a file");
+}
+
+/// The plan of a session in `directory`.
+#[track_caller]
+fn plan_in(stage: &Stage, directory: &Path, arguments: &[&str]) -> String {
+    let mut command = stage.lclaude(&[&["--dry-run"], arguments, &["-p", "x"]].concat());
+    let plan = stage.ended(command.current_dir(directory)).expect(0).stdout;
+    stage.assert_nothing_started();
+    plan
+}
+
+/// The context that is asked for, and where that came from.
+#[track_caller]
+fn context(stage: &Stage, directory: &Path, arguments: &[&str]) -> (u32, String) {
+    let plan = plan_in(stage, directory, arguments);
+    let asked = plan.lines().find_map(|line| line.split_once(" tokens of context asked")).expect("a context").0;
+    let asked = asked.rsplit(' ').next().and_then(|asked| asked.parse().ok()).expect("a number");
+    let source = plan.lines().find_map(|line| line.trim_start().strip_prefix("context ")).expect("a source");
+    (asked, source.trim_start().trim_start_matches("from ").to_owned())
+}
+
+#[test]
+fn it_lies_between_the_users_file_and_variables_and_options() {
+    let mut stage = stage();
+    let project = stage.project();
+    write(&project, "context = 50000\n");
+    let file = project.join(".lclaude.toml").display().to_string();
+    assert_eq!(context(&stage, &project, &[]), (50000, file));
+    stage.set("LCLAUDE_CONTEXT", 60000);
+    assert_eq!(context(&stage, &project, &[]), (60000, "LCLAUDE_CONTEXT".into()));
+    assert_eq!(context(&stage, &project, &["--context", "70000"]), (70000, "--context".into()));
+}
+
+#[test]
+fn a_profile_counts_as_much_as_who_chose_it() {
+    let mut stage = stage();
+    let (project, own) = (stage.project(), stage.home().join(".config/lclaude/config.toml"));
+    let profile = |name: &str| format!("profile {name} in {}", own.display());
+    let file = project.join(".lclaude.toml").display().to_string();
+    // Chosen by the project: over the user's file, under what the project says itself.
+    write(&project, "profile = \"small\"\n");
+    assert_eq!(context(&stage, &project, &[]), (30000, profile("small")));
+    assert!(plan_in(&stage, &project, &[]).contains("lean                     from profile small"));
+    write(&project, "profile = \"small\"\ncontext = 50000\n");
+    assert_eq!(context(&stage, &project, &[]), (50000, file.clone()));
+    // Asked for now: over both.
+    assert_eq!(context(&stage, &project, &["--profile", "big"]), (100_000, profile("big")));
+    stage.set("LCLAUDE_PROFILE", "big");
+    assert_eq!(context(&stage, &project, &[]), (100_000, profile("big")));
+    assert_eq!(context(&stage, &project, &["--context", "70000"]), (70000, "--context".into()));
+    // The user's everyday profile does not overrule a project.
+    stage.set("LCLAUDE_PROFILE", "");
+    let text = fs::read_to_string(&own).expect("text");
+    stage.config(&format!("profile = \"big\"\n{text}"));
+    write(&project, "context = 50000\n");
+    assert_eq!(context(&stage, &project, &[]), (50000, file));
+}
+
+#[test]
+fn a_profiles_name_may_have_dots() {
+    let stage = stage();
+    stage.config("backend = \"llamacpp\"\n[profiles.\"glm-4.7\"]\nmodel = \"tiny.gguf\"\ncontext = 30000\n");
+    let config = stage.home().join(".config/lclaude/config.toml");
+    fs::copy(stage.model(), config.with_file_name("tiny.gguf")).expect("a copy");
+    let source = format!("profile glm-4.7 in {}", config.display());
+    assert_eq!(context(&stage, &stage.project(), &["--profile", "glm-4.7"]), (30000, source));
+    let ended = stage.output(&["--profile", "glm-4.8x", "-p", "x"]);
+    ended.expect_failure(64, &["there is no profile `glm-4.8x`", "help: --profile glm-4.7"]);
+    let ended = stage.output(&["--profile", "a.b", "-p", "x"]);
+    ended.expect_failure(64, &["add [profiles.\"a.b\"]"]);
+}
+
+#[test]
+fn a_project_chooses_only_among_the_users_own_profiles() {
+    let stage = stage();
+    let project = stage.project();
+    let file = project.join(".lclaude.toml");
+    write(&project, "profile = \"smal\"\n");
+    let words = ["there is no profile `smal`", &file.display().to_string(), "--profile small"];
+    stage.output(&["-p", "x"]).expect_failure(65, &words);
+    write(&project, "profile = \"mine\"\n[profiles.mine]\ncontext = 30000\n");
+    stage.output(&["-p", "x"]).expect_failure(65, &["cannot have [profiles]", &file.display().to_string()]);
+    stage.assert_nothing_started();
+}
+
+#[test]
+fn a_backend_that_only_the_user_can_describe_is_one_the_user_has() {
+    let stage = stage();
+    write(&stage.project(), "backend = \"endpoint\"\n");
+    stage.output(&["-p", "x"]).expect_failure(65, &["backend endpoint, which you do not have", "your own [endpoint]"]);
+    stage.assert_nothing_started();
+    let config = stage.config("model = \"m\"\n[endpoint]\nurl = \"https://models.example.net\"\n");
+    let plan = plan_in(&stage, &stage.project(), &[]);
+    assert!(plan.contains("uses https://models.example.net") && plan.contains(&config.display().to_string()), "{plan}");
+}
+
+#[test]
+fn a_model_of_the_projects_is_every_tiers() {
+    let mut stage = Stage::ollama();
+    stage.set("LCLAUDE_BACKEND", "");
+    stage.config("model = \"nothing\"\n[models]\nhaiku = \"nothing-else\"\n");
+    write(&stage.project(), "backend = \"ollama\"\nmodel = \"small\"\n[models]\nopus = \"big:30b\"\n");
+    let session = support::Session::start(&mut stage.lclaude(&["-p", "x"]));
+    let claude = stage.events.next("claude");
+    assert_eq!(claude.env["ANTHROPIC_DEFAULT_HAIKU_MODEL"], "small:latest");
+    assert_eq!(claude.env["ANTHROPIC_DEFAULT_OPUS_MODEL"], "Big:30b");
+    let ended = finish(session, &claude);
+    // It is in --dry-run, and not said at each start.
+    assert!(!ended.stderr.contains(".lclaude.toml"), "{}", ended.stderr);
+}
+
+#[test]
+fn the_nearest_one_up_to_the_root_of_the_repository_counts() {
+    let stage = stage();
+    let project = stage.project();
+    let deep = project.join("a/b/c");
+    write(stage.root(), "context = 90000\n");
+    fs::create_dir_all(&deep).expect("a directory");
+    // Above the root of the repository nothing counts.
+    assert_eq!(context(&stage, &deep, &[]).0, 40000);
+    write(&project, "context = 50000\n");
+    assert_eq!(context(&stage, &deep, &[]).0, 50000);
+    write(&project.join("a"), "context = 60000\n");
+    assert_eq!(context(&stage, &deep, &[]).0, 60000);
+    assert_eq!(context(&stage, &project, &[]).0, 50000);
+}
+
+#[test]
+fn a_worktree_and_a_submodule_have_a_root_of_their_own() {
+    let stage = stage();
+    let project = stage.project();
+    write(&project, "context = 50000\n");
+    for inner in ["worktree", "submodule"] {
+        let inner = project.join(inner);
+        fs::create_dir_all(inner.join("src")).expect("a directory");
+        fs::write(inner.join(".git"), "gitdir: /elsewhere\n").expect("a file");
+        assert_eq!(context(&stage, &inner.join("src"), &[]).0, 40000, "{}", inner.display());
+        write(&inner, "context = 60000\n");
+        assert_eq!(context(&stage, &inner.join("src"), &[]).0, 60000, "{}", inner.display());
+    }
+}
+
+#[test]
+fn outside_a_repository_only_the_working_directory_counts() {
+    let stage = stage();
+    let loose = stage.root().join("loose");
+    write(&loose, "context = 50000\n");
+    fs::create_dir(loose.join("inner")).expect("a directory");
+    assert_eq!(context(&stage, &loose, &[]).0, 50000);
+    assert_eq!(context(&stage, &loose.join("inner"), &[]).0, 40000);
+}
+
+#[test]
+fn the_home_directory_is_never_a_project() {
+    let stage = stage();
+    let home = stage.home();
+    write(&home, "context = 50000\nnonsense = 1\n");
+    let loose = home.join("src/loose");
+    fs::create_dir_all(&loose).expect("a directory");
+    for with_git in [false, true] {
+        if with_git {
+            fs::create_dir(home.join(".git")).expect("a directory");
+        }
+        assert_eq!(context(&stage, &home, &[]).0, 40000);
+        assert_eq!(context(&stage, &loose, &[]).0, 40000);
+    }
+    // Under a name of its own, too.
+    let link = stage.root().join("home-too");
+    std::os::unix::fs::symlink(&home, &link).expect("a link");
+    let mut command = stage.lclaude(&["--dry-run", "-p", "x"]);
+    let ended = stage.ended(command.env("HOME", &link).current_dir(&home));
+    assert!(ended.expect(0).stdout.contains("40000 tokens"));
+    // A repository under it is one all the same.
+    let project = home.join("src/project");
+    fs::create_dir_all(project.join(".git")).expect("a directory");
+    write(&project, "context = 60000\n");
+    assert_eq!(context(&stage, &project, &[]).0, 60000);
+}
+
+#[test]
+fn what_is_wrong_with_it_is_said_with_its_name() {
+    let stage = stage();
+    let file = stage.project().join(".lclaude.toml");
+    let name = file.display().to_string();
+    for (text, code, words) in [
+        ("modle = \"x\"\n", 65, &["unknown key `modle`", "did you mean `model`?"][..]),
+        ("context = \"many\"\n", 65, &[":1: ", "invalid type"]),
+        ("backend = \n", 65, &[":1: "]),
+        ("\n\ncontext = 5\n", 65, &["a context of 5 tokens makes no sense"]),
+        ("backend = \"olama\"\n", 65, &["olama", "ollama"]),
+    ] {
+        fs::write(&file, text).expect("a file");
+        let ended = stage.output(&["-p", "x"]).expect_failure(code, words);
+        assert!(ended.stderr.contains(&name), "{ended:#?}");
+    }
+    fs::write(&file, b"model = \"caf\xe9\"").expect("a file");
+    stage.output(&["-p", "x"]).expect_failure(65, &["UTF-8", &name]);
+    stage.assert_nothing_started();
+    // Help is there in any case.
+    let help: Ended = stage.output(&["--help"]).expect(0);
+    assert!(help.stdout.contains("lclaude [LCLAUDE OPTIONS]") && !help.stdout.contains("was not found"), "{help:#?}");
+}

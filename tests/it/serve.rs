@@ -1,0 +1,150 @@
+//! `lclaude local serve`: keeps a backend up for programs that are started elsewhere, and tells them how to reach it.
+
+use std::{
+    io::{BufRead, BufReader},
+    process::{Command, Stdio},
+};
+
+use rustix::process::Signal;
+use support::{Fake, Session, Stage, Value, finish, has_ended, kill, port, terminal::Terminal};
+
+fn serve(stage: &Stage, options: &[&str]) -> Command {
+    stage.lclaude(&[&["local", "serve", "--backend", "llamacpp", "--model", "tiny.gguf"], options].concat())
+}
+
+/// Serving, with all of the environment printed.
+fn serving(stage: &Stage) -> (Session, Fake) {
+    let mut session = Session::start(&mut serve(stage, &[]));
+    let backend = stage.events.next("llama-server");
+    session.wait_for_line("unset ");
+    (session, backend)
+}
+
+#[test]
+fn it_prints_the_environment_and_stays_until_a_signal_comes() {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
+        let stage = Stage::new();
+        let (mut session, backend) = serving(&stage);
+        assert!(session.is_running() && !has_ended(&backend));
+        session.signal(signal);
+        let ended = session.wait().expect(code);
+        assert!(has_ended(&backend));
+        stage.assert_nothing_left();
+        let line = |name: &str, value: &str| format!("export {name}='{value}';\n");
+        let url = format!("http://127.0.0.1:{}", port(&backend));
+        let token = &backend.env["LLAMA_API_KEY"];
+        assert!(ended.stdout.contains(&line("ANTHROPIC_BASE_URL", &url)), "{}", ended.stdout);
+        assert!(ended.stdout.contains(&line("ANTHROPIC_AUTH_TOKEN", token)), "{}", ended.stdout);
+        // Whatever the shell that reads it may have inherited.
+        assert!(ended.stdout.contains(" ANTHROPIC_API_KEY "), "{}", ended.stdout);
+        let hint = "eval \"$(lclaude local env --backend llamacpp --model tiny.gguf)\"";
+        assert!(ended.stderr.contains(hint) && !ended.stderr.contains(token), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn as_json_it_is_one_object() {
+    let mut stage = Stage::new();
+    stage.set("OTEL_MINE", "x");
+    let mut session = Session::start(&mut serve(&stage, &["--json"]));
+    let backend = stage.events.next("llama-server");
+    session.wait_for_line("}");
+    session.signal(Signal::TERM);
+    let told: Value = serde_json::from_str(&session.wait().expect(143).stdout).expect("JSON");
+    let url = format!("http://127.0.0.1:{}", port(&backend));
+    assert_eq!((&told["url"], &told["env"]["ANTHROPIC_BASE_URL"]), (&url.clone().into(), &url.into()));
+    assert_eq!(told["token"], backend.env["LLAMA_API_KEY"]);
+    assert_eq!(told["env"]["ANTHROPIC_AUTH_TOKEN"], told["token"]);
+    assert_eq!((&told["models"], &told["context"]), (&vec!["tiny"].into(), &65_536.into()));
+    let removed = told["removed"].as_array().expect("a list");
+    assert!(["ANTHROPIC_API_KEY", "OTEL_MINE"].into_iter().all(|name| removed.contains(&name.into())), "{told:#}");
+    assert!(!removed.contains(&"CLAUDE_CODE_DISABLE_THINKING".into()), "it is set: {told:#}");
+}
+
+#[test]
+fn sessions_share_what_it_keeps_up() {
+    let stage = Stage::new();
+    let (session, backend) = serving(&stage);
+    let (other, claude) = stage.joining();
+    assert_eq!(claude.env["ANTHROPIC_BASE_URL"], format!("http://127.0.0.1:{}", port(&backend)));
+    finish(other, &claude);
+    assert!(!has_ended(&backend));
+    session.signal(Signal::TERM);
+    session.wait().expect(143);
+    assert!(has_ended(&backend));
+}
+
+#[test]
+fn a_reader_that_has_gone_is_no_failure() {
+    let stage = Stage::new();
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let mut command = serve(&stage, &[]);
+    let mut serving = command.stdout(writer).stderr(Stdio::piped()).spawn().expect("it runs");
+    let backend = stage.events.next("llama-server");
+    let mut said = BufReader::new(serving.stderr.take().expect("a pipe")).lines().map_while(Result::ok);
+    // It says this after it has printed.
+    assert!(said.any(|line| line.contains("until Ctrl-C")));
+    assert!(!has_ended(&backend));
+    kill(serving.id().try_into().expect("a process number"), Signal::INT);
+    assert_eq!(serving.wait().expect("waited for").code(), Some(130));
+    assert!(has_ended(&backend));
+}
+
+#[test]
+fn what_happens_to_the_backend_is_said() {
+    let stage = Stage::new();
+    let mut terminal = Terminal::start(serve(&stage, &[]));
+    let backend = stage.events.next("llama-server");
+    terminal.wait_for("until Ctrl-C");
+    kill(backend.pid, Signal::KILL);
+    terminal.wait_for("starting the backend again: it ended with signal 9");
+    terminal.wait_for("up again");
+    let second = stage.events.next("llama-server");
+    assert_eq!(second.argv, backend.argv, "the same port");
+    kill(stage.keeper(), Signal::KILL);
+    terminal.wait_for("starting the backend again: its keeper was lost");
+    terminal.wait_for("up again");
+    let third = stage.events.next("llama-server");
+    assert_eq!(third.argv, backend.argv, "the same port");
+    terminal.type_in("\x03");
+    assert_eq!(terminal.wait(), Some(130));
+    assert!(has_ended(&third));
+}
+
+#[test]
+fn a_backend_lost_for_good_ends_it() {
+    let stage = Stage::new();
+    stage.config("[lifetime]\nrestarts = 0\n");
+    let (session, backend) = serving(&stage);
+    kill(backend.pid, Signal::KILL);
+    session.wait().expect_failure(69, &["signal 9"]);
+}
+
+#[test]
+fn what_is_too_small_is_refused_and_not_printed() {
+    let mut stage = Stage::new();
+    stage.set("FAKE_LLAMA_N_CTX", 4_096);
+    stage.ended(&mut serve(&stage, &[])).expect_failure(69, &["too small a context"]).expect_stdout("");
+}
+
+#[test]
+fn a_signal_while_it_waits_ends_it() {
+    let mut stage = Stage::new();
+    stage.set("FAKE_LLAMA_LOAD", "controlled");
+    let session = Session::start(&mut serve(&stage, &[]));
+    let backend = stage.events.next("llama-server");
+    session.signal(Signal::INT);
+    session.wait().expect(130).expect_stdout("");
+    assert!(has_ended(&backend));
+}
+
+#[test]
+fn killed_it_leaves_nothing() {
+    let stage = Stage::new();
+    let (session, backend) = serving(&stage);
+    session.signal(Signal::KILL);
+    session.wait();
+    backend.wait_gone();
+    stage.wait_for_nothing_left();
+}

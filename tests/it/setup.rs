@@ -1,0 +1,498 @@
+//! `lclaude local setup`: from nothing to a finished turn, each step only as far as it is missing and only on a yes.
+
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt, symlink},
+    path::Path,
+};
+
+use lclaude_fakes::scripted_model::{self, Script};
+use rustix::process::Signal;
+use support::{
+    Ended, Session, Stage,
+    installers::{CLAUDE, OLLAMA},
+    json, lclaude,
+    machine::has_an_ollama,
+    terminal::Terminal,
+};
+
+const SETUP: [&str; 2] = ["local", "setup"];
+const LLAMA: [&str; 6] = ["local", "setup", "--backend", "llamacpp", "--model", "tiny.gguf"];
+const MODEL: &str = "glm-4.7-flash:latest";
+const CTRL_C: &str = "\x03";
+
+/// A machine with nothing on it, for which Ollama and Claude Code can be had, and the default model.
+fn empty() -> Stage {
+    let mut stage = Stage::empty();
+    let models = stage.root().join("models.json");
+    let text = json!([{"name": MODEL, "installed": false, "size": 1_000_000}]);
+    fs::write(&models, text.to_string()).expect("a file");
+    stage.set("FAKE_OLLAMA_MODELS", models.display());
+    let (ollama, claude) = (stage.fake_package("fake-ollama", "ollama"), stage.fake_package("fake-claude", "claude"));
+    stage.curl(&[("ollama.com/install.sh", &ollama), ("claude.ai/install.sh", &claude)]);
+    stage
+}
+
+fn terminal(stage: &Stage, arguments: &[&str]) -> Terminal {
+    let mut command = stage.command(lclaude());
+    command.args(arguments);
+    Terminal::start(command)
+}
+
+/// Waits for a question with these words in it, and answers.
+#[track_caller]
+fn answer(terminal: &mut Terminal, words: &str, answer: &str) {
+    terminal.wait_for(words);
+    terminal.wait_for("[y/N] ");
+    terminal.type_in(&format!("{answer}\n"));
+}
+
+/// All that was printed by one that ends with how it goes on.
+#[track_caller]
+fn stopped(mut terminal: Terminal) -> String {
+    terminal.wait_for("goes on from here");
+    terminal.wait_to_the_end(69)
+}
+
+/// Carries out Claude Code's task, as the real one does with its tool.
+fn carry_out(stage: &Stage) {
+    let claude = stage.events.next("claude");
+    assert!(claude.argv.iter().any(|argument| argument == "--no-session-persistence"), "{:?}", claude.argv);
+    fs::write(Path::new(&claude.cwd).join("proof.txt"), "").expect("a file");
+    claude.send(json!({"do": "print", "text": json!({"result": "It is done."}).to_string()}));
+    claude.send(json!({"do": "exit", "code": 0}));
+}
+
+/// A setup without a terminal that goes through to its end.
+#[track_caller]
+fn whole(stage: &Stage, arguments: &[&str]) -> Ended {
+    let session = Session::start(&mut stage.lclaude(arguments));
+    carry_out(stage);
+    session.wait().expect(0)
+}
+
+fn configuration(stage: &Stage) -> String {
+    fs::read_to_string(stage.home().join(".config/lclaude/config.toml")).unwrap_or_default()
+}
+
+#[test]
+fn from_nothing_to_a_finished_turn_with_a_yes_to_each_step() {
+    if has_an_ollama() {
+        return;
+    }
+    let stage = empty();
+    let mut terminal = terminal(&stage, &SETUP);
+    answer(&mut terminal, &format!("Run `{OLLAMA}`?"), "y");
+    terminal.wait_for("installing ollama");
+    answer(&mut terminal, &format!("Run `{CLAUDE}`?"), "y");
+    terminal.wait_for("installing claude");
+    answer(&mut terminal, &format!("Download {MODEL}?"), "yes");
+    terminal.wait_for("+ backend = \"ollama\"");
+    terminal.wait_for("+ model = \"glm-4.7-flash\"");
+    terminal.wait_for("CLAUDE_CODE_DISABLE_EXPERIMENTAL_BETAS=1");
+    carry_out(&stage);
+    terminal.wait_for("It is done.");
+    terminal.wait_for("Ready. Type: lclaude\r\n");
+    terminal.wait_to_the_end(0);
+    stage.assert_nothing_left();
+    assert_eq!(configuration(&stage), "backend = \"ollama\"\nmodel = \"glm-4.7-flash\"\n");
+    assert!(!stage.home().join(".claude").exists(), "something of Claude Code's was written");
+    // The line does what it says.
+    let session = Session::start(&mut stage.lclaude(&["-p", "hello"]));
+    let claude = stage.events.next("claude");
+    assert_eq!(claude.env["ANTHROPIC_DEFAULT_SONNET_MODEL"], MODEL);
+    support::finish(session, &claude);
+}
+
+#[test]
+fn with_yes_nothing_is_asked_and_nothing_is_left() {
+    if has_an_ollama() {
+        return;
+    }
+    let mut stage = empty();
+    // It takes half a second to end, and is waited for.
+    stage.set("FAKE_OLLAMA_IGNORE_TERM", 1);
+    let ended = whole(&stage, &["local", "setup", "--yes"]);
+    stage.assert_nothing_left();
+    assert!(ended.stderr.contains(&format!("Run `{OLLAMA}`? yes")), "{}", ended.stderr);
+    assert!(ended.stderr.ends_with("Ready. Type: lclaude\n"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_second_setup_finds_all_there_and_changes_nothing() {
+    if has_an_ollama() {
+        return;
+    }
+    let stage = empty();
+    whole(&stage, &["local", "setup", "--yes"]);
+    let (before, ran) = (stage.home_files(), stage.ran());
+    let ended = whole(&stage, &SETUP);
+    assert_eq!(ended.stderr.matches(": already there\n").count(), 4, "{}", ended.stderr);
+    assert!(ended.stderr.contains("Ready. Type: lclaude\n"), "{}", ended.stderr);
+    assert_eq!((stage.home_files(), stage.ran()), (before, ran));
+}
+
+#[test]
+fn a_dry_run_shows_each_step_and_does_none() {
+    if has_an_ollama() {
+        return;
+    }
+    let stage = empty();
+    let ended = stage.output(&["local", "setup", "--dry-run"]).expect(0);
+    for words in [
+        "1/5 backend and Claude Code\n",
+        OLLAMA,
+        CLAUDE,
+        "2/5 model\n",
+        "to be downloaded if you say yes: glm-4.7-flash",
+        "3/5 configuration\n",
+        "+ backend = \"ollama\"\n    + model = \"glm-4.7-flash\"\n",
+        "4/5 betas off: already there\n",
+        "5/5 verify\n    to be done:\n      start ollama",
+    ] {
+        assert!(ended.stdout.contains(words), "no {words:?} in {}", ended.stdout);
+    }
+    assert_eq!((stage.ran().as_str(), fs::read_dir(stage.home()).expect("it is there").count()), ("", 0));
+    stage.assert_nothing_started();
+}
+
+#[test]
+fn without_a_terminal_nothing_that_needs_a_yes_is_done() {
+    if has_an_ollama() {
+        return;
+    }
+    let stage = empty();
+    let ended = stage.output(&SETUP).expect_failure(69, &["lclaude local setup --yes", OLLAMA, CLAUDE]);
+    assert!(ended.stderr.contains("to be downloaded if you say yes"), "{}", ended.stderr);
+    assert_eq!((stage.ran().as_str(), fs::read_dir(stage.home()).expect("it is there").count()), ("", 0));
+    stage.assert_nothing_started();
+}
+
+#[test]
+fn a_no_ends_it_with_what_to_do_by_hand() {
+    if has_an_ollama() {
+        return;
+    }
+    let stage = empty();
+    let mut first = terminal(&stage, &SETUP);
+    answer(&mut first, OLLAMA, "n");
+    let said = stopped(first);
+    assert!(said.contains("a backend is missing") && said.contains(&format!("help: {OLLAMA}")), "{said}");
+    assert!(said.contains("help: lclaude local setup goes on from here"), "{said}");
+    assert_eq!(stage.ran(), "");
+
+    let mut second = terminal(&stage, &SETUP);
+    answer(&mut second, OLLAMA, "y");
+    answer(&mut second, CLAUDE, "");
+    let said = stopped(second);
+    assert!(said.contains("Claude Code is missing") && said.contains("npm install -g"), "{said}");
+
+    let mut third = terminal(&stage, &SETUP);
+    answer(&mut third, CLAUDE, "y");
+    answer(&mut third, "Download", "n");
+    let said = stopped(third);
+    assert!(said.contains(&format!("help: ollama pull {MODEL}")), "{said}");
+    assert_eq!(configuration(&stage), "");
+    stage.assert_nothing_started();
+    // Each went on from where the one before stopped.
+    assert_eq!(stage.ran().lines().count(), 2, "{}", stage.ran());
+}
+
+#[test]
+fn a_no_to_one_way_offers_the_next() {
+    let stage = empty();
+    let server = stage.fake_package("fake-llama-server", "llama-server");
+    stage.program("brew", &server);
+    let mut terminal = terminal(&stage, &["local", "setup", "--model", "tiny.gguf"]);
+    // A GGUF file is for llama.cpp.
+    answer(&mut terminal, "Run `brew install llama.cpp`?", "y");
+    answer(&mut terminal, CLAUDE, "n");
+    assert!(stopped(terminal).contains("Claude Code is missing"));
+
+    let installed = stage.fake_package("fake-claude", "claude-of-npm");
+    stage.program("npm", &installed.replace("/bin/claude-of-npm", "/bin/claude"));
+    let mut terminal = self::terminal(&stage, &["local", "setup", "--model", "tiny.gguf"]);
+    answer(&mut terminal, CLAUDE, "n");
+    answer(&mut terminal, "Run `npm install -g @anthropic-ai/claude-code`?", "y");
+    carry_out(&stage);
+    terminal.wait_for("Ready. Type: lclaude\r\n");
+    terminal.wait_to_the_end(0);
+    let model = stage.model().canonicalize().expect("it is there");
+    assert_eq!(configuration(&stage), format!("backend = \"llamacpp\"\nmodel = {model:?}\n"));
+}
+
+#[test]
+fn packages_are_offered_where_the_system_has_them_and_never_run_as_root_in_silence() {
+    let stage = Stage::with(&["fake-claude"]);
+    stage.program("apt-get", "exit 0");
+    stage.program("sudo", "exit 0");
+    let offered =
+        |stage: &Stage| stage.output(&["local", "setup", "--backend", "llamacpp", "--dry-run"]).expect(0).stdout;
+    stage.program("apt-cache", "exit 100");
+    assert!(!offered(&stage).contains("apt-get"), "a package was offered that there is not");
+    stage.program("apt-cache", "test \"$1 $2\" = 'show llama.cpp'");
+    let sudo = if rustix::process::geteuid().is_root() { "" } else { "sudo " };
+    assert!(offered(&stage).contains(&format!("\n      {sudo}apt-get install -y llama.cpp\n")), "{}", offered(&stage));
+    assert!(!stage.ran().contains("install"), "{}", stage.ran());
+}
+
+#[test]
+fn an_installer_that_fails_ends_it_and_the_next_setup_goes_on() {
+    if has_an_ollama() {
+        return;
+    }
+    let stage = empty();
+    let curl = fs::read(stage.bin().join("curl")).expect("a script");
+    for (script, words) in [
+        ("echo out of luck >&2; exit 3", ["a backend could not be installed", "exit code 3"]),
+        ("true", ["is still not found", "its installer ended well"]),
+    ] {
+        let claude = stage.fake_package("fake-claude", &format!("claude-{}", script.len()));
+        stage.curl(&[("ollama.com", script), ("claude.ai", &claude)]);
+        let ended = stage.output(&["local", "setup", "--yes"]).expect_failure(69, &words);
+        assert!(ended.stderr.contains("lclaude local setup goes on from here"), "{}", ended.stderr);
+        stage.assert_nothing_started();
+    }
+    support::write_program(&stage.bin().join("curl"), &curl);
+    whole(&stage, &["local", "setup", "--yes"]);
+}
+
+#[test]
+fn a_download_that_fails_keeps_what_came_and_the_next_setup_goes_on() {
+    if has_an_ollama() {
+        return;
+    }
+    let mut stage = empty();
+    stage.set("FAKE_OLLAMA_PULL", "controlled");
+    let setup = Session::start(&mut stage.lclaude(&["local", "setup", "--yes"]));
+    let ollama = stage.events.next("ollama");
+    ollama.wait_event("pull");
+    ollama.send(json!({"do": "pull_progress", "completed": 400_000}));
+    ollama.send(json!({"do": "pull_error", "error": "max retries exceeded: EOF"}));
+    setup.wait().expect_failure(69, &["could not be pulled", "max retries exceeded", "goes on from here"]);
+    stage.assert_nothing_left();
+    assert_eq!(configuration(&stage), "");
+
+    let setup = Session::start(&mut stage.lclaude(&["local", "setup", "--yes"]));
+    let ollama = stage.events.next("ollama");
+    assert_eq!(ollama.wait_event("pull")["completed"], 400_000);
+    ollama.send(json!({"do": "pull_finish"}));
+    carry_out(&stage);
+    setup.wait().expect(0);
+}
+
+#[test]
+fn a_backend_that_fails_is_told_and_the_next_setup_goes_on() {
+    let mut stage = Stage::new();
+    stage.set("FAKE_LLAMA_FAIL", "oom");
+    stage.output(&LLAMA).expect_failure(69, &["memory", "goes on from here", "--model tiny.gguf"]);
+    let starts = stage.root().join("starts");
+    stage.set("FAKE_LLAMA_FAIL_TIMES", 0).set("FAKE_LLAMA_STATE", starts.display());
+    let ended = whole(&stage, &SETUP);
+    assert!(ended.stderr.contains("3/5 configuration: already there"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_turn_that_fails_is_told() {
+    let stage = Stage::new();
+    let setup = Session::start(&mut stage.lclaude(&LLAMA));
+    let claude = stage.events.next("claude");
+    claude.send(json!({"do": "exit", "code": 5}));
+    setup.wait().expect_failure(69, &["Claude Code ended its turn with exit code 5", "doctor --live"]);
+    stage.assert_nothing_left();
+}
+
+#[test]
+fn a_turn_that_repeats_the_key_is_told_without_it() {
+    let stage = Stage::new();
+    let setup = Session::start(&mut stage.lclaude(&LLAMA));
+    let claude = stage.events.next("claude");
+    let key = &claude.env["ANTHROPIC_AUTH_TOKEN"];
+    let words = json!({"is_error": true, "result": format!("wrong key {key}")});
+    claude.send(json!({"do": "print", "text": words.to_string()}));
+    claude.send(json!({"do": "exit", "code": 1}));
+    let ended = setup.wait().expect_failure(69, &["wrong key ••••••••"]);
+    assert!(!ended.stderr.contains(key), "{}", ended.stderr);
+}
+
+#[test]
+fn a_configuration_keeps_its_comments_its_order_its_mode_and_its_place() {
+    let stage = Stage::new();
+    let file = stage.config("");
+    let dotfiles = stage.home().join("dotfiles.toml");
+    let before = "# mine\ncontext = 70000   # what fits\n\n[lifetime]\nlinger = \"0s\" # at once\n";
+    fs::write(&dotfiles, before).expect("a file");
+    fs::set_permissions(&dotfiles, fs::Permissions::from_mode(0o640)).expect("it is ours");
+    fs::remove_file(&file).expect("it is there");
+    symlink("../../dotfiles.toml", &file).expect("a link");
+
+    whole(&stage, &LLAMA);
+    let model = stage.model().canonicalize().expect("it is there");
+    let lines = format!("context = 70000   # what fits\nbackend = \"llamacpp\"\nmodel = {model:?}\n");
+    assert_eq!(configuration(&stage), before.replace("context = 70000   # what fits\n", &lines));
+    assert!(file.is_symlink());
+    assert_eq!(fs::metadata(&dotfiles).expect("it is there").permissions().mode() & 0o777, 0o640);
+    assert_eq!(fs::read_dir(file.parent().expect("a directory")).expect("it is there").count(), 1);
+}
+
+#[test]
+fn a_value_of_the_users_is_changed_only_on_a_yes() {
+    let stage = Stage::new();
+    fs::copy(stage.model(), stage.project().join("other.gguf")).expect("a file");
+    let other = stage.project().join("other.gguf").canonicalize().expect("it is there");
+    let before = format!("backend = \"llamacpp\"\nmodel = {other:?} # the good one\n");
+    stage.config(&before);
+    let model = stage.model().canonicalize().expect("it is there");
+
+    // No terminal, so no yes.
+    stage.output(&LLAMA).expect_failure(69, &[&format!("- model = {other:?}"), "--yes"]);
+    stage.assert_nothing_started();
+    let mut declined = terminal(&stage, &LLAMA);
+    answer(&mut declined, "Change it?", "n");
+    carry_out(&stage);
+    // It then needs the option.
+    declined.wait_for(&format!("Ready. Type: lclaude --model {}\r\n", model.display()));
+    declined.wait_to_the_end(0);
+    assert_eq!(configuration(&stage), before);
+
+    let mut agreed = terminal(&stage, &LLAMA);
+    answer(&mut agreed, "Change it?", "y");
+    carry_out(&stage);
+    agreed.wait_for("Ready. Type: lclaude\r\n");
+    agreed.wait_to_the_end(0);
+    assert_eq!(configuration(&stage), format!("backend = \"llamacpp\"\nmodel = {model:?} # the good one\n"));
+}
+
+#[test]
+fn another_file_and_a_context_are_written_if_they_are_given() {
+    let stage = Stage::new();
+    let file = stage.project().join("deep/own.toml");
+    let options = ["--context", "50000", "--config", "deep/own.toml"];
+    let ended = whole(&stage, &[&LLAMA[..], &options].concat());
+    let model = stage.model().canonicalize().expect("it is there");
+    let written = fs::read_to_string(&file).expect("it is there");
+    assert_eq!(written, format!("backend = \"llamacpp\"\nmodel = {model:?}\ncontext = 50000\n"));
+    assert!(ended.stderr.contains(&format!("Type: lclaude --config {}\n", file.display())), "{}", ended.stderr);
+    assert_eq!(configuration(&stage), "");
+}
+
+#[test]
+fn what_a_project_says_is_not_written_into_the_users_own_configuration() {
+    let stage = Stage::new();
+    fs::write(stage.project().join(".lclaude.toml"), "context = 33333\n").expect("a file");
+    whole(&stage, &LLAMA);
+    assert!(!configuration(&stage).contains("33333"), "{}", configuration(&stage));
+}
+
+#[test]
+fn a_model_that_no_session_could_use_is_not_written() {
+    let stage = Stage::new();
+    let script = Script { context: 8192, ..Script::default() };
+    scripted_model::write(&stage.model(), &script).expect("a model");
+    stage.output(&LLAMA).expect_failure(69, &["tiny has too small a context", "trained for 8192", "--model NAME"]);
+    assert_eq!(configuration(&stage), "");
+    stage.assert_nothing_started();
+}
+
+#[test]
+fn ctrl_c_at_a_question_stops_it() {
+    let stage = empty();
+    let mut terminal = terminal(&stage, &SETUP);
+    terminal.wait_for("[y/N] ");
+    terminal.type_in(CTRL_C);
+    terminal.wait_for("lclaude: stopped; lclaude local setup goes on from here");
+    terminal.wait_to_the_end(130);
+    assert_eq!(stage.ran(), "");
+}
+
+#[test]
+fn ctrl_c_stops_an_installer() {
+    if has_an_ollama() {
+        return;
+    }
+    let stage = empty();
+    stage.curl(&[("ollama.com", "echo at work; exec sleep 1000")]);
+    let mut terminal = terminal(&stage, &SETUP);
+    answer(&mut terminal, OLLAMA, "y");
+    terminal.wait_for("at work");
+    terminal.type_in(CTRL_C);
+    terminal.wait_for("goes on from here");
+    terminal.wait_to_the_end(130);
+}
+
+#[test]
+fn ctrl_c_stops_a_download_and_keeps_what_came() {
+    if has_an_ollama() {
+        return;
+    }
+    let mut stage = empty();
+    stage.set("FAKE_OLLAMA_PULL", "controlled");
+    let mut setup = terminal(&stage, &["local", "setup", "--yes"]);
+    let ollama = stage.events.next("ollama");
+    ollama.wait_event("pull");
+    ollama.send(json!({"do": "pull_progress", "completed": 400_000}));
+    setup.wait_for("40%");
+    setup.type_in(CTRL_C);
+    setup.wait_for("goes on from here");
+    setup.wait_to_the_end(130);
+    stage.assert_nothing_left();
+    let mut again = terminal(&stage, &["local", "setup", "--yes"]);
+    assert_eq!(stage.events.next("ollama").wait_event("pull")["completed"], 400_000);
+    again.type_in(CTRL_C);
+    again.wait_for("goes on from here");
+    again.wait_to_the_end(130);
+}
+
+#[test]
+fn ctrl_c_before_a_value_is_changed_leaves_it() {
+    let stage = Stage::new();
+    stage.config("backend = \"llamacpp\"\nmodel = \"a/b\"\n");
+    let mut setup = terminal(&stage, &LLAMA);
+    setup.wait_for("Change it? [y/N] ");
+    setup.type_in(CTRL_C);
+    setup.wait_for("goes on from here");
+    setup.wait_to_the_end(130);
+    assert_eq!(configuration(&stage), "backend = \"llamacpp\"\nmodel = \"a/b\"\n");
+    stage.assert_nothing_started();
+}
+
+#[test]
+fn ctrl_c_and_a_signal_stop_the_proof() {
+    let stage = Stage::new();
+    let mut setup = terminal(&stage, &LLAMA);
+    let claude = stage.events.next("claude");
+    setup.type_in(CTRL_C);
+    setup.wait_for("lclaude: stopped; lclaude local setup --backend llamacpp --model tiny.gguf goes on from here");
+    setup.wait_to_the_end(130);
+    assert!(support::has_ended(&claude));
+    stage.assert_nothing_left();
+
+    let setup = Session::start(&mut stage.lclaude(&SETUP));
+    let claude = stage.events.next("claude");
+    setup.signal(Signal::TERM);
+    setup.wait().expect(143);
+    assert!(support::has_ended(&claude));
+    stage.assert_nothing_left();
+}
+
+/// Only LM Studio itself knows its models, and only while it runs.
+#[test]
+fn lm_studio_is_asked_for_its_model_when_it_runs() {
+    let mut stage = Stage::with(&["fake-claude", "fake-lms"]);
+    let models = json!([{"modelKey": "org/later", "type": "llm", "sizeBytes": 1_000_000, "trainedForToolUse": true,
+        "maxContextLength": 131_072, "installed": false}]);
+    fs::create_dir(stage.home().join(".lmstudio")).expect("a directory");
+    fs::write(stage.home().join(".lmstudio/models.json"), models.to_string()).expect("a file");
+    let state = stage.home().join(".lmstudio");
+    stage.set("FAKE_LMS_STATE", state.display());
+    let arguments = ["local", "setup", "--backend", "lmstudio", "--model", "org/later"];
+    stage.output(&arguments).expect_failure(69, &["LM Studio has no model org/later", "goes on from here"]);
+
+    let mut setup = terminal(&stage, &arguments);
+    answer(&mut setup, "org/later is not here yet. Download it?", "y");
+    carry_out(&stage);
+    setup.wait_for("Ready. Type: lclaude\r\n");
+    setup.wait_to_the_end(0);
+    assert_eq!(configuration(&stage), "backend = \"lmstudio\"\nmodel = \"org/later\"\n");
+    stage.wait_for_nothing_left();
+}

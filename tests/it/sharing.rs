@@ -1,0 +1,455 @@
+//! Sessions with equal plans share one backend, from the first to the last of them, and nobody else gets its port.
+
+use std::{
+    fs::{self, File},
+    io,
+    net::{Ipv4Addr, SocketAddr, TcpStream},
+    os::unix::{fs::MetadataExt, net::UnixListener},
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+use lclaude_fakes::events::PATIENCE;
+use rustix::process::Signal;
+use socket2::{Domain, Socket, Type};
+use support::{
+    Fake, Session, Stage, Value, finish, has_ended, has_open, json, kill, leftovers::start_of, port, turn, until,
+};
+
+/// A user that owns nothing (`nobody` on most systems).
+#[cfg(target_os = "linux")]
+const NOBODY: libc::c_int = 65_534;
+
+/// Where a Claude Code sends its prompts, and with which key.
+fn routing(claude: &Fake) -> (&str, &str) {
+    (&claude.env["ANTHROPIC_BASE_URL"], &claude.env["ANTHROPIC_AUTH_TOKEN"])
+}
+
+/// No fake but those that were asked for has said hello.
+#[track_caller]
+fn expect_no_more(stage: &Stage) {
+    let more: Vec<String> = stage.events.rest().iter().map(|fake| format!("{} {}", fake.who, fake.pid)).collect();
+    assert!(more.is_empty(), "{more:?}");
+}
+
+#[test]
+fn sessions_with_equal_plans_share_a_backend_to_the_end_of_the_last() {
+    // In whichever order they end.
+    for first_to_end in [0, 1] {
+        let stage = Stage::new();
+        let (first, first_claude, backend) = stage.running();
+        let (second, second_claude) = stage.joining();
+        assert_eq!(routing(&first_claude), routing(&second_claude));
+
+        let mut sessions = vec![(first, first_claude), (second, second_claude)];
+        let (session, claude) = sessions.remove(first_to_end);
+        finish(session, &claude);
+        assert!(!has_ended(&backend));
+        let (session, claude) = sessions.remove(0);
+        turn(&claude);
+        finish(session, &claude);
+        assert!(has_ended(&backend));
+        expect_no_more(&stage);
+    }
+}
+
+#[test]
+fn what_only_claude_code_is_told_makes_no_other_backend() {
+    let stage = Stage::new();
+    let (first, first_claude, _backend) = stage.running();
+    stage.config(&format!("backend = \"llamacpp\"\n[llamacpp]\ngguf = {:?}\n", stage.model()));
+    for arguments in [&["-p", "another question"][..], &["--model", "haiku"], &["--settings", r#"{"env":{"A":"b"}}"#]] {
+        let session = Session::start(&mut stage.lclaude(arguments));
+        let claude = stage.events.next("claude");
+        assert_eq!(routing(&claude), routing(&first_claude), "{arguments:?}");
+        finish(session, &claude);
+    }
+    finish(first, &first_claude);
+    expect_no_more(&stage);
+}
+
+#[test]
+fn sessions_with_different_plans_have_backends_of_their_own() {
+    let stage = Stage::new();
+    fs::write(stage.project().join("other.gguf"), "GGUF").expect("a file");
+    let (first, first_claude, first_backend) = stage.running();
+    for difference in [["--context", "32768"], ["--model", "other.gguf"]] {
+        let session = Session::start(
+            stage.lclaude(&["--backend", "llamacpp", "--model", "tiny.gguf"]).args(difference).args(["-p", "hello"]),
+        );
+        let backend = stage.events.next("llama-server");
+        let claude = stage.events.next("claude");
+        let (url, token) = routing(&claude);
+        assert_eq!(url, format!("http://127.0.0.1:{}", port(&backend)));
+        assert_ne!(url, routing(&first_claude).0);
+        assert_ne!(token, routing(&first_claude).1);
+        finish(session, &claude);
+        assert!(has_ended(&backend) && !has_ended(&first_backend));
+    }
+    turn(&first_claude);
+    finish(first, &first_claude);
+    expect_no_more(&stage);
+}
+
+#[test]
+fn sessions_that_start_at_the_same_moment_share_a_backend() {
+    let stage = Stage::new();
+    for _ in 0..20 {
+        let sessions = [(); 2].map(|()| stage.session(&["-p", "hello"]));
+        let claudes = [(); 2].map(|()| stage.events.next("claude"));
+        let backend = stage.events.next("llama-server");
+        assert_eq!(routing(&claudes[0]), routing(&claudes[1]));
+        end_all(sessions, &claudes);
+        assert!(has_ended(&backend));
+        expect_no_more(&stage);
+    }
+}
+
+#[test]
+fn forty_sessions_at_once_share_a_backend() {
+    let stage = Stage::new();
+    let sessions: Vec<Session> = (0..40).map(|_| stage.session(&["-p", "hello"])).collect();
+    let claudes: Vec<Fake> = sessions.iter().map(|_| stage.events.next("claude")).collect();
+    let backend = stage.events.next("llama-server");
+    assert!(claudes.iter().all(|claude| routing(claude) == routing(&claudes[0])));
+    claudes.iter().for_each(turn);
+    end_all(sessions, &claudes);
+    assert!(has_ended(&backend));
+    expect_no_more(&stage);
+}
+
+/// Has all Claude Codes end at the same moment; it is not known which is whose.
+fn end_all(sessions: impl IntoIterator<Item = Session>, claudes: &[Fake]) {
+    for claude in claudes {
+        claude.send(json!({"do": "exit", "code": 0}));
+    }
+    for session in sessions {
+        session.wait().expect(0);
+    }
+}
+
+#[test]
+fn a_session_that_comes_while_the_backend_is_being_ended_gets_a_fresh_one() {
+    let stage = Stage::new();
+    let mut backends: Vec<Fake> = Vec::new();
+    let (mut session, mut claude, backend) = stage.running();
+    backends.push(backend);
+    for round in 0..60 {
+        claude.send(json!({"do": "exit", "code": 0}));
+        // The last one may be anywhere between the end of its Claude Code and its own.
+        if round % 2 == 0 {
+            claude.wait_gone();
+        }
+        let (next, next_claude) = stage.joining();
+        session.wait().expect(0);
+        (session, claude) = (next, next_claude);
+        // It shares the last one if it came in time. Each has a key of its own.
+        let token = routing(&claude).1;
+        if backends[backends.len() - 1].env["LLAMA_API_KEY"] != token {
+            backends.push(stage.events.next("llama-server"));
+        }
+        assert_eq!(backends[backends.len() - 1].env["LLAMA_API_KEY"], token, "never that of one that has gone");
+        assert_eq!(backends.iter().filter(|backend| !has_ended(backend)).count(), 1, "no two are ever in memory");
+    }
+    turn(&claude);
+    finish(session, &claude);
+    assert!(backends.iter().all(has_ended));
+    expect_no_more(&stage);
+}
+
+#[test]
+fn a_keeper_waits_until_its_predecessor_has_gone() {
+    let stage = Stage::new();
+    let (session, claude, _backend) = stage.running();
+    finish(session, &claude);
+    // What a keeper holds until its backend is no more.
+    let lock = File::open(stage.runtime_files("lock").pop().expect("a lock")).expect("a file");
+    lock.lock().expect("nobody holds it");
+
+    let session = stage.session(&["-p", "hello"]);
+    let is_waiting = |pid: &i32| has_open(*pid, "lock");
+    let deadline = Instant::now() + PATIENCE;
+    while !children(session.pid()).iter().any(is_waiting) {
+        assert!(Instant::now() < deadline, "no keeper came");
+        thread::sleep(Duration::from_millis(2));
+    }
+    expect_no_more(&stage);
+    drop(lock);
+    stage.events.next("llama-server");
+    finish(session, &stage.events.next("claude"));
+}
+
+fn children(pid: i32) -> Vec<i32> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    children.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+}
+
+#[test]
+fn a_backend_that_lingers_serves_the_next_session() {
+    let stage = Stage::new();
+    stage.config("[lifetime]\nlinger = \"1h\"\n");
+    let (session, claude, backend) = stage.running();
+    let (url, token) = routing(&claude);
+    let first = (url.to_owned(), token.to_owned());
+    finish(session, &claude);
+    for _ in 0..3 {
+        assert!(!has_ended(&backend));
+        let (session, claude) = stage.joining();
+        assert_eq!(routing(&claude), (&*first.0, &*first.1));
+        turn(&claude);
+        finish(session, &claude);
+    }
+    expect_no_more(&stage);
+    kill(stage.keeper(), Signal::TERM);
+    backend.wait_gone();
+    stage.wait_for_nothing_left();
+}
+
+#[test]
+fn a_backend_lingers_no_longer_than_it_is_told_to() {
+    let stage = Stage::new();
+    stage.config("[lifetime]\nlinger = \"100ms\"\n");
+    let (session, claude, backend) = stage.running();
+    finish(session, &claude);
+    backend.wait_gone();
+    stage.wait_for_nothing_left();
+}
+
+#[test]
+fn a_backend_that_is_lost_is_lost_for_every_session() {
+    let stage = Stage::new();
+    stage.config("[lifetime]\nrestarts = 0\n");
+    let (first, first_claude, backend) = stage.running();
+    let mut sessions = vec![first];
+    let mut claudes = vec![first_claude];
+    for _ in 0..2 {
+        let (session, claude) = stage.joining();
+        sessions.push(session);
+        claudes.push(claude);
+    }
+    backend.send(json!({"do": "log", "text": "its last words"}));
+    backend.send(json!({"do": "exit", "code": 7}));
+    for claude in &claudes {
+        assert_eq!(claude.wait_event("signal")["number"], Signal::TERM.as_raw());
+        claude.wait_gone();
+    }
+    for session in sessions {
+        session.wait().expect_failure(69, &["crashed", "exit code 7", "its last words", "lclaude -c"]);
+    }
+    expect_no_more(&stage);
+}
+
+#[test]
+fn what_lies_in_the_sockets_place_is_no_obstacle() {
+    let stage = Stage::new();
+    let (session, claude, _backend) = stage.running();
+    let socket = stage.runtime_files("sock").pop().expect("a socket");
+    finish(session, &claude);
+
+    let nobody_listens = |path: &Path| drop(UnixListener::bind(path).expect("a socket"));
+    let a_file = |path: &Path| fs::write(path, "no socket").expect("a file");
+    let a_link = |path: &Path| std::os::unix::fs::symlink("/nowhere/at/all", path).expect("a link");
+    for (left, leave) in
+        [("a dead socket", &nobody_listens as &dyn Fn(&Path)), ("a file", &a_file), ("a link to nothing", &a_link)]
+    {
+        assert!(!socket.exists(), "the last keeper has left none");
+        leave(&socket);
+        let (session, claude, _backend) = stage.running();
+        let (other, other_claude) = stage.joining();
+        assert_eq!(routing(&claude), routing(&other_claude), "{left}");
+        finish(other, &other_claude);
+        finish(session, &claude);
+    }
+    expect_no_more(&stage);
+}
+
+#[test]
+fn a_killed_keeper_has_one_successor_for_all_its_sessions() {
+    for _ in 0..5 {
+        let stage = Stage::new();
+        let (first, first_claude, backend) = stage.running();
+        let (second, second_claude) = stage.joining();
+        kill(stage.keeper(), Signal::KILL);
+        backend.wait_gone();
+        let anew = stage.events.next("llama-server");
+        assert_eq!(anew.argv, backend.argv, "the same port");
+        assert_eq!(anew.env["LLAMA_API_KEY"], backend.env["LLAMA_API_KEY"]);
+        turn(&first_claude);
+        turn(&second_claude);
+        // Neither was on it only because it had started it.
+        finish(first, &first_claude);
+        assert!(!has_ended(&anew));
+        turn(&second_claude);
+        finish(second, &second_claude);
+        assert!(has_ended(&anew));
+        expect_no_more(&stage);
+    }
+}
+
+#[test]
+fn the_port_of_a_backend_that_is_down_stays_ours() {
+    let mut stage = Stage::new();
+    // This one waits before it binds its port, at each of its starts.
+    stage.set("FAKE_LLAMA_DOWNLOAD", "controlled");
+    let session = Session::start(
+        stage.lclaude(&["--backend", "llamacpp", "--model", "someone/tiny:Q4_K_M"]).args(["-p", "hello"]),
+    );
+    let backend = stage.events.next("llama-server");
+    let port = port(&backend);
+    expect_ours(port);
+    backend.send(json!({"do": "downloaded"}));
+    let claude = stage.events.next("claude");
+
+    // Down after a crash, and down with its keeper.
+    for victim in [backend.pid, stage.keeper()] {
+        kill(victim, Signal::KILL);
+        let anew = stage.events.next("llama-server");
+        assert_eq!(support::port(&anew), port);
+        expect_ours(port);
+        anew.send(json!({"do": "downloaded"}));
+        turn(&claude);
+    }
+    finish(session, &claude);
+    // Nothing of ours holds it any more.
+    listen(port, false).expect("a free port");
+}
+
+/// Whoever comes first has the next keeper, and only those who were there know the port and the key.
+#[test]
+fn a_session_that_comes_as_the_keeper_is_killed_lets_those_that_were_there_go_first() {
+    let stage = Stage::new();
+    let (first, claude, backend) = stage.running();
+    let keeper = stage.keeper();
+    // As late as a busy machine may make it.
+    first.signal(Signal::STOP);
+    kill(keeper, Signal::KILL);
+    backend.wait_gone();
+    let second = stage.session(&["-p", "hello again"]);
+    // It has made its private directory, and now looks for a keeper.
+    stage.wait_for_sessions(2);
+    first.signal(Signal::CONT);
+    let anew = stage.events.next("llama-server");
+    assert_eq!(anew.argv, backend.argv, "the same port");
+    let joined = stage.events.next("claude");
+    assert_eq!(routing(&joined), routing(&claude));
+    turn(&claude);
+    finish(second, &joined);
+    finish(first, &claude);
+}
+
+#[test]
+fn a_signal_while_the_keeper_is_replaced_costs_the_session_nothing() {
+    let stage = Stage::new();
+    let (session, claude, _backend) = stage.running();
+    claude.send(json!({"do": "ignore_signals"}));
+    claude.wait_event("done");
+    let private = Path::new(claude.settings_path.as_ref().expect("a file"));
+    // The next keeper waits for this before it says a word.
+    let lock = File::open(stage.runtime_files("lock").pop().expect("a lock")).expect("a file");
+    let keeper = stage.keeper();
+    let inode = lock.metadata().expect("an open file").ino();
+    let held = thread::spawn(move || lock.lock().map(|()| lock));
+    until("this test waits for it", || is_waited_for(inode));
+    kill(keeper, Signal::KILL);
+    let held = held.join().expect("no panic").expect("a lock");
+    until("the next keeper waits for it", || is_waited_for(inode));
+    session.signal(Signal::TERM);
+    claude.wait_event("signal");
+    drop(held);
+    let _anew = stage.events.next("llama-server");
+    turn(&claude);
+    assert!(private.exists(), "the session's private files are gone");
+    claude.send(json!({"do": "exit", "code": 0}));
+    session.wait().expect(0);
+}
+
+/// Whether anybody waits for a lock on the file of this number (proc_locks(5)).
+fn is_waited_for(inode: u64) -> bool {
+    let locks = fs::read_to_string("/proc/locks").expect("on Linux");
+    locks.lines().any(|line| line.contains("->") && line.contains(&format!(":{inode} ")))
+}
+
+/// The keeper holds it first; once there is none, its sessions do. (Not elsewhere: see `Lease::reserve`.)
+#[test]
+#[cfg(target_os = "linux")]
+fn the_port_stays_ours_while_there_is_no_keeper() {
+    let stage = Stage::new();
+    let (session, claude, backend) = stage.running();
+    let port = port(&backend);
+    // Nobody can start a keeper without it.
+    let gate = File::open(stage.runtime_files("gate").pop().expect("a gate")).expect("a file");
+    gate.lock().expect("nobody holds it");
+    kill(stage.keeper(), Signal::KILL);
+    backend.wait_gone();
+    expect_ours(port);
+    expect_no_more(&stage);
+    drop(gate);
+    let anew = stage.events.next("llama-server");
+    assert_eq!(support::port(&anew), port);
+    turn(&claude);
+    finish(session, &claude);
+}
+
+/// Nobody listens on the port, and nobody but us can.
+#[track_caller]
+fn expect_ours(port: u16) {
+    let refused = TcpStream::connect((Ipv4Addr::LOCALHOST, port));
+    assert_eq!(refused.map_err(|error| error.kind()).err(), Some(io::ErrorKind::ConnectionRefused));
+    let taken = |result: io::Result<Socket>| result.map_err(|error| error.kind()).err();
+    assert_eq!(taken(listen(port, false)), Some(io::ErrorKind::AddrInUse), "by a program that does not share");
+    #[cfg(target_os = "linux")]
+    if rustix::process::geteuid().is_root() {
+        let theirs = thread::spawn(move || as_nobody(|| [listen(port, true), listen(port, false), listen(0, true)]));
+        let [sharing, not_sharing, control] = theirs.join().expect("no panic");
+        assert_eq!(taken(sharing), Some(io::ErrorKind::AddrInUse), "by another user that shares");
+        assert_eq!(taken(not_sharing), Some(io::ErrorKind::AddrInUse), "by another user");
+        control.expect("another user may listen elsewhere");
+    } else {
+        eprintln!("not shown for another user: only root can act as one");
+    }
+    drop(listen(port, true).expect("a program of the same user that shares, as llama-server does"));
+}
+
+fn listen(port: u16, sharing: bool) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(sharing)?;
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())?;
+    socket.listen(1)?;
+    Ok(socket)
+}
+
+/// Does something as another user. To Linux a thread has a user of its own, and this one ends with the deed.
+#[cfg(target_os = "linux")]
+fn as_nobody<T>(act: impl FnOnce() -> T) -> T {
+    // SAFETY: three numbers, no memory. Called directly, since the C library would change the user of all threads.
+    let changed = unsafe { libc::syscall(libc::SYS_setresuid, NOBODY, NOBODY, NOBODY) };
+    assert_eq!(changed, 0, "{}", io::Error::last_os_error());
+    act()
+}
+
+#[test]
+fn a_backend_of_another_version_of_lclaude_is_told_of_and_left_alone() {
+    let stage = Stage::new();
+    let (session, claude, _backend) = stage.running();
+    let lock = stage.runtime_files("lock").pop().expect("a lock");
+    finish(session, &claude);
+    let mut holder: Value = serde_json::from_slice(&fs::read(&lock).expect("a lock")).expect("JSON");
+    // This process stands for its keeper.
+    holder["keeper"] = json!({"pid": std::process::id(), "start": start_of(std::process::id())});
+    holder["ending"] = json!(false);
+    let other = lock.with_file_name("0123456789abcdef.lock");
+    for (version, models, told) in [("0.0.1", "tiny", true), ("0.0.1", "other", false), ("0.1.0", "tiny", false)] {
+        holder["about"]["version"] = json!(version);
+        holder["about"]["models"] = json!([models]);
+        fs::write(&other, holder.to_string()).expect("a file");
+        let held = File::open(&other).expect("a file");
+        held.lock().expect("nobody holds it");
+        let (session, claude, _backend) = stage.running();
+        let said = finish(session, &claude).stderr;
+        let words = format!("sessions of lclaude 0.0.1 have this backend up too (keeper {})", std::process::id());
+        assert_eq!(said.contains(&words), told, "{said}");
+        assert_eq!(fs::read_to_string(&other).expect("text"), holder.to_string());
+    }
+}

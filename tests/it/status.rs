@@ -1,0 +1,379 @@
+//! `lclaude local status` shows what is up and who uses it, and looking changes nothing.
+
+use std::{
+    fs::{self, File},
+    io::{BufRead, BufReader, Write},
+    os::unix::net::{UnixListener, UnixStream},
+    thread,
+    time::Instant,
+};
+
+use lclaude_fakes::events::PATIENCE;
+use rustix::process::Signal;
+use support::{
+    Session, Stage, Value, finish, json, kill, lclaude, leftovers::Leftover, port, terminal::Terminal, turn,
+};
+
+const STATUS: &[&str] = &["local", "status"];
+
+#[track_caller]
+fn status(stage: &Stage) -> String {
+    let ended = stage.ended(&mut stage.lclaude(STATUS)).expect(0);
+    assert_eq!(ended.stderr, "");
+    ended.stdout
+}
+
+/// The one backend that `--json` tells of.
+#[track_caller]
+fn backend(stage: &Stage) -> Value {
+    let ended = stage.ended(&mut stage.lclaude(&["local", "status", "--json"])).expect(0);
+    let told: Value = serde_json::from_str(&ended.stdout).expect("JSON");
+    assert_eq!(told["backends"].as_array().map(Vec::len), Some(1), "{told}");
+    told["backends"][0].clone()
+}
+
+/// With what time and memory make of it in words of their own.
+fn masked(text: &str) -> String {
+    let is_time = |word: &str| word.strip_suffix('s').is_some_and(|number| number.parse::<u32>().is_ok());
+    let line = |line: &str| match line.strip_prefix("  memory ") {
+        Some(_) => "  memory    SIZE".to_owned(),
+        None => {
+            let word = |word: &str| match word.strip_suffix(',') {
+                Some(time) if is_time(time) => "TIME,".to_owned(),
+                _ if is_time(word) => "TIME".into(),
+                _ => word.to_owned(),
+            };
+            line.split(' ').map(word).collect::<Vec<_>>().join(" ")
+        }
+    };
+    text.lines().map(|text| line(text) + "\n").collect()
+}
+
+fn id(stage: &Stage) -> String {
+    let lock = stage.runtime_files("lock").pop().expect("a keeper's lock");
+    lock.file_stem().expect("a name").to_string_lossy().into_owned()
+}
+
+#[test]
+fn the_name_of_a_directory_reaches_no_terminal_as_more_than_a_name() {
+    let stage = Stage::new();
+    let odd = stage.root().join("odd\u{1b}]0;owned\u{7}\n  address   http://elsewhere");
+    fs::create_dir_all(&odd).expect("a directory");
+    let model = stage.model().display().to_string();
+    let mut command = stage.lclaude(&["--backend", "llamacpp", "--model", &model, "-p", "x"]);
+    let (session, claude, _backend) = stage.started(command.current_dir(&odd));
+    let shown = status(&stage);
+    assert!(!shown.contains(|c: char| c != '\n' && c.is_control()), "{shown:?}");
+    assert!(!shown.lines().any(|line| line.starts_with("  address") && line.contains("elsewhere")), "{shown}");
+    finish(session, &claude);
+}
+
+#[test]
+fn nothing_up_is_no_failure_and_leaves_no_trace() {
+    let stage = Stage::new();
+    assert_eq!(status(&stage), "No backend is up.\n");
+    let json = stage.ended(&mut stage.lclaude(&["local", "status", "--json"])).expect(0);
+    assert_eq!(json.stdout, "{\n  \"backends\": []\n}\n");
+    assert!(!stage.runtime().exists(), "it makes no directory");
+}
+
+#[test]
+fn a_backend_is_shown_with_its_sessions_and_figures() {
+    let stage = Stage::new();
+    let (first, first_claude, backend) = stage.running();
+    turn(&first_claude);
+    kill(backend.pid, Signal::KILL);
+    let again = stage.events.next("llama-server");
+    // Its Claude Code starts only when the keeper knows that the backend is up again.
+    let (second, second_claude) = stage.joining();
+    turn(&first_claude);
+    turn(&second_claude);
+
+    let [id, project] = [&id(&stage)[..8], &stage.project().display().to_string()];
+    let expected = format!(
+        "\
+{id}  llamacpp  tiny: ready
+  model     {project}/tiny.gguf
+  context   65536 tokens, 15 of them in use
+  speed     100 tokens/s read, 20 tokens/s written
+  memory    SIZE
+  address   http://127.0.0.1:{port}, process {pid}
+  up        TIME, started again once
+  sessions  {first}  {project}  TIME
+            {second}  {project}  TIME
+",
+        port = port(&backend),
+        pid = again.pid,
+        first = first.pid(),
+        second = second.pid(),
+    );
+    assert_eq!(masked(&status(&stage)), expected);
+    finish(first, &first_claude);
+    finish(second, &second_claude);
+    assert_eq!(status(&stage), "No backend is up.\n");
+}
+
+#[test]
+fn the_json_has_these_names_and_no_key() {
+    let stage = Stage::new();
+    let (session, claude, fake) = stage.running();
+    turn(&claude);
+    let ended = stage.ended(&mut stage.lclaude(&["local", "status", "--json"])).expect(0);
+    let token = &claude.env["ANTHROPIC_AUTH_TOKEN"];
+    assert!(!ended.stdout.contains(token) && !status(&stage).contains(token));
+
+    let mut told = backend(&stage);
+    for (place, name) in [("/memory", "resident_bytes"), ("", "seconds"), ("/sessions/0", "seconds")] {
+        let place = told.pointer_mut(place).expect(place);
+        assert!(place[name].as_u64().is_some_and(|number| name == "seconds" || number > 100_000), "{name}: {place}");
+        place[name] = json!("a number");
+    }
+    let project = stage.project().display().to_string();
+    let expected = json!({
+        "id": id(&stage),
+        "state": "ready",
+        "kind": "llamacpp",
+        "program": fs::canonicalize(stage.bin().join("llama-server")).expect("a program"),
+        "models": ["tiny"],
+        "origin": stage.model(),
+        "context": {"asked": 65536, "granted": 65536, "trained": 131_072, "used": 15},
+        "busy": false,
+        "tokens_per_second": {"read": 100.0, "written": 20.0},
+        "memory": {"resident_bytes": "a number", "model_bytes": null, "graphics_card_bytes": null},
+        "url": format!("http://127.0.0.1:{}", port(&fake)),
+        "port": port(&fake),
+        "pid": fake.pid,
+        "keeper": stage.keeper(),
+        "sessions": [{"pid": session.pid(), "directory": project, "seconds": "a number"}],
+        "restarts": 0,
+        "seconds": "a number",
+        "log": stage.home().join(format!(".local/state/lclaude/logs/{}.log", id(&stage))),
+        "lclaude": env!("CARGO_PKG_VERSION"),
+    });
+    assert_eq!(format!("{told:#}"), format!("{expected:#}"), "in this order, too");
+    finish(session, &claude);
+}
+
+#[test]
+fn a_backend_that_comes_up_says_how_far_it_is() {
+    let mut stage = Stage::new();
+    stage.set("FAKE_LLAMA_LOAD", "controlled");
+    let session = stage.session(&["-p", "hello"]);
+    let fake = stage.events.next("llama-server");
+    fake.wait_event("listening");
+    let deadline = Instant::now() + PATIENCE;
+    let shown = loop {
+        let shown = status(&stage);
+        if shown.contains("loading the model") || Instant::now() > deadline {
+            break shown;
+        }
+    };
+    let [id, project] = [&id(&stage)[..8], &stage.project().display().to_string()];
+    let expected = format!(
+        "\
+{id}  llamacpp  tiny: loading the model
+  model     {project}/tiny.gguf
+  memory    SIZE
+  address   process {}
+  up        TIME
+  sessions  {}  {project}  TIME
+",
+        fake.pid,
+        session.pid()
+    );
+    assert_eq!(masked(&shown), expected);
+    fake.send(json!({"do": "ready"}));
+    finish(session, &stage.events.next("claude"));
+}
+
+#[test]
+fn asking_does_not_keep_a_backend_up() {
+    let stage = Stage::new();
+    stage.config("[lifetime]\nlinger = \"1s\"\n");
+    let (session, claude, fake) = stage.running();
+    finish(session, &claude);
+    assert!(status(&stage).contains("tiny: ready, without a session; ends in "));
+    // Asked without a pause.
+    let deadline = Instant::now() + PATIENCE;
+    while status(&stage) != "No backend is up.\n" {
+        assert!(Instant::now() < deadline, "{}", status(&stage));
+    }
+    fake.wait_gone();
+}
+
+#[test]
+fn a_connection_that_says_nothing_is_no_lease() {
+    let stage = Stage::new();
+    let (session, claude, _fake) = stage.running();
+    let socket = stage.runtime_files("sock").pop().expect("a socket");
+    let silent = UnixStream::connect(&socket).expect("the keeper listens");
+    // It has been let in when one that came later is answered.
+    assert_eq!(backend(&stage)["sessions"].as_array().map(Vec::len), Some(1));
+    finish(session, &claude);
+    stage.assert_nothing_left();
+    drop(silent);
+}
+
+#[test]
+fn a_stopped_keeper_is_told_of_and_not_woken() {
+    let stage = Stage::new();
+    let (session, claude, fake) = stage.running();
+    kill(stage.keeper(), Signal::STOP);
+    let [id, project] = [&id(&stage)[..8], &stage.project().display().to_string()];
+    let expected = format!(
+        "\
+{id}  llamacpp  tiny: its keeper, process {}, does not answer
+  model     {project}/tiny.gguf
+  memory    SIZE
+  address   process {}
+  end it    lclaude local stop {id}
+",
+        stage.keeper(),
+        fake.pid
+    );
+    assert_eq!(masked(&status(&stage)), expected);
+    assert_eq!(backend(&stage)["state"], "stuck");
+    kill(stage.keeper(), Signal::CONT);
+    turn(&claude);
+    finish(session, &claude);
+}
+
+#[test]
+fn what_killed_keepers_have_left_is_shown_with_the_command_that_ends_it() {
+    let stage = Stage::new();
+    let (session, claude, _fake) = stage.running();
+    finish(session, &claude);
+    let lock = stage.runtime_files("lock").pop().expect("a lock");
+    let mut left = Leftover::of(&stage, &lock);
+    let [id, project] = [&id(&stage)[..8], &stage.project().display().to_string()];
+    let expected = format!(
+        "\
+{id}  llamacpp  tiny: left behind, since its keeper was killed
+  model     {project}/tiny.gguf
+  memory    SIZE
+  address   process {}
+  end it    lclaude local stop {id}
+",
+        left.child.id()
+    );
+    assert_eq!(masked(&status(&stage)), expected);
+    assert_eq!(backend(&stage)["state"], "left-behind");
+    left.child.kill().and_then(|()| left.child.wait()).expect("it runs");
+    assert_eq!(status(&stage), "No backend is up.\n", "the lock alone is nothing");
+}
+
+/// A keeper of another version: what it says, and all that it is asked.
+fn keeper_that_says(stage: &Stage, answer: &'static str) -> (File, thread::JoinHandle<Vec<String>>) {
+    let (session, claude, _fake) = stage.running();
+    finish(session, &claude);
+    let lock = stage.runtime_files("lock").pop().expect("a lock");
+    let mut holder: Value = serde_json::from_slice(&fs::read(&lock).expect("a lock")).expect("JSON");
+    holder["ending"] = json!(false);
+    fs::write(&lock, holder.to_string()).expect("the lock can be written");
+    let held = File::open(&lock).expect("a file");
+    held.lock().expect("nobody holds it");
+    let listener = UnixListener::bind(lock.with_extension("sock")).expect("a socket");
+    let asked = thread::spawn(move || {
+        let (stream, _) = listener.accept().expect("somebody asks");
+        let mut asked = String::new();
+        BufReader::new(&stream).read_line(&mut asked).expect("a line");
+        (&stream).write_all(answer.as_bytes()).expect("it listens");
+        vec![asked]
+    });
+    (held, asked)
+}
+
+#[test]
+fn a_keeper_of_another_version_is_understood_as_far_as_may_be() {
+    let answer = concat!(
+        r#"{"type":"status","colour":"red","report":{"about":{"id":"0123456789abcdef","version":"9.9.9","kind":"quantum","#,
+        r#""models":["m"],"origin":"afar","spin":1},"state":{"is":"dreaming","of":"sheep"},"served":{"context":7,"taste":"x"},"#,
+        r#""sessions":[{"pid":12,"directory":"/a","mood":"good"}],"restarts":2,"up_for":59}}"#,
+        "\n"
+    );
+    let stage = Stage::new();
+    let (_held, asked) = keeper_that_says(&stage, answer);
+    let expected = "\
+01234567  quantum  m: lclaude 9.9.9 keeps it, and does not say more
+  model     afar
+  context   7 tokens
+  up        59s, started again 2 times
+  sessions  12  /a  0s
+";
+    assert_eq!(status(&stage), expected);
+    assert_eq!(asked.join().expect("no panic"), ["{\"type\":\"status\"}\n"]);
+    fs::remove_file(stage.runtime_files("sock").pop().expect("a socket")).expect("a file");
+}
+
+#[test]
+fn a_keeper_that_knows_no_status_is_shown_by_its_lock() {
+    let stage = Stage::new();
+    let (_held, asked) = keeper_that_says(&stage, "{\"type\":\"what\"}\n");
+    let shown = status(&stage);
+    assert!(shown.contains("  llamacpp  tiny: lclaude 0.1.0 keeps it, and does not say more\n"), "{shown}");
+    asked.join().expect("no panic");
+    fs::remove_file(stage.runtime_files("sock").pop().expect("a socket")).expect("a file");
+}
+
+#[test]
+fn what_a_keeper_does_not_know_does_it_no_harm() {
+    let stage = Stage::new();
+    let (session, claude, _fake) = stage.running();
+    let socket = stage.runtime_files("sock").pop().expect("a socket");
+    let ask = |request: &str| {
+        let stream = UnixStream::connect(&socket).expect("the keeper listens");
+        (&stream).write_all(request.as_bytes()).expect("it listens");
+        let mut answer = String::new();
+        BufReader::new(stream).read_line(&mut answer).expect("text");
+        answer
+    };
+    assert!(ask("{\"type\":\"status\",\"verbose\":true}\n").starts_with("{\"type\":\"status\",\"report\":"));
+    for nonsense in ["{\"type\":\"dance\"}\n", "{\"type\":\"stop\",\"force\":\"maybe\"}\n", "hello\n"] {
+        assert_eq!(ask(nonsense), "");
+    }
+    turn(&claude);
+    finish(session, &claude);
+}
+
+#[test]
+fn watching_shows_sessions_come_and_go_and_gives_the_terminal_back() {
+    for (key, code) in [("q", 0), ("\x03", 130)] {
+        let stage = Stage::new();
+        let (first, first_claude, _fake) = stage.running();
+        let mut shell = Terminal::shell(&stage);
+        let modes = shell.modes();
+        shell.enter(&format!("{} local status --watch", lclaude().display()));
+        let shows = |shell: &Terminal, session: &Session| {
+            let pid = format!(" {}  ", session.pid());
+            shell.screen().iter().any(|line| line.contains(&pid))
+        };
+        shell.wait_for_screen(|lines| lines.iter().any(|line| line.contains("tiny: ready")));
+        assert!(shows(&shell, &first), "{:#?}", shell.screen());
+        assert_ne!(shell.modes(), modes, "keys come as they are typed");
+
+        let (second, second_claude) = stage.joining();
+        let pid = format!(" {}  ", second.pid());
+        shell.wait_for_screen(|lines| lines.iter().any(|line| line.contains(&pid)));
+        finish(second, &second_claude);
+        shell.wait_for_screen(|lines| !lines.iter().any(|line| line.contains(&pid)));
+        finish(first, &first_claude);
+        shell.wait_for_screen(|lines| lines.iter().any(|line| line == "No backend is up."));
+
+        shell.type_in(key);
+        shell.wait_for("\x1b[?1049l\x1b[?25h");
+        shell.wait_for(support::terminal::PROMPT);
+        assert_eq!(shell.modes(), modes);
+        shell.enter("echo code=$?.");
+        shell.wait_for(&format!("code={code}."));
+        shell.wait_for(support::terminal::PROMPT);
+        shell.leave();
+    }
+}
+
+#[test]
+fn watching_needs_a_terminal() {
+    let stage = Stage::new();
+    let ended = stage.output(&["local", "status", "--watch"]).expect_failure(64, &["--watch needs a terminal"]);
+    assert_eq!(ended.stdout, "");
+    stage.output(&["local", "status", "--watch", "--json"]).expect_failure(64, &["--json"]);
+}

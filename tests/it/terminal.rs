@@ -1,0 +1,345 @@
+//! At a terminal lclaude is as good as not there: the keys are Claude Code's, jobs can be suspended and resumed, and
+//! the shell gets its terminal back as it was.
+
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    time::{Duration, Instant},
+};
+
+use rustix::process::Signal;
+use support::{
+    Fake, Stage, has_ended, json, kill, lclaude, process_state,
+    terminal::{PROMPT, Terminal},
+};
+
+const CTRL_C: &str = "\x03";
+const CTRL_Z: &str = "\x1a";
+
+/// A machine on which `lclaude` alone is enough to type.
+fn stage() -> Stage {
+    let stage = Stage::new();
+    configure(&stage, "");
+    symlink(lclaude(), stage.bin().join("lclaude")).expect("a link");
+    stage
+}
+
+fn configure(stage: &Stage, more: &str) {
+    stage.config(&format!("backend = \"llamacpp\"\n[llamacpp]\ngguf = {:?}\n{more}", stage.model()));
+}
+
+/// Types `lclaude`, and waits for Claude Code and its backend.
+fn begin(stage: &Stage, shell: &mut Terminal) -> (Fake, Fake) {
+    shell.enter("lclaude");
+    let backend = stage.events.next("llama-server");
+    (stage.events.next("claude"), backend)
+}
+
+/// The exit code of what was typed last.
+fn expect_code(shell: &mut Terminal, code: i32) {
+    shell.wait_for(PROMPT);
+    shell.enter("echo code=$?.");
+    shell.wait_for(&format!("code={code}."));
+    shell.wait_for(PROMPT);
+}
+
+/// Waits until the processes are in this state, or are no more. No system call does, for processes that are no
+/// children of ours.
+fn wait_for_state(pids: &[i32], state: Option<char>) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while pids.iter().any(|pid| process_state(*pid) != state) {
+        let states: Vec<_> = pids.iter().map(|pid| process_state(*pid)).collect();
+        assert!(Instant::now() < deadline, "{states:?}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Has Claude Code suspend itself and lclaude, as it does on Ctrl-Z.
+fn suspend(claude: &Fake, shell: &mut Terminal) {
+    claude.send(json!({"do": "suspend"}));
+    shell.wait_for("Stopped");
+    shell.wait_for(PROMPT);
+    wait_for_state(&[claude.pid, claude.ppid], Some('T'));
+}
+
+#[test]
+fn standard_input_and_output_are_the_terminal() {
+    let stage = stage();
+    let mut shell = Terminal::shell(&stage);
+    let (claude, _backend) = begin(&stage, &mut shell);
+    assert!(claude.stdin_tty && claude.stdout_tty);
+    assert_eq!(claude.pgid, claude.ppid, "in the group of lclaude, which is the terminal's");
+    assert_eq!(claude.sid, shell.pid());
+
+    claude.send(json!({"do": "read_line"}));
+    shell.enter("a question");
+    assert_eq!(claude.wait_event("line")["text"], "a question\n");
+    claude.send(json!({"do": "print", "text": "an answer\n"}));
+    shell.wait_for("an answer");
+    claude.send(json!({"do": "exit", "code": 0}));
+    expect_code(&mut shell, 0);
+    shell.leave();
+}
+
+#[test]
+fn the_shell_sees_claude_codes_exit_code_and_signal() {
+    let stage = stage();
+    let mut shell = Terminal::shell(&stage);
+    for (end, code) in [
+        (json!({"do": "exit", "code": 0}), 0),
+        (json!({"do": "exit", "code": 3}), 3),
+        (json!({"do": "signal", "number": 15}), 143),
+        (json!({"do": "signal", "number": 9}), 137),
+    ] {
+        let (claude, backend) = begin(&stage, &mut shell);
+        claude.send(end);
+        expect_code(&mut shell, code);
+        assert!(has_ended(&backend), "the shell gets its prompt when nothing is left");
+    }
+    shell.leave();
+}
+
+#[test]
+fn ctrl_c_is_claude_codes_once() {
+    let stage = stage();
+    let mut shell = Terminal::shell(&stage);
+    let (claude, backend) = begin(&stage, &mut shell);
+    claude.send(json!({"do": "ignore_signals"}));
+    claude.wait_event("done");
+
+    shell.type_in(CTRL_C);
+    assert_eq!(claude.wait_event("signal")["number"], Signal::INT.as_raw());
+    // The rest of what reaches lclaude after it: had it passed the interrupt on, that would come first.
+    kill(claude.ppid, Signal::TERM);
+    assert_eq!(claude.wait_event("signal")["number"], Signal::TERM.as_raw());
+    kill(claude.ppid, Signal::HUP);
+    assert_eq!(claude.wait_event("signal")["number"], Signal::HUP.as_raw());
+
+    // A second one is Claude Code's too, and lclaude stays as long as it does.
+    shell.type_in(CTRL_C);
+    assert_eq!(claude.wait_event("signal")["number"], Signal::INT.as_raw());
+    assert!(!has_ended(&backend));
+    claude.send(json!({"do": "exit", "code": 4}));
+    expect_code(&mut shell, 4);
+    shell.leave();
+}
+
+#[test]
+fn ctrl_c_that_ends_claude_code_ends_all() {
+    let stage = stage();
+    let mut shell = Terminal::shell(&stage);
+    let (claude, backend) = begin(&stage, &mut shell);
+    shell.type_in(CTRL_C);
+    claude.wait_gone();
+    expect_code(&mut shell, 0);
+    assert!(has_ended(&backend));
+    shell.leave();
+}
+
+#[test]
+fn ctrl_z_suspends_both_and_fg_brings_both_back() {
+    // In raw mode the key is a byte, and Claude Code stops its group; before that it is the terminal that does.
+    for by_claude_code in [true, false] {
+        let stage = stage();
+        let mut shell = Terminal::shell(&stage);
+        let (claude, _backend) = begin(&stage, &mut shell);
+        let both = [claude.pid, claude.ppid];
+        for _twice in 0..2 {
+            if by_claude_code {
+                suspend(&claude, &mut shell);
+            } else {
+                shell.type_in(CTRL_Z);
+                shell.wait_for("Stopped");
+                shell.wait_for(PROMPT);
+                wait_for_state(&both, Some('T'));
+            }
+            shell.enter("fg");
+            if by_claude_code {
+                claude.wait_event("resumed");
+            }
+            claude.send(json!({"do": "request", "path": "/v1/messages/count_tokens", "body": {}}));
+            assert_eq!(claude.wait_event("response")["status"], 200, "the backend was never suspended");
+        }
+        claude.send(json!({"do": "exit", "code": 5}));
+        expect_code(&mut shell, 5);
+        shell.leave();
+    }
+}
+
+#[test]
+fn a_suspended_session_that_is_killed_leaves_nothing() {
+    for (signal, word) in [("TERM", "Exit 143"), ("HUP", "Exit 129"), ("KILL", "Killed")] {
+        let stage = stage();
+        let mut shell = Terminal::shell(&stage);
+        let (claude, backend) = begin(&stage, &mut shell);
+        suspend(&claude, &mut shell);
+        shell.enter(&format!("kill -{signal} %1"));
+        claude.wait_gone();
+        backend.wait_gone();
+        wait_for_state(&[claude.ppid], None);
+        // The shell has it with its next prompt at the latest.
+        shell.type_in("true\n");
+        shell.wait_for(word);
+        shell.leave();
+        // By itself after a KILL, which lclaude cannot see coming.
+        stage.wait_for_nothing_left();
+    }
+}
+
+#[test]
+fn a_session_killed_while_suspended_takes_claude_code_along() {
+    let stage = stage();
+    let mut shell = Terminal::shell(&stage);
+    let (claude, backend) = begin(&stage, &mut shell);
+    suspend(&claude, &mut shell);
+    // Only the launcher: Claude Code stays stopped until someone wakes it.
+    kill(claude.ppid, Signal::KILL);
+    claude.wait_gone();
+    backend.wait_gone();
+    wait_for_state(&[claude.ppid], None);
+    shell.leave();
+    stage.wait_for_nothing_left();
+}
+
+#[test]
+fn the_terminal_is_restored_when_claude_code_is_killed_in_raw_mode() {
+    for signal in [9, 11] {
+        let stage = stage();
+        let mut shell = Terminal::shell(&stage);
+        let before = shell.modes();
+        let (claude, _backend) = begin(&stage, &mut shell);
+        raw_mode(&claude, &mut shell, &before);
+        claude.send(json!({"do": "signal", "number": signal}));
+        shell.wait_for("\x1b[?1049l");
+        expect_code(&mut shell, 128 + signal);
+        assert_eq!(shell.modes(), before);
+        shell.leave();
+    }
+}
+
+#[test]
+fn the_terminal_is_restored_when_the_backend_is_lost_in_raw_mode() {
+    let stage = stage();
+    configure(&stage, "[lifetime]\nrestarts = 0\n");
+    let mut shell = Terminal::shell(&stage);
+    let before = shell.modes();
+    let (claude, backend) = begin(&stage, &mut shell);
+    raw_mode(&claude, &mut shell, &before);
+    backend.send(json!({"do": "exit", "code": 7}));
+    // What is wrong is said on the screen that stays.
+    shell.wait_for("\x1b[?1049l");
+    shell.wait_for("exit code 7");
+    expect_code(&mut shell, 69);
+    assert_eq!(shell.modes(), before);
+    shell.leave();
+}
+
+/// Has Claude Code take the terminal over as a full-screen program does.
+fn raw_mode(claude: &Fake, shell: &mut Terminal, before: &str) {
+    claude.send(json!({"do": "raw_mode"}));
+    claude.wait_event("done");
+    shell.wait_for("\x1b[?1049h");
+    assert_ne!(shell.modes(), before);
+}
+
+#[test]
+fn a_terminal_that_nothing_has_happened_to_is_left_alone() {
+    let stage = stage();
+    let mut shell = Terminal::shell(&stage);
+    let (claude, _backend) = begin(&stage, &mut shell);
+    claude.send(json!({"do": "exit", "code": 1}));
+    expect_code(&mut shell, 1);
+    assert!(!shell.output().contains("\x1b[?1049l"), "{:?}", shell.output());
+    shell.leave();
+}
+
+#[test]
+fn closing_the_terminal_leaves_nothing() {
+    // A Claude Code that takes no notice of it is no excuse.
+    for stubborn in [false, true] {
+        let stage = stage();
+        let mut shell = Terminal::shell(&stage);
+        let (claude, backend) = begin(&stage, &mut shell);
+        if stubborn {
+            claude.send(json!({"do": "ignore_signals"}));
+            claude.wait_event("done");
+        }
+        shell.close();
+        if stubborn {
+            assert_eq!(claude.wait_event("signal")["number"], Signal::HUP.as_raw());
+            // It ends when it finds that its terminal has gone.
+            claude.send(json!({"do": "exit", "code": 1}));
+        }
+        claude.wait_gone();
+        backend.wait_gone();
+        shell.wait();
+        stage.wait_for_nothing_left();
+    }
+}
+
+#[test]
+fn closing_the_terminal_of_a_suspended_session_leaves_nothing() {
+    let stage = stage();
+    let mut shell = Terminal::shell(&stage);
+    let (claude, backend) = begin(&stage, &mut shell);
+    suspend(&claude, &mut shell);
+    shell.close();
+    claude.wait_gone();
+    backend.wait_gone();
+    shell.wait();
+    stage.wait_for_nothing_left();
+}
+
+#[test]
+fn closing_a_terminal_without_a_shell_leaves_nothing() {
+    let stage = stage();
+    let mut terminal = Terminal::start(stage.lclaude(&[]));
+    let backend = stage.events.next("llama-server");
+    let claude = stage.events.next("claude");
+    terminal.close();
+    claude.wait_gone();
+    assert_eq!(terminal.wait(), Some(129));
+    assert!(has_ended(&backend));
+}
+
+#[test]
+fn closing_the_terminal_during_the_wait_leaves_nothing() {
+    let mut stage = stage();
+    stage.set("FAKE_LLAMA_LOAD", "controlled");
+    let mut shell = Terminal::shell(&stage);
+    shell.enter("lclaude");
+    let backend = stage.events.next("llama-server");
+    shell.wait_for("loading the model");
+    shell.close();
+    backend.wait_gone();
+    shell.wait();
+    stage.wait_for_nothing_left();
+}
+
+#[test]
+fn killing_the_shell_leaves_nothing() {
+    let stage = stage();
+    let mut shell = Terminal::shell(&stage);
+    let (claude, backend) = begin(&stage, &mut shell);
+    kill(shell.pid(), Signal::KILL);
+    claude.wait_gone();
+    backend.wait_gone();
+    shell.wait();
+    stage.wait_for_nothing_left();
+}
+
+#[test]
+fn a_session_in_a_pipeline_of_the_shell_writes_only_claude_codes_output() {
+    let stage = stage();
+    let mut shell = Terminal::shell(&stage);
+    shell.enter("lclaude -p question | tee answer.txt");
+    let claude = stage.events.next("claude");
+    assert!(claude.stdin_tty && !claude.stdout_tty);
+    claude.send(json!({"do": "print", "text": "an answer\n"}));
+    claude.wait_event("done");
+    claude.send(json!({"do": "exit", "code": 0}));
+    expect_code(&mut shell, 0);
+    let answer = fs::read_to_string(stage.project().join("answer.txt")).expect("the answer");
+    assert_eq!(answer, "an answer\n");
+    shell.leave();
+}

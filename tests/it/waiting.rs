@@ -1,0 +1,441 @@
+//! The wait for the backend: what is said meanwhile, how it is broken off, and that it ends at once when there is
+//! nothing left to wait for.
+
+use std::{
+    collections::BTreeSet,
+    fs::{self, File},
+    io::{BufRead, BufReader, Read, Write},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    process::{Child, Stdio},
+    sync::mpsc::{Receiver, channel},
+    thread,
+};
+
+use lclaude_fakes::events::PATIENCE;
+use rustix::process::Signal;
+use socket2::{Domain, Socket, Type};
+use support::{
+    Fake, Session, Stage, finish, has_ended, has_open, json, kill, port, terminal::Terminal, until, write_program,
+};
+
+const LOCAL: [&str; 4] = ["--backend", "llamacpp", "--model", "tiny.gguf"];
+/// A name on Hugging Face, which the fake fetches before it binds its port.
+const REMOTE: [&str; 4] = ["--backend", "llamacpp", "--model", "someone/tiny:Q4_K_M"];
+
+/// On which a backend loads until it is told to be ready.
+fn controlled() -> Stage {
+    let mut stage = Stage::new();
+    stage.set("FAKE_LLAMA_LOAD", "controlled");
+    stage
+}
+
+/// A session whose standard error is heard while it runs.
+struct Heard {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Heard {
+    fn start(stage: &Stage, arguments: &[&str]) -> Self {
+        let mut child =
+            stage.lclaude(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("lclaude runs");
+        let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
+        let (sender, lines) = channel();
+        thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        Heard { child, lines }
+    }
+
+    fn pid(&self) -> i32 {
+        self.child.id().try_into().expect("a process number")
+    }
+
+    fn line(&self) -> String {
+        self.lines.recv_timeout(PATIENCE).expect("another line on standard error")
+    }
+
+    /// Its exit code, its standard output, and what else it said.
+    fn wait(mut self) -> (Option<i32>, String, Vec<String>) {
+        let mut stdout = String::new();
+        self.child.stdout.take().expect("a pipe").read_to_string(&mut stdout).expect("text");
+        let code = self.child.wait().expect("lclaude can be waited for").code();
+        (code, stdout, self.lines.iter().collect())
+    }
+}
+
+#[test]
+fn off_a_terminal_each_stage_is_one_plain_line_on_standard_error() {
+    let stage = controlled();
+    let session = Heard::start(&stage, &[&LOCAL[..], &["-p", "hello"]].concat());
+    assert_eq!(session.line(), "lclaude: starting llamacpp (tiny)");
+    assert_eq!(session.line(), "lclaude: loading the model");
+    stage.events.next("llama-server").send(json!({"do": "ready"}));
+    stage.events.next("claude").send(json!({"do": "exit", "code": 0}));
+    assert_eq!(session.wait(), (Some(0), String::new(), Vec::new()));
+}
+
+#[test]
+fn a_download_is_a_stage_of_its_own() {
+    let mut stage = controlled();
+    stage.set("FAKE_LLAMA_DOWNLOAD", "controlled");
+    let session = Heard::start(&stage, &REMOTE);
+    assert_eq!(session.line(), "lclaude: starting llamacpp (someone/tiny:Q4_K_M)");
+    assert_eq!(session.line(), "lclaude: downloading the model");
+    let backend = stage.events.next("llama-server");
+    // However often it says how far it is.
+    for percent in [10, 20, 30] {
+        backend.send(json!({"do": "log", "text": format!("Downloading tiny ─── {percent}%")}));
+    }
+    backend.send(json!({"do": "downloaded"}));
+    assert_eq!(session.line(), "lclaude: loading the model");
+    backend.send(json!({"do": "ready"}));
+    stage.events.next("claude").send(json!({"do": "exit", "code": 0}));
+    assert_eq!(session.wait(), (Some(0), String::new(), Vec::new()));
+}
+
+#[test]
+fn on_a_terminal_one_live_line_vanishes_before_claude_code_draws() {
+    let stage = controlled();
+    let mut terminal = Terminal::start(stage.lclaude(&LOCAL));
+    let backend = stage.events.next("llama-server");
+    terminal.wait_for_screen(|lines| matches!(lines, [only] if only.contains("lclaude: loading the model")));
+    backend.send(json!({"do": "ready"}));
+    let claude = stage.events.next("claude");
+    // It has drawn nothing yet.
+    terminal.wait_for_screen(|lines| lines.is_empty());
+    claude.send(json!({"do": "print", "text": "Claude Code draws"}));
+    terminal.wait_for("Claude Code draws");
+    claude.send(json!({"do": "exit", "code": 0}));
+    let shown = terminal.wait_to_the_end(0);
+    assert!(shown.ends_with("Claude Code draws"), "and nobody draws over it: {shown:?}");
+}
+
+#[test]
+fn on_a_terminal_a_download_shows_how_far_it_is() {
+    let mut stage = controlled();
+    stage.set("FAKE_LLAMA_DOWNLOAD", "controlled");
+    let terminal = Terminal::start(stage.lclaude(&REMOTE));
+    let backend = stage.events.next("llama-server");
+    for percent in [100, 40] {
+        let shown = format!("lclaude: downloading the model {percent}%");
+        terminal.wait_for_screen(|lines| matches!(lines, [only] if only.contains(&shown)));
+        // The next file of the model.
+        backend.send(json!({"do": "log", "text": "Downloading tiny ───  40%"}));
+    }
+    backend.send(json!({"do": "downloaded"}));
+    terminal.wait_for_screen(|lines| matches!(lines, [only] if only.contains("lclaude: loading the model")));
+    backend.send(json!({"do": "ready"}));
+    stage.events.next("claude").send(json!({"do": "exit", "code": 0}));
+    terminal.wait_to_the_end(0);
+}
+
+#[test]
+fn keys_during_the_wait_leave_nothing_of_the_live_line() {
+    let stage = controlled();
+    let mut terminal = Terminal::start(stage.lclaude(&LOCAL));
+    let backend = stage.events.next("llama-server");
+    let is_live = |lines: &[String]| matches!(lines, [only] if only.contains("lclaude: loading the model"));
+    terminal.wait_for_screen(is_live);
+    for key in ["x", "y", "z"] {
+        terminal.type_in(key);
+        // Its echo is seen, and is gone with the next drawing.
+        terminal.wait_for(key);
+        terminal.wait_for_screen(|lines| is_live(lines) && !lines[0].ends_with(key));
+    }
+    backend.send(json!({"do": "ready"}));
+    let claude = stage.events.next("claude");
+    terminal.wait_for_screen(|lines| lines.is_empty());
+    claude.send(json!({"do": "exit", "code": 0}));
+    terminal.wait_to_the_end(0);
+}
+
+#[test]
+fn what_is_typed_during_the_wait_is_claude_codes() {
+    let stage = controlled();
+    let terminal = Terminal::start(stage.lclaude(&LOCAL));
+    let backend = stage.events.next("llama-server");
+    terminal.type_in("a question typed ahead\n");
+    backend.send(json!({"do": "ready"}));
+    let claude = stage.events.next("claude");
+    claude.send(json!({"do": "read_line"}));
+    assert_eq!(claude.wait_event("line")["text"], "a question typed ahead\n");
+    claude.send(json!({"do": "exit", "code": 0}));
+    terminal.wait_to_the_end(0);
+}
+
+#[test]
+fn a_failure_takes_the_place_of_the_live_line() {
+    let stage = controlled();
+    let terminal = Terminal::start(stage.lclaude(&LOCAL));
+    let backend = stage.events.next("llama-server");
+    terminal.wait_for_screen(|lines| lines.iter().any(|line| line.contains("loading the model")));
+    backend.send(json!({"do": "exit", "code": 3}));
+    terminal.wait_for_screen(|lines| lines.iter().any(|line| line.contains("help: ")));
+    let first = terminal.screen().remove(0);
+    assert!(first.starts_with("lclaude: ") && first.ends_with("did not start"), "{first:?}");
+    terminal.wait_to_the_end(69);
+}
+
+#[test]
+fn ctrl_c_on_the_terminal_ends_the_wait() {
+    for times in [1, 2] {
+        let stage = controlled();
+        let terminal = Terminal::start(stage.lclaude(&LOCAL));
+        let backend = stage.events.next("llama-server");
+        terminal.wait_for_screen(|lines| lines.iter().any(|line| line.contains("loading the model")));
+        terminal.type_in(&"\x03".repeat(times));
+        let shown = terminal.wait_to_the_end(130);
+        assert!(!shown.contains("help: "), "{shown:?}");
+        assert!(has_ended(&backend));
+    }
+}
+
+#[test]
+fn a_second_ctrl_c_changes_nothing_while_the_first_is_being_obeyed() {
+    let stage = controlled();
+    let mut session = Heard::start(&stage, &LOCAL);
+    let backend = stage.events.next("llama-server");
+    assert_eq!(session.line(), "lclaude: starting llamacpp (tiny)");
+    assert_eq!(session.line(), "lclaude: loading the model");
+    // It is to end the backend, and cannot until the session wakes it.
+    kill(stage.keeper(), Signal::STOP);
+    for _ in 0..2 {
+        kill(session.pid(), Signal::INT);
+    }
+    assert!(session.child.try_wait().expect("lclaude can be waited for").is_none() && !has_ended(&backend));
+    assert_eq!(session.wait(), (Some(130), String::new(), Vec::new()));
+    assert!(has_ended(&backend));
+}
+
+#[test]
+fn ctrl_c_ends_only_the_session_it_is_meant_for() {
+    // Whether it is the one that started the backend, or the one that came later, makes no difference.
+    for leaves in [0, 1] {
+        let stage = controlled();
+        let first = Heard::start(&stage, &LOCAL);
+        let backend = stage.events.next("llama-server");
+        assert_eq!(first.line(), "lclaude: starting llamacpp (tiny)");
+        assert_eq!(first.line(), "lclaude: loading the model");
+        let second = Heard::start(&stage, &LOCAL);
+        assert_eq!(second.line(), "lclaude: loading the model");
+
+        let mut sessions = vec![first, second];
+        let gone = sessions.remove(leaves);
+        kill(gone.pid(), Signal::INT);
+        assert_eq!(gone.wait(), (Some(130), String::new(), Vec::new()));
+        assert!(!has_ended(&backend));
+        backend.send(json!({"do": "ready"}));
+        stage.events.next("claude").send(json!({"do": "exit", "code": 0}));
+        let stays = sessions.remove(0);
+        assert_eq!(stays.wait(), (Some(0), String::new(), Vec::new()));
+        assert!(has_ended(&backend) && stage.events.rest().is_empty());
+    }
+}
+
+#[test]
+fn ctrl_c_ends_the_wait_for_a_session_that_is_starting_the_backend() {
+    let stage = Stage::new();
+    let (session, claude, _backend) = stage.running();
+    finish(session, &claude);
+    // What such a session holds.
+    let gate = File::open(stage.runtime_files("gate").pop().expect("a gate")).expect("a file");
+    gate.lock().expect("a lock");
+
+    let mut session = stage.session(&[]);
+    until("it comes to the gate", || has_open(session.pid(), "gate"));
+    session.signal_group(Signal::INT);
+    until("it gives up", || !session.is_running());
+    session.wait().expect(130);
+    assert!(stage.events.rest().is_empty());
+}
+
+#[test]
+fn a_backend_that_fails_to_start_is_explained_in_words() {
+    for (failure, words) in [
+        ("missing-lib", ["why: a missing shared library", "libllama.so.0: cannot open shared object file"]),
+        ("arch", ["why: unknown architecture", "unknown model architecture: 'newarch'"]),
+        ("oom", ["why: out of memory", "failed to allocate buffer for kv cache"]),
+        ("oom-killed", ["why: out of memory", "load_model: loading model"]),
+        ("sigill", ["why: illegal instruction", "load_model: loading model"]),
+        ("crash", ["why: it ended with signal 6", "GGML_ASSERT(ggml_can_mul_mat(a, b)) failed"]),
+    ] {
+        let mut stage = Stage::new();
+        stage.set("FAKE_LLAMA_FAIL", failure);
+        let ended = stage.session(&["-p", "hello"]).wait();
+        let [why, log] = words;
+        let ended = ended.expect_failure(69, &["did not start", why, "log:", log]);
+        assert_eq!(ended.stdout, "");
+    }
+}
+
+/// Has the backend get more options than lclaude gives it; of two that differ the last counts.
+fn behind_our_back(stage: &Stage, options: &str) {
+    let real = stage.bin().join("llama-server");
+    let moved = stage.bin().join("the-real-one");
+    fs::rename(&real, &moved).expect("it was there");
+    write_program(&real, format!("#!/bin/sh\nexec '{}' \"$@\" {options}\n", moved.display()).as_bytes());
+}
+
+#[test]
+fn a_model_that_cannot_be_loaded_is_explained_in_words() {
+    // A file is looked at before anything starts, so these come to the backend behind that look's back.
+    for (content, words) in [
+        (Some("GGUFtruncated"), ["bad GGUF", "corrupted or incomplete"]),
+        (Some("<html>"), ["bad GGUF", "invalid magic characters"]),
+        (Some(""), ["bad GGUF", "failed to read magic"]),
+        (None, ["file not found", "failed to open GGUF file"]),
+    ] {
+        let stage = Stage::new();
+        let model = stage.project().join("other.gguf");
+        if let Some(content) = content {
+            fs::write(&model, content).expect("a file");
+        }
+        behind_our_back(&stage, &format!("--model '{}'", model.display()));
+        let [why, log] = words;
+        let ended = stage.session(&["-p", "hello"]).wait();
+        ended.expect_failure(69, &["did not start", &format!("why: {why}"), "log:", log]);
+    }
+}
+
+#[test]
+fn an_option_that_llama_server_does_not_have_is_explained_in_words() {
+    let stage = Stage::new();
+    stage.config("[llamacpp]\nargs = [\"--bogus\"]\n");
+    let ended = stage.session(&["-p", "hello"]).wait();
+    ended.expect_failure(69, &["does not know one of its options", "invalid argument: --bogus", "[llamacpp] args"]);
+}
+
+#[test]
+fn the_wait_ends_when_the_backend_dies() {
+    for (end, words) in [
+        (json!({"do": "exit", "code": 3}), "exit code 3"),
+        (json!({"do": "signal", "number": 11}), "signal 11"),
+        (json!({"do": "signal", "number": 9}), "out of memory"),
+    ] {
+        let stage = controlled();
+        stage.config("[lifetime]\nstartup_timeout = \"1h\"\n");
+        let sessions = [Heard::start(&stage, &LOCAL), Heard::start(&stage, &LOCAL)];
+        let backend = stage.events.next("llama-server");
+        for session in &sessions {
+            while session.line() != "lclaude: loading the model" {}
+        }
+        backend.send(json!({"do": "log", "text": "its last words"}));
+        backend.send(end);
+        for session in sessions {
+            let (code, stdout, said) = session.wait();
+            let said = said.join("\n");
+            assert_eq!((code, &*stdout), (Some(69), ""), "{said}");
+            for word in [words, "its last words", "help: "] {
+                assert!(said.contains(word), "no {word:?} in {said}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_backend_that_is_never_ready_is_not_waited_for_for_ever() {
+    for never in ["FAKE_LLAMA_NEVER_READY", "FAKE_LLAMA_DOWNLOAD"] {
+        let mut stage = Stage::new();
+        stage.set(never, if never == "FAKE_LLAMA_DOWNLOAD" { "controlled" } else { "1" });
+        stage.config("[lifetime]\nstartup_timeout = \"300ms\"\n");
+        let session = Session::start(stage.lclaude(&REMOTE).args(["-p", "hello"]));
+        let backend = stage.events.next("llama-server");
+        let words = ["not ready in time", "nothing moved for 300ms", "initializing ...", "startup_timeout"];
+        session.wait().expect_failure(75, &words);
+        assert!(has_ended(&backend));
+    }
+}
+
+#[test]
+fn a_port_in_use_is_no_reason_to_give_up() {
+    for taken in [1, 4] {
+        let mut stage = Stage::new();
+        let count = stage.root().join("starts");
+        stage.set("FAKE_LLAMA_FAIL", "bind").set("FAKE_LLAMA_FAIL_TIMES", taken);
+        stage.set("FAKE_LLAMA_STATE", count.display());
+        let session = stage.session(&["-p", "hello"]);
+        let claude = stage.events.next("claude");
+        let backends: Vec<Fake> = (0..=taken).map(|_| stage.events.next("llama-server")).collect();
+        let still_up: Vec<&Fake> = backends.iter().filter(|backend| !has_ended(backend)).collect();
+        assert_eq!(still_up.len(), 1);
+        assert_eq!(claude.env["ANTHROPIC_BASE_URL"], format!("http://127.0.0.1:{}", port(still_up[0])));
+        let stderr = finish(session, &claude).stderr;
+        assert!(!stderr.contains("taken"), "{stderr}");
+        assert!(stage.events.rest().is_empty());
+    }
+}
+
+#[test]
+fn five_ports_are_tried() {
+    let mut stage = Stage::new();
+    stage.set("FAKE_LLAMA_FAIL", "bind");
+    let words = ["did not start", "each of the 5 ports it was given was taken"];
+    stage.session(&["-p", "hello"]).wait().expect_failure(69, &words);
+    let ports: Vec<u16> = (0..5).map(|_| port(&stage.events.next("llama-server"))).collect();
+    assert!(stage.events.rest().is_empty());
+    // Each is picked by chance among thousands.
+    assert!(BTreeSet::from_iter(&ports).len() > 1, "{ports:?}");
+}
+
+#[test]
+fn a_server_that_does_not_take_our_key_is_not_ready() {
+    let stage = Stage::new();
+    behind_our_back(&stage, "--api-key another");
+    let words = ["did not start", "was taken by another program"];
+    stage.session(&["-p", "hello"]).wait().expect_failure(69, &words);
+    assert!(stage.events.rest().iter().all(|fake| fake.who == "llama-server"), "no prompt goes there");
+}
+
+#[test]
+fn a_stranger_on_the_port_is_not_taken_for_the_backend() {
+    let props = r#"{"model_alias":"another","default_generation_settings":{"n_ctx":65536}}"#;
+    for answers in [("401 Unauthorized", "{}"), ("200 OK", props), ("200 OK", "hello"), ("404 Not Found", "")] {
+        let mut stage = Stage::new();
+        stage.set("FAKE_LLAMA_DOWNLOAD", "controlled");
+        let session = Session::start(stage.lclaude(&REMOTE).args(["-p", "hello"]));
+        let first = stage.events.next("llama-server");
+        // It does not listen yet, and a program of the same user may.
+        healthy_stranger(port(&first), answers);
+        first.wait_gone();
+        let second = stage.events.next("llama-server");
+        assert_ne!(port(&second), port(&first));
+        second.send(json!({"do": "downloaded"}));
+        let claude = stage.events.next("claude");
+        assert_eq!(claude.env["ANTHROPIC_BASE_URL"], format!("http://127.0.0.1:{}", port(&second)));
+        finish(session, &claude);
+    }
+}
+
+/// Says that it is healthy, and answers whatever else it is asked with `answer`, until the tests are over.
+fn healthy_stranger(port: u16, answer: (&'static str, &'static str)) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.set_reuse_port(true).expect("an option");
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into()).expect("the port");
+    socket.listen(16).expect("a listener");
+    let listener = TcpListener::from(socket);
+    thread::spawn(move || {
+        // Whoever hangs up meanwhile wants no answer.
+        listener.incoming().map_while(Result::ok).for_each(|stream| drop(reply(stream, answer)));
+    });
+}
+
+fn reply(mut stream: TcpStream, (status, body): (&str, &str)) -> std::io::Result<()> {
+    let mut lines = BufReader::new(stream.try_clone()?).lines();
+    let request = lines.next().transpose()?.unwrap_or_default();
+    lines.map_while(Result::ok).find(String::is_empty);
+    let (status, body) = if request.contains(" /health") { ("200 OK", "{}") } else { (status, body) };
+    write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
+}
+
+#[test]
+fn the_users_proxy_is_not_asked_whether_the_backend_is_up() {
+    let mut stage = Stage::new();
+    let proxy = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    proxy.set_nonblocking(true).expect("our own socket");
+    let address = format!("http://{}", proxy.local_addr().expect("bound"));
+    for name in ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
+        stage.set(name, &address);
+    }
+    let (session, claude, _backend) = stage.running();
+    finish(session, &claude);
+    assert!(proxy.accept().is_err(), "the proxy was spoken to");
+}
