@@ -49,7 +49,7 @@ pub fn lclaude() -> &'static Path {
     PROGRAM.get_or_init(|| {
         let test = env::current_exe().expect("this program has a path");
         let directory = test.parent().and_then(Path::parent).expect("cargo's directory");
-        let program = directory.join(format!("lclaude{}", env::consts::EXE_SUFFIX));
+        let program = directory.join("lclaude");
         assert!(program.exists(), "cargo has not built {}", program.display());
         program
     })
@@ -60,20 +60,23 @@ pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("this crate is in tests/support")
 }
 
-/// The directory of the fake programs, built if `cargo test` has not.
+/// The directory of the fake programs, built if `cargo test` has not. The whole workspace is named, since its packages
+/// alone would be built with other features of what they share, and so all over again.
 fn fakes() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
         let directory = lclaude().parent().expect("a program is in a directory");
         let target = directory.parent().expect("cargo's target directory");
         let release = directory.ends_with("release").then_some("--release");
-        let built = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--package", "lclaude-fakes", "--bins"])
-            .args(release)
-            .arg("--target-dir")
-            .arg(target)
-            .current_dir(repository())
-            .status();
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--quiet", "--workspace", "--bins"]).args(release).arg("--target-dir").arg(target);
+        // What `cargo test` says of the test program's package would have build scripts run again, ring's for one.
+        for (name, _) in env::vars_os() {
+            if ["CARGO_MANIFEST_", "CARGO_PKG_"].iter().any(|start| name.to_string_lossy().starts_with(start)) {
+                cargo.env_remove(name);
+            }
+        }
+        let built = cargo.current_dir(repository()).status();
         assert!(built.expect("cargo runs").success(), "the fakes cannot be built");
         directory.to_owned()
     })
