@@ -1,14 +1,12 @@
 //! From the command line to what runs: arguments → settings → plan → run.
 
-use std::path::Path;
-
 use tokio::runtime::Runtime;
 
 use crate::{
-    backend,
+    backend::refuse_download,
     base::{
+        environment::Environment,
         error::{Code, Failure, Result},
-        paths::Places,
         process,
         signals::Signals,
         trace, ui,
@@ -18,83 +16,76 @@ use crate::{
         arguments::{self, Request},
     },
     cli::{self, Choice},
-    config::{self, Kind, Overrides, Project, Settings},
-    keeper,
+    config::{self, Overrides, Project, Settings},
     session::{
         child::Child,
         dry_run,
-        plan::{self, Plan},
-        run as running,
+        plan::{Downloads, Plan},
+        run,
     },
 };
 
 /// Runs a session of Claude Code, or one of its commands that needs no backend.
 pub fn session(typed: cli::Session) -> Result<u8> {
     let request = arguments::read(&typed.claude)?;
-    let places = Places::find()?;
+    let environment = Environment::read()?;
     let model = match &request {
         Request::Session(request) => request.model.clone(),
         Request::Direct => None,
     };
     let overrides = Overrides { lean: typed.lean, throwaway: typed.throwaway, ..typed.choice.overrides(model) };
     let settings = match &request {
-        Request::Session(_) => settings(&typed.choice, &overrides, &places)?,
+        Request::Session(_) => settings(&typed.choice, &overrides, &environment)?,
         // These would run without us too, and nothing of a file that has no word of the user's could count for them.
         Request::Direct => {
-            warn(&places);
-            let project = Project::find(&plan::here()?, &places).ok().flatten().filter(Project::is_trusted);
-            own_settings(&typed.choice, &overrides, project.as_ref(), &places)?
+            warn(&environment);
+            let project = Project::find(&environment).ok().flatten().filter(Project::is_trusted);
+            own_settings(&typed.choice, &overrides, project.as_ref(), &environment)?
         }
     };
     thrown_away(&typed, &settings, &request)?;
     match request {
-        Request::Direct => direct(&settings, &places, &typed),
+        Request::Direct => direct(&settings, &environment, &typed),
         Request::Session(request) => {
-            let plan = Plan::new(&settings, &places)?;
-            let mut child = SessionPlan::new(&settings, request, &places.home, &plan::here()?)?;
+            let mut child = SessionPlan::new(&settings, request, &environment)?;
             if let Some(throwaway) = child.throwaway.as_mut().filter(|_| typed.keep) {
-                throwaway.keep(&places.state);
+                throwaway.keep(&environment.places.state);
             }
-            run_child(plan, &Child::ClaudeCode(child), typed.dry_run, typed.choice.yes, &settings, &places)
+            let plan = Plan::new(settings, environment)?;
+            run_child(&plan, &Child::ClaudeCode(child), typed.dry_run, typed.choice.yes)
         }
     }
 }
 
 /// Runs a child on the plan's backend, or only says what would be run.
-pub fn run_child(
-    plan: Plan,
-    child: &Child,
-    dry_run: bool,
-    yes: bool,
-    settings: &Settings,
-    places: &Places,
-) -> Result<u8> {
+pub fn run_child(plan: &Plan, child: &Child, dry_run: bool, yes: bool) -> Result<u8> {
     if dry_run {
-        let known = backend::fit::look(settings, &plan.backend, &places.home, &plan::here()?);
-        dry_run::print(&plan, child, settings, &known);
+        let missing = event_loop()?.block_on(plan.missing());
+        dry_run::print(plan, child, &missing);
         return Ok(0);
     }
-    carry_out(plan, yes, settings, places, async |plan, signals| running::run(plan, child, signals).await)
+    carry_out(plan, yes, async |downloads, signals| run::run(plan, child, downloads, signals).await)
 }
 
-/// Asks what has to be asked, and does `job` with the plan.
-pub fn carry_out<Job>(mut plan: Plan, yes: bool, settings: &Settings, places: &Places, job: Job) -> Result<u8>
+/// Asks what has to be asked, and does `job` with the answer.
+pub fn carry_out<Job>(plan: &Plan, yes: bool, job: Job) -> Result<u8>
 where
-    Job: AsyncFn(&Plan, &mut Signals) -> Result<u8>,
+    Job: AsyncFn(Downloads, &mut Signals) -> Result<u8>,
 {
     if let Some(reason) = &plan.reason {
         ui::say(format_args!("lclaude: {reason}"));
     }
     let runtime = event_loop()?;
-    // One that is up has its memory and its models.
-    if !keeper::is_up(plan.runtime(), &plan.backend) {
-        let words = backend::fit::check(settings, &plan.backend, &places.home, &plan::here()?)?;
-        words.iter().for_each(|words| ui::say(format_args!("lclaude: {words}")));
-        runtime.block_on(plan.ask_what_is_missing());
-    }
-    agree_to_download(&mut plan, yes, places)?;
-    places.ready_runtime()?;
-    let ended = runtime.block_on(perform(&mut plan, job));
+    // A backend that is up has its memory and its models.
+    let missing = if plan.is_up() {
+        Vec::new()
+    } else {
+        plan.weigh()?.iter().for_each(|words| ui::say(format_args!("lclaude: {words}")));
+        runtime.block_on(plan.missing())
+    };
+    let downloads = agree_to_download(plan, &missing, yes)?;
+    plan.ready_runtime()?;
+    let ended = runtime.block_on(perform(plan, downloads, job));
     // Not by dropping it: a thread may still wait for a lock that another process holds.
     runtime.shutdown_background();
     ended
@@ -107,75 +98,52 @@ pub fn event_loop() -> Result<Runtime> {
 }
 
 /// Does the job, a second time if it then turns out that a model is missing and the user wants it.
-async fn perform<Job>(plan: &mut Plan, job: Job) -> Result<u8>
+async fn perform<Job>(plan: &Plan, downloads: Downloads, job: Job) -> Result<u8>
 where
-    Job: AsyncFn(&Plan, &mut Signals) -> Result<u8>,
+    Job: AsyncFn(Downloads, &mut Signals) -> Result<u8>,
 {
     let mut signals = Signals::listen()?;
-    let ended = job(plan, &mut signals).await;
+    let ended = job(downloads, &mut signals).await;
     let Err(Failure { missing: Some(model), .. }) = &ended else {
         return ended;
     };
-    refuse_download(plan.untrusted.as_deref(), model)?;
-    if plan.may_pull {
+    refuse_download(plan.untrusted(), model)?;
+    if downloads == Downloads::Agreed {
         return ended;
     }
     match signals.agrees(format!("{model} is not installed. Download it now?")).await {
         None => Ok(signals.exit_code()),
         Some(false) => ended,
-        Some(true) => {
-            plan.may_pull = true;
-            job(plan, &mut signals).await
-        }
+        Some(true) => job(Downloads::Agreed, &mut signals).await,
     }
 }
 
 /// Many gigabytes are downloaded only when the user says so.
-fn agree_to_download(plan: &mut Plan, yes: bool, places: &Places) -> Result<()> {
+fn agree_to_download(plan: &Plan, missing: &[String], yes: bool) -> Result<Downloads> {
     // Where only the server can tell what is missing, it will be found out later.
-    plan.may_pull = yes;
-    let Some(first) = plan.missing.first() else {
-        return Ok(());
+    let Some(first) = missing.first() else {
+        return Ok(if yes { Downloads::Agreed } else { Downloads::NotAgreed });
     };
-    refuse_download(plan.untrusted.as_deref(), first)?;
-    let question = format!("{} is not installed. Pull it now?", plan.missing.join(" and "));
-    plan.may_pull = yes || ui::agrees(&question);
-    if plan.may_pull {
-        return Ok(());
+    refuse_download(plan.untrusted(), first)?;
+    if yes || ui::agrees(&format!("{} is not installed. Pull it now?", missing.join(" and "))) {
+        return Ok(Downloads::Agreed);
     }
-    if plan.backend.kind == Kind::LlamaCpp {
-        return Err(backend::llamacpp::none_chosen());
-    }
-    // A server that runs already says it itself.
-    backend::ollama::not_installed(&plan.backend, first, &places.home).map_or(Ok(()), Err)
-}
-
-/// A repository that was just cloned downloads nothing, whatever else the user said yes to.
-///
-/// `untrusted`: the project's file that chooses what is used without the user's word.
-pub fn refuse_download(untrusted: Option<&Path>, model: &str) -> Result<()> {
-    match untrusted {
-        None => Ok(()),
-        Some(file) => Err(Failure::new(Code::Refused, format!("{model} is not installed"))
-            .why(format!("{} chooses what is used, and without your word none is downloaded for it", file.display()))
-            .help("lclaude local trust")
-            .help(format!("or by your own word: lclaude --model {model}"))),
-    }
+    plan.not_installed(first).map_or(Ok(Downloads::NotAgreed), Err)
 }
 
 /// All that the user and the project say, with a warning for what nobody understands.
-pub fn settings(choice: &Choice, overrides: &Overrides, places: &Places) -> Result<Settings> {
-    warn(places);
-    let project = Project::find(&plan::here()?, places)?;
-    own_settings(choice, overrides, project.as_ref(), places)
+pub fn settings(choice: &Choice, overrides: &Overrides, environment: &Environment) -> Result<Settings> {
+    warn(environment);
+    let project = Project::find(environment)?;
+    own_settings(choice, overrides, project.as_ref(), environment)
 }
 
 /// Starts lclaude's own log, and warns of what nobody understands.
-pub fn warn(places: &Places) {
-    for warning in config::unknown_variables() {
+pub fn warn(environment: &Environment) {
+    for warning in config::unknown_variables(&environment.variables) {
         ui::say(warning);
     }
-    if let Some(warning) = trace::start(&places.state) {
+    if let Some(warning) = trace::start(&environment.places.state) {
         ui::say(format_args!("lclaude: warning: {warning}"));
     }
 }
@@ -185,10 +153,10 @@ pub fn own_settings(
     choice: &Choice,
     overrides: &Overrides,
     project: Option<&Project>,
-    places: &Places,
+    environment: &Environment,
 ) -> Result<Settings> {
     let file = choice.config.as_deref();
-    config::load(file.unwrap_or(&places.config_file), file.is_some(), project, overrides)
+    config::load(file.unwrap_or(&environment.places.config_file), file.is_some(), project, overrides, environment)
 }
 
 /// Whether `--throwaway` and `--keep` have something to be about.
@@ -207,8 +175,8 @@ fn thrown_away(typed: &cli::Session, settings: &Settings, request: &Request) -> 
 }
 
 /// Claude Code as if lclaude were not there.
-fn direct(settings: &Settings, places: &Places, typed: &cli::Session) -> Result<u8> {
-    let program = claude::find(settings, &places.home, &plan::here()?)?;
+fn direct(settings: &Settings, environment: &Environment, typed: &cli::Session) -> Result<u8> {
+    let program = claude::find(settings, environment)?;
     if typed.dry_run {
         ui::say(format_args!(
             "lclaude: this needs no backend; {} would run with its arguments as they are",
@@ -225,9 +193,10 @@ fn direct(settings: &Settings, places: &Places, typed: &cli::Session) -> Result<
 /// `--help` and `--version` are about both programs.
 pub fn show_both(ours: &str, argument: &str) -> Result<u8> {
     let mut text = format!("{}\n", ours.trim_end());
-    let theirs = Places::find().and_then(|places| {
-        let settings = config::load(&places.config_file, false, None, &Overrides::default())?;
-        claude::find(&settings, &places.home, &plan::here()?)
+    let theirs = Environment::read().and_then(|environment| {
+        let file = &environment.places.config_file;
+        let settings = config::load(file, false, None, &Overrides::default(), &environment)?;
+        claude::find(&settings, &environment)
     });
     match theirs.map(|program| claude::output(&program, argument)) {
         Ok(Some(theirs)) => text.push_str(&format!("\n{theirs}\n")),

@@ -7,7 +7,15 @@ use std::{os::unix::process::ExitStatusExt, process::ExitStatus};
 
 use super::plan::BackendPlan;
 use crate::base::error::{Code, Failure};
-use crate::config::Kind;
+
+/// What a kind has to say of a server of its own that ended early.
+#[derive(Debug, Clone, Copy)]
+pub struct Diagnosis {
+    /// Whether the words of its log are those in `SIGNS`; in another program's log the same words may mean anything.
+    pub reads_log: bool,
+    /// What makes it take less memory.
+    pub less_memory: &'static str,
+}
 
 /// Why a backend ended before it was ready, as far as one can tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +85,13 @@ pub fn diagnose(status: Option<ExitStatus>, log: &[String]) -> Cause {
 
 impl Cause {
     /// The failure in words, for a backend that ended with `status`.
-    pub fn failure(self, plan: &BackendPlan, status: Option<ExitStatus>, log: Vec<String>) -> Failure {
+    pub fn failure(
+        self,
+        plan: &BackendPlan,
+        diagnosis: &Diagnosis,
+        status: Option<ExitStatus>,
+        log: Vec<String>,
+    ) -> Failure {
         let program = plan.name();
         let model = &plan.origin;
         let failed = |why: String| Failure::new(Code::Unavailable, format!("{program} did not start")).why(why);
@@ -86,7 +100,7 @@ impl Cause {
             self,
             Cause::AddressInUse | Cause::OutOfMemory | Cause::MissingLibrary | Cause::IllegalInstruction
         );
-        let cause = if plan.kind == Kind::LlamaCpp || known_everywhere { self } else { Cause::Unknown };
+        let cause = if diagnosis.reads_log || known_everywhere { self } else { Cause::Unknown };
         let failure = match cause {
             Cause::AddressInUse => failed("the port it was given was taken by another program".into())
                 .help("run the same command again; another port will be tried"),
@@ -99,21 +113,14 @@ impl Cause {
                 failed(format!("unknown architecture: this llama-server is older than the model {model}"))
                     .help("upgrade llama.cpp (brew upgrade llama.cpp), or choose another model")
             }
-            Cause::OutOfMemory => failed(format!(
-                "out of memory: {model} with a context of {} tokens does not fit",
-                plan.context
-            ))
-            .help(format!(
-                "--context {}, or a model with a smaller quantisation",
-                (plan.context / 2).max(LEAST_CONTEXT)
-            ))
-            .help(match plan.kind {
-                Kind::LlamaCpp => {
-                    "[llamacpp] cache_type_k = \"q8_0\" and cache_type_v = \"q8_0\" halve the memory that context takes"
-                }
-                Kind::Ollama => "[ollama] kv_cache_type = \"q8_0\" halves the memory that context takes",
-                _ => "its own options say how much memory it takes",
-            }),
+            Cause::OutOfMemory => {
+                failed(format!("out of memory: {model} with a context of {} tokens does not fit", plan.context))
+                    .help(format!(
+                        "--context {}, or a model with a smaller quantisation",
+                        (plan.context / 2).max(LEAST_CONTEXT)
+                    ))
+                    .help(diagnosis.less_memory)
+            }
             Cause::MissingLibrary => failed("a missing shared library: its installation is incomplete".into())
                 .help(format!("reinstall it; ldd {program} names what is missing")),
             Cause::UnknownOption => {
@@ -124,7 +131,7 @@ impl Cause {
                 .help("install a build for this processor, or build it on this machine"),
             Cause::Download => failed(format!("{model} could not be downloaded"))
                 .help("check the name and the network; a private model needs HF_TOKEN in the environment"),
-            Cause::Unknown => failed(format!("it ended with {}", in_words(status)))
+            Cause::Unknown => failed(format!("it ended with {}", describe_status(status)))
                 .help("the log's last lines are above; lclaude --dry-run shows its command line, to be run by hand"),
         };
         failure.log_tail(log)
@@ -132,7 +139,7 @@ impl Cause {
 }
 
 /// An exit status as people say it.
-pub fn in_words(status: Option<ExitStatus>) -> String {
+pub fn describe_status(status: Option<ExitStatus>) -> String {
     match status {
         Some(status) => match (status.code(), status.signal()) {
             (Some(code), _) => format!("exit code {code}"),

@@ -1,13 +1,9 @@
 //! How a backend that is up is getting on, as far as its server tells: a word on the side, which is done without where it
 //! does not come at once. A server in the middle of a long prompt answers between two batches of it.
 
-use std::{future::Future, time::Duration};
+use std::time::Duration;
 
-use reqwest::Client;
-use serde::Deserialize;
 use tokio::time::timeout;
-
-use super::{http, ollama, plan::Endpoint};
 
 const ASIDE: Duration = Duration::from_secs(1);
 
@@ -25,72 +21,7 @@ pub struct Figures {
     pub model: Option<(u64, u64)>,
 }
 
-/// `kind`: as a keeper tells it, which may know more kinds than we do.
-pub async fn figures(kind: &str, endpoint: &Endpoint, models: &[String]) -> Figures {
-    let client = http::client_for(&endpoint.url);
-    match kind {
-        "llamacpp" => llamacpp(&client, endpoint, models).await,
-        "ollama" => {
-            Figures { model: soon(ollama::in_memory(&client, &endpoint.url, models)).await, ..Figures::default() }
-        }
-        _ => Figures::default(),
-    }
-}
-
-async fn soon<T>(answer: impl Future<Output = Option<T>>) -> Option<T> {
+/// Returns an answer that comes at once, or `None`.
+pub async fn soon<T>(answer: impl Future<Output = Option<T>>) -> Option<T> {
     timeout(ASIDE, answer).await.ok().flatten()
-}
-
-/// One place for a conversation.
-#[derive(Deserialize)]
-struct Slot {
-    #[serde(default)]
-    is_processing: bool,
-    /// Absent until there was one.
-    #[serde(default)]
-    n_prompt_tokens: u64,
-}
-
-async fn llamacpp(client: &Client, endpoint: &Endpoint, models: &[String]) -> Figures {
-    // Behind a router each model has figures of its own.
-    let which = match models {
-        [_, _, ..] => format!("?model={}", models[0]),
-        _ => String::new(),
-    };
-    let ask = |route: &str| client.get(format!("{}/{route}{which}", endpoint.url)).bearer_auth(&endpoint.token);
-    let slots = soon(http::json::<Vec<Slot>>(ask("slots")));
-    let metrics = soon(async { ask("metrics").send().await.ok()?.error_for_status().ok()?.text().await.ok() });
-    let (slots, metrics) = tokio::join!(slots, metrics);
-    let metrics = metrics.unwrap_or_default();
-    Figures {
-        used: slots.as_ref().map(|slots| slots.iter().map(|slot| slot.n_prompt_tokens).sum()),
-        busy: slots.as_ref().map(|slots| slots.iter().any(|slot| slot.is_processing)),
-        read_rate: rate(&metrics, "llamacpp:prompt_tokens_total", "llamacpp:prompt_seconds_total"),
-        write_rate: rate(&metrics, "llamacpp:tokens_predicted_total", "llamacpp:tokens_predicted_seconds_total"),
-        model: None,
-    }
-}
-
-/// Its own rates are since the last time that somebody asked.
-fn rate(metrics: &str, tokens: &str, seconds: &str) -> Option<f64> {
-    let number = |name: &str| {
-        let found = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        found.and_then(|number| number.trim().parse::<f64>().ok())
-    };
-    let (tokens, seconds) = (number(tokens)?, number(seconds)?);
-    (seconds > 0.0).then(|| tokens / seconds)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_rate_needs_time_that_has_passed() {
-        let rate = |metrics: &str| rate(metrics, "a_total", "a_seconds_total");
-        assert_eq!(rate("# HELP a_total x\na_total 10\na_seconds_total 0.5\n"), Some(20.0));
-        assert_eq!(rate("a_total 0\na_seconds_total 0\n"), None);
-        assert_eq!(rate("a_total 10\n"), None);
-        assert_eq!(rate(""), None);
-    }
 }

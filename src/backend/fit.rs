@@ -1,23 +1,16 @@
 //! Whether what a plan will load fits into memory: the backends' own figures, weighed before anything is started.
 
-use std::path::Path;
-
-use super::{llamacpp, ollama, plan::BackendPlan};
-use crate::config::Kind;
+use super::{plan::BackendPlan, registry::backend};
 use crate::{
-    base::error::Result,
+    base::{environment::Environment, error::Result},
     config::Settings,
     memory::{self, Estimate, Fit, Machine},
 };
 
 /// What the plan will load, where that can be told without starting anything. Of LM Studio's models it cannot: the keeper
 /// asks once LM Studio is up.
-fn estimate(settings: &Settings, plan: &BackendPlan, home: &Path, here: &Path) -> Option<Estimate> {
-    let estimate = match plan.kind {
-        Kind::LlamaCpp => llamacpp::memory::estimate(settings, home, here),
-        Kind::Ollama => ollama::memory::estimate(settings, plan, home),
-        Kind::LmStudio | Kind::Command | Kind::Endpoint => None,
-    };
+fn estimate(settings: &Settings, plan: &BackendPlan, environment: &Environment) -> Option<Estimate> {
+    let estimate = backend(plan.kind).estimate(settings, plan, environment);
     estimate.filter(Estimate::is_known)
 }
 
@@ -26,11 +19,11 @@ fn estimate(settings: &Settings, plan: &BackendPlan, home: &Path, here: &Path) -
 ///
 /// # Errors
 /// `Unavailable` when it cannot fit, unless the user has said that it may try.
-pub fn check(settings: &Settings, plan: &BackendPlan, home: &Path, here: &Path) -> Result<Option<String>> {
+pub fn check(settings: &Settings, plan: &BackendPlan, environment: &Environment) -> Result<Option<String>> {
     if settings.memory_check == Some(false) {
         return Ok(None);
     }
-    let Some(estimate) = estimate(settings, plan, home, here) else {
+    let Some(estimate) = estimate(settings, plan, environment) else {
         return Ok(None);
     };
     match estimate.weigh() {
@@ -51,8 +44,8 @@ pub struct Known {
     pub weights: Option<u64>,
 }
 
-pub fn look(settings: &Settings, plan: &BackendPlan, home: &Path, here: &Path) -> Known {
-    let Some(estimate) = estimate(settings, plan, home, here) else {
+pub fn look(settings: &Settings, plan: &BackendPlan, environment: &Environment) -> Known {
+    let Some(estimate) = estimate(settings, plan, environment) else {
         return Known::default();
     };
     Known {

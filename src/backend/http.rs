@@ -7,7 +7,11 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
-use super::plan::{Endpoint, Health, Starting, Unfit};
+use super::{
+    address::is_remote,
+    plan::Endpoint,
+    starting::{Health, Starting, Unfit},
+};
 use crate::base::error::{Code, Failure};
 
 /// The first pause between two looks at a backend that is coming up, and the longest.
@@ -25,7 +29,7 @@ pub fn client() -> Client {
 
 /// A client for the server at `url`; for one elsewhere by the user's proxies, if there are any.
 pub fn client_for(url: &str) -> Client {
-    let reach = || if super::endpoint::is_remote(url) { basic() } else { basic().no_proxy() };
+    let reach = || if is_remote(url) { basic() } else { basic().no_proxy() };
     let secure = url.starts_with("https:").then(|| reach().build().ok()).flatten();
     // On a machine without any certificates a request over https then says what is wrong.
     secure.unwrap_or_else(|| reach().tls_certs_only([]).build().expect("a client without certificates needs nothing"))

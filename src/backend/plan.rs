@@ -1,13 +1,5 @@
-//! The model servers lclaude can run: what each is started with, when it is ready, and what its last words mean.
-//!
-//! A file a kind; this one is what they share. Ports, processes, retries, logs and leases are the keeper's business,
-//! not a backend's.
+//! The plan of a backend: all that decides what runs, as data.
 
-use super::http::client_for;
-use super::served::Served;
-use super::undo::Undo;
-use super::{command, endpoint, install, llamacpp, lmstudio, ollama};
-use crate::config::Kind;
 use std::{
     collections::BTreeMap,
     fmt, fs,
@@ -16,17 +8,13 @@ use std::{
     time::UNIX_EPOCH,
 };
 
-use reqwest::Client;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use tokio::sync::{Notify, mpsc};
 
+use super::program::conceal;
 use crate::{
-    base::{
-        error::{Code, Failure},
-        process::Ending,
-    },
-    config::Settings,
+    base::{pattern::matches, process::Ending},
+    config::Kind,
 };
 
 /// The address every backend of ours listens on.
@@ -38,9 +26,6 @@ pub const NO_TOKEN: &str = "none";
 
 /// Where a token would stand.
 pub const MASKED: &str = "••••••••";
-
-/// No backend may see these: they are Claude Code's credentials and routing, or ours.
-const NEVER_INHERITED: &[&str] = &["ANTHROPIC_*", "CLAUDE*", "LCLAUDE_*"];
 
 /// All that decides what runs. Two sessions with equal plans share one backend.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,8 +48,12 @@ pub enum Service {
     Program(Program),
     /// A server that runs already, at this URL.
     Running(String),
-    /// LM Studio, which has a server of its own and is told what to do with it.
-    Studio(lmstudio::Studio),
+    /// A program that has a server of its own, and is told what to do with it.
+    Managed {
+        program: PathBuf,
+        /// What its kind has to know.
+        options: serde_json::Value,
+    },
 }
 
 /// A program as the keeper starts it.
@@ -117,68 +106,6 @@ impl fmt::Debug for Endpoint {
     }
 }
 
-/// How a backend that is coming up answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Health {
-    /// Nobody listens yet.
-    Silent,
-    /// It listens, and its model is still being loaded.
-    Loading,
-    Up,
-    /// Something answers, but it is not ours.
-    Stranger,
-}
-
-/// Why a backend that runs cannot be used.
-#[derive(Debug)]
-pub enum Unfit {
-    /// Something else answers on its port.
-    Stranger,
-    Failed(Failure),
-}
-
-impl From<Failure> for Unfit {
-    fn from(failure: Failure) -> Self {
-        Unfit::Failed(failure)
-    }
-}
-
-/// Something its log told about a start.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Progress {
-    pub stage: String,
-    /// From 0 to 1.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fraction: Option<f32>,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub detail: String,
-}
-
-/// What a start has to say while it goes on, and what wakes it.
-pub struct Starting<'a> {
-    pub client: &'a Client,
-    pub endpoint: &'a Endpoint,
-    pub progress: mpsc::UnboundedSender<Progress>,
-    /// A line of the log came, so a look may be worth while.
-    pub line_came: &'a Notify,
-    /// Whether the user agreed to a download.
-    pub may_pull: bool,
-    /// Writes down what has to be undone at the end.
-    pub note: &'a dyn Fn(Undo),
-}
-
-impl Starting<'_> {
-    pub fn tell(&self, stage: &str, fraction: Option<f32>, detail: impl Into<String>) {
-        // The keeper may have stopped listening; then it has stopped this too.
-        let _ = self.progress.send(Progress { stage: stage.into(), fraction, detail: detail.into() });
-    }
-
-    /// To be called before the thing is done.
-    pub fn will_undo(&self, undo: Undo) {
-        (self.note)(undo);
-    }
-}
-
 impl BackendPlan {
     /// 16 hex digits that name the socket, the lock and the log. Another version of lclaude has other ones, so that a
     /// keeper never meets a session that speaks another protocol.
@@ -199,57 +126,9 @@ impl BackendPlan {
         match &self.service {
             Service::Program(program) => program.path.display().to_string(),
             Service::Running(url) => format!("{} at {url}", self.kind),
-            Service::Studio(_) => "LM Studio".into(),
+            Service::Managed { program, .. } => program.display().to_string(),
         }
     }
-
-    /// Waits until the backend can answer, and finds out what it has.
-    pub async fn bring_up(&self, starting: &Starting<'_>) -> Result<Served, Unfit> {
-        match self.kind {
-            Kind::LlamaCpp => llamacpp::bring_up(self, starting).await,
-            Kind::Ollama => ollama::bring_up(self, starting).await,
-            Kind::LmStudio => lmstudio::bring_up(self, starting).await,
-            Kind::Command => command::bring_up(self, starting).await,
-            Kind::Endpoint => endpoint::bring_up(self, starting).await,
-        }
-    }
-
-    /// Whether a server that is no child of ours still serves what it was brought up with.
-    pub async fn is_still_there(&self, client: &Client, endpoint: &Endpoint) -> bool {
-        match self.kind {
-            Kind::Ollama => ollama::is_there(client, &endpoint.url).await,
-            Kind::LmStudio => lmstudio::is_there(self, client, endpoint).await,
-            _ => true,
-        }
-    }
-
-    pub fn progress(&self, line: &str) -> Option<Progress> {
-        match self.kind {
-            Kind::LlamaCpp => llamacpp::progress(line),
-            _ => None,
-        }
-    }
-}
-
-/// Whether a server that somebody else runs will do for `plan`, and what it has.
-pub async fn visit(plan: &BackendPlan, endpoint: &Endpoint) -> Result<Served, Failure> {
-    let (progress, _) = mpsc::unbounded_channel();
-    let (client, line_came) = (client_for(&endpoint.url), Notify::new());
-    // Nothing is done to it.
-    let note = |_| {};
-    let starting =
-        Starting { client: &client, endpoint, progress, line_came: &line_came, may_pull: false, note: &note };
-    plan.bring_up(&starting).await.map_err(|unfit| match unfit {
-        Unfit::Failed(failure) => failure,
-        Unfit::Stranger => something_else(&plan.name(), &endpoint.url),
-    })
-}
-
-/// The failure for a server that answers, but not as it should.
-pub fn something_else(name: &str, url: &str) -> Failure {
-    Failure::new(Code::Unavailable, format!("{name} is something else"))
-        .why("it does not answer as it should")
-        .help(format!("curl -v {url}"))
 }
 
 impl fmt::Debug for Program {
@@ -286,63 +165,13 @@ impl Program {
         };
         let mut command = Command::new(&self.path);
         command.args(self.arguments.iter().map(filled));
-        conceal(&mut command, |name| self.removed.iter().any(|pattern| crate::base::pattern::matches(pattern, name)));
+        conceal(&mut command, |name| self.removed.iter().any(|pattern| matches(pattern, name)));
         command.envs(self.environment.iter().map(|(name, value)| (name, filled(value))));
         if let Some(variable) = &self.key_variable {
             command.env(variable, &endpoint.token);
         }
         command
     }
-}
-
-/// Keeps from a backend's program what none may see, and `more`.
-pub fn conceal(command: &mut Command, more: impl Fn(&str) -> bool) {
-    let never = |name: &str| NEVER_INHERITED.iter().any(|pattern| crate::base::pattern::matches(pattern, name));
-    for (name, _) in std::env::vars_os() {
-        if name.to_str().is_some_and(|name| never(name) || more(name)) {
-            command.env_remove(name);
-        }
-    }
-}
-
-/// A backend whose program is not there.
-pub struct Absent<'a> {
-    pub kind: Kind,
-    pub program: &'a str,
-    pub name: &'a str,
-    /// Where it was looked for, if the user named no place.
-    pub why: String,
-}
-
-impl Absent<'_> {
-    /// `named`: the place the user named.
-    pub fn failure(&self, settings: &Settings, named: Option<&Path>) -> Failure {
-        let Absent { kind, program, name, why } = self;
-        let failure = match named {
-            Some(path) => {
-                let source = settings.source(&format!("{kind}.path"));
-                let failure = Failure::new(Code::Unavailable, format!("no {program} at {}", path.display()));
-                if path.is_file() {
-                    failure
-                        .why(format!("{source} names it, and it is not executable"))
-                        .help(format!("chmod +x {}", path.display()))
-                } else {
-                    failure.why(format!("{source} names it, and it is missing or not executable"))
-                }
-            }
-            None => Failure::new(Code::Unavailable, format!("{name} was not found")).why(why),
-        };
-        failure.help(install::best(*kind)).help(format!("or set [{kind}] path = \"/path/to/{program}\""))
-    }
-}
-
-/// The canonical path of the program the user named, or else of `name` on PATH.
-pub fn program(named: Option<&Path>, name: &str) -> Option<PathBuf> {
-    let found = match named {
-        Some(path) => which::which(path),
-        None => which::which(name),
-    };
-    found.ok()?.canonicalize().ok()
 }
 
 #[cfg(test)]

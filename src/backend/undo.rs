@@ -1,14 +1,27 @@
 //! What was done to a server that goes on without us, and how it is undone.
 //!
 //! Each is written down before it is done, so that whoever finds it, after a crash too, can undo it. Undoing twice does no
-//! harm.
+//! harm. Here it is data; the kind that did it knows how to undo it.
 
 use std::{fs, io, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{http, lmstudio, ollama};
 use crate::base::process::Identity;
+
+/// What was started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Started {
+    /// A command of `lms` is starting it, for a keeper that has yet to write down what.
+    By {
+        command: Identity,
+        keeper: Identity,
+    },
+    Daemon(Identity),
+    /// `lms` starts it where there is no daemon.
+    App(Identity),
+}
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -18,7 +31,7 @@ pub enum Undo {
     /// Have `lms` tell `of` something, if that still runs: another one since is none of our business.
     Tell { lms: PathBuf, arguments: Vec<String>, of: Option<Identity> },
     /// End LM Studio, which did not run before.
-    End { lms: PathBuf, started: lmstudio::Started },
+    End { lms: PathBuf, started: Started },
     /// Put a file back as it was; `None`: it was not there.
     Restore { file: PathBuf, content: Option<String> },
 }
@@ -35,7 +48,7 @@ impl Undo {
 
     /// Adds it to what is to be undone, where it is not among that yet.
     pub fn add_to(self, all: &mut Vec<Undo>) {
-        use lmstudio::Started::By;
+        use Started::By;
 
         // What a command starts is known better once it has.
         if matches!((all.last(), &self), (Some(Undo::End { started: By { .. }, .. }), Undo::End { .. })) {
@@ -43,24 +56,6 @@ impl Undo {
         }
         if !all.contains(&self) {
             all.push(self);
-        }
-    }
-
-    pub async fn perform(&self) {
-        // None of them may fail in a way that mattered: what has gone needs no undoing.
-        match self {
-            Undo::Unload { url, model } => ollama::unload(&http::client_for(url), url, model).await,
-            Undo::Tell { of: Some(of), .. } if !of.is_alive() => {}
-            Undo::Tell { lms, arguments, .. } => lmstudio::tell(lms, arguments).await,
-            Undo::End { lms, started } => lmstudio::end(lms, *started).await,
-            Undo::Restore { file, content: Some(content) } => {
-                if fs::read_to_string(file).is_ok_and(|now| now != *content) {
-                    let _ = fs::write(file, content);
-                }
-            }
-            Undo::Restore { file, content: None } => {
-                let _ = fs::remove_file(file);
-            }
         }
     }
 }

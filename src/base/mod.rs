@@ -1,8 +1,10 @@
 //! The ground that every room stands on: failures, the terminal, files, processes, places and signals. Nothing here knows
 //! of a configuration, a backend or Claude Code.
 
+pub mod check;
 pub mod context;
 pub mod disk;
+pub mod environment;
 pub mod error;
 pub mod paths;
 pub mod pattern;

@@ -9,7 +9,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::error::{Code, Failure, Result};
+use super::{
+    error::{Code, Failure, Result},
+    variables::Variables,
+};
 
 /// Room for the longest file name put into the runtime directory (`<16 hex digits>.preset`, with its slash), under the
 /// 104 bytes that macOS allows a socket's whole path.
@@ -28,11 +31,11 @@ pub struct Places {
 impl Places {
     /// # Errors
     /// `Config` when the home directory is unknown or missing.
-    pub fn find() -> Result<Self> {
+    pub fn find(variables: &Variables) -> Result<Self> {
         let home = home()?;
-        let config = xdg("XDG_CONFIG_HOME").unwrap_or_else(|| home.join(".config"));
-        let state = xdg("XDG_STATE_HOME").unwrap_or_else(|| home.join(".local/state"));
-        let runtime = runtime_dir();
+        let config = xdg(variables, "XDG_CONFIG_HOME").unwrap_or_else(|| home.join(".config"));
+        let state = xdg(variables, "XDG_STATE_HOME").unwrap_or_else(|| home.join(".local/state"));
+        let runtime = runtime_dir(variables);
         // Keepers, and files that are read again, are told places as text.
         let places =
             [("HOME", &home), ("XDG_CONFIG_HOME", &config), ("XDG_STATE_HOME", &state), ("XDG_RUNTIME_DIR", &runtime)];
@@ -105,8 +108,8 @@ pub fn unusable(runtime: &Path, error: io::Error) -> Failure {
 }
 
 /// Relative values are ignored, as the XDG specification says.
-fn xdg(name: &str) -> Option<PathBuf> {
-    env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute())
+fn xdg(variables: &Variables, name: &str) -> Option<PathBuf> {
+    variables.path(name).filter(|path| path.is_absolute())
 }
 
 fn home() -> Result<PathBuf> {
@@ -130,8 +133,8 @@ fn home() -> Result<PathBuf> {
 }
 
 /// `$XDG_RUNTIME_DIR`, else a place that is the same in every shell of this user: never `$TMPDIR`.
-fn runtime_dir() -> PathBuf {
-    if let Some(dir) = xdg("XDG_RUNTIME_DIR").filter(|dir| dir.is_dir()) {
+fn runtime_dir(variables: &Variables) -> PathBuf {
+    if let Some(dir) = xdg(variables, "XDG_RUNTIME_DIR").filter(|dir| dir.is_dir()) {
         return dir.join("lclaude");
     }
     if let Some(dir) = crate::base::process::user_temp_dir() {
@@ -182,5 +185,5 @@ fn not_private(dir: &Path, what: &str, why: String) -> Failure {
     let failure = Failure::new(Code::Config, format!("the runtime directory {} {what}", dir.display()))
         .why(why)
         .help("set XDG_RUNTIME_DIR to a private directory of your own, such as /run/user/$UID");
-    if xdg("XDG_RUNTIME_DIR").is_some() { failure.help("unset XDG_RUNTIME_DIR") } else { failure }
+    if env::var_os("XDG_RUNTIME_DIR").is_some() { failure.help("unset XDG_RUNTIME_DIR") } else { failure }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, IsTerminal, Write},
+    path::Path,
     time::Duration,
 };
 
@@ -56,6 +57,11 @@ pub fn command_line(words: impl Iterator<Item = String>) -> String {
         if !word.is_empty() && word.chars().all(plain) { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
     };
     words.map(quoted).collect::<Vec<_>>().join(" ")
+}
+
+/// A path as a shell reads it.
+pub fn quoted(path: &Path) -> String {
+    command_line(std::iter::once(path.display().to_string()))
 }
 
 /// Whether there is somebody to ask.

@@ -1,6 +1,7 @@
 //! Finding the real Claude Code.
 
-use crate::base::variables::DEPTH;
+use crate::base::environment::Environment;
+use crate::base::variables::{DEPTH, Variables};
 use std::{
     env, fs,
     io::Read,
@@ -34,16 +35,15 @@ pub fn ways() -> Vec<String> {
 ///
 /// # Errors
 /// `NoClaude`.
-pub fn find(settings: &Settings, home: &Path, here: &Path) -> Result<PathBuf> {
+pub fn find(settings: &Settings, environment: &Environment) -> Result<PathBuf> {
     let own = env::current_exe().and_then(|path| path.canonicalize()).ok();
     if let Some(path) = &settings.claude.path {
-        let path = settings.path("claude.path", path, home, here);
         let failed = |why: String| {
             Failure::new(Code::NoClaude, format!("no Claude Code at {}", path.display()))
                 .why(format!("{} names it: {why}", settings.source("claude.path")))
                 .help("correct [claude] path, or remove it to have PATH searched")
         };
-        return match which::which(&path) {
+        return match which::which(path) {
             Ok(found) if is_lclaude(&found, own.as_deref()) => Err(failed("it is lclaude itself".into())),
             Ok(found) => Ok(found),
             Err(_) if path.is_file() => {
@@ -53,7 +53,7 @@ pub fn find(settings: &Settings, home: &Path, here: &Path) -> Result<PathBuf> {
         };
     }
     let on_path = which::which_all("claude").into_iter().flatten();
-    let usual = USUAL.iter().map(|place| home.join(place)).filter_map(|path| which::which(path).ok());
+    let usual = USUAL.iter().map(|place| environment.home().join(place)).filter_map(|path| which::which(path).ok());
     let mut passed_over = None;
     for path in on_path.chain(usual) {
         if is_lclaude(&path, own.as_deref()) {
@@ -76,8 +76,8 @@ pub fn find(settings: &Settings, home: &Path, here: &Path) -> Result<PathBuf> {
 ///
 /// # Errors
 /// `NoClaude` where that is deeper than can be meant.
-pub fn depth(program: &Path) -> Result<u32> {
-    let depth = env::var(DEPTH).ok().and_then(|depth| depth.parse().ok()).unwrap_or(0);
+pub fn depth(program: &Path, variables: &Variables) -> Result<u32> {
+    let depth = variables.text(DEPTH).and_then(|depth| depth.parse().ok()).unwrap_or(0);
     if depth < DEEPEST {
         return Ok(depth + 1);
     }

@@ -8,6 +8,7 @@ use super::throwaway::Throwaway;
 use super::throwaway::config_dir;
 use super::{arguments, find, routing, settings::overlay};
 use crate::base::disk;
+use crate::base::environment::Environment;
 use crate::base::variables::DEPTH;
 use std::{
     ffi::OsString,
@@ -44,15 +45,16 @@ pub struct SessionPlan {
 impl SessionPlan {
     /// # Errors
     /// `NoClaude` when there is none to run, `Usage` for a `--settings` that cannot be read.
-    pub fn new(settings: &Settings, session: Session, home: &Path, here: &Path) -> Result<Self> {
+    pub fn new(settings: &Settings, session: Session, environment: &Environment) -> Result<Self> {
+        let here = environment.working_dir()?;
         let Session { arguments: own, settings: own_settings, .. } = configured(settings)?;
         let written = session.settings.or(own_settings);
         let user_settings = written.map(|written| overlay::read(&written, here)).transpose()?;
-        let throwaway = Throwaway::if_wanted(settings, home, here)?;
-        let config_dir = throwaway.is_none().then(|| config_dir(home));
-        let program = find(settings, home, here)?;
+        let throwaway = Throwaway::if_wanted(settings, environment)?;
+        let config_dir = throwaway.is_none().then(|| config_dir(environment));
+        let program = find(settings, environment)?;
         Ok(SessionPlan {
-            depth: find::depth(&program)?,
+            depth: find::depth(&program, &environment.variables)?,
             program,
             own_arguments: own,
             arguments: session.arguments,
@@ -141,9 +143,10 @@ fn configured(settings: &Settings) -> Result<Session> {
 /// A word on each settings file that a Claude Code which somebody else starts, without our overlay, will obey against our
 /// variables.
 ///
-/// `home`: the user's, unless it is kept out.
-pub fn warnings_without_overlay(home: Option<&Path>, here: &Path) -> Vec<String> {
-    let found = overlay::not_overruled(home.map(config_dir).as_deref(), here).into_iter();
+/// `reads_own`: whether it reads the user's own settings too, as it does outside a throwaway home.
+pub fn warnings_without_overlay(environment: &Environment, reads_own: bool) -> Result<Vec<String>> {
+    let config_dir = reads_own.then(|| config_dir(environment));
+    let found = overlay::not_overruled(config_dir.as_deref(), environment.working_dir()?).into_iter();
     let words = found.map(|(file, keys)| {
         format!(
             "warning: {} sets {}, which a claude that another program starts obeys\n  \
@@ -152,7 +155,7 @@ pub fn warnings_without_overlay(home: Option<&Path>, here: &Path) -> Vec<String>
             keys.join(", ")
         )
     });
-    words.collect()
+    Ok(words.collect())
 }
 
 /// Claude Code with the arguments as they came and nothing of ours, for what needs no backend.

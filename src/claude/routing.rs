@@ -2,7 +2,13 @@
 //!
 //! Data only. Nothing is put into our own environment.
 
-use std::{collections::BTreeMap, env, ffi::OsString, path::Path, process::Command};
+use crate::base::variables::Variables;
+use std::{
+    collections::BTreeMap,
+    ffi::{OsStr, OsString},
+    path::Path,
+    process::Command,
+};
 
 use super::{
     throwaway::Throwaway,
@@ -25,6 +31,8 @@ pub struct Routing {
     /// `None`: as the context allows.
     max_output_tokens: Option<u32>,
     thinking: Thinking,
+    /// The variables that lclaude itself was started with.
+    inherited: Variables,
     tiers: Tiers,
     description: String,
     /// Tokens.
@@ -42,18 +50,21 @@ pub struct Routed {
     pub removed: Vec<OsString>,
     /// Whether Claude Code is to be small.
     pub lean: bool,
+    /// Inherited ones that lead out of a home of its own.
+    elsewhere: Vec<&'static str>,
     tiers: Tiers,
 }
 
 impl Routing {
     /// # Errors
     /// `Refused` when an administrator's settings forbid it, `Config` for a `[claude] env` that routes.
-    pub fn new(settings: &Settings, tiers: Tiers, description: String) -> Result<Self> {
+    pub fn new(settings: &Settings, tiers: Tiers, description: String, inherited: &Variables) -> Result<Self> {
         super::settings::overlay::respect_managed()?;
         Ok(Routing {
             environment: allowed(settings)?,
             max_output_tokens: settings.claude.max_output_tokens,
             thinking: settings.claude.thinking,
+            inherited: inherited.clone(),
             tiers,
             description,
             asked_context: settings.context(),
@@ -65,7 +76,7 @@ impl Routing {
     /// `lean`: with a small tool set and prompt.
     pub fn route(&self, endpoint: &Endpoint, served: &Served, lean: bool) -> Routed {
         let (least, most) = OUTPUT_LIMITS;
-        let own_host = crate::backend::endpoint::other_name_of_this_machine(&endpoint.url);
+        let own_host = crate::backend::address::other_name_of_this_machine(&endpoint.url);
         let table = variables::table(&variables::Facts {
             url: &endpoint.url,
             token: &endpoint.token,
@@ -80,14 +91,16 @@ impl Routing {
             },
             lean,
             own_host: own_host.as_deref(),
-            no_proxy: ["NO_PROXY", "no_proxy"].map(|name| env::var(name).ok()),
+            no_proxy: ["NO_PROXY", "no_proxy"].map(|name| self.inherited.text(name).map(str::to_owned)),
         });
-        let removed = env::vars_os()
-            .map(|(name, _)| name)
-            .filter(|name| name.to_str().is_some_and(|name| variables::is_removed(name) && !table.contains_key(name)));
+        let removed =
+            self.inherited.names().map(OsStr::to_owned).filter(|name| {
+                name.to_str().is_some_and(|name| variables::is_removed(name) && !table.contains_key(name))
+            });
         Routed {
             environment: self.environment.clone(),
             removed: removed.collect(),
+            elsewhere: variables::ELSEWHERE.iter().copied().filter(|name| self.inherited.is_set(name)).collect(),
             table,
             lean,
             tiers: self.tiers.clone(),
@@ -98,10 +111,10 @@ impl Routing {
 impl Routed {
     /// The same in a home of its own below `scratch`.
     pub fn housed(self, throwaway: &Throwaway, scratch: &Path) -> Self {
-        let Routed { mut table, mut removed, .. } = self;
+        let (mut table, mut removed) = (self.table.clone(), self.removed.clone());
         table.extend(throwaway.variables(scratch));
         removed.retain(|name| name.to_str().is_none_or(|name| !table.contains_key(name)));
-        removed.extend(variables::ELSEWHERE.iter().filter(|name| env::var_os(name).is_some()).map(OsString::from));
+        removed.extend(self.elsewhere.iter().map(OsString::from));
         Routed { table, removed, ..self }
     }
 
@@ -122,9 +135,7 @@ impl Routed {
 
     /// The models it may ask for, each once.
     pub fn models(&self) -> Vec<&str> {
-        let Tiers { opus, sonnet, haiku, fable, subagent } = &self.tiers;
-        let mut models: Vec<&str> =
-            [opus.as_str(), sonnet, haiku, fable].into_iter().chain(subagent.as_deref()).collect();
+        let mut models: Vec<&str> = self.tiers.iter().map(|(_, model)| model).collect();
         models.sort_unstable();
         models.dedup();
         models

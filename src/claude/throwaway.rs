@@ -7,8 +7,9 @@
 //! The home is in the session's private directory, so it goes when that goes, however the session ends; a kept one is in
 //! the state directory.
 
+use crate::base::environment::Environment;
 use std::{
-    env, fs, io,
+    fs, io,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     time::SystemTime,
@@ -53,14 +54,15 @@ pub struct Throwaway {
 impl Throwaway {
     /// # Errors
     /// As [`Throwaway::plan`].
-    pub fn if_wanted(settings: &Settings, home: &Path, here: &Path) -> Result<Option<Self>> {
-        settings.throwaway.unwrap_or(false).then(|| Throwaway::plan(settings, home, here)).transpose()
+    pub fn if_wanted(settings: &Settings, environment: &Environment) -> Result<Option<Self>> {
+        settings.throwaway.unwrap_or(false).then(|| Throwaway::plan(settings, environment)).transpose()
     }
 
     /// # Errors
     /// When the `.claude` of the folder, or of one above it, is the user's own.
-    pub fn plan(settings: &Settings, home: &Path, here: &Path) -> Result<Self> {
-        let own = config_dir(home);
+    pub fn plan(settings: &Settings, environment: &Environment) -> Result<Self> {
+        let (home, here) = (environment.home(), environment.working_dir()?);
+        let own = config_dir(environment);
         let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let all = [own.clone(), home.join(".claude")];
         let is_own = |dir: &PathBuf| all.iter().any(|own| real(dir) == real(own));
@@ -73,7 +75,7 @@ impl Throwaway {
                 ))
                 .help("cd to a project's directory, or lclaude --throwaway=false"));
         }
-        let asked = read(&answers_file(home));
+        let asked = read(&answers_file(environment));
         let chosen = read(&own.join("settings.json"));
         // Where it is kept now, and where it was.
         let theme = chosen["theme"].as_str().or(asked["theme"].as_str()).map(str::to_owned);
@@ -160,17 +162,17 @@ impl Throwaway {
 }
 
 /// Where the user's own configuration is.
-pub fn config_dir(home: &Path) -> PathBuf {
-    set_config_dir().unwrap_or_else(|| home.join(".claude"))
+pub fn config_dir(environment: &Environment) -> PathBuf {
+    set_config_dir(environment).unwrap_or_else(|| environment.home().join(".claude"))
 }
 
-fn set_config_dir() -> Option<PathBuf> {
-    env::var_os("CLAUDE_CONFIG_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from)
+fn set_config_dir(environment: &Environment) -> Option<PathBuf> {
+    environment.variables.path("CLAUDE_CONFIG_DIR")
 }
 
 /// Where Claude Code remembers what the user has answered: beside `~/.claude`, but inside another directory.
-pub fn answers_file(home: &Path) -> PathBuf {
-    set_config_dir().unwrap_or_else(|| home.to_owned()).join(".claude.json")
+pub fn answers_file(environment: &Environment) -> PathBuf {
+    set_config_dir(environment).unwrap_or_else(|| environment.home().to_owned()).join(".claude.json")
 }
 
 /// A file that is missing or broken has no answers; Claude Code then asks.

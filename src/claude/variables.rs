@@ -7,7 +7,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use crate::{backend::Tiers, base::pattern::matches};
+use crate::{backend::Tiers, base::pattern::matches, config::Tier};
 
 /// What the child is given: name and value.
 pub type Table = BTreeMap<String, String>;
@@ -84,14 +84,14 @@ pub fn table(facts: &Facts) -> Table {
     }
     let mut set = |name: &str, value: &str| table.insert(name.to_owned(), value.to_owned());
     // A tier that is not mapped is asked for as `claude-…`, which no backend has.
-    let Tiers { opus, sonnet, haiku, fable, subagent } = facts.tiers;
-    for (tier, model) in [("OPUS", opus), ("SONNET", sonnet), ("HAIKU", haiku), ("FABLE", fable)] {
+    for (tier, model) in facts.tiers.iter().filter(|(tier, _)| *tier != Tier::Subagent) {
+        let tier = tier.name().to_uppercase();
         set(&format!("ANTHROPIC_DEFAULT_{tier}_MODEL"), model);
         // What the model picker shows.
         set(&format!("ANTHROPIC_DEFAULT_{tier}_MODEL_NAME"), model);
         set(&format!("ANTHROPIC_DEFAULT_{tier}_MODEL_DESCRIPTION"), facts.description);
     }
-    if let Some(subagent) = subagent {
+    if let Some(subagent) = facts.tiers.model(Tier::Subagent) {
         set("CLAUDE_CODE_SUBAGENT_MODEL", subagent);
         // Without it an agent's own definition would win.
         set("CLAUDE_CODE_SUBAGENT_MODEL_FORCE", "1");

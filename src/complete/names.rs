@@ -1,16 +1,20 @@
 //! The names that can be completed: backends, the user's profiles, and the models that are installed.
 
-use std::{path::PathBuf, time::Duration};
-
-use crate::{
-    backend::{listing::ALL, lmstudio, ollama},
-    base::paths::Places,
-    config::{self, Kind, Overrides, Project, Settings},
-    launch,
-    session::plan,
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
 };
 
-/// How long LM Studio may take to say what it has, before Tab does without.
+use tokio::time::timeout;
+
+use crate::{
+    backend::{Backend, registry::ALL},
+    base::environment::Environment,
+    config::{self, Overrides, Project, Settings},
+    launch,
+};
+
+/// How long a backend may take to say what it has, before Tab does without.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What the options before the cursor say that decides which names there are.
@@ -22,7 +26,7 @@ pub struct Chosen {
 }
 
 pub fn backends() -> impl Iterator<Item = String> {
-    ALL.into_iter().map(|kind| kind.to_string())
+    ALL.into_iter().map(|backend| backend.kind().to_string())
 }
 
 impl Chosen {
@@ -37,50 +41,43 @@ impl Chosen {
     }
 
     pub fn profiles(&self) -> Vec<String> {
-        let Ok(places) = Places::find() else {
+        let Ok(environment) = Environment::read() else {
             return Vec::new();
         };
         // Without the profile that is chosen so far: it may be half typed.
-        typeable(self.settings(Overrides::default(), &places).profiles.into_keys().collect())
+        typeable(self.settings(Overrides::default(), &environment).profiles.into_keys().collect())
     }
 
     /// The models that the chosen backend has, or with none chosen every backend.
     pub fn models(&self) -> Vec<String> {
-        let (Ok(places), Ok(here)) = (Places::find(), plan::here()) else {
+        let Ok(environment) = Environment::read() else {
             return Vec::new();
         };
         let (backend, profile) = (self.backend.clone(), self.profile.clone());
-        let settings = self.settings(Overrides { backend, profile, ..Overrides::default() }, &places);
-        let is_asked = |kind| settings.backend.is_none_or(|chosen| chosen == kind);
-        let mut names: Vec<String> = settings.model.iter().cloned().collect();
-        names.extend(settings.models.named().map(|(_, name)| name.to_owned()));
-        if is_asked(Kind::Ollama) {
-            names.extend(ollama::installed(&settings, &places.home, &here));
-        }
-        if is_asked(Kind::LmStudio) && lmstudio::is_installed(&settings, &places.home, &here) {
-            names.extend(of_lm_studio(&settings, &places, &here).unwrap_or_default());
-        }
+        let settings = self.settings(Overrides { backend, profile, ..Overrides::default() }, &environment);
+        let mut names: Vec<String> = settings.model_names().map(|(_, name)| name.to_owned()).collect();
+        let asked = ALL.into_iter().filter(|backend| settings.backend.is_none_or(|chosen| chosen == backend.kind()));
+        names.extend(asked.flat_map(|backend| installed(backend, &settings, &environment)));
         names.sort();
         names.dedup();
         typeable(names)
     }
 
     /// A configuration that cannot be read is said when it is used; here there is then nothing to go by.
-    fn settings(&self, overrides: Overrides, places: &Places) -> Settings {
-        let file = self.config.as_ref().map(|file| match file.strip_prefix("~") {
-            Ok(rest) => places.home.join(rest),
-            Err(_) => file.clone(),
-        });
-        let project = plan::here().and_then(|here| Project::find(&here, places)).ok().flatten();
-        let file = file.as_ref().unwrap_or(&places.config_file);
-        config::load(file, false, project.as_ref(), &overrides).unwrap_or_default()
+    fn settings(&self, overrides: Overrides, environment: &Environment) -> Settings {
+        let file = self.config.as_ref().map(|file| environment.absolute(file, Path::new("")));
+        let project = Project::find(environment).ok().flatten();
+        let file = file.as_ref().unwrap_or(&environment.places.config_file);
+        config::load(file, false, project.as_ref(), &overrides, environment).unwrap_or_default()
     }
 }
 
-fn of_lm_studio(settings: &Settings, places: &Places, here: &std::path::Path) -> Option<Vec<String>> {
-    let runtime = launch::event_loop().ok()?;
-    let asked = async { tokio::time::timeout(PATIENCE, lmstudio::listing::names(settings, &places.home, here)).await };
-    runtime.block_on(asked).ok().flatten()
+fn installed(backend: &dyn Backend, settings: &Settings, environment: &Environment) -> Vec<String> {
+    let Ok(runtime) = launch::event_loop() else {
+        return Vec::new();
+    };
+    let asked = async { timeout(PATIENCE, backend.model_names(settings, environment)).await };
+    runtime.block_on(asked).unwrap_or_default()
 }
 
 /// A tab or a line's end would be read as the end of the name.

@@ -12,8 +12,9 @@ use super::{
     settings::{Settings, Sources},
     source::Source,
 };
+use crate::base::environment::Environment;
 use crate::base::error::{Code, Failure, Result};
-use crate::base::variables::{DEPTH, LOG};
+use crate::base::variables::{DEPTH, LOG, Variables};
 
 /// What the command line says about settings.
 #[derive(Debug, Clone, Default)]
@@ -38,14 +39,20 @@ struct Layer {
 /// # Errors
 /// `Config` for an unreadable, malformed or contradictory file or variable, `Usage` for an option, `Refused` for a
 /// project's file that asks for more than it may.
-pub fn load(file: &Path, file_required: bool, project: Option<&Project>, overrides: &Overrides) -> Result<Settings> {
+pub fn load(
+    file: &Path,
+    file_required: bool,
+    project: Option<&Project>,
+    overrides: &Overrides,
+    environment: &Environment,
+) -> Result<Settings> {
     let user = read_file(file, file_required)?;
     let own = user.table.clone();
     let mut layers = vec![user];
     if let Some(project) = project {
         layers.push(Layer { source: Source::Project(project.path.clone()), table: project.layer()? });
     }
-    layers.push(variables()?);
+    layers.push(variables(&environment.variables)?);
     layers.push(options(overrides));
 
     let chosen = layers
@@ -67,6 +74,7 @@ pub fn load(file: &Path, file_required: bool, project: Option<&Project>, overrid
         Settings::deserialize(Value::Table(merged.clone())).map_err(|error| bad_value(&error, &merged, &sources))?;
     settings.sources = sources;
     settings.untrusted = project.filter(|project| !project.is_trusted()).map(|project| project.path.clone());
+    settings.make_paths_absolute(environment);
     settings.drop_overruled_tiers();
     settings.validate()?;
     project::check(&settings, &own)?;
@@ -166,28 +174,28 @@ fn listed(names: &[&str]) -> String {
 }
 
 /// Names of ours in the environment that mean nothing, with the nearest that does.
-pub fn unknown_variables() -> Vec<String> {
+pub fn unknown_variables(inherited: &Variables) -> Vec<String> {
     let known = || VARIABLES.iter().map(|(name, _)| *name).chain([LOG, DEPTH]);
-    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let names = inherited.names().filter_map(|name| name.to_str());
     names
-        .filter(|name| name.starts_with("LCLAUDE_") && !known().any(|known| known == name))
-        .map(|name| match keys::nearest(&name, known()) {
+        .filter(|name| name.starts_with("LCLAUDE_") && !known().any(|known| known == *name))
+        .map(|name| match keys::nearest(name, known()) {
             Some(near) => format!("lclaude: warning: {name} means nothing to lclaude; did you mean {near}?"),
             None => format!("lclaude: warning: {name} means nothing to lclaude"),
         })
         .collect()
 }
 
-fn variables() -> Result<Layer> {
+fn variables(inherited: &Variables) -> Result<Layer> {
     let mut table = Table::new();
     for (variable, key) in VARIABLES {
-        let Some(value) = std::env::var_os(variable).filter(|value| !value.is_empty()) else {
+        let Some(value) = inherited.get(variable) else {
             continue;
         };
         let bad = |why: &str| {
             Failure::new(Code::Config, format!("{variable} cannot be used")).why(why).help(format!("unset {variable}"))
         };
-        let value = value.into_string().map_err(|_| bad("its value is not UTF-8"))?;
+        let value = value.to_str().ok_or_else(|| bad("its value is not UTF-8"))?.to_owned();
         let value = match *key {
             "context" => Value::Integer(value.parse().map_err(|_| bad("its value is not a number of tokens"))?),
             _ => Value::String(value),

@@ -11,6 +11,7 @@ mod layers;
 pub mod project;
 mod settings;
 mod source;
+mod tier;
 pub mod trust;
 
 pub use edit::{Edit, set, written};
@@ -18,5 +19,6 @@ pub use keys::nearest;
 pub use kind::Kind;
 pub use layers::{Overrides, load, unknown_variables};
 pub use project::Project;
-pub use settings::{Instance, Lifetime, Models, Settings, Thinking};
+pub use settings::{Instance, Lifetime, Settings, Thinking};
 pub use source::Source;
+pub use tier::Tier;

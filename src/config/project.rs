@@ -21,8 +21,8 @@ use super::{
     trust::{Standing, Store},
 };
 use crate::base::{
+    environment::Environment,
     error::{Code, Failure, Result},
-    paths::Places,
 };
 
 pub const NAME: &str = ".lclaude.toml";
@@ -58,9 +58,9 @@ impl Project {
     ///
     /// # Errors
     /// `Refused` for one that is not a regular file of the user's own, `Config` for one that cannot be read.
-    pub fn find(here: &Path, places: &Places) -> Result<Option<Self>> {
-        match locate(here, &places.home) {
-            Some(path) => Self::read(path, &Store::new(&places.state)),
+    pub fn find(environment: &Environment) -> Result<Option<Self>> {
+        match locate(environment)? {
+            Some(path) => Self::read(path, &Store::new(&environment.places.state)),
             None => Ok(None),
         }
     }
@@ -132,14 +132,14 @@ impl Project {
 }
 
 /// The nearest file from `here` up to the root of the repository, whatever kind of file it is.
-pub fn locate(here: &Path, home: &Path) -> Option<PathBuf> {
-    let files = directories(here, home).into_iter().map(|directory| directory.join(NAME));
-    files.into_iter().find(|file| file.symlink_metadata().is_ok())
+pub fn locate(environment: &Environment) -> Result<Option<PathBuf>> {
+    let directories = directories(environment.working_dir()?, environment.home()).into_iter();
+    Ok(directories.map(|directory| directory.join(NAME)).find(|file| file.symlink_metadata().is_ok()))
 }
 
 /// The directory that a project's file belongs in; `None` in the home directory, which is never a project.
-pub fn root(here: &Path, home: &Path) -> Option<PathBuf> {
-    directories(here, home).pop().map(Path::to_owned)
+pub fn root(environment: &Environment) -> Result<Option<PathBuf>> {
+    Ok(directories(environment.working_dir()?, environment.home()).pop().map(Path::to_owned))
 }
 
 /// Those that a file is looked for in, the nearest first: up to the one with a `.git`, which is a file in a worktree and

@@ -5,7 +5,9 @@
 
 use super::kind::Kind;
 use super::source::Source;
+use super::tier::Tier;
 use crate::base::context::{CONTEXT_LIMITS, DEFAULT_CONTEXT, LEAST_CONTEXT};
+use crate::base::environment::Environment;
 use std::{
     collections::BTreeMap,
     fmt,
@@ -51,29 +53,7 @@ pub struct Settings {
 }
 
 /// `[models]`: a model of its own for a tier of Claude Code's.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Models {
-    pub opus: Option<String>,
-    pub sonnet: Option<String>,
-    pub haiku: Option<String>,
-    pub fable: Option<String>,
-    pub subagent: Option<String>,
-}
-
-impl Models {
-    /// Every tier that has a model of its own: its key, and that model's name.
-    pub fn named(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        let tiers = [
-            ("models.sonnet", &self.sonnet),
-            ("models.opus", &self.opus),
-            ("models.haiku", &self.haiku),
-            ("models.fable", &self.fable),
-            ("models.subagent", &self.subagent),
-        ];
-        tiers.into_iter().filter_map(|(key, name)| Some((key, name.as_deref()?)))
-    }
-}
+pub type Models = BTreeMap<Tier, String>;
 
 /// `[ollama]`.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -265,7 +245,12 @@ impl Settings {
 
     /// Every model that is named: its key, and the name.
     pub fn model_names(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        self.model.as_deref().map(|name| ("model", name)).into_iter().chain(self.models.named())
+        self.model.as_deref().map(|name| ("model", name)).into_iter().chain(self.tier_models())
+    }
+
+    /// Returns the key and the name of every model that a tier has of its own.
+    pub fn tier_models(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.models.iter().map(|(tier, name)| (tier.key(), name.as_str()))
     }
 
     /// Whether all is there that a kind of backend needs to be told.
@@ -273,12 +258,35 @@ impl Settings {
         kind.required_key().is_none_or(|key| self.sources.contains_key(key))
     }
 
-    /// A path the user wrote, made absolute: `~/` is the home directory, and a relative one belongs to the place it was
-    /// written in.
-    pub fn path(&self, key: &str, written: &Path, home: &Path, here: &Path) -> PathBuf {
-        match written.strip_prefix("~") {
-            Ok(rest) => home.join(rest),
-            Err(_) => self.source(key).base(here).join(written),
+    /// Returns the path that the name of a model may be: absolute, and a relative one belongs to the place it was written
+    /// in.
+    pub fn model_path(&self, key: &str, written: &str, environment: &Environment) -> PathBuf {
+        self.absolute(key, Path::new(written), environment)
+    }
+
+    fn absolute(&self, key: &str, written: &Path, environment: &Environment) -> PathBuf {
+        // Without a working directory only what is absolute can be found.
+        let working_dir = environment.working_dir().unwrap_or(Path::new("/"));
+        environment.absolute(written, self.source(key).base(working_dir))
+    }
+
+    /// Makes every path that the user wrote absolute.
+    pub(super) fn make_paths_absolute(&mut self, environment: &Environment) {
+        let absolute = |settings: &Self, key: &str, path: &Option<PathBuf>| {
+            path.as_ref().map(|path| settings.absolute(key, path, environment))
+        };
+        self.claude.path = absolute(self, "claude.path", &self.claude.path);
+        self.ollama.path = absolute(self, "ollama.path", &self.ollama.path);
+        self.ollama.models_dir = absolute(self, "ollama.models_dir", &self.ollama.models_dir);
+        self.lmstudio.path = absolute(self, "lmstudio.path", &self.lmstudio.path);
+        self.llamacpp.path = absolute(self, "llamacpp.path", &self.llamacpp.path);
+        self.llamacpp.gguf = absolute(self, "llamacpp.gguf", &self.llamacpp.gguf);
+        // A name alone is looked for on PATH.
+        let program = self.command.run.first().map(PathBuf::from).filter(|program| program.components().count() > 1);
+        if let Some(program) = program.map(|program| self.absolute("command.run", &program, environment))
+            && let Some(text) = program.to_str()
+        {
+            self.command.run[0] = text.to_owned();
         }
     }
 
@@ -293,20 +301,14 @@ impl Settings {
     /// A model that was chosen later than a tier's own, on the command line say, is the tier's too.
     pub(super) fn drop_overruled_tiers(&mut self) {
         let general = self.source("model");
-        let Models { opus, sonnet, haiku, fable, subagent } = &mut self.models;
-        let tiers = [
-            ("models.opus", opus),
-            ("models.sonnet", sonnet),
-            ("models.haiku", haiku),
-            ("models.fable", fable),
-            ("models.subagent", subagent),
-        ];
-        for (key, tier) in tiers {
-            if self.sources.get(key).is_some_and(|source| *source < general) {
-                *tier = None;
-                self.sources.remove(key);
+        let sources = &mut self.sources;
+        self.models.retain(|tier, _| {
+            let is_overruled = sources.get(tier.key()).is_some_and(|source| *source < general);
+            if is_overruled {
+                sources.remove(tier.key());
             }
-        }
+            !is_overruled
+        });
     }
 
     /// What no single file can check: values out of range, and those that contradict each other.

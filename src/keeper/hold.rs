@@ -32,7 +32,7 @@ use super::leases::{Leases, Terms};
 use super::protocol::FromKeeper;
 use super::supervise::Supervisor;
 use crate::{
-    backend::{BackendPlan, Service, Undo},
+    backend::{BackendPlan, Undo, registry},
     base::{
         error::{Code, Failure},
         paths::unusable,
@@ -130,7 +130,7 @@ async fn hold(
         let (runtime, log) = (start.runtime.clone(), start.log.clone());
         async move { sweep::sweep(&runtime, log.parent()).await }
     };
-    let is_studio = matches!(start.plan.service, Service::Studio(_));
+    let kind = registry::backend(start.plan.kind);
     let runtime = start.runtime.clone();
     let mut supervisor = Supervisor::new(start, undo, restarted);
     let started = |backend, undo: &[Undo]| {
@@ -141,10 +141,10 @@ async fn hold(
     // Let go of only when all is undone.
     let mut alone = None;
     let kept = async {
-        if is_studio {
+        if let Some(name) = kind.exclusive_lock() {
             // It may still be as a killed keeper left it, which is not how the user had it.
             sweep.await;
-            match alone_with_lm_studio(&runtime) {
+            match lock_exclusively(&runtime, name, kind.title()) {
                 Ok(lock) => alone = Some(lock),
                 Err(failure) => return failure,
             }
@@ -218,13 +218,13 @@ async fn accept(mut listener: UnixListener, files: &PlanFiles, leases: &Leases) 
     }
 }
 
-/// There is one LM Studio, and two keepers could not both put it back as it was.
-fn alone_with_lm_studio(runtime: &Path) -> Result<LockFile, Failure> {
-    let lock = LockFile::open(&runtime.join("lmstudio.gate")).map_err(|error| unusable(runtime, error))?;
+/// Takes the lock of a program that only one keeper at a time may set up.
+fn lock_exclusively(runtime: &Path, name: &str, title: &str) -> Result<LockFile, Failure> {
+    let lock = LockFile::open(&runtime.join(name)).map_err(|error| unusable(runtime, error))?;
     match lock.try_lock() {
         Ok(true) => Ok(lock),
-        _ => Err(Failure::new(Code::Unavailable, "LM Studio is in use by another lclaude")
-            .why("it has asked for another model or context, and there is one LM Studio to set up")
+        _ => Err(Failure::new(Code::Unavailable, format!("{title} is in use by another lclaude"))
+            .why(format!("it has asked for another model or context, and there is one {title} to set up"))
             .help("use the same model and context as the other session, or end that first")),
     }
 }

@@ -14,13 +14,12 @@ use super::{
     sweep,
 };
 use crate::{
-    backend::{self, Service},
+    backend::{self, Service, registry},
     base::{
         error::{Code, Failure, Result},
         port::{self, Reserved},
         process::{Ending, Identity},
     },
-    config::Kind,
 };
 
 /// Keepers that may be lost without having had their backend up.
@@ -55,11 +54,12 @@ impl Lease {
     ///
     /// `scratch` is the session's private directory, for the keeper to remove if the session cannot.
     pub async fn take(start: Start, scratch: &Path) -> Result<Self> {
-        let (hold, first) = match (start.plan.kind, &start.endpoint) {
-            (Kind::Endpoint, Some(endpoint)) => {
+        let backend = registry::backend(start.plan.kind);
+        let (hold, first) = match (backend.needs_keeper(), &start.endpoint) {
+            (false, Some(endpoint)) => {
                 // No keeper will do it.
                 sweep::sessions(&start.runtime);
-                let served = backend::visit(&start.plan, endpoint).await?;
+                let served = backend::visit(backend, &start.plan, endpoint).await?;
                 let ready = Ready { endpoint: endpoint.clone(), served, group: None };
                 (Hold::Nothing, FromKeeper::Ready(ready))
             }

@@ -115,8 +115,8 @@ mod tests {
     use super::*;
     use crate::{backend::BackendPlan, keeper::start::Start};
     use crate::{
-        backend::{Program, Service},
-        config::{Kind, Settings},
+        backend::{Program, Service, registry},
+        config::Settings,
     };
 
     #[test]
@@ -126,7 +126,7 @@ mod tests {
         program.environment.insert("HF_TOKEN".into(), secret.clone());
         let start = Start {
             plan: BackendPlan {
-                kind: Kind::LlamaCpp,
+                kind: registry::ALL[0].kind(),
                 service: Service::Program(program),
                 models: vec!["tiny".into()],
                 origin: String::new(),

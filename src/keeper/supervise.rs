@@ -1,5 +1,6 @@
 //! Bringing a backend up, telling when it answers, and bringing it back when it crashes.
 
+use crate::base::variables::Variables;
 use std::{
     cell::{Cell, RefCell},
     fs, io,
@@ -26,7 +27,8 @@ use super::{
 };
 use crate::{
     backend::{
-        self, Cause, Endpoint, HOST, Program, Progress, Served, Service, Starting, Undo, Unfit, diagnose, in_words,
+        self, Cause, Endpoint, HOST, Program, Progress, Served, Service, Starting, Undo, Unfit, describe_status,
+        diagnose, registry,
     },
     base::{
         error::{Code, Failure, Result},
@@ -69,7 +71,7 @@ impl Supervisor {
     pub fn new(start: Start, undo: Vec<Undo>, restarted: Rc<Cell<u32>>) -> Self {
         let (url, client) = match &start.plan.service {
             Service::Running(url) => (url.clone(), backend::client_for(url)),
-            Service::Program(_) | Service::Studio(_) => (String::new(), backend::client()),
+            Service::Program(_) | Service::Managed { .. } => (String::new(), backend::client()),
         };
         let token = start.token.clone();
         let fresh = || Endpoint { url, port: 0, token: token.unwrap_or_else(new_token) };
@@ -138,7 +140,7 @@ impl Supervisor {
         self.end_run().await;
         // The last first.
         while let Some(undo) = self.undo.get_mut().last() {
-            undo.perform().await;
+            registry::undo(undo).await;
             self.undo.get_mut().pop();
         }
     }
@@ -195,7 +197,7 @@ impl Supervisor {
     ) -> Result<Served> {
         let served = self.until_ready(None, state, started).await.map_err(|unfit| match unfit {
             Unfit::Failed(failure) => failure,
-            Unfit::Stranger => backend::something_else(&self.start.plan.name(), &self.endpoint.url),
+            Unfit::Stranger => backend::unexpected_response(&self.start.plan.name(), &self.endpoint.url),
         })?;
         if let Some(url) = &served.at {
             self.endpoint.url.clone_from(url);
@@ -265,7 +267,10 @@ impl Supervisor {
         let (progress, mut news) = mpsc::unbounded_channel();
         let line_came = Notify::new();
         let plan = &self.start.plan;
+        let kind = registry::backend(plan.kind);
+        let variables = Variables::read();
         let starting = Starting {
+            variables: &variables,
             client: &self.client,
             endpoint: &self.endpoint,
             progress: progress.clone(),
@@ -273,7 +278,7 @@ impl Supervisor {
             may_pull: self.start.may_pull,
             note: &note,
         };
-        let mut up = std::pin::pin!(plan.bring_up(&starting));
+        let mut up = std::pin::pin!(kind.bring_up(plan, &starting));
         let limit = self.start.lifetime.startup_timeout;
         let mut deadline = Instant::now() + limit;
         let mut last: Option<Progress> = None;
@@ -299,12 +304,12 @@ impl Supervisor {
                     };
                     return Err(match diagnose(status, &log) {
                         Cause::AddressInUse => Unfit::Stranger,
-                        cause => Unfit::Failed(cause.failure(plan, status, log)),
+                        cause => Unfit::Failed(kind.start_failure(cause, plan, status, log)),
                     });
                 }
                 served = &mut up => return served,
                 Some(line) = line => {
-                    if let Some(step) = plan.progress(&line) {
+                    if let Some(step) = kind.progress(&line) {
                         let _ = progress.send(step);
                     }
                     line_came.notify_one();
@@ -338,10 +343,11 @@ impl Supervisor {
     /// Nobody tells of the end of a server that is no child of ours, so it is looked at from time to time.
     async fn until_it_is_gone(&self) -> Failure {
         let plan = &self.start.plan;
+        let kind = registry::backend(plan.kind);
         let mut missed = false;
         loop {
             sleep(WATCH).await;
-            let there = plan.is_still_there(&self.client, &self.endpoint).await;
+            let there = kind.is_still_there(plan, &self.client, &self.endpoint).await;
             // Once may be a server that is busy.
             if !there && missed {
                 return Failure::new(Code::Unavailable, format!("{} is no longer there", plan.name()))
@@ -364,8 +370,8 @@ impl Supervisor {
         self.end_run().await;
         // Anybody may have killed it, so only its own words tell of memory.
         let why = match diagnose(None, &log) {
-            Cause::OutOfMemory => format!("out of memory ({})", in_words(status)),
-            _ => format!("it ended with {}", in_words(status)),
+            Cause::OutOfMemory => format!("out of memory ({})", describe_status(status)),
+            _ => format!("it ended with {}", describe_status(status)),
         };
         Failure::new(Code::Unavailable, format!("{} crashed", self.start.plan.name()))
             .why(why)

@@ -2,6 +2,7 @@
 //!
 //! A keeper does this once, while its own backend loads, so that no start waits for it.
 
+use crate::backend::registry;
 use std::{fs, path::Path, time::Duration};
 
 use super::files::{Holder, LockFile};
@@ -59,7 +60,7 @@ pub async fn tidy_up(path: &Path) {
             backend.end(Ending::Kill).await;
         }
         for undo in left.undo.iter().rev() {
-            undo.perform().await;
+            registry::undo(undo).await;
         }
         lock.write_holder(&left.tidy());
     }

@@ -4,13 +4,13 @@ use super::format::Variables;
 use crate::cli::Env;
 use crate::cli::Selection;
 use crate::{
-    backend,
+    backend::{self, registry},
     base::{
+        environment::Environment,
         error::{Code, Failure, Result},
-        paths::Places,
         ui,
     },
-    config::{Kind, Settings},
+    config::Settings,
     keeper::{self, Ready, Report, State},
     launch,
     session::{plan::Plan, run},
@@ -18,13 +18,13 @@ use crate::{
 
 pub fn run(arguments: Env) -> Result<u8> {
     let Env { choice, format } = arguments;
-    let places = Places::find()?;
-    let settings = choice.settings(&places)?;
-    let plan = Plan::new(&settings, &places)?;
+    let environment = Environment::read()?;
+    let settings = choice.settings(&environment)?;
+    let plan = Plan::new(settings, environment.clone())?;
     let runtime = launch::event_loop()?;
-    let ready = runtime.block_on(find(&plan, &choice, &places))?;
+    let ready = runtime.block_on(find(&plan, &choice, &environment))?;
     run::say_what_it_has(&plan, &ready, false)?;
-    super::selection::warn_of_settings(Some(&places.home))?;
+    super::selection::warn_of_settings(&environment, true)?;
     let routed = plan.routing.route(&ready.endpoint, &ready.served, plan.is_lean(&ready.served));
     let variables = Variables {
         set: routed.variables(),
@@ -39,11 +39,11 @@ pub fn run(arguments: Env) -> Result<u8> {
 }
 
 /// The backend that a session would have here.
-async fn find(plan: &Plan, choice: &Selection, places: &Places) -> Result<Ready> {
-    if let (Kind::Endpoint, Some(endpoint)) = (plan.backend.kind, plan.start().endpoint) {
+async fn find(plan: &Plan, choice: &Selection, environment: &Environment) -> Result<Ready> {
+    if let Some(endpoint) = &plan.endpoint {
         // Somebody else's: up or not, it is not ours to start.
-        let served = backend::visit(&plan.backend, &endpoint).await?;
-        return Ok(Ready { endpoint, served, group: None });
+        let served = backend::visit(registry::backend(plan.backend.kind), &plan.backend, endpoint).await?;
+        return Ok(Ready { endpoint: endpoint.clone(), served, group: None });
     }
     match keeper::report(plan.runtime(), &plan.backend.id()).await {
         Some(Report { endpoint: Some(endpoint), served: Some(served), group, state, .. }) if is_up(&state) => {
@@ -54,7 +54,7 @@ async fn find(plan: &Plan, choice: &Selection, places: &Places) -> Result<Ready>
                 .why("its model is being loaded, so nothing can answer yet")
                 .help(format!("{} says when it is ready", choice.line("serve"))))
         }
-        _ => Err(not_up(plan, choice, &keeper::survey(plan.runtime()).await, places)),
+        _ => Err(not_up(plan, choice, &keeper::survey(plan.runtime()).await, environment)),
     }
 }
 
@@ -62,7 +62,7 @@ fn is_up(state: &State) -> bool {
     matches!(state, State::Ready | State::Lingering { .. })
 }
 
-fn not_up(plan: &Plan, choice: &Selection, all: &[Report], places: &Places) -> Failure {
+fn not_up(plan: &Plan, choice: &Selection, all: &[Report], environment: &Environment) -> Failure {
     let wanted = &plan.backend;
     let mut why = format!(
         "nothing runs {} with {} and {} tokens of context",
@@ -78,7 +78,7 @@ fn not_up(plan: &Plan, choice: &Selection, all: &[Report], places: &Places) -> F
     for report in up {
         let about = &report.about;
         let (kind, models, context) = (&about.kind, about.models.join(", "), about.context);
-        failure = failure.help(match naming(report, choice, places) {
+        failure = failure.help(match naming(report, choice, environment) {
             Some(line) => format!("{line} is for {kind} with {models}, which is up"),
             None => format!("{kind} with {models} and {context} tokens is up, on settings that are not those here"),
         });
@@ -87,7 +87,7 @@ fn not_up(plan: &Plan, choice: &Selection, all: &[Report], places: &Places) -> F
 }
 
 /// The line that names a backend that is up, proven by the plan it leads to.
-fn naming(report: &Report, choice: &Selection, places: &Places) -> Option<String> {
+fn naming(report: &Report, choice: &Selection, environment: &Environment) -> Option<String> {
     let about = &report.about;
     // The fewest words first.
     let backends = [None, Some(&about.kind)];
@@ -98,7 +98,7 @@ fn naming(report: &Report, choice: &Selection, places: &Places) -> Option<String
                 let mut selection = Selection { model: name.cloned(), ..choice.clone() };
                 selection.choice.backend = backend.cloned();
                 selection.choice.context = context;
-                if leads_to(&selection, &about.id, places) {
+                if leads_to(&selection, &about.id, environment) {
                     return Some(selection.line("env"));
                 }
             }
@@ -107,7 +107,7 @@ fn naming(report: &Report, choice: &Selection, places: &Places) -> Option<String
     None
 }
 
-fn leads_to(selection: &Selection, id: &str, places: &Places) -> bool {
-    let settings: Result<Settings> = selection.quiet_settings(places);
-    settings.and_then(|settings| Plan::new(&settings, places)).is_ok_and(|plan| plan.backend.id() == id)
+fn leads_to(selection: &Selection, id: &str, environment: &Environment) -> bool {
+    let settings: Result<Settings> = selection.quiet_settings(environment);
+    settings.and_then(|settings| Plan::new(settings, environment.clone())).is_ok_and(|plan| plan.backend.id() == id)
 }

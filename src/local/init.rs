@@ -13,11 +13,11 @@ use toml_edit::{DocumentMut, Item};
 
 use crate::cli::Selection;
 use crate::{
-    backend,
+    backend::{self, registry},
     base::{
         disk,
+        environment::Environment,
         error::{Code, Failure, Result},
-        paths::Places,
         ui,
     },
     claude::arguments::{self, Request},
@@ -29,22 +29,20 @@ use crate::{
         written,
     },
     launch,
-    session::plan,
 };
 
 /// What an answer says that leaves a line out.
 const NONE: &str = "none";
 
 pub fn run(mut arguments: Init) -> Result<u8> {
-    let places = Places::find()?;
-    let here = plan::here()?;
-    let directory = project::root(&here, &places.home).ok_or_else(|| {
+    let environment = Environment::read()?;
+    let directory = project::root(&environment)?.ok_or_else(|| {
         Failure::new(Code::Usage, "the home directory is no project")
             .why(format!("a {NAME} here would not be read"))
-            .help(format!("what is to hold everywhere belongs into {}", places.config_file.display()))
+            .help(format!("what is to hold everywhere belongs into {}", environment.places.config_file.display()))
     })?;
     let path = directory.join(NAME);
-    let existing = Project::read(path.clone(), &Store::new(&places.state))?;
+    let existing = Project::read(path.clone(), &Store::new(&environment.places.state))?;
     if let Some(project) = &existing {
         // For its errors, which say what is wrong with it.
         project.asks()?;
@@ -62,9 +60,9 @@ pub fn run(mut arguments: Init) -> Result<u8> {
                 .why("no option says what, and there is no terminal to ask you on")
                 .help("lclaude local init --model NAME, or --backend, --context, --profile, --lean, --throwaway"));
         }
-        arguments.ask(&document, &places, &here)?;
+        arguments.ask(&document, &environment)?;
     }
-    arguments.check(&places)?;
+    arguments.check(&environment)?;
     arguments.write_into(&mut document);
     let new = written(document, text);
     if new == text {
@@ -86,19 +84,19 @@ pub fn run(mut arguments: Init) -> Result<u8> {
             .help(format!("ls -ld {}", directory.display()))
     })?;
     ui::print(&ui::harmless(&format!("{}:\n{new}", path.display())));
-    for word in afterwards(path, &here, &places)? {
+    for word in afterwards(path, &environment)? {
         ui::say(format_args!("lclaude: {word}"));
     }
     Ok(0)
 }
 
 /// What the user should know of the file that is there now.
-fn afterwards(path: PathBuf, here: &Path, places: &Places) -> Result<Vec<String>> {
+fn afterwards(path: PathBuf, environment: &Environment) -> Result<Vec<String>> {
     let mut words = Vec::new();
-    if let Some(nearer) = project::locate(here, &places.home).filter(|nearer| *nearer != path) {
+    if let Some(nearer) = project::locate(environment)?.filter(|nearer| *nearer != path) {
         words.push(format!("{} is nearer, and is the one that is read here", nearer.display()));
     }
-    if let Some(project) = Project::read(path, &Store::new(&places.state))?
+    if let Some(project) = Project::read(path, &Store::new(&environment.places.state))?
         && project.asks()?.iter().any(|ask| ask.needs_word.is_some())
     {
         words.push("some of it needs your word: lclaude local trust".into());
@@ -114,8 +112,8 @@ impl Init {
     }
 
     /// Fills in what the user answers; what would be used now is proposed.
-    fn ask(&mut self, document: &DocumentMut, places: &Places, here: &Path) -> Result<()> {
-        let own = launch::own_settings(&self.choice.choice, &Overrides::default(), None, places)?;
+    fn ask(&mut self, document: &DocumentMut, environment: &Environment) -> Result<()> {
+        let own = launch::own_settings(&self.choice.choice, &Overrides::default(), None, environment)?;
         let written = |key: &str| document.get(key).and_then(Item::as_str).map(str::to_owned);
         let Selection { choice, model } = &mut self.choice;
         if !own.profiles.is_empty() {
@@ -129,11 +127,11 @@ impl Init {
                 return Ok(());
             }
         }
-        let detected = || backend::plan(&own, &places.home, here).ok().map(|chosen| chosen.plan.kind.to_string());
+        let detected = || backend::plan(&own, environment).ok().map(|chosen| chosen.plan.kind.to_string());
         choice.backend = answer("Backend", written("backend").or_else(detected), |name| {
             kind(name).is_none().then_some("none of ollama, lmstudio, llamacpp, command, endpoint")
         })?;
-        let usual = || usual_model(&own, choice.backend.as_deref().and_then(kind)?, places, here);
+        let usual = || usual_model(&own, choice.backend.as_deref().and_then(kind)?);
         *model = answer("Model", written("model").or_else(usual), no_model_of_its_own)?;
         let now =
             document.get("context").and_then(Item::as_integer).map_or(own.context().to_string(), |n| n.to_string());
@@ -145,7 +143,7 @@ impl Init {
     }
 
     /// As a session with these options would.
-    fn check(&self, places: &Places) -> Result<()> {
+    fn check(&self, environment: &Environment) -> Result<()> {
         let Selection { choice, model } = &self.choice;
         if let Some((name, why)) = model.as_deref().and_then(|name| Some((name, no_model_of_its_own(name)?))) {
             return Err(Failure::new(Code::Usage, format!("a project's file cannot name the model {name:?}"))
@@ -155,12 +153,12 @@ impl Init {
                 ));
         }
         let overrides = Overrides { lean: self.lean, ..choice.overrides(model.clone()) };
-        let settings = launch::own_settings(choice, &overrides, None, places)?;
+        let settings = launch::own_settings(choice, &overrides, None, environment)?;
         match settings.backend.filter(|kind| choice.backend.is_some() && !settings.describes(*kind)) {
             None => Ok(()),
             Some(kind) => Err(Failure::new(Code::Usage, format!("you have no backend {kind}"))
                 .why("a project's file can only choose one that your own configuration describes")
-                .help(format!("describe it under [{kind}] in {}", places.config_file.display()))),
+                .help(format!("describe it under [{kind}] in {}", environment.places.config_file.display()))),
         }
     }
 
@@ -222,17 +220,8 @@ fn kind(name: &str) -> Option<Kind> {
 }
 
 /// What a session would ask this backend for.
-fn usual_model(own: &Settings, kind: Kind, places: &Places, here: &Path) -> Option<String> {
-    match kind {
-        // Its names are those of files.
-        Kind::LlamaCpp => own.model.clone(),
-        Kind::LmStudio => own.model.clone().or_else(|| Some(backend::lmstudio::DEFAULT_MODEL.to_owned())),
-        _ => {
-            let mut settings = own.clone();
-            settings.backend = Some(kind);
-            backend::plan(&settings, &places.home, here).ok().and_then(|chosen| chosen.plan.models.into_iter().next())
-        }
-    }
+fn usual_model(own: &Settings, kind: Kind) -> Option<String> {
+    registry::backend(kind).wanted(own).ok()?.into_iter().next()
 }
 
 /// All of it or nothing, and never over a file that came meanwhile.

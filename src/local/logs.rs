@@ -15,8 +15,8 @@ use super::which::Said;
 use crate::{
     base::{
         disk,
+        environment::Environment,
         error::{Code, Failure, Result},
-        paths::Places,
         signals::Signals,
     },
     launch,
@@ -26,8 +26,8 @@ use crate::{
 const PERIOD: Duration = Duration::from_millis(200);
 
 pub fn run(arguments: Logs) -> Result<u8> {
-    let places = Places::find()?;
-    let path = choose(&logs(&places), &arguments.which.read(&places)?)?;
+    let environment = Environment::read()?;
+    let path = choose(&logs(&environment), &arguments.which.read(&environment)?)?;
     let mut log = Log::open(&path).map_err(|error| unreadable(&path, error))?;
     if !arguments.follow {
         return done(log.pass_on().map(|_| 0), &path);
@@ -40,8 +40,9 @@ pub fn run(arguments: Logs) -> Result<u8> {
 }
 
 /// The logs there are, the one that was written last at the end. A throwaway session's is in the runtime directory.
-fn logs(places: &Places) -> Vec<PathBuf> {
-    let directories = [Some(places.state.join("logs")), places.runtime().ok().map(Path::to_owned)];
+fn logs(environment: &Environment) -> Vec<PathBuf> {
+    let directories =
+        [Some(environment.places.state.join("logs")), environment.places.runtime().ok().map(Path::to_owned)];
     let entries = directories.iter().flatten().flat_map(fs::read_dir).flatten().flatten();
     let written = |path: &PathBuf| fs::metadata(path).and_then(|meta| meta.modified()).ok();
     let mut logs: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();

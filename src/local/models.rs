@@ -9,19 +9,17 @@ use serde_json::{Value, json};
 
 use crate::{
     backend::{
-        self, Tiers,
-        listing::{self, Listed},
-        llamacpp,
+        self, Listed, Tiers,
+        registry::{self, ALL},
     },
     base::{
+        environment::Environment,
         error::{Code, Failure, Result},
-        paths::Places,
         ui,
     },
     config::{Kind, Settings},
     launch,
     memory::{Estimate, Fit, Machine},
-    session::plan,
 };
 
 /// A line of the table.
@@ -35,22 +33,23 @@ struct Row {
 }
 
 pub fn run(arguments: Models) -> Result<u8> {
-    let places = Places::find()?;
-    let here = plan::here()?;
-    let settings = arguments.choice.settings(&places)?;
+    let environment = Environment::read()?;
+    let settings = arguments.choice.settings(&environment)?;
     let only = arguments.choice.choice.backend.as_ref().and(settings.backend);
     let runtime = launch::event_loop()?;
 
     let mut found = Vec::new();
     let mut failures = Vec::new();
-    for kind in listing::ALL.into_iter().filter(|kind| only.is_none_or(|only| only == *kind)) {
-        match runtime.block_on(listing::of(kind, &settings, &places.home, &here)) {
+    let chosen = backend::kind(&settings, &environment);
+    for backend in ALL.into_iter().filter(|backend| only.is_none_or(|only| only == backend.kind())) {
+        let kind = backend.kind();
+        match runtime.block_on(backend.models(&settings, &environment, chosen == Some(kind))) {
             Ok(models) => found.extend(models.into_iter().flatten().map(|model| (kind, model))),
             Err(failure) => failures.push((kind, failure)),
         }
     }
     // Whether there is such a plan is for a session to say; without one no tier uses anything.
-    let chosen = backend::plan(&settings, &places.home, &here).ok();
+    let chosen = backend::plan(&settings, &environment).ok();
     let tiers = chosen.as_ref().map(|chosen| (chosen.plan.kind, &chosen.tiers));
     let machine = Machine::look().map(Machine::with_tools);
     let row = |(kind, model)| row(kind, model, &settings, machine.as_ref(), tiers);
@@ -87,14 +86,11 @@ fn row(
     machine: Option<&Machine>,
     tiers: Option<(Kind, &Tiers)>,
 ) -> Row {
-    let kept_prompts = if kind == Kind::LlamaCpp { llamacpp::memory::kept_prompts(settings, 1) } else { 0 };
+    let kept_prompts = registry::backend(kind).kept_prompts(settings, 1);
     let estimate = model.model.clone().map(|model| Estimate { models: vec![model], kept_prompts, cache_setting: None });
     let estimate = estimate.filter(Estimate::is_known);
     let used_by = tiers.filter(|(used, _)| *used == kind).map(|(_, tiers)| {
-        let Tiers { opus, sonnet, haiku, fable, subagent } = tiers;
-        let named = [("opus", Some(opus)), ("sonnet", Some(sonnet)), ("haiku", Some(haiku)), ("fable", Some(fable))];
-        let named = named.into_iter().chain([("subagent", subagent.as_ref())]);
-        named.filter(|(_, name)| name.is_some_and(|name| *name == model.served)).map(|(tier, _)| tier).collect()
+        tiers.iter().filter(|(_, name)| *name == model.served).map(|(tier, _)| tier.name()).collect()
     });
     Row {
         kind,

@@ -4,14 +4,14 @@ use crate::cli::Run;
 
 use crate::{
     base::{
+        environment::Environment,
         error::{Code, Failure, Result},
-        paths::Places,
     },
     claude::Throwaway,
     launch,
     session::{
         child::{Child, Program},
-        plan::{self, Plan},
+        plan::Plan,
     },
 };
 
@@ -22,11 +22,11 @@ pub fn run(arguments: Run) -> Result<u8> {
             .why("there is none after its options")
             .help("lclaude local run -- node agent.mjs"));
     };
-    let places = Places::find()?;
-    let settings = choice.settings(&places)?;
-    let plan = Plan::new(&settings, &places)?;
-    let throwaway = Throwaway::if_wanted(&settings, &places.home, &plan::here()?)?;
-    super::selection::warn_of_settings(Some(&*places.home).filter(|_| throwaway.is_none()))?;
+    let environment = Environment::read()?;
+    let settings = choice.settings(&environment)?;
+    let throwaway = Throwaway::if_wanted(&settings, &environment)?;
+    super::selection::warn_of_settings(&environment, throwaway.is_none())?;
     let child = Child::Program(Program::find(name, rest, throwaway)?);
-    launch::run_child(plan, &child, dry_run, choice.choice.yes, &settings, &places)
+    let plan = Plan::new(settings, environment.clone())?;
+    launch::run_child(&plan, &child, dry_run, choice.choice.yes)
 }

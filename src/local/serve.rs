@@ -4,27 +4,30 @@ use super::format::Variables;
 use crate::cli::Format;
 use crate::cli::Serve;
 use crate::{
-    base::{error::Result, paths::Places, scratch::Scratch, signals::Signals, ui},
+    base::{environment::Environment, error::Result, scratch::Scratch, signals::Signals, ui},
     keeper::{Event, Lease, Ready},
     launch,
-    session::{plan::Plan, run},
+    session::{
+        plan::{Downloads, Plan},
+        run,
+    },
 };
 
 pub fn run(arguments: Serve) -> Result<u8> {
     let Serve { choice, json } = arguments;
-    let places = Places::find()?;
-    let settings = choice.settings(&places)?;
-    let plan = Plan::new(&settings, &places)?;
-    super::selection::warn_of_settings(Some(&places.home))?;
+    let environment = Environment::read()?;
+    let settings = choice.settings(&environment)?;
+    let plan = Plan::new(settings, environment.clone())?;
+    super::selection::warn_of_settings(&environment, true)?;
     let hint = format!("eval \"$({})\"", choice.line("env"));
-    launch::carry_out(plan, choice.choice.yes, &settings, &places, async |plan, signals| {
-        serve(plan, json, &hint, signals).await
+    launch::carry_out(&plan, choice.choice.yes, async |downloads, signals| {
+        serve(&plan, downloads, json, &hint, signals).await
     })
 }
 
-async fn serve(plan: &Plan, json: bool, hint: &str, signals: &mut Signals) -> Result<u8> {
+async fn serve(plan: &Plan, downloads: Downloads, json: bool, hint: &str, signals: &mut Signals) -> Result<u8> {
     let scratch = Scratch::make(plan.runtime())?;
-    let Some((mut lease, ready)) = run::backend_up(plan, scratch.path(), signals).await? else {
+    let Some((mut lease, ready)) = run::backend_up(plan, downloads, scratch.path(), signals).await? else {
         return Ok(signals.exit_code());
     };
     let ended = match say_how_to_use_it(plan, &ready, json, hint) {

@@ -8,8 +8,8 @@ use tokio::time::{Instant, sleep};
 use super::which::Said;
 use crate::{
     base::{
+        environment::Environment,
         error::{Code, Failure, Result},
-        paths::Places,
         process::Identity,
         ui,
     },
@@ -21,11 +21,11 @@ use crate::{
 const FAREWELL: Duration = Duration::from_secs(5);
 
 pub fn run(arguments: Stop) -> Result<u8> {
-    let places = Places::find()?;
-    let said = arguments.which.read(&places)?;
+    let environment = Environment::read()?;
+    let said = arguments.which.read(&environment)?;
     let runtime = launch::event_loop()?;
     let ended = runtime.block_on(async {
-        let up = keeper::survey(places.runtime()?).await;
+        let up = keeper::survey(environment.places.runtime()?).await;
         if up.is_empty() {
             ui::say("lclaude: no backend is up");
             return Ok(0);
@@ -33,7 +33,7 @@ pub fn run(arguments: Stop) -> Result<u8> {
         // What is refused of one says nothing about the others.
         let mut failures = Vec::new();
         for report in chosen(up, said, arguments.all)? {
-            failures.extend(end(&report, arguments.which.choice.choice.yes, &places).await.err());
+            failures.extend(end(&report, arguments.which.choice.choice.yes, &environment).await.err());
         }
         let mut failures = failures.into_iter();
         let first = failures.next().map_or(Ok(0), Err);
@@ -86,9 +86,9 @@ fn which_of(mut up: Vec<Report>) -> Result<Vec<Report>> {
     }
 }
 
-async fn end(report: &Report, yes: bool, places: &Places) -> Result<()> {
+async fn end(report: &Report, yes: bool, environment: &Environment) -> Result<()> {
     let (id, name) = (&report.about.id, name(report));
-    let mut stopped = keeper::stop(places.runtime()?, id, yes).await?;
+    let mut stopped = keeper::stop(environment.places.runtime()?, id, yes).await?;
     let question = match &stopped {
         Stopped::InUse(sessions) => Some(format!("{} {name}", used_by(sessions))),
         Stopped::NoAnswer => Some(format!("the keeper of {name} does not answer, so sessions may be using it")),
@@ -100,7 +100,7 @@ async fn end(report: &Report, yes: bool, places: &Places) -> Result<()> {
                 .why(why)
                 .help(format!("lclaude local stop {} --yes ends it all the same", report.short_id())));
         }
-        stopped = keeper::stop(places.runtime()?, id, true).await?;
+        stopped = keeper::stop(environment.places.runtime()?, id, true).await?;
     }
     match stopped {
         Stopped::Gone(told) => {

@@ -8,8 +8,8 @@ use std::{
 
 use crate::{
     base::{
+        environment::Environment,
         error::{Code, Failure, Result},
-        paths::Places,
         ui,
     },
     config::{
@@ -17,19 +17,18 @@ use crate::{
         project::{self, Ask, NAME},
         trust::{Standing, Store},
     },
-    session::plan,
 };
 
 /// Why there is none.
 pub(super) const NO_FILE: &str = "neither this directory nor one above it, up to the root of its repository, has one";
 
 pub fn run(arguments: Trust) -> Result<u8> {
-    let places = Places::find()?;
-    let store = Store::new(&places.state);
+    let environment = Environment::read()?;
+    let store = Store::new(&environment.places.state);
     if arguments.list {
         return list(&store);
     }
-    let path = find(arguments.file.as_deref(), &places)?;
+    let path = find(arguments.file.as_deref(), &environment)?;
     let project = Project::read(path.clone(), &store)?.ok_or_else(|| nothing_at(&path))?;
     let shown = shown(&path);
     ui::print(&ui::harmless(&describe(&project, &project.asks()?)));
@@ -106,18 +105,19 @@ pub(super) fn shown(path: &Path) -> String {
 }
 
 /// The file that a session would use: where the user is, in a directory, or this very file.
-fn find(named: Option<&Path>, places: &Places) -> Result<PathBuf> {
-    let here = plan::here()?;
+fn find(named: Option<&Path>, environment: &Environment) -> Result<PathBuf> {
     let Some(named) = named else {
-        return project::locate(&here, &places.home).ok_or_else(|| none(&here).why(NO_FILE));
+        let here = environment.working_dir()?;
+        return project::locate(environment)?.ok_or_else(|| none(here).why(NO_FILE));
     };
+    let project_of = |directory: &Path| project::locate(&environment.clone().in_directory(directory));
     if named.is_dir() {
         let directory = named.canonicalize().map_err(|error| none(named).why(error))?;
-        return project::locate(&directory, &places.home).ok_or_else(|| none(named).why("its project has none"));
+        return project_of(&directory)?.ok_or_else(|| none(named).why("its project has none"));
     }
     let path = canonical(named).map_err(|error| none(named).why(error))?;
     let directory = path.parent().unwrap_or(&path);
-    match project::locate(directory, &places.home) {
+    match project_of(directory)? {
         Some(found) if found == path => Ok(path),
         _ => Err(nothing_at(&path)),
     }

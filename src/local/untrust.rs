@@ -5,25 +5,23 @@ use std::path::{Path, PathBuf};
 
 use super::trust::{NO_FILE, canonical, no_file, shown};
 use crate::{
-    base::{error::Result, paths::Places, ui},
+    base::{environment::Environment, error::Result, ui},
     config::{
         project::{NAME, locate},
         trust::Store,
     },
-    session::plan,
 };
 
 const LIST: &str = "lclaude local trust --list";
 
 pub fn run(arguments: Untrust) -> Result<u8> {
-    let places = Places::find()?;
-    let store = Store::new(&places.state);
+    let environment = Environment::read()?;
+    let store = Store::new(&environment.places.state);
     let path = match arguments.file {
         Some(named) => find(&named, &store)?,
         None => {
-            let here = plan::here()?;
-            let missing = || no_file(&here).why(NO_FILE).help(LIST);
-            locate(&here, &places.home).ok_or_else(missing)?
+            let here = environment.working_dir()?;
+            locate(&environment)?.ok_or_else(|| no_file(here).why(NO_FILE).help(LIST))?
         }
     };
     let was_trusted = store.change(|trusted| trusted.remove(&path).is_some())?;

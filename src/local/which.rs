@@ -6,11 +6,10 @@ use crate::cli::Which;
 use crate::{
     backend,
     base::{
+        environment::Environment,
         error::{Code, Failure, Result},
-        paths::Places,
     },
     cli::Choice,
-    session::plan,
 };
 
 /// What was said of it.
@@ -23,7 +22,7 @@ pub enum Said {
 }
 
 impl Which {
-    pub fn read(&self, places: &Places) -> Result<Said> {
+    pub fn read(&self, environment: &Environment) -> Result<Said> {
         if let Some(id) = &self.id {
             let is_id = !id.is_empty() && id.len() <= 16 && id.chars().all(|c| c.is_ascii_hexdigit());
             return match is_id {
@@ -37,8 +36,8 @@ impl Which {
         if [backend, profile, model].into_iter().all(Option::is_none) && context.is_none() && config.is_none() {
             return Ok(Said::Nothing);
         }
-        let settings = self.choice.settings(places)?;
-        let chosen = backend::plan(&settings, &places.home, &plan::here()?)?;
+        let settings = self.choice.settings(environment)?;
+        let chosen = backend::plan(&settings, environment)?;
         Ok(Said::Plan(chosen.plan.id()))
     }
 }

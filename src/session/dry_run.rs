@@ -8,7 +8,7 @@ use std::{
 
 use super::{child::Child, plan::Plan};
 use crate::{
-    backend::{Endpoint, HOST, MASKED, Program, Service, fit::Known},
+    backend::{Endpoint, HOST, MASKED, Program, Service},
     base::ui,
     claude::{Routed, SessionPlan},
     config::Settings,
@@ -18,15 +18,16 @@ const PORT: &str = "PORT";
 /// The session's private directory.
 const PRIVATE: &str = "PRIVATE";
 
-pub fn print(plan: &Plan, child: &Child, settings: &Settings, known: &Known) {
+pub fn print(plan: &Plan, child: &Child, missing: &[String]) {
     let mut text = String::new();
-    describe(&mut text, plan, child, settings, known).expect("a String takes any text");
+    describe(&mut text, plan, child, missing).expect("a String takes any text");
     ui::print(&ui::harmless(&text));
 }
 
-fn describe(out: &mut String, plan: &Plan, child: &Child, settings: &Settings, known: &Known) -> fmt::Result {
-    describe_settings(out, settings)?;
-    let url = describe_backend(out, plan, known.trained)?;
+fn describe(out: &mut String, plan: &Plan, child: &Child, missing: &[String]) -> fmt::Result {
+    describe_settings(out, plan.settings())?;
+    let known = plan.look();
+    let url = describe_backend(out, plan, known.trained, missing)?;
     if let Some(memory) = &known.memory {
         writeln!(out, "  {memory}")?;
     }
@@ -49,7 +50,12 @@ fn describe_settings(out: &mut String, settings: &Settings) -> fmt::Result {
 }
 
 /// Gives where it will be.
-fn describe_backend(out: &mut String, plan: &Plan, trained: Option<u32>) -> Result<String, fmt::Error> {
+fn describe_backend(
+    out: &mut String,
+    plan: &Plan,
+    trained: Option<u32>,
+    missing: &[String],
+) -> Result<String, fmt::Error> {
     let backend = &plan.backend;
     writeln!(out, "\nbackend {} ({})", backend.kind, backend.id())?;
     if let Some(reason) = &plan.reason {
@@ -60,8 +66,8 @@ fn describe_backend(out: &mut String, plan: &Plan, trained: Option<u32>) -> Resu
             describe_program(out, program)?;
             format!("http://{HOST}:{PORT}")
         }
-        Service::Studio(studio) => {
-            writeln!(out, "  has {} start what does not run yet, and undoes that afterwards", studio.lms.display())?;
+        Service::Managed { program, .. } => {
+            writeln!(out, "  has {} start what does not run yet, and undoes that afterwards", program.display())?;
             format!("http://{HOST}:{PORT}")
         }
         Service::Running(url) => {
@@ -75,8 +81,8 @@ fn describe_backend(out: &mut String, plan: &Plan, trained: Option<u32>) -> Resu
         None => " (what is granted and what it was trained for is known once it is up)".into(),
     };
     writeln!(out, "  {} from {}; {asked} tokens of context asked{rest}", backend.models.join(", "), backend.origin)?;
-    if !plan.missing.is_empty() {
-        writeln!(out, "  to be downloaded first: {}", plan.missing.join(", "))?;
+    if !missing.is_empty() {
+        writeln!(out, "  to be downloaded first: {}", missing.join(", "))?;
     }
     Ok(url)
 }

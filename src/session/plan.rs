@@ -1,23 +1,34 @@
 //! Settings, a backend and Claude Code become one plan: all that will happen, as data, before anything does.
 
-use crate::base::context::{CLAUDE_CODES_PROMPT, DEFAULT_CONTEXT, LEAST_CONTEXT, ROOMY_CONTEXT};
-use std::{
-    env, io,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use super::verdict::{Proven, Verdicts};
 use crate::{
-    backend::{self, BackendPlan, Chosen, Endpoint, Served, Service},
+    backend::{
+        self, BackendPlan, Chosen, Endpoint, Served, Service,
+        address::is_remote,
+        context::{another_model, enough_context, least},
+        fit::Known,
+        registry,
+    },
     base::{
+        context::{LEAST_CONTEXT, ROOMY_CONTEXT},
+        environment::Environment,
         error::{Code, Failure, Result},
-        paths::Places,
     },
     claude::{self, Routing},
-    config::{Kind, Lifetime, Settings},
-    keeper::Start,
+    config::Settings,
+    keeper::{self, Start},
 };
 
+/// Whether models that are missing may be downloaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Downloads {
+    Agreed,
+    NotAgreed,
+}
+
+/// All that a session needs but its child. Made once, and never changed.
 #[derive(Debug)]
 pub struct Plan {
     pub backend: BackendPlan,
@@ -25,37 +36,21 @@ pub struct Plan {
     pub routing: Routing,
     /// Why this backend, if nobody chose it.
     pub reason: Option<String>,
-    /// Models that have to be downloaded first.
-    pub missing: Vec<String>,
-    /// Whether the user agreed to that.
-    pub may_pull: bool,
-    /// The project's file that chooses models without the user's word, for which nothing is downloaded.
-    pub untrusted: Option<PathBuf>,
-    /// The project's file, where it chose what runs.
-    project: Option<PathBuf>,
-    /// A server that somebody else runs.
-    elsewhere: Option<Endpoint>,
-    context_check: bool,
-    lean: Option<bool>,
-    lifetime: Lifetime,
+    /// Where the server is, if somebody else runs it.
+    pub endpoint: Option<Endpoint>,
+    settings: Settings,
+    environment: Environment,
     runtime: PathBuf,
-    state: PathBuf,
     log: PathBuf,
 }
 
 impl Plan {
     /// # Errors
     /// Whatever is wrong is found out here, before anything is started, as far as looking can tell.
-    pub fn new(settings: &Settings, places: &Places) -> Result<Self> {
-        let here = here()?;
-        enough_context(settings)?;
-        let Chosen { plan: backend, tiers, reason } = backend::plan(settings, &places.home, &here)?;
-        let routing = Routing::new(settings, tiers, describe(&backend))?;
-        let missing = match backend.kind {
-            Kind::LlamaCpp => backend::llamacpp::missing(settings, &backend.models, &places.home),
-            Kind::Ollama => backend::ollama::missing(&backend, &places.home).unwrap_or_default(),
-            _ => Vec::new(),
-        };
+    pub fn new(settings: Settings, environment: Environment) -> Result<Self> {
+        enough_context(&settings)?;
+        let Chosen { plan: backend, tiers, reason } = backend::plan(&settings, &environment)?;
+        let places = &environment.places;
         Ok(Plan {
             log: if settings.throwaway == Some(true) {
                 // Nothing of such a session is in the home directory, not even this.
@@ -63,65 +58,98 @@ impl Plan {
             } else {
                 places.state.join("logs").join(format!("{}.log", backend.id()))
             },
-            elsewhere: match backend.kind {
-                Kind::Endpoint => Some(backend::endpoint::of(settings)?),
-                _ => None,
-            },
+            endpoint: registry::backend(backend.kind).endpoint(&settings, &environment)?,
+            routing: Routing::new(&settings, tiers, describe(&backend), &environment.variables)?,
             reason,
-            missing,
-            may_pull: false,
-            untrusted: settings.untrusted_choice().map(Path::to_owned),
-            project: settings.project_choice(),
-            context_check: settings.checks_context(),
-            lean: settings.lean,
-            routing,
             backend,
-            lifetime: settings.lifetime.clone(),
             runtime: places.runtime()?.to_owned(),
-            state: places.state.clone(),
+            settings,
+            environment,
         })
     }
 
-    /// Where sockets, locks and a session's private files are.
+    /// Returns the settings that it was made from.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Returns where sockets, locks and a session's private files are.
     pub fn runtime(&self) -> &Path {
         &self.runtime
     }
 
-    /// The backend's log.
+    /// Makes the runtime directory if it is missing.
+    ///
+    /// # Errors
+    /// `Config` when it cannot be made private.
+    pub fn ready_runtime(&self) -> Result<()> {
+        self.environment.places.ready_runtime()
+    }
+
+    /// Returns the backend's log.
     pub fn log(&self) -> &Path {
         &self.log
     }
 
-    /// What a keeper of this backend has to know.
-    pub fn start(&self) -> Start {
+    /// Returns what a keeper of this backend has to know.
+    pub fn start(&self, downloads: Downloads) -> Start {
         Start {
             plan: self.backend.clone(),
-            lifetime: self.lifetime.clone(),
+            lifetime: self.settings.lifetime.clone(),
             runtime: self.runtime.clone(),
             log: self.log.clone(),
-            state: self.state.clone(),
-            may_pull: self.may_pull && self.untrusted.is_none(),
-            token: match self.backend.kind {
-                Kind::LmStudio => Some(backend::lmstudio::token()),
-                _ => None,
-            },
-            endpoint: self.elsewhere.clone(),
+            state: self.environment.places.state.clone(),
+            may_pull: downloads == Downloads::Agreed && self.untrusted().is_none(),
+            token: registry::backend(self.backend.kind).token(&self.environment),
+            endpoint: self.endpoint.clone(),
         }
     }
 
-    /// What the backend serves if it gives all that is asked for and the model, `trained` for so many tokens, can take.
+    /// Whether the backend is up, so that nothing has to be loaded for another session.
+    pub fn is_up(&self) -> bool {
+        keeper::is_up(&self.runtime, &self.backend)
+    }
+
+    /// Returns the project's file that chooses models without the user's word, for which nothing is downloaded.
+    pub fn untrusted(&self) -> Option<&Path> {
+        self.settings.untrusted_choice()
+    }
+
+    /// Returns the models that the user has to agree to download first.
+    pub async fn missing(&self) -> Vec<String> {
+        let backend = registry::backend(self.backend.kind);
+        let mut missing = backend.missing(&self.backend, &self.environment).await;
+        missing.retain(|model| self.untrusted().is_some() || !backend.is_download_wanted(&self.settings, model));
+        missing
+    }
+
+    /// Returns the failure for a missing model that may not be downloaded, or `None` where a server that runs already says
+    /// it itself.
+    pub fn not_installed(&self, model: &str) -> Option<Failure> {
+        registry::backend(self.backend.kind).not_installed(&self.backend, model, &self.environment)
+    }
+
+    /// Weighs what will be loaded against the memory that there is, and returns a warning if it is tight. Reads the models'
+    /// headers, so only for a backend that is not up.
+    ///
+    /// # Errors
+    /// `Unavailable` when it cannot fit.
+    pub fn weigh(&self) -> Result<Option<String>> {
+        backend::fit::check(&self.settings, &self.backend, &self.environment)
+    }
+
+    /// Returns what a look at the models' files tells.
+    pub fn look(&self) -> Known {
+        backend::fit::look(&self.settings, &self.backend, &self.environment)
+    }
+
+    /// Returns what the backend serves if it gives all that is asked for and the model, `trained` for so many tokens, can
+    /// take.
     pub fn expected(&self, trained: Option<u32>) -> Served {
         let asked = self.backend.context;
         let mut served = Served::new();
         served.grant(&self.backend.models[0], trained.map_or(asked, |trained| trained.min(asked)), trained);
         served
-    }
-
-    /// Asks a server that runs already, which alone knows what it has.
-    pub async fn ask_what_is_missing(&mut self) {
-        if let (Kind::Ollama, Service::Running(url)) = (self.backend.kind, &self.backend.service) {
-            self.missing = backend::ollama::missing_at(url, &self.backend).await;
-        }
     }
 
     /// What the user should know before Claude Code starts.
@@ -131,14 +159,15 @@ impl Plan {
     pub fn judge(&self, served: &Served) -> Result<Vec<String>> {
         let model = &self.backend.models[0];
         let mut words = Vec::new();
-        let by = self.project.as_ref().map(|file| format!(", as {} chose", file.display())).unwrap_or_default();
+        let by =
+            self.settings.project_choice().map(|file| format!(", as {} chose", file.display())).unwrap_or_default();
         if let Service::Running(url) = &self.backend.service
-            && backend::endpoint::is_remote(url)
+            && is_remote(url)
         {
             words.push(format!("your code goes to {url}{by}"));
         }
-        if let Some(model) = backend::ollama::sends_away(&self.backend) {
-            words.push(format!("your code goes to Ollama's servers, where {model} runs{by}"));
+        if let Some(place) = registry::backend(self.backend.kind).sends_prompts_to(&self.backend) {
+            words.push(format!("your code goes to {place}{by}"));
         }
         if !served.tools {
             words.push(format!(
@@ -146,7 +175,7 @@ impl Plan {
                  help: choose a model whose chat template has tools"
             ));
         }
-        if served.context < LEAST_CONTEXT && self.context_check {
+        if served.context < LEAST_CONTEXT && self.settings.checks_context() {
             return Err(Failure::new(
                 Code::Unavailable,
                 format!("{} has too small a context for Claude Code", served.of),
@@ -169,13 +198,13 @@ impl Plan {
 
     /// What `lclaude local doctor --live` complained of, the last time it proved just this.
     pub fn verdict(&self, claude: &Path) -> Option<String> {
-        Verdicts::read(&self.state).of(&Proven::of(&self.backend, claude))?.warning()
+        Verdicts::read(&self.environment.places.state).of(&Proven::of(&self.backend, claude))?.warning()
     }
 
     /// Whether Claude Code gets a small tool set and prompt: where the user says so, or says nothing and the context is
     /// small.
     pub fn is_lean(&self, served: &Served) -> bool {
-        self.lean.unwrap_or(served.context < ROOMY_CONTEXT)
+        self.settings.lean.unwrap_or(served.context < ROOMY_CONTEXT)
     }
 
     /// What is left out, if anything is. `whole`: Claude Code's arguments are ours to give, not only its variables.
@@ -184,7 +213,8 @@ impl Plan {
             true => "six tools, no MCP servers but --mcp-config's, no auto memory".into(),
             false => format!("no auto memory; a claude in it wants --tools {} --strict-mcp-config", claude::LEAN_TOOLS),
         };
-        let why = if self.lean == Some(true) { "" } else { ", since the context is small (lean = false keeps all)" };
+        let why =
+            if self.settings.lean == Some(true) { "" } else { ", since the context is small (lean = false keeps all)" };
         self.is_lean(served).then(|| format!("lean: {what}{why}"))
     }
 
@@ -195,68 +225,14 @@ impl Plan {
         if let Some(trained) = served.trained.filter(|trained| *trained <= served.context) {
             return another_model(trained);
         }
-        match (self.backend.kind, &self.backend.service) {
-            (Kind::Ollama, Service::Running(_)) => {
-                format!(
-                    "OLLAMA_CONTEXT_LENGTH={} ollama serve, or [ollama] instance = \"private\"",
-                    self.backend.context
-                )
-            }
-            (Kind::Endpoint, _) => "start that server with a longer context, or choose another model".into(),
-            _ => {
-                format!("--context {}, or a model that was trained for more", self.backend.context.max(DEFAULT_CONTEXT))
-            }
-        }
+        registry::backend(self.backend.kind).more_context(&self.backend)
     }
-}
-
-fn least() -> String {
-    format!("Claude Code's own prompt and tools take about {CLAUDE_CODES_PROMPT}, so {LEAST_CONTEXT} is the least")
-}
-
-/// # Errors
-/// `Config` or `Usage` for a context in which Claude Code could not work at all.
-pub fn enough_context(settings: &Settings) -> Result<()> {
-    if settings.context() >= LEAST_CONTEXT || !settings.checks_context() {
-        return Ok(());
-    }
-    let source = settings.source("context");
-    Err(Failure::new(source.code(), format!("a context of {} tokens is too small", settings.context()))
-        .why(format!("{source} asks for it; {}", least()))
-        .help(format!("--context {DEFAULT_CONTEXT}"))
-        .help("context_check = false in the configuration starts it all the same"))
-}
-
-/// # Errors
-/// `Unavailable` for a model that was trained for fewer tokens than Claude Code needs, however many are asked for.
-pub fn enough_trained(settings: &Settings, model: &str, trained: Option<u32>) -> Result<()> {
-    match trained {
-        Some(trained) if trained < LEAST_CONTEXT && settings.checks_context() => {
-            Err(Failure::new(Code::Unavailable, format!("{model} has too small a context for Claude Code"))
-                .why(format!("it was trained for {trained} tokens; {}", least()))
-                .help(another_model(trained))
-                .help("context_check = false in the configuration starts it all the same"))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn another_model(trained: u32) -> String {
-    format!("--model NAME, one that was trained for more than {trained} tokens; lclaude local models shows which were")
 }
 
 /// Where a model runs, for the picker.
 fn describe(backend: &BackendPlan) -> String {
     match &backend.service {
-        Service::Running(url) if backend::endpoint::is_remote(url) => format!("at {url}"),
+        Service::Running(url) if is_remote(url) => format!("at {url}"),
         _ => format!("on this machine, by {}", backend.kind),
     }
-}
-
-pub fn here() -> Result<PathBuf> {
-    env::current_dir().map_err(|error: io::Error| {
-        Failure::new(Code::Config, "the working directory cannot be used")
-            .why(error)
-            .help("cd to a directory that exists")
-    })
 }

@@ -6,7 +6,10 @@ use std::{os::unix::process::ExitStatusExt, path::Path, process::ExitStatus, tim
 use rustix::process::Signal;
 use tokio::{process, time::timeout};
 
-use super::{child::Child, plan::Plan};
+use super::{
+    child::Child,
+    plan::{Downloads, Plan},
+};
 use crate::{
     base::{
         error::{Code, Failure, Result},
@@ -16,7 +19,7 @@ use crate::{
         ui::{self, Waiting},
     },
     claude::Throwaway,
-    keeper::{self, Event, Lease, Ready},
+    keeper::{self, Event, Lease, Ready, Start},
 };
 
 /// How long the child has to say goodbye when its backend is lost for good.
@@ -25,9 +28,9 @@ const FAREWELL: Duration = Duration::from_secs(2);
 const UNDOING: Duration = Duration::from_secs(2);
 
 /// Runs one session and returns its exit code: the child's own, or 128+N if signal N ended it or us.
-pub async fn run(plan: &Plan, child: &Child, signals: &mut Signals) -> Result<u8> {
+pub async fn run(plan: &Plan, child: &Child, downloads: Downloads, signals: &mut Signals) -> Result<u8> {
     let scratch = Scratch::make(plan.runtime())?;
-    let Some((mut lease, ready)) = backend_up(plan, scratch.path(), signals).await? else {
+    let Some((mut lease, ready)) = backend_up(plan, downloads, scratch.path(), signals).await? else {
         return Ok(signals.exit_code());
     };
     let ended = run_child(plan, child, &ready, &mut lease, scratch.path(), signals).await;
@@ -37,12 +40,18 @@ pub async fn run(plan: &Plan, child: &Child, signals: &mut Signals) -> Result<u8
 }
 
 /// A lease on a backend that answers; `None` when a signal came first. To be released whatever happens next.
-pub async fn backend_up(plan: &Plan, scratch: &Path, signals: &mut Signals) -> Result<Option<(Lease, Ready)>> {
-    let Some(mut lease) = start_backend(plan, scratch, signals).await? else {
+pub async fn backend_up(
+    plan: &Plan,
+    downloads: Downloads,
+    scratch: &Path,
+    signals: &mut Signals,
+) -> Result<Option<(Lease, Ready)>> {
+    let start = plan.start(downloads);
+    let Some(mut lease) = start_backend(start.clone(), scratch, signals).await? else {
         return Ok(None);
     };
     let ready = tokio::select! {
-        ready = wait_for_health(&mut lease, plan) => ready.map(Some),
+        ready = wait_for_health(&mut lease, plan, &start) => ready.map(Some),
         _ = signals.next() => Ok(None),
     };
     match ready {
@@ -62,14 +71,14 @@ fn say_what_is_kept(child: &Child) {
 }
 
 /// A lease on the backend, which is started if it does not run yet; `None` when a signal came first.
-async fn start_backend(plan: &Plan, scratch: &Path, signals: &mut Signals) -> Result<Option<Lease>> {
-    let mut taking = std::pin::pin!(Lease::take(plan.start(), scratch));
+async fn start_backend(start: Start, scratch: &Path, signals: &mut Signals) -> Result<Option<Lease>> {
+    let mut taking = std::pin::pin!(Lease::take(start.clone(), scratch));
     tokio::select! {
         lease = &mut taking => lease.map(Some),
         _ = signals.next() => {
             match timeout(UNDOING, taking).await {
                 Ok(Ok(lease)) => lease.release().await,
-                _ => Lease::give_up(&plan.start()).await,
+                _ => Lease::give_up(&start).await,
             }
             Ok(None)
         }
@@ -77,7 +86,7 @@ async fn start_backend(plan: &Plan, scratch: &Path, signals: &mut Signals) -> Re
 }
 
 /// Waits until the model can answer, and shows what it waits for.
-async fn wait_for_health(lease: &mut Lease, plan: &Plan) -> Result<Ready> {
+async fn wait_for_health(lease: &mut Lease, plan: &Plan, start: &Start) -> Result<Ready> {
     let mut waiting = Waiting::new();
     loop {
         match lease.event().await {
@@ -87,7 +96,7 @@ async fn wait_for_health(lease: &mut Lease, plan: &Plan) -> Result<Ready> {
             Event::Restarting { reason } => waiting.show("starting the backend again", None, &reason),
             event @ (Event::Starting | Event::Stopping | Event::Released) => {
                 if event == Event::Starting {
-                    say_who_else_serves_it(plan);
+                    say_who_else_serves_it(start);
                 }
                 waiting.show(&format!("starting {}", plan.backend.kind), None, &plan.backend.models.join(", "));
             }
@@ -96,8 +105,8 @@ async fn wait_for_health(lease: &mut Lease, plan: &Plan) -> Result<Ready> {
 }
 
 /// Only where a backend is started, which takes longer than this look.
-fn say_who_else_serves_it(plan: &Plan) {
-    for (version, keeper) in keeper::of_other_versions(&plan.start()) {
+fn say_who_else_serves_it(start: &Start) {
+    for (version, keeper) in keeper::of_other_versions(start) {
         ui::say(format_args!(
             "lclaude: sessions of lclaude {version} have this backend up too (keeper {keeper}); this one starts its own"
         ));

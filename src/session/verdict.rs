@@ -13,7 +13,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    backend::{BackendPlan, Service, llamacpp},
+    backend::{BackendPlan, Service, registry},
     base::{
         disk,
         error::{Code, Failure, Result},
@@ -42,7 +42,7 @@ impl Proven {
     pub fn of(backend: &BackendPlan, claude: &Path) -> Self {
         let program = match &backend.service {
             Service::Program(program) => program.path.clone(),
-            Service::Studio(studio) => studio.lms.clone(),
+            Service::Managed { program, .. } => program.clone(),
             Service::Running(url) => url.into(),
         };
         let claude = claude.canonicalize().unwrap_or_else(|_| claude.to_owned());
@@ -50,7 +50,10 @@ impl Proven {
             backend_changed: changed(&program),
             backend: program.display().to_string(),
             models: backend.models.clone(),
-            files: llamacpp::files(backend).into_iter().map(|file| (file.to_owned(), changed(file))).collect(),
+            files: {
+                let files = registry::backend(backend.kind).files(backend).into_iter();
+                files.map(|file| (file.clone(), changed(&file))).collect()
+            },
             context: backend.context,
             claude_changed: changed(&claude),
             claude,

@@ -1,8 +1,9 @@
 //! What llama-server has fetched from Hugging Face before (`-hf`), as it lies in the cache that it shares with other
 //! programs: `models--USER--REPO/snapshots/REVISION/FILE.gguf`.
 
+use crate::base::environment::Environment;
 use std::{
-    env, fs,
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -14,12 +15,14 @@ const NO_MODELS: &[&str] = &["mmproj", "imatrix", "mtp-", "eagle3-", "dflash-", 
 const BY_ITSELF: &[&str] = &["Q4_K_M", "Q8_0"];
 
 /// llama-server looks in these places, in this order.
-fn hub(home: &Path) -> PathBuf {
-    let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+fn hub(environment: &Environment) -> PathBuf {
+    let variable = |name: &str| environment.variables.path(name);
     variable("LLAMA_CACHE")
         .or_else(|| variable("HF_HUB_CACHE"))
         .or_else(|| Some(variable("HF_HOME")?.join("hub")))
-        .unwrap_or_else(|| variable("XDG_CACHE_HOME").unwrap_or(home.join(".cache")).join("huggingface/hub"))
+        .unwrap_or_else(|| {
+            variable("XDG_CACHE_HOME").unwrap_or(environment.home().join(".cache")).join("huggingface/hub")
+        })
 }
 
 /// A repository in the cache.
@@ -78,23 +81,23 @@ fn entries(directory: &Path) -> Vec<PathBuf> {
 }
 
 /// Whether llama-server has fetched something of the repository before.
-pub fn is_cached(name: &str, home: &Path) -> bool {
-    repository(name, home).is_some()
+pub fn is_cached(name: &str, environment: &Environment) -> bool {
+    repository(name, environment).is_some()
 }
 
-fn repository(name: &str, home: &Path) -> Option<Repository> {
+fn repository(name: &str, environment: &Environment) -> Option<Repository> {
     let repo = name.split(':').next().unwrap_or(name).replace('/', "--");
-    Repository::at(&hub(home).join(format!("models--{repo}")))
+    Repository::at(&hub(environment).join(format!("models--{repo}")))
 }
 
 /// The file of `user/repo[:quant]`, if it is there.
-pub fn find(name: &str, home: &Path) -> Option<PathBuf> {
-    repository(name, home)?.model(name.split_once(':').map(|(_, quant)| quant))
+pub fn find(name: &str, environment: &Environment) -> Option<PathBuf> {
+    repository(name, environment)?.model(name.split_once(':').map(|(_, quant)| quant))
 }
 
 /// Everything in the cache, with the name that each model is asked for by.
-pub fn all(home: &Path) -> Vec<(String, PathBuf)> {
-    let repositories = entries(&hub(home)).into_iter().filter_map(|directory| Repository::at(&directory));
+pub fn all(environment: &Environment) -> Vec<(String, PathBuf)> {
+    let repositories = entries(&hub(environment)).into_iter().filter_map(|directory| Repository::at(&directory));
     let named = |repository: Repository| {
         let models = repository.models().into_iter();
         let named = models.map(|file| (format!("{}:{}", repository.name, quant(&file)), file));

@@ -1,311 +1,153 @@
-//! llama.cpp's `llama-server`: a GGUF model, or several behind its router, one slot each, and an API key of its own.
-//!
-//! Options and answers as of release b11434 (`common/arg.cpp`, `tools/server`), seen in runs of it.
+//! The kind `llamacpp`.
 
-use super::model::to_be_downloaded;
-use super::{cache, memory};
-use std::{
-    cell::Cell,
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
-use reqwest::StatusCode;
-use serde::Deserialize;
+use async_trait::async_trait;
+use reqwest::Client;
 
-use super::model::{Model, models};
-use crate::backend::{
-    http,
-    plan::{Absent, BackendPlan, HOST, Health, Program, Progress, Service, Starting, Unfit},
-    served::Served,
-};
-use crate::config::Kind;
+use super::{cache, checks, figures, memory, model, plan, start};
 use crate::{
-    base::{
-        error::{Code, Failure, Result},
-        process::Ending,
+    backend::{
+        diagnosis::Diagnosis,
+        figures::Figures,
+        install,
+        interface::Backend,
+        listed::Listed,
+        plan::{BackendPlan, Endpoint},
+        served::Served,
+        starting::{Progress, Starting, Unfit},
+        subject::Subject,
     },
-    config::Settings,
+    base::{
+        check::{Check, State},
+        environment::Environment,
+        error::{Failure, Result},
+    },
+    config::{Kind, Settings},
+    memory::Estimate,
 };
 
-const PROGRAM: &str = "llama-server";
-/// Of the options that it is always given, the one that came last.
-pub const NEWEST_OPTION: &str = "--reuse-port";
+/// llama.cpp's `llama-server`.
+pub struct LlamaCpp;
 
-/// # Errors
-/// `Unavailable` when there is no llama-server, `Config` or `Usage` when a model is missing or cannot be one.
-pub fn plan(settings: &Settings, home: &Path, here: &Path) -> Result<BackendPlan> {
-    let models = models(settings, home, here)?;
-    refuse_own(settings)?;
-    let program = Program::new(program(settings, home, here)?);
-    let options = &settings.llamacpp;
-    let context = settings.context().to_string();
+#[async_trait(?Send)]
+impl Backend for LlamaCpp {
+    fn kind(&self) -> Kind {
+        Kind::LlamaCpp
+    }
 
-    let mut arguments: Vec<String> = Vec::new();
-    let mut option = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
-    let mut preset = String::new();
-    if let [model] = &models[..] {
-        match model {
-            Model::File(path) => option("--model", path.display().to_string()),
-            Model::HuggingFace(name) => option("-hf", name.clone()),
-        }
-        option("--alias", model.name());
-        // Without it the server may shrink its context to 4096 in silence …
-        option("-c", context);
-        // … and divides it among four slots without this.
-        option("-np", "1".into());
-    } else {
-        // One server in front, which starts one for each model.
-        preset = self::preset(&models, &context);
-        option("--models-preset", "{file}".into());
-        option("--models-max", models.len().to_string());
+    fn title(&self) -> &'static str {
+        "llama.cpp"
     }
-    option("--host", HOST.into());
-    option("--port", "{port}".into());
-    let numbers =
-        [("--threads", options.threads), ("--batch-size", options.batch_size), ("--ubatch-size", options.ubatch_size)];
-    for (name, value) in numbers {
-        if let Some(value) = value {
-            option(name, value.to_string());
-        }
-    }
-    if let Some(layers) = &options.gpu_layers {
-        option("--gpu-layers", layers.to_string());
-    }
-    for (name, value) in [("--cache-type-k", &options.cache_type_k), ("--cache-type-v", &options.cache_type_v)] {
-        if let Some(value) = value {
-            option(name, value.clone());
-        }
-    }
-    if let Some(limit) = memory::limit(settings, models.len()) {
-        option("--cache-ram", limit.to_string());
-    }
-    // With the keeper's own socket on the port, only this user's programs can bind it, also while the server is down.
-    arguments.push(NEWEST_OPTION.into());
-    let fetches = models.iter().any(|model| matches!(model, Model::HuggingFace(_)));
-    if fetches && settings.untrusted_choice().is_some() {
-        // The cache may have another file of that repository, or an older one.
-        arguments.push("--offline".into());
-    }
-    // For `lclaude local status`: it counts all the same, and this lets it say so to those who have its key.
-    arguments.push("--metrics".into());
-    arguments.extend(options.args.iter().cloned());
 
-    // The download's bar is drawn only on a terminal; what else it would do there is colour its log.
-    let mut environment = options.env.clone();
-    if fetches {
-        environment.entry("NO_COLOR".into()).or_insert("1".into());
+    fn is_detected(&self) -> bool {
+        true
     }
-    let origins = models.iter().map(|model| match model {
-        Model::File(path) => path.display().to_string(),
-        Model::HuggingFace(name) => format!("{name} on Hugging Face"),
-    });
 
-    Ok(BackendPlan {
-        kind: Kind::LlamaCpp,
-        origin: origins.collect::<Vec<_>>().join(", "),
-        service: Service::Program(Program {
-            arguments,
-            environment,
-            // Each changes an option behind the back of the ones above, the port included.
-            removed: ["LLAMA_ARG_*", "LLAMA_API_KEY", "LLAMA_SERVER_*", "AIP_*"].map(str::to_owned).into(),
-            key_variable: Some("LLAMA_API_KEY".into()),
-            file: Some(preset).filter(|preset| !preset.is_empty()),
-            shares_port: true,
-            terminal: fetches,
-            ending: Ending::Kill,
-            ..program
-        }),
-        models: models.iter().map(Model::name).collect(),
-        context: settings.context(),
-    })
-}
-
-/// What llama-server's router is told of its models (INI).
-fn preset(models: &[Model], context: &str) -> String {
-    let section = |model: &Model| {
-        let (name, value) = model.preset_key();
-        format!("[{}]\n{name} = {value}\nctx-size = {context}\nparallel = 1\nload-on-startup = true\n", model.name())
-    };
-    format!("version = 1\n{}", models.iter().map(section).collect::<String>())
-}
-
-/// The models of a plan that are files, as its command line or its preset names them.
-pub fn files(plan: &BackendPlan) -> Vec<&Path> {
-    let Service::Program(program) = &plan.service else {
-        return Vec::new();
-    };
-    if plan.kind != Kind::LlamaCpp {
-        return Vec::new();
+    fn alone_knows(&self, model: &str) -> bool {
+        model.to_lowercase().ends_with(".gguf")
     }
-    let alone = program.arguments.iter().skip_while(|argument| *argument != "--model").nth(1).map(String::as_str);
-    let preset = program.file.as_deref().unwrap_or_default().lines();
-    alone.into_iter().chain(preset.filter_map(|line| line.strip_prefix("model = "))).map(Path::new).collect()
-}
 
-/// Options of llama-server's that lclaude gives itself, with the setting that each belongs to.
-const OWN: &[(&[&str], &str)] = &[
-    (&["--model", "-m"], "[llamacpp] gguf"),
-    (&["-hf", "-hfr", "--hf-repo"], "[llamacpp] hf"),
-    (&["--ctx-size", "-c"], "context"),
-    (&["--host", "--port", NEWEST_OPTION, "--api-prefix"], "nothing: the port is lclaude's to choose, on 127.0.0.1"),
-    (&["--api-key", "--api-key-file"], "nothing: each run has a key of its own"),
-    (&["--alias", "-a"], "nothing: Claude Code asks by the name lclaude gives"),
-    (&["--hf-token", "-hft"], "[llamacpp] env = { HF_TOKEN = \"…\" }, which other users of the machine cannot see"),
-    (&["--parallel", "-np"], "nothing: one session is served at a time, and its prefix stays cached"),
-];
+    fn program(&self, settings: &Settings, _: &Environment) -> Result<Option<PathBuf>> {
+        plan::program(settings).map(Some)
+    }
 
-/// A second value would win over ours, and the server would not be where it is waited for.
-fn refuse_own(settings: &Settings) -> Result<()> {
-    for argument in &settings.llamacpp.args {
-        let name = argument.split('=').next().unwrap_or(argument);
-        // `--gpt-oss-20b-default` and its like choose a model, and download it.
-        let is_model = name.ends_with("-default") && name != "--spec-default";
-        let own = OWN.iter().find(|(names, _)| names.contains(&name)).map(|(_, setting)| *setting);
-        if let Some(setting) = own.or(is_model.then_some("[llamacpp] gguf or hf")) {
-            return Err(Failure::new(Code::Config, format!("[llamacpp] args cannot have {name}"))
-                .why(format!("{} has it, and lclaude sees to that itself", settings.source("llamacpp.args")))
-                .help(format!("remove it; its setting is {setting}")));
+    fn install_commands(&self) -> Vec<String> {
+        let mut commands = plan::install_commands();
+        commands.extend(install::packages("llama.cpp", "llama-cpp", "llama.cpp"));
+        commands
+    }
+
+    fn install_hint(&self) -> String {
+        plan::install_hint()
+    }
+
+    fn default_model(&self) -> Option<&'static str> {
+        Some(model::DEFAULT_MODEL)
+    }
+
+    fn has_own_model(&self, settings: &Settings) -> bool {
+        settings.llamacpp.gguf.is_some() || settings.llamacpp.hf.is_some()
+    }
+
+    fn installed_wanted(&self, settings: &Settings, environment: &Environment) -> Result<Option<Vec<String>>> {
+        let Ok(models) = model::models(settings, environment) else {
+            return Ok(None);
+        };
+        let names: Vec<String> = models.iter().map(model::Model::name).collect();
+        Ok(model::to_be_downloaded(&names, environment).is_empty().then_some(names))
+    }
+
+    fn has_models(&self, _: &Settings, environment: &Environment) -> bool {
+        !cache::all(environment).is_empty()
+    }
+
+    fn plan(&self, settings: &Settings, environment: &Environment) -> Result<BackendPlan> {
+        plan::plan(settings, environment)
+    }
+
+    fn is_same_model(&self, served: &str, name: &str) -> bool {
+        served == name || served == model::served_name(name.as_ref())
+    }
+
+    fn files(&self, plan: &BackendPlan) -> Vec<PathBuf> {
+        plan::files(plan)
+    }
+
+    fn estimate(&self, settings: &Settings, _: &BackendPlan, environment: &Environment) -> Option<Estimate> {
+        memory::estimate(settings, environment)
+    }
+
+    fn kept_prompts(&self, settings: &Settings, models: usize) -> u64 {
+        memory::kept_prompts(settings, models)
+    }
+
+    async fn missing(&self, plan: &BackendPlan, environment: &Environment) -> Vec<String> {
+        model::to_be_downloaded(&plan.models, environment)
+    }
+
+    fn is_download_wanted(&self, settings: &Settings, model: &str) -> bool {
+        // The 18.5 GB of the default model are downloaded only on a yes.
+        settings.model.is_some() || self.has_own_model(settings) || model != model::DEFAULT_MODEL
+    }
+
+    fn not_installed(&self, _: &BackendPlan, _: &str, _: &Environment) -> Option<Failure> {
+        Some(model::none_chosen())
+    }
+
+    async fn models(
+        &self,
+        settings: &Settings,
+        environment: &Environment,
+        is_asked: bool,
+    ) -> Result<Option<Vec<Listed>>> {
+        memory::list(settings, environment, is_asked).map(Some)
+    }
+
+    async fn bring_up(&self, plan: &BackendPlan, starting: &Starting<'_>) -> Result<Served, Unfit> {
+        start::bring_up(plan, starting).await
+    }
+
+    fn progress(&self, line: &str) -> Option<Progress> {
+        start::progress(line)
+    }
+
+    async fn figures(&self, client: &Client, endpoint: &Endpoint, models: &[String]) -> Figures {
+        figures::figures(client, endpoint, models).await
+    }
+
+    fn diagnosis(&self) -> Diagnosis {
+        Diagnosis {
+            reads_log: true,
+            less_memory: "[llamacpp] cache_type_k = \"q8_0\" and cache_type_v = \"q8_0\" halve the memory that context takes",
         }
     }
-    Ok(())
-}
 
-/// The models that the settings mean, or the default one, if all of them are on this machine.
-pub fn at_hand(settings: &Settings, home: &Path, here: &Path) -> Option<Vec<String>> {
-    let names: Vec<String> = models(settings, home, here).ok()?.iter().map(Model::name).collect();
-    to_be_downloaded(&names, home).is_empty().then_some(names)
-}
-
-/// Whether it has fetched any model before.
-pub fn has_any(home: &Path) -> bool {
-    !cache::all(home).is_empty()
-}
-
-/// # Errors
-/// `Unavailable` when there is none.
-pub fn program(settings: &Settings, home: &Path, here: &Path) -> Result<PathBuf> {
-    let named = settings.llamacpp.path.as_ref().map(|path| settings.path("llamacpp.path", path, home, here));
-    crate::backend::plan::program(named.as_deref(), PROGRAM).ok_or_else(|| {
-        Absent { kind: Kind::LlamaCpp, program: PROGRAM, name: PROGRAM, why: "it is not on PATH".into() }
-            .failure(settings, named.as_deref())
-    })
-}
-
-#[derive(Deserialize)]
-struct Props {
-    default_generation_settings: GenerationSettings,
-    model_alias: String,
-    #[serde(default)]
-    chat_template: String,
-    #[serde(default)]
-    chat_template_caps: TemplateCaps,
-}
-
-#[derive(Deserialize)]
-struct GenerationSettings {
-    n_ctx: u32,
-}
-
-/// Absent in older releases, which says nothing about the model.
-#[derive(Deserialize)]
-#[serde(default)]
-struct TemplateCaps {
-    supports_tools: bool,
-}
-
-impl Default for TemplateCaps {
-    fn default() -> Self {
-        TemplateCaps { supports_tools: true }
+    async fn check_installation(&self, subject: &Subject<'_>, worst: State) -> Vec<Check> {
+        checks::installation(self, subject, worst).await
     }
-}
 
-pub async fn bring_up(plan: &BackendPlan, starting: &Starting<'_>) -> Result<Served, Unfit> {
-    let Starting { client, endpoint, .. } = starting;
-    let health = format!("{}/health", endpoint.url);
-    http::until_up(starting, async || {
-        match client.get(&health).timeout(http::PROMPT).send().await.map(|answer| answer.status()) {
-            Ok(StatusCode::OK) => Health::Up,
-            Ok(StatusCode::SERVICE_UNAVAILABLE) => Health::Loading,
-            Ok(_) => Health::Stranger,
-            Err(_) => Health::Silent,
-        }
-    })
-    .await?;
-    let routes = plan.models.len() > 1;
-    if routes {
-        until_loaded(plan, starting).await?;
+    async fn check_models(&self, subject: &Subject<'_>, plan: &BackendPlan) -> Vec<Check> {
+        checks::models(self, subject, plan).await
     }
-    let offered = http::models(client, endpoint).await.unwrap_or_default();
-    let mut served = Served::new();
-    for (at, model) in plan.models.iter().enumerate() {
-        // `/health` needs no key, so only this proves that the server behind the port is ours.
-        let which = if routes { format!("?model={model}") } else { String::new() };
-        let props = client.get(format!("{}/props{which}", endpoint.url)).bearer_auth(&endpoint.token);
-        let props: Props = http::json(props).await.ok_or(Unfit::Stranger)?;
-        if props.model_alias != *model {
-            return Err(Unfit::Stranger);
-        }
-        let trained = offered.iter().find(|known| known.id == *model).and_then(http::Offered::trained);
-        served.grant(model, props.default_generation_settings.n_ctx, trained);
-        served.tools &= props.chat_template_caps.supports_tools;
-        if at == 0 {
-            served.thinking = thinks(&props.chat_template);
-        }
-    }
-    if !http::speaks_messages(client, endpoint).await {
-        return Err(http::too_old(&plan.name(), "the end of 2025").help("brew upgrade llama.cpp").into());
-    }
-    Ok(served)
-}
-
-/// Whether a model thinks, by what the templates of such models have in common; llama-server does not say it in so many
-/// words.
-pub fn thinks(template: &str) -> bool {
-    ["enable_thinking", "<think>"].iter().any(|mark| template.contains(mark))
-}
-
-/// The router is healthy at once; its models are what takes time.
-async fn until_loaded(plan: &BackendPlan, starting: &Starting<'_>) -> Result<(), Unfit> {
-    let Starting { client, endpoint, .. } = starting;
-    let failed = Cell::new(None);
-    http::until_up(starting, async || {
-        let models = http::models(client, endpoint).await.unwrap_or_default();
-        let up = |name: &String| models.iter().any(|model| model.id == *name && model.status["value"] == "loaded");
-        if let Some(ended) = models.iter().find(|model| model.status["exit_code"].as_i64().unwrap_or(0) != 0) {
-            // The end of the wait, if not a good one.
-            failed.set(Some(ended.id.clone()));
-            return Health::Up;
-        }
-        if plan.models.iter().all(up) { Health::Up } else { Health::Loading }
-    })
-    .await?;
-    match failed.take() {
-        None => Ok(()),
-        Some(name) => Err(Failure::new(Code::Unavailable, format!("llama-server could not load {name}"))
-            .why("the server it started for that model ended")
-            .help("lclaude with that model alone says more; with several, memory must do for all of them")
-            .into()),
-    }
-}
-
-/// Reads the download bar of `-hf` and the dots of a load out of the log.
-pub fn progress(line: &str) -> Option<Progress> {
-    let stage = |stage: &str, fraction, detail: &str| Progress { stage: stage.into(), fraction, detail: detail.into() };
-    if let Some(percent) = percentage(line).filter(|_| line.contains("Downloading")) {
-        return Some(stage("downloading the model", Some(percent), ""));
-    }
-    if line.contains("load_model: loading model") {
-        return Some(stage("loading the model", None, ""));
-    }
-    if line.contains("warming up") {
-        return Some(stage("warming up", None, ""));
-    }
-    None
-}
-
-fn percentage(line: &str) -> Option<f32> {
-    let before = &line[..line.find('%')?];
-    let digits = before.trim_end().rsplit(|c: char| !c.is_ascii_digit() && c != '.').next()?;
-    let percent: f32 = digits.parse().ok()?;
-    (0.0..=100.0).contains(&percent).then_some(percent / 100.0)
 }

@@ -1,13 +1,14 @@
 //! What llama-server will take of memory, and how much of it prompts may take that it keeps for later.
 
-use std::path::{Path, PathBuf};
+use crate::base::environment::Environment;
+use std::path::PathBuf;
 
 use super::{
     cache,
     model::{DEFAULT_MODEL, Model, models},
 };
 use crate::{
-    backend::listing::Listed,
+    backend::listed::Listed,
     base::error::Result,
     config::Settings,
     memory::{self, Estimate, Layout},
@@ -20,12 +21,12 @@ const SHARE: u64 = 8;
 const MEBIBYTE: u64 = 1024 * 1024;
 
 /// What the settings will load, as far as it is here. Reads the models' files, so not while joining a server.
-pub fn estimate(settings: &Settings, home: &Path, here: &Path) -> Option<Estimate> {
+pub fn estimate(settings: &Settings, environment: &Environment) -> Option<Estimate> {
     let layout = layout(settings);
-    let models = models(settings, home, here).ok()?;
+    let models = models(settings, environment).ok()?;
     let of = |model: &Model| match model {
         Model::File(path) => memory::Model::read(model.name(), path, layout.clone()),
-        Model::HuggingFace(name) => match cache::find(name, home) {
+        Model::HuggingFace(name) => match cache::find(name, environment) {
             Some(path) => memory::Model::read(model.name(), &path, layout.clone()),
             None if name == DEFAULT_MODEL => memory::Model::glm_4_7_flash(model.name(), layout.clone()),
             None => memory::Model { name: model.name(), weights: None, shape: None, layout: layout.clone() },
@@ -44,20 +45,20 @@ pub fn estimate(settings: &Settings, home: &Path, here: &Path) -> Option<Estimat
 ///
 /// # Errors
 /// When what the settings name cannot be used.
-pub fn list(settings: &Settings, home: &Path, here: &Path, asked: bool) -> Result<Vec<Listed>> {
+pub fn list(settings: &Settings, environment: &Environment, asked: bool) -> Result<Vec<Listed>> {
     let layout = layout(settings);
     let options = &settings.llamacpp;
     let mut files: Vec<(String, String, PathBuf)> = Vec::new();
     // Another backend's model is not one of llama.cpp's.
     let is_named = options.gguf.is_some() || options.hf.is_some() || (asked && settings.model.is_some());
-    for model in if is_named { models(settings, home, here)? } else { Vec::new() } {
+    for model in if is_named { models(settings, environment)? } else { Vec::new() } {
         let found = match &model {
             Model::File(path) => Some((path.display().to_string(), path.clone())),
-            Model::HuggingFace(name) => cache::find(name, home).map(|path| (name.clone(), path)),
+            Model::HuggingFace(name) => cache::find(name, environment).map(|path| (name.clone(), path)),
         };
         files.extend(found.map(|(name, path)| (name, model.name(), path)));
     }
-    for (name, path) in cache::all(home) {
+    for (name, path) in cache::all(environment) {
         if !files.iter().any(|(_, _, known)| *known == path) {
             files.push((name.clone(), name, path));
         }

@@ -1,5 +1,6 @@
 //! Which model files llama-server is to load, found and looked at before anything starts.
 
+use crate::base::environment::Environment;
 use std::{
     fs,
     io::Read,
@@ -42,11 +43,11 @@ impl Model {
 /// The model of the general settings first, then those that tiers have of their own; each once.
 /// # Errors
 /// `Config` or `Usage` when one is missing or cannot be a model.
-pub fn models(settings: &Settings, home: &Path, here: &Path) -> Result<Vec<Model>> {
-    let mut models = vec![model(settings, home, here)?];
-    for (key, name) in settings.models.named() {
+pub fn models(settings: &Settings, environment: &Environment) -> Result<Vec<Model>> {
+    let mut models = vec![model(settings, environment)?];
+    for (key, name) in settings.tier_models() {
         let source = settings.source(key);
-        let found = named(settings, key, name, &source, home, here)?;
+        let found = named(settings, key, name, &source, environment)?;
         match models.iter().find(|model| model.name() == found.name()) {
             None => models.push(found),
             Some(same) if same.preset_key() == found.preset_key() => {}
@@ -60,21 +61,10 @@ pub fn models(settings: &Settings, home: &Path, here: &Path) -> Result<Vec<Model
     Ok(models)
 }
 
-/// What is not in llama-server's cache and the user has not asked for: the default model, where nobody names one (18.5 GB
-/// are downloaded only on a yes), and all that an untrusted project has chosen.
-///
-/// `models`: those that will be served.
-pub fn missing(settings: &Settings, models: &[String], home: &Path) -> Vec<String> {
-    let named = settings.model.is_some() || settings.llamacpp.gguf.is_some() || settings.llamacpp.hf.is_some();
-    let mut missing = to_be_downloaded(models, home);
-    missing.retain(|name| settings.untrusted_choice().is_some() || !named && name == DEFAULT_MODEL);
-    missing
-}
-
 /// Those of `names`, as they are served, that llama-server would have to download.
-pub fn to_be_downloaded(names: &[String], home: &Path) -> Vec<String> {
+pub fn to_be_downloaded(names: &[String], environment: &Environment) -> Vec<String> {
     // The name of a file never has a slash.
-    names.iter().filter(|name| name.contains('/') && !cache::is_cached(name, home)).cloned().collect()
+    names.iter().filter(|name| name.contains('/') && !cache::is_cached(name, environment)).cloned().collect()
 }
 
 /// The failure where nobody names a model and the default is not wanted.
@@ -88,7 +78,7 @@ pub fn none_chosen() -> Failure {
 }
 
 /// The later of `model` and `[llamacpp] gguf` or `hf` decides; written in the same place, the special one does.
-fn model(settings: &Settings, home: &Path, here: &Path) -> Result<Model> {
+fn model(settings: &Settings, environment: &Environment) -> Result<Model> {
     let own = [
         settings.llamacpp.gguf.as_ref().map(|_| "llamacpp.gguf"),
         settings.llamacpp.hf.as_ref().map(|_| "llamacpp.hf"),
@@ -96,17 +86,17 @@ fn model(settings: &Settings, home: &Path, here: &Path) -> Result<Model> {
     let own = own.into_iter().flatten().max_by_key(|key| settings.source(key));
     let general = settings.model.as_deref().map(|name| (name, settings.source("model")));
     match (own, general) {
-        (Some(key), Some((_, general))) if settings.source(key) >= general => own_model(settings, key, home, here),
-        (_, Some((name, source))) => named(settings, "model", name, &source, home, here),
-        (Some(key), None) => own_model(settings, key, home, here),
+        (Some(key), Some((_, general))) if settings.source(key) >= general => own_model(settings, key, environment),
+        (_, Some((name, source))) => named(settings, "model", name, &source, environment),
+        (Some(key), None) => own_model(settings, key, environment),
         (None, None) => Ok(Model::HuggingFace(DEFAULT_MODEL.into())),
     }
 }
 
-fn own_model(settings: &Settings, key: &str, home: &Path, here: &Path) -> Result<Model> {
+fn own_model(settings: &Settings, key: &str, _environment: &Environment) -> Result<Model> {
     let source = settings.source(key);
     match (&settings.llamacpp.gguf, &settings.llamacpp.hf) {
-        (Some(gguf), _) if key == "llamacpp.gguf" => gguf_file(&settings.path(key, gguf, home, here), &source),
+        (Some(gguf), _) if key == "llamacpp.gguf" => gguf_file(gguf, &source),
         (_, Some(hf)) if is_hugging_face(hf) => Ok(Model::HuggingFace(hf.clone())),
         (_, hf) => Err(Failure::new(
             source.code(),
@@ -117,8 +107,8 @@ fn own_model(settings: &Settings, key: &str, home: &Path, here: &Path) -> Result
     }
 }
 
-fn named(settings: &Settings, key: &str, name: &str, source: &Source, home: &Path, here: &Path) -> Result<Model> {
-    let path = settings.path(key, Path::new(name), home, here);
+fn named(settings: &Settings, key: &str, name: &str, source: &Source, environment: &Environment) -> Result<Model> {
+    let path = settings.model_path(key, name, environment);
     // A name without the user's word is never a path.
     if !settings.is_untrusted(key) && (name.to_lowercase().ends_with(".gguf") || path.is_dir()) {
         return gguf_file(&path, source);
@@ -126,11 +116,10 @@ fn named(settings: &Settings, key: &str, name: &str, source: &Source, home: &Pat
     if is_hugging_face(name) {
         return Ok(Model::HuggingFace(name.into()));
     }
-    if let Some(gguf) = &settings.llamacpp.gguf {
-        let path = settings.path("llamacpp.gguf", gguf, home, here);
-        if served_name(&path) == name {
-            return gguf_file(&path, &settings.source("llamacpp.gguf"));
-        }
+    if let Some(gguf) = &settings.llamacpp.gguf
+        && served_name(gguf) == name
+    {
+        return gguf_file(gguf, &settings.source("llamacpp.gguf"));
     }
     Err(Failure::new(source.code(), format!("llama.cpp has no model named {name:?}"))
         .why(format!("{source} asks for it; llama-server knows GGUF files and Hugging Face names"))

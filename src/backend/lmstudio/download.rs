@@ -1,11 +1,11 @@
 //! Downloading a model with `lms get`, which draws its progress bar whether anybody sees it or not (`ProgressBar.ts`).
 
-use crate::backend::plan::Starting;
+use crate::backend::starting::Starting;
 use std::process::Stdio;
 
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-use super::kind::Studio;
+use super::plan::Studio;
 use crate::base::error::Result;
 
 /// Every step of the bar is between two of these; it has no ends of line.

@@ -4,28 +4,16 @@
 use std::{path::Path, time::Duration};
 
 use rustix::process::Signal;
-use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
 use super::lms;
-use crate::{backend::http, base::process::Identity};
+use crate::{
+    backend::{http, undo::Started},
+    base::process::Identity,
+};
 
 /// How long a command that starts LM Studio may still take.
 const START: Duration = Duration::from_secs(30);
-
-/// What was started.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Started {
-    /// A command of `lms` is starting it, for a keeper that has yet to write down what.
-    By {
-        command: Identity,
-        keeper: Identity,
-    },
-    Daemon(Identity),
-    /// `lms` starts it where there is no daemon.
-    App(Identity),
-}
 
 /// Returns when it is gone: what it remembers is put back only then.
 pub async fn end(lms: &Path, started: Started) {

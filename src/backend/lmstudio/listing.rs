@@ -1,18 +1,17 @@
 //! LM Studio's models, asked for only where that starts nothing.
 
-use std::path::Path;
-
-use super::kind::{Studio, identifier, plan};
-use super::lms::Model;
+use super::model::Model;
+use super::plan::{Studio, identifier, plan};
 use crate::{
-    backend::{listing::Listed, plan::Service},
+    backend::listed::Listed,
+    base::environment::Environment,
     base::error::{Code, Failure, Result},
     config::Settings,
     memory::{self, Layout},
 };
 
-pub async fn list(settings: &Settings, home: &Path, here: &Path) -> Result<Vec<Listed>> {
-    let Service::Studio(studio) = plan(settings, &[], home, here)?.service else {
+pub async fn list(settings: &Settings, environment: &Environment) -> Result<Vec<Listed>> {
+    let Some(studio) = Studio::of(&plan(settings, &[], environment)?) else {
         return Ok(Vec::new());
     };
     let models = studio.in_time(studio.models_of_running()).await?;
@@ -20,10 +19,8 @@ pub async fn list(settings: &Settings, home: &Path, here: &Path) -> Result<Vec<L
 }
 
 /// The keys of all models, if LM Studio runs already.
-pub async fn names(settings: &Settings, home: &Path, here: &Path) -> Option<Vec<String>> {
-    let Service::Studio(studio) = plan(settings, &[], home, here).ok()?.service else {
-        return None;
-    };
+pub async fn names(settings: &Settings, environment: &Environment) -> Option<Vec<String>> {
+    let studio = Studio::of(&plan(settings, &[], environment).ok()?)?;
     let models = studio.models_of_running().await.ok()?;
     Some(models.into_iter().map(|model| model.model_key).collect())
 }

@@ -1,7 +1,8 @@
 //! What LM Studio is asked and told, each in the words of `lms`.
 
+use super::model::Model;
 use crate::backend::http;
-use crate::backend::plan::Starting;
+use crate::backend::starting::Starting;
 use crate::backend::undo::Undo;
 use std::{
     ffi::OsStr,
@@ -15,11 +16,11 @@ use tokio::{process::Command, time::timeout};
 
 use super::{
     download::is_exact,
-    ending::Started,
-    kind::{LEAST_VERSION, Studio, pick},
+    pick::pick,
+    plan::{LEAST_VERSION, Studio},
 };
 use crate::{
-    backend::plan::{HOST, conceal},
+    backend::{plan::HOST, program::conceal, undo::Started},
     base::{
         error::{Code, Failure, Result},
         port::free_port,
@@ -40,26 +41,6 @@ struct DaemonStatus {
 struct ServerStatus {
     running: bool,
     port: Option<u16>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Model {
-    pub model_key: String,
-    #[serde(default)]
-    pub trained_for_tool_use: bool,
-    pub max_context_length: Option<u32>,
-    pub size_bytes: Option<u64>,
-    /// Of its first file, within the directory of all models.
-    pub path: Option<String>,
-    pub quantization: Option<Quantization>,
-    /// Of the other machine that has it (LM Link).
-    device_identifier: Option<String>,
-}
-
-#[derive(Deserialize)]
-pub struct Quantization {
-    pub name: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -85,13 +66,6 @@ impl DaemonStatus {
     fn started(&self) -> Option<Started> {
         let process = self.process()?;
         Some(if self.is_daemon == Some(false) { Started::App(process) } else { Started::Daemon(process) })
-    }
-}
-
-impl Model {
-    /// Whether it is on this machine.
-    pub fn is_here(&self) -> bool {
-        self.device_identifier.is_none()
     }
 }
 

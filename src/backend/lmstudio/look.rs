@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::kind::{Studio, key, pick};
+use super::{
+    pick::pick,
+    plan::{Studio, key},
+};
 use crate::base::error::{Code, Failure, Result};
 
 /// Some calls of `lms`, each of which takes well under a second.

@@ -1,8 +1,8 @@
 //! Whether a model fits, by LM Studio's own estimate (`lms load --estimate-only`), or else by the model's file.
 
 use super::{
-    kind::{DEFAULT_MODEL, Studio},
-    lms::Model,
+    model::Model,
+    plan::{DEFAULT_MODEL, Studio},
 };
 use crate::{
     base::{

@@ -3,14 +3,17 @@
 //!
 //! Written after the source of `lms` and LM Studio's documents (0.4); never run with the real one.
 
+mod checks;
 mod download;
 mod ending;
 mod kind;
-pub mod listing;
+mod listing;
 mod lms;
 mod look;
 mod memory;
+mod model;
+mod pick;
+mod plan;
+mod start;
 
-pub use ending::{Started, end};
-pub use kind::*;
-pub use lms::tell;
+pub use kind::LmStudio;

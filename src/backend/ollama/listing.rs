@@ -1,31 +1,31 @@
 //! Ollama's models: those of the store, without a server; or what the shared server says.
 
-use super::server::Server;
+use super::server::{Server, Shown};
 use crate::backend::http;
 use std::path::Path;
 
 use reqwest::Client;
 
-use super::{blobs::Blobs, kind::shared_url, memory, store};
+use super::{blobs::Blobs, memory, plan::shared_url, store};
 use crate::{
-    backend::listing::Listed,
-    base::error::Result,
+    backend::listed::Listed,
+    base::{environment::Environment, error::Result},
     config::{Instance, Settings},
 };
 
-pub async fn list(settings: &Settings, home: &Path, here: &Path) -> Result<Vec<Listed>> {
+pub async fn list(settings: &Settings, environment: &Environment) -> Result<Vec<Listed>> {
     match settings.ollama.instance {
-        Instance::Private => Ok(of_stores(settings, home, here)),
+        Instance::Private => Ok(of_stores(settings, environment)),
         Instance::Shared => {
-            let url = shared_url(settings.ollama.host.clone());
+            let url = shared_url(settings.ollama.host.as_deref(), &environment.variables);
             of_server(&http::client_for(&url), &url).await
         }
     }
 }
 
-fn of_stores(settings: &Settings, home: &Path, here: &Path) -> Vec<Listed> {
+fn of_stores(settings: &Settings, environment: &Environment) -> Vec<Listed> {
     let mut found: Vec<Listed> = Vec::new();
-    for place in store::places(settings, home, here) {
+    for place in store::places(settings, environment) {
         for name in store::stored(&place) {
             // The user's own store comes first, as it does for a session.
             if !found.iter().any(|listed| store::is_same(&listed.name, &name)) {
@@ -69,7 +69,7 @@ async fn of_server(client: &Client, url: &str) -> Result<Vec<Listed>> {
         found.push(Listed {
             size: Some(model.size).filter(|size| *size > 0),
             quantisation: Some(model.details.quantization_level).filter(|level| !level.is_empty()),
-            trained: shown.as_ref().and_then(crate::backend::ollama::server::Shown::context),
+            trained: shown.as_ref().and_then(Shown::context),
             tools: can("tools"),
             thinking: can("thinking"),
             ..Listed::named(&model.name)

@@ -1,11 +1,11 @@
 //! A look at the user's own Ollama server: nothing is started, loaded or changed.
 
-use super::{
-    kind::{fixed, shared_url},
-    server::Server,
-};
+use super::{plan::shared_url, server::Server, start::fixed};
 use crate::backend::http;
-use crate::{base::error::Result, config::Settings};
+use crate::{
+    base::{error::Result, variables::Variables},
+    config::Settings,
+};
 
 /// What is known of a model at a server that runs.
 pub struct Known {
@@ -17,8 +17,8 @@ pub struct Known {
 }
 
 /// The user's own server: where it would be, and whether it is there and will do.
-pub async fn own_server(settings: &Settings) -> (String, Result<()>) {
-    let url = shared_url(settings.ollama.host.clone());
+pub async fn own_server(settings: &Settings, variables: &Variables) -> (String, Result<()>) {
+    let url = shared_url(settings.ollama.host.as_deref(), variables);
     let client = http::client_for(&url);
     let server = Server { client: &client, url: &url };
     let there = match server.is_there().await {

@@ -3,24 +3,25 @@
 use crate::backend::plan::BackendPlan;
 use std::path::Path;
 
-use super::{blobs::Blobs, store};
+use super::{blobs::Blobs, plan::DEFAULT_MODEL, store};
 use crate::{
-    backend::{find, plan::Service},
+    backend::plan::Service,
+    base::environment::Environment,
     config::Settings,
     memory::{Estimate, Layout, Model},
 };
 
 /// For a private server; what the user's own will do is its own business. Reads the models' files, so not while joining
 /// a server.
-pub fn estimate(settings: &Settings, plan: &BackendPlan, home: &Path) -> Option<Estimate> {
+pub fn estimate(settings: &Settings, plan: &BackendPlan, environment: &Environment) -> Option<Estimate> {
     let Service::Program(_) = plan.service else {
         return None;
     };
-    let place = store::of(plan, home)?;
+    let place = store::of(plan, environment.home())?;
     let models = plan.models.iter().filter(|model| !store::is_cloud(model));
     let models = models.map(|name| match Blobs::of(&place, name) {
         Some(blobs) => model(name, &blobs, layout(settings)),
-        None if store::find(&place, name).is_none() && store::is_same(name, find::DEFAULT_MODEL) => {
+        None if store::find(&place, name).is_none() && store::is_same(name, DEFAULT_MODEL) => {
             Model::glm_4_7_flash(name.clone(), layout(settings))
         }
         None => Model { name: name.clone(), weights: None, shape: None, layout: layout(settings) },

@@ -4,13 +4,17 @@
 //! makes itself a key pair, `~/.ollama/id_ed25519`; that is its own business, and nothing here needs it.
 
 mod blobs;
+mod checks;
 mod kind;
-pub mod listing;
-pub mod look;
-pub mod memory;
+mod listing;
+mod look;
+mod memory;
+mod models;
+mod plan;
 mod pull;
 mod server;
+mod start;
 mod store;
+mod unknown;
 
-pub use kind::*;
-pub use server::check_release;
+pub use kind::Ollama;

@@ -2,7 +2,7 @@
 
 use super::server::Server;
 use crate::backend::http;
-use crate::backend::plan::Starting;
+use crate::backend::starting::Starting;
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},

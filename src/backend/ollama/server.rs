@@ -1,8 +1,8 @@
 //! What Ollama's API is asked.
 
 use crate::backend::http;
-use crate::backend::plan::Health;
-use crate::backend::plan::Starting;
+use crate::backend::starting::Health;
+use crate::backend::starting::Starting;
 use crate::backend::undo::Undo;
 use std::time::Duration;
 
@@ -10,12 +10,13 @@ use reqwest::{Client, Response, StatusCode};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use super::store;
+use super::{
+    plan::{DEFAULT_MODEL, in_the_cloud, usual_install},
+    store,
+    unknown::unknown,
+};
 use crate::{
-    backend::{
-        diagnosis::{Cause, diagnose},
-        find, install,
-    },
+    backend::diagnosis::{Cause, diagnose},
     base::error::{Code, Failure, Result},
 };
 
@@ -144,7 +145,7 @@ impl Server<'_> {
 
     pub async fn check_version(&self) -> Result<()> {
         let Some(Version { version }) = self.get("version").await else {
-            return Err(crate::backend::plan::something_else("Ollama", self.url));
+            return Err(crate::backend::starting::unexpected_response("Ollama", self.url));
         };
         check_release(&version)
     }
@@ -170,7 +171,7 @@ impl Server<'_> {
             return Ok(());
         }
         if !starting.may_pull {
-            return Err(crate::backend::ollama::kind::unknown(model, &installed));
+            return Err(unknown(model, &installed));
         }
         self.pull(model, starting).await
     }
@@ -187,9 +188,9 @@ impl Server<'_> {
         let answer = request.json(&json!({"model": model})).send().await.map_err(silent)?;
         match answer.status() {
             status if status.is_success() => answer.json().await.map_err(silent),
-            StatusCode::NOT_FOUND => Err(crate::backend::ollama::kind::unknown(model, &self.installed().await)),
+            StatusCode::NOT_FOUND => Err(unknown(model, &self.installed().await)),
             // A private server is told to let nothing run elsewhere.
-            StatusCode::FORBIDDEN => Err(crate::backend::ollama::kind::in_the_cloud(model, None)),
+            StatusCode::FORBIDDEN => Err(in_the_cloud(model, None)),
             _ => Err(not_loaded(model, &words(answer).await)),
         }
     }
@@ -206,7 +207,7 @@ impl Server<'_> {
             .why("Claude Code reads and writes files through tools, and Ollama refuses them for this model");
         match able.first() {
             Some(first) => failure.help(format!("--model {first}; installed and able are {}", able.join(", "))),
-            None => failure.help(format!("ollama pull {}, which can", find::DEFAULT_MODEL)),
+            None => failure.help(format!("ollama pull {}, which can", DEFAULT_MODEL)),
         }
     }
 
@@ -252,7 +253,7 @@ pub fn check_release(version: &str) -> Result<()> {
         return Ok(());
     }
     let failure = http::too_old(&format!("Ollama {version}"), "0.14.0, of January 2026");
-    Err(failure.help(install::ollama()))
+    Err(failure.help(usual_install()))
 }
 
 /// What an answer that is no success says.
@@ -287,9 +288,9 @@ fn not_loaded(model: &str, words: &str) -> Failure {
             .help("a smaller --context, or a smaller model; ollama ps shows what else is loaded")
             .help("[ollama] kv_cache_type = \"q8_0\" halves the memory that context takes"),
         Cause::UnknownArchitecture => failed("unknown architecture: this Ollama is older than the model")
-            .help(format!("upgrade Ollama: {}", install::ollama())),
+            .help(format!("upgrade Ollama: {}", usual_install())),
         Cause::IllegalInstruction => {
-            failed("illegal instruction: this Ollama was built for another processor").help(install::ollama())
+            failed("illegal instruction: this Ollama was built for another processor").help(usual_install())
         }
         Cause::CutShort | Cause::NotGguf | Cause::FileNotFound => {
             failed("the model's file is damaged or missing").help(format!("ollama rm {model} && ollama pull {model}"))

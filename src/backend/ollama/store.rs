@@ -3,11 +3,12 @@
 use crate::backend::plan::BackendPlan;
 use crate::backend::plan::Service;
 use std::{
-    env, fs,
+    fs,
     path::{Path, PathBuf},
 };
 
 use crate::{
+    base::environment::Environment,
     base::error::{Code, Failure, Result},
     config::Settings,
 };
@@ -53,11 +54,8 @@ pub fn cloud_name(remote: &str) -> String {
 }
 
 /// Where the user says the models are.
-fn named(settings: &Settings, home: &Path, here: &Path) -> Option<PathBuf> {
-    let configured = &settings.ollama.models_dir;
-    let configured = configured.as_ref().map(|store| settings.path("ollama.models_dir", store, home, here));
-    let exported = || env::var_os("OLLAMA_MODELS").filter(|store| !store.is_empty()).map(PathBuf::from);
-    configured.or_else(exported)
+fn named(settings: &Settings, environment: &Environment) -> Option<PathBuf> {
+    settings.ollama.models_dir.clone().or_else(|| environment.variables.path("OLLAMA_MODELS"))
 }
 
 fn own(home: &Path) -> PathBuf {
@@ -68,10 +66,10 @@ fn own(home: &Path) -> PathBuf {
 ///
 /// # Errors
 /// `Config` when all there is belongs to Ollama's service and cannot be read.
-pub fn choose(settings: &Settings, models: &[String], home: &Path, here: &Path) -> Result<Option<PathBuf>> {
-    match named(settings, home, here) {
+pub fn choose(settings: &Settings, models: &[String], environment: &Environment) -> Result<Option<PathBuf>> {
+    match named(settings, environment) {
         Some(store) => Ok(Some(store)),
-        None => among(&own(home), Path::new(SERVICE_STORE), models),
+        None => among(&own(environment.home()), Path::new(SERVICE_STORE), models),
     }
 }
 
@@ -151,13 +149,14 @@ pub fn of(plan: &BackendPlan, home: &Path) -> Option<PathBuf> {
 }
 
 /// All models that a private server could use.
-pub fn all(settings: &Settings, home: &Path, here: &Path) -> Vec<String> {
-    places(settings, home, here).iter().flat_map(|store| stored(store)).collect()
+pub fn all(settings: &Settings, environment: &Environment) -> Vec<String> {
+    places(settings, environment).iter().flat_map(|store| stored(store)).collect()
 }
 
 /// The stores that a private server could use, the user's own first.
-pub fn places(settings: &Settings, home: &Path, here: &Path) -> Vec<PathBuf> {
-    named(settings, home, here).map_or_else(|| vec![own(home), SERVICE_STORE.into()], |store| vec![store])
+pub fn places(settings: &Settings, environment: &Environment) -> Vec<PathBuf> {
+    named(settings, environment)
+        .map_or_else(|| vec![own(environment.home()), SERVICE_STORE.into()], |store| vec![store])
 }
 
 #[cfg(test)]

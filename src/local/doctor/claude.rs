@@ -1,22 +1,21 @@
 //! Claude Code: whether it is there, and what could lead it elsewhere.
 
+use crate::backend::program;
+use crate::backend::subject::correctable;
+use crate::backend::subject::edit;
+use crate::base::check::{Area, Check};
+use crate::base::ui;
 use std::{
-    env, io,
+    io,
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
 };
 
 use serde_json::Value;
 
-use super::{
-    check::{Area, Check},
-    edit::mendable,
-    edit::{edit, quoted},
-    program,
-};
 use crate::{
     backend,
-    base::{disk, paths::Places},
+    base::{disk, environment::Environment},
     claude,
     config::Settings,
 };
@@ -29,12 +28,11 @@ const PROVEN: &str = "2.1.331";
 /// Gives the program and its version, where they could be found out.
 pub async fn check(
     settings: &Settings,
-    places: &Places,
-    here: &Path,
+    environment: &Environment,
     file: &Path,
     checks: &mut Vec<Check>,
 ) -> Option<PathBuf> {
-    let found = claude::find(settings, &places.home, here).map_err(|failure| mendable(failure, file));
+    let found = claude::find(settings, environment).map_err(|failure| correctable(failure, file));
     checks.push(Check::of(AREA, "program", found.clone(), |path| path.display().to_string()));
     if let Ok(path) = &found {
         checks.push(version(path).await);
@@ -42,15 +40,15 @@ pub async fn check(
     checks.push(Check::of(
         AREA,
         "own settings",
-        claude::check_own(settings).map_err(|failure| mendable(failure, file)),
+        claude::check_own(settings).map_err(|failure| correctable(failure, file)),
         |()| "[claude] args and env can be used".into(),
     ));
     checks.push(Check::of(AREA, "managed settings", claude::respect_managed(), |()| {
         "no administrator has fixed routing, login or models".into()
     }));
-    checks.push(settings_files(places, here));
-    checks.push(variables());
-    checks.push(proxies());
+    checks.push(settings_files(environment));
+    checks.push(variables(environment));
+    checks.push(proxies(environment));
     found.ok()
 }
 
@@ -67,7 +65,7 @@ async fn version(path: &Path) -> Check {
         let how = match output.status.signal() {
             // The usual end of a program for another processor.
             Some(libc::SIGILL) => "illegal instruction: it was built for another processor".to_owned(),
-            _ => format!("asked for its version it ended with {}", backend::in_words(Some(output.status))),
+            _ => format!("asked for its version it ended with {}", backend::describe_status(Some(output.status))),
         };
         return broken(how);
     }
@@ -78,24 +76,25 @@ async fn version(path: &Path) -> Check {
         Some(version) if backend::release(&version) < backend::release(PROVEN) => {
             Check::warning(AREA, name, format!("{version} is older than {PROVEN}, which lclaude is proven with"))
                 .why("an older one may lack a variable that keeps its requests on this machine")
-                .help(format!("{} update", quoted(path)))
+                .help(format!("{} update", ui::quoted(path)))
         }
         Some(version) => Check::ok(AREA, name, version),
     }
 }
 
 /// Settings files of the user's that would lead requests elsewhere, if lclaude did not overrule them.
-fn settings_files(places: &Places, here: &Path) -> Check {
+fn settings_files(environment: &Environment) -> Check {
+    let here = environment.working_dir().unwrap_or(environment.home());
     let name = "settings files";
-    let mut files: Vec<PathBuf> = claude::settings_files(Some(&claude::config_dir(&places.home)), here).collect();
-    files.insert(1, claude::answers_file(&places.home));
+    let mut files: Vec<PathBuf> = claude::settings_files(Some(&claude::config_dir(environment)), here).collect();
+    files.insert(1, claude::answers_file(environment));
     let mut overruled = Vec::new();
     for file in files {
         let text = match disk::read(&file) {
             Ok(text) => text,
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => continue,
             Err(error) => {
-                let (shown, path) = (file.display(), quoted(&file));
+                let (shown, path) = (file.display(), ui::quoted(&file));
                 return Check::warning(AREA, name, format!("{shown} cannot be read")).why(error.to_string()).help(
                     match error.kind() {
                         // A directory, say.
@@ -132,8 +131,8 @@ fn settings_files(places: &Places, here: &Path) -> Check {
 }
 
 /// Names only: the values may be secrets.
-fn variables() -> Check {
-    let names = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+fn variables(environment: &Environment) -> Check {
+    let names = environment.variables.names().filter_map(|name| name.to_str().map(str::to_owned));
     let mut kept: Vec<String> = names.filter(|name| claude::is_overruled(name)).collect();
     kept.sort();
     match kept[..] {
@@ -142,10 +141,9 @@ fn variables() -> Check {
     }
 }
 
-fn proxies() -> Check {
+fn proxies(environment: &Environment) -> Check {
     let names = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
-    let set: Vec<&str> =
-        names.into_iter().filter(|name| env::var_os(name).is_some_and(|value| !value.is_empty())).collect();
+    let set: Vec<&str> = names.into_iter().filter(|name| environment.variables.get(name).is_some()).collect();
     match set[..] {
         [] => Check::ok(AREA, "proxy", "none is set"),
         _ => Check::ok(

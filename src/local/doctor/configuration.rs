@@ -1,27 +1,26 @@
 //! What lclaude itself was told: directories, files, variables, options, and the project.
 
-use super::edit::mendable;
+use crate::backend::context::enough_context;
+use crate::backend::subject::correctable;
+use crate::base::check::{Area, Check, State};
 use crate::base::variables::LOG;
-use std::path::Path;
 
-use super::check::{Area, Check, State};
 use crate::{
-    base::{error::Code, paths::Places, trace},
+    base::{environment::Environment, error::Code, trace},
     cli::Selection,
     config::{self, Project, Settings},
     launch,
-    session::plan,
 };
 
 const AREA: Area = Area::Configuration;
 
 /// The settings a session would have. Where they cannot be read, those without the project's file, or the defaults, so
 /// that the other checks go on.
-pub fn check(selection: &Selection, places: &Places, here: &Path, checks: &mut Vec<Check>) -> Settings {
+pub fn check(selection: &Selection, environment: &Environment, checks: &mut Vec<Check>) -> Settings {
     let choice = &selection.choice;
-    let file = choice.config.as_deref().unwrap_or(&places.config_file);
+    let file = choice.config.as_deref().unwrap_or(&environment.places.config_file);
     let overrides = selection.overrides();
-    let load = |project: Option<&Project>| launch::own_settings(choice, &overrides, project, places);
+    let load = |project: Option<&Project>| launch::own_settings(choice, &overrides, project, environment);
     // First without the project's file, so that each is blamed for its own faults.
     let mut settings = match load(None) {
         Ok(settings) => {
@@ -30,12 +29,12 @@ pub fn check(selection: &Selection, places: &Places, here: &Path, checks: &mut V
             settings
         }
         Err(failure) => {
-            checks.push(Check::failed(AREA, "file", &mendable(failure, file)));
+            checks.push(Check::failed(AREA, "file", &correctable(failure, file)));
             Settings::default()
         }
     };
     let is_well = checks.iter().all(|check| check.name != "file" || check.state == State::Ok);
-    let project = Project::find(here, places);
+    let project = Project::find(environment);
     checks.push(match &project {
         Ok(None) => Check::ok(AREA, "project", "there is no .lclaude.toml here"),
         Ok(Some(_)) if !is_well => Check::ok(AREA, "project", "its .lclaude.toml is read once the above is mended"),
@@ -50,21 +49,21 @@ pub fn check(selection: &Selection, places: &Places, here: &Path, checks: &mut V
                 failure.help.insert(0, "lclaude local trust".into());
                 Check::failed(AREA, "project", &failure)
             }
-            Err(failure) => Check::failed(AREA, "project", &mendable(failure, &project.path)),
+            Err(failure) => Check::failed(AREA, "project", &correctable(failure, &project.path)),
         },
         Err(failure) => Check::failed(AREA, "project", failure),
     });
-    checks.push(variables(places));
+    checks.push(variables(environment));
     checks.push(sources(&settings));
-    checks.push(match plan::enough_context(&settings) {
+    checks.push(match enough_context(&settings) {
         Ok(()) => Check::ok(AREA, "context", format!("{} tokens are asked for", settings.context())),
-        Err(failure) => Check::failed(AREA, "context", &mendable(failure, file)),
+        Err(failure) => Check::failed(AREA, "context", &correctable(failure, file)),
     });
     settings
 }
 
-fn variables(places: &Places) -> Check {
-    let unknown = config::unknown_variables();
+fn variables(environment: &Environment) -> Check {
+    let unknown = config::unknown_variables(&environment.variables);
     if !unknown.is_empty() {
         let plain = |warning: &String| warning.trim_start_matches("lclaude: warning: ").to_owned();
         let unknown: Vec<String> = unknown.iter().map(plain).collect();
@@ -72,7 +71,7 @@ fn variables(places: &Places) -> Check {
         let unset = format!("unset {}", names.collect::<Vec<_>>().join(" "));
         return Check::warning(AREA, "variables", unknown.join("; ")).help(unset);
     }
-    if let Some(warning) = trace::start(&places.state) {
+    if let Some(warning) = trace::start(&environment.places.state) {
         return Check::warning(AREA, "variables", warning).help(format!("unset {}", LOG));
     }
     Check::ok(AREA, "variables", "every LCLAUDE_ variable is one that means something")

@@ -1,16 +1,13 @@
 //! The machine: room in memory and on the disks, a port, and the directories lclaude needs.
 
+use crate::backend::subject::Subject;
+use crate::base::check::{Area, Check};
 use crate::base::port;
+use crate::base::ui;
 use std::{fs, os::unix::fs::MetadataExt, path::Path};
 
 use rustix::fs::{Access, access, statvfs};
 
-use super::{
-    check::{Area, Check},
-    edit::mendable,
-    edit::quoted,
-    subject::Subject,
-};
 use crate::{
     backend::{self, BackendPlan},
     base::ui::size,
@@ -26,20 +23,22 @@ const LEAST_DISK: u64 = 16_000_000;
 const ROOMY_DISK: u64 = 2_000_000_000;
 
 pub async fn check(subject: &Subject<'_>, plan: Option<&BackendPlan>, checks: &mut Vec<Check>) {
-    let places = subject.places;
+    let environment = subject.environment;
     checks.push(memory(Machine::look().map(Machine::with_tools)));
     if let Some(plan) = plan {
         checks.push(fit(subject, plan));
     }
-    if let Ok(runtime) = places.runtime() {
+    if let Ok(runtime) = environment.places.runtime() {
         checks.push(running(&keeper::survey(runtime).await));
     }
     checks.push(Check::of(AREA, "port", port::free_port(), |_| "one is free on 127.0.0.1".into()));
-    checks.push(Check::of(AREA, "runtime directory", places.check_runtime(), |()| {
-        format!("{} is private, or can be made so", places.runtime_name().display())
+    checks.push(Check::of(AREA, "runtime directory", environment.places.check_runtime(), |()| {
+        format!("{} is private, or can be made so", environment.places.runtime_name().display())
     }));
-    checks.push(state(&places.state));
-    for (name, place) in [("runtime disk", places.runtime_name()), ("state disk", &places.state)] {
+    checks.push(state(&environment.places.state));
+    for (name, place) in
+        [("runtime disk", environment.places.runtime_name()), ("state disk", &environment.places.state)]
+    {
         let place = existing(place);
         // In blocks of that size.
         let free = statvfs(place).map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize));
@@ -47,7 +46,7 @@ pub async fn check(subject: &Subject<'_>, plan: Option<&BackendPlan>, checks: &m
             Ok(free) => disk(name, place, free),
             Err(error) => Check::warning(AREA, name, format!("{} does not say how full it is", place.display()))
                 .why(error.to_string())
-                .help(format!("df -h {}", quoted(place))),
+                .help(format!("df -h {}", ui::quoted(place))),
         });
     }
 }
@@ -63,20 +62,20 @@ fn memory(machine: Option<Machine>) -> Check {
 
 /// Whether what would be loaded fits, by the weighing that a session does.
 fn fit(subject: &Subject<'_>, plan: &BackendPlan) -> Check {
-    let Subject { settings, places, here, file, .. } = *subject;
+    let Subject { settings, environment, .. } = *subject;
     let name = "memory fit";
-    if places.runtime().is_ok_and(|runtime| keeper::is_up(runtime, plan)) {
+    if environment.places.runtime().is_ok_and(|runtime| keeper::is_up(runtime, plan)) {
         return Check::ok(AREA, name, "the backend is up, and has its memory");
     }
-    match backend::fit::check(settings, plan, &places.home, here) {
-        Err(failure) => Check::failed(AREA, name, &mendable(failure, file)),
+    match backend::fit::check(settings, plan, environment) {
+        Err(failure) => Check::failed(AREA, name, &subject.correctable(failure)),
         Ok(Some(words)) => {
             let mut lines = words.trim_start_matches("warning: ").lines();
             let check = Check::warning(AREA, name, lines.next().unwrap_or_default());
             lines.fold(check, |check, line| check.help(line.trim().trim_start_matches("help: ")))
         }
         Ok(None) => {
-            let known = backend::fit::look(settings, plan, &places.home, here);
+            let known = backend::fit::look(settings, plan, environment);
             Check::ok(AREA, name, known.memory.unwrap_or_else(|| "known once the backend runs".into()))
         }
     }
@@ -102,7 +101,7 @@ fn running(reports: &[Report]) -> Check {
 
 fn disk(name: &'static str, place: &Path, free: u64) -> Check {
     let found = format!("{} free on the disk of {}", size(free), place.display());
-    let see = format!("df -h {}", quoted(place));
+    let see = format!("df -h {}", ui::quoted(place));
     if free < LEAST_DISK {
         Check::failure(AREA, name, found).why("a session writes a log and a private file").help(see)
     } else if free < ROOMY_DISK {
@@ -118,17 +117,18 @@ fn state(place: &Path) -> Check {
     let there = existing(place);
     let shown = there.display();
     let Ok(meta) = fs::metadata(there) else {
-        return Check::failure(AREA, name, format!("{shown} cannot be read")).help(format!("ls -ld {}", quoted(there)));
+        return Check::failure(AREA, name, format!("{shown} cannot be read"))
+            .help(format!("ls -ld {}", ui::quoted(there)));
     };
     if !meta.is_dir() {
         return Check::failure(AREA, name, format!("{shown} is not a directory"))
             .why("lclaude keeps its logs there")
-            .help(format!("mv {0} {0}.old", quoted(there)));
+            .help(format!("mv {0} {0}.old", ui::quoted(there)));
     }
     if access(there, Access::WRITE_OK).is_err() {
         return Check::failure(AREA, name, format!("{shown} cannot be written to"))
             .why(format!("its owner is uid {}", meta.uid()))
-            .help(format!("chmod u+w {}", quoted(there)));
+            .help(format!("chmod u+w {}", ui::quoted(there)));
     }
     Check::ok(AREA, name, format!("{} can be written to", place.display()))
 }
@@ -141,7 +141,7 @@ fn existing(place: &Path) -> &Path {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::local::doctor::check::State;
+    use crate::base::check::State;
 
     #[test]
     fn a_full_disk_fails_and_a_nearly_full_one_warns() {

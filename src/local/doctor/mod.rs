@@ -10,14 +10,10 @@
 //! unique and stay.
 
 pub mod backends;
-pub mod check;
 mod claude;
 mod configuration;
-mod edit;
 pub mod live;
 mod machine;
-mod program;
 mod report;
 mod run;
-pub mod subject;
 pub use run::run;

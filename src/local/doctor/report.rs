@@ -1,10 +1,10 @@
 //! The report, for people and for programs.
 
+use crate::base::check::{Check, State};
 use std::io::{self, IsTerminal};
 
 use serde::Serialize;
 
-use super::check::{Check, State};
 use crate::base::ui;
 
 /// The version of what `--json` prints. Fields may come to it; none changes its meaning or goes while this stays.

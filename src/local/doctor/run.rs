@@ -9,18 +9,16 @@
 //! `found`, `why` (or null), `log` and `help` (lists of lines; the first help is the best). Area and name together are
 //! unique and stay.
 
-use super::edit::edit;
 use super::{backends, claude, configuration, live, machine, report};
+use crate::backend::subject::{Subject, edit};
+use crate::base::check::{Area, Check, State};
 use crate::cli::Doctor;
 use std::path::Path;
 
-use super::check::{Area, Check, State};
-use super::subject::Subject;
 use crate::{
-    base::{error::Result, paths::Places, signals::Signals, ui},
+    base::{environment::Environment, error::Result, signals::Signals, ui},
     config::project::locate,
     launch,
-    session::plan,
 };
 
 pub fn run(arguments: Doctor) -> Result<u8> {
@@ -40,29 +38,30 @@ pub fn run(arguments: Doctor) -> Result<u8> {
 
 /// Gives an exit code if a signal put an end to it.
 async fn examine(arguments: &Doctor, checks: &mut Vec<Check>) -> Result<Option<u8>> {
-    let places = match Places::find() {
-        Ok(places) => places,
+    let environment = match Environment::read() {
+        Ok(environment) => environment,
         Err(failure) => {
             // Everything else is in it or below it.
             checks.push(Check::failed(Area::Configuration, "home", &failure));
             return Ok(None);
         }
     };
-    let here = match plan::here() {
-        Ok(here) => here,
+    let environment = match environment.working_dir() {
+        Ok(_) => environment,
         Err(failure) => {
             checks.push(Check::failed(Area::Configuration, "directory", &failure));
-            places.home.clone()
+            let home = environment.home().to_owned();
+            environment.in_directory(&home)
         }
     };
-    let settings = configuration::check(&arguments.choice, &places, &here, checks);
+    let settings = configuration::check(&arguments.choice, &environment, checks);
     let choice = &arguments.choice.choice;
-    let file = choice.config.as_deref().unwrap_or(&places.config_file);
-    let claude = claude::check(&settings, &places, &here, file, checks).await;
-    let subject = Subject { settings: &settings, places: &places, here: &here, file, yes: choice.yes };
+    let file = choice.config.as_deref().unwrap_or(&environment.places.config_file);
+    let claude = claude::check(&settings, &environment, file, checks).await;
+    let subject = Subject { settings: &settings, environment: &environment, file, yes: choice.yes };
     let plan = backends::check(&subject, checks).await;
     machine::check(&subject, plan.as_ref(), checks).await;
-    if let Some(project) = locate(&here, &places.home) {
+    if let Ok(Some(project)) = locate(&environment) {
         blame(&project, file, checks);
     }
     if !arguments.live {

@@ -9,6 +9,8 @@ use super::{
     step::{Action, Step},
 };
 use crate::{
+    backend::registry,
+    base::environment::Environment,
     base::error::Result,
     config::{Edit, Kind, Settings, Source},
 };
@@ -23,14 +25,14 @@ pub struct Chosen {
 }
 
 impl Chosen {
-    pub fn new(backend: Kind, settings: &Settings, home: &Path, here: &Path) -> Self {
-        let model = model::wanted(backend, settings).map(|name| match backend {
-            // In a file a relative path would mean something else.
-            Kind::LlamaCpp if name.ends_with(".gguf") => {
-                let path = settings.path("model", Path::new(&name), home, here);
-                path.canonicalize().unwrap_or(path).display().to_string()
+    pub fn new(backend: Kind, settings: &Settings, environment: &Environment) -> Self {
+        let model = model::wanted(backend, settings).map(|name| {
+            if !registry::backend(backend).alone_knows(&name) {
+                return name;
             }
-            _ => name,
+            // In a file a relative path would mean something else.
+            let path = settings.model_path("model", &name, environment);
+            path.canonicalize().unwrap_or(path).display().to_string()
         });
         Chosen { backend, model, context: settings.context }
     }
@@ -59,13 +61,13 @@ impl Chosen {
     }
 
     /// The options that a later `lclaude` needs for it, with what the configuration says by then.
-    pub fn options(&self, configured: &Settings, home: &Path, here: &Path) -> Vec<String> {
+    pub fn options(&self, configured: &Settings, environment: &Environment) -> Vec<String> {
         let mut options = Vec::new();
         let mut add = |name: &str, value: &str| options.extend([name.to_owned(), value.to_owned()]);
         if configured.backend != Some(self.backend) {
             add("--backend", &self.backend.to_string());
         }
-        let configured_model = Chosen::new(self.backend, configured, home, here).model;
+        let configured_model = Chosen::new(self.backend, configured, environment).model;
         if let Some(model) = self.model.as_ref().filter(|model| Some(*model) != configured_model.as_ref()) {
             add("--model", model);
         }

@@ -1,19 +1,18 @@
 //! The second step: the model, as far as it is known without a server that runs.
 
-use std::path::Path;
+use crate::base::environment::Environment;
 
 use super::{
     programs::Programs,
     step::{Action, Step},
 };
 use crate::{
-    backend::{self, BackendPlan, Service, find, llamacpp, lmstudio, ollama},
+    backend::{self, context::enough_trained, registry},
     base::{
         error::{Failure, Result},
         ui,
     },
-    config::{Kind, Settings},
-    session::plan,
+    config::{Kind, Settings, Tier},
 };
 
 pub struct Model {
@@ -26,27 +25,27 @@ pub struct Model {
     memory: Option<String>,
     /// Bytes, where they are known.
     size: Option<u64>,
-    /// Only its own server knows what LM Studio has.
-    is_known: bool,
+    /// The backend that knows its models only while it runs.
+    unknown: Option<&'static str>,
 }
 
 /// # Errors
 /// As a session's plan, whatever is wrong with the settings; and a model that no session could use.
-pub async fn look(programs: &Programs, settings: &Settings, home: &Path, here: &Path) -> Result<Model> {
+pub async fn look(programs: &Programs, settings: &Settings, environment: &Environment) -> Result<Model> {
     if !programs.has_backend() {
         return Ok(before(programs.kind, settings));
     }
-    let backend::Chosen { plan, .. } = backend::plan(settings, home, here)?;
-    let known = backend::fit::look(settings, &plan, home, here);
-    plan::enough_trained(settings, &plan.models[0], known.trained)?;
-    let missing = missing(&plan, home).await;
-    let near = missing.first().filter(|_| plan.kind == Kind::Ollama);
+    let backend::Chosen { plan, .. } = backend::plan(settings, environment)?;
+    let known = backend::fit::look(settings, &plan, environment);
+    enough_trained(settings, &plan.models[0], known.trained)?;
+    let backend = registry::backend(plan.kind);
+    let missing = backend.missing(&plan, environment).await;
     Ok(Model {
-        near: near.and_then(|model| ollama::not_installed(&plan, model, home)),
+        near: missing.first().and_then(|model| backend.not_installed(&plan, model, environment)),
         memory: known.memory,
         size: known.weights,
-        is_known: plan.kind != Kind::LmStudio,
-        names: plan.models.iter().map(|name| lmstudio::key(name).to_owned()).collect(),
+        unknown: (!backend.knows_models_offline()).then(|| backend.title()),
+        names: plan.models.iter().map(|name| backend.model_name(name).to_owned()).collect(),
         origin: plan.origin,
         missing,
     })
@@ -61,16 +60,7 @@ fn before(kind: Kind, settings: &Settings) -> Model {
         None => ("as the configuration says".to_owned(), Vec::new()),
     };
     let names = vec![wanted.unwrap_or_else(|| "the model".into())];
-    Model { names, origin, missing, near: None, memory: None, size: None, is_known: true }
-}
-
-async fn missing(plan: &BackendPlan, home: &Path) -> Vec<String> {
-    match (plan.kind, &plan.service) {
-        (Kind::LlamaCpp, _) => llamacpp::to_be_downloaded(&plan.models, home),
-        (Kind::Ollama, Service::Running(url)) => ollama::missing_at(url, plan).await,
-        (Kind::Ollama, _) => ollama::missing(plan, home).unwrap_or_default(),
-        _ => Vec::new(),
-    }
+    Model { names, origin, missing, near: None, memory: None, size: None, unknown: None }
 }
 
 /// The model that the settings name for this backend, or else its default; `None` where it is named in another way.
@@ -78,15 +68,11 @@ pub fn wanted(kind: Kind, settings: &Settings) -> Option<String> {
     if settings.model.is_some() {
         return settings.model.clone();
     }
-    match kind {
-        Kind::LlamaCpp if settings.llamacpp.gguf.is_some() || settings.llamacpp.hf.is_some() => None,
-        Kind::LlamaCpp => Some(llamacpp::DEFAULT_MODEL.into()),
-        // The main tiers have models of their own.
-        _ if settings.models.sonnet.is_some() || settings.models.opus.is_some() => None,
-        Kind::Ollama => Some(find::DEFAULT_MODEL.into()),
-        Kind::LmStudio => Some(lmstudio::DEFAULT_MODEL.into()),
-        Kind::Command | Kind::Endpoint => None,
-    }
+    let backend = registry::backend(kind);
+    // The main tiers have models of their own.
+    let by_tier = [Tier::Sonnet, Tier::Opus].iter().any(|tier| settings.models.contains_key(tier));
+    let is_named = backend.has_own_model(settings) || by_tier;
+    backend.default_model().filter(|_| !is_named).map(str::to_owned)
 }
 
 impl Model {
@@ -94,8 +80,10 @@ impl Model {
         let mut step = Step { title: "model", found: Vec::new(), actions: Vec::new() };
         let names = self.names.join(", ");
         step.found.push(match &self.missing[..] {
-            [] if self.is_known => format!("{names}, {}", self.origin),
-            [] => format!("{names}: LM Studio says itself whether it has it, in step 5"),
+            [] => match self.unknown {
+                None => format!("{names}, {}", self.origin),
+                Some(title) => format!("{names}: {title} says itself whether it has it, in step 5"),
+            },
             // Its origin may be its name once more, and where that is from.
             [name] if self.origin.starts_with(name.as_str()) => {
                 format!("not here yet: {}", self.origin)

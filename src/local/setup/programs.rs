@@ -1,17 +1,18 @@
 //! The first step: a backend and Claude Code.
 
-use std::path::{Path, PathBuf};
+use crate::base::environment::Environment;
+use std::path::PathBuf;
 
 use super::step::{Action, Install, Step};
 use crate::{
-    backend::{find, install},
+    backend::{
+        self, Backend,
+        registry::{self, ALL},
+    },
     base::error::Failure,
     claude,
     config::{Kind, Settings, Source},
 };
-
-/// The backends that are programs of this machine.
-const LOCAL: [Kind; 3] = [Kind::Ollama, Kind::LmStudio, Kind::LlamaCpp];
 
 pub struct Programs {
     /// The backend to use; where none is installed, the one that is offered first.
@@ -25,35 +26,30 @@ pub struct Programs {
 }
 
 /// What is there, and what could install the rest.
-pub fn look(settings: &Settings, home: &Path, here: &Path) -> Programs {
+pub fn look(settings: &Settings, environment: &Environment) -> Programs {
     let chosen = match settings.backend {
         Some(kind) => Ok((kind, format!("{} says so", settings.source("backend")))),
-        None => find::detect(settings, home, here),
+        None => backend::detect(settings, environment),
     };
     let (kind, why, backend) = match chosen {
-        Ok((kind, why)) => (kind, why, find::program(kind, settings, home, here).map(drop)),
-        Err(failure) => (Kind::Ollama, String::new(), Err(failure)),
+        Ok((kind, why)) => (kind, why, registry::backend(kind).program(settings, environment).map(drop)),
+        Err(failure) => (ALL[0].kind(), String::new(), Err(failure)),
     };
-    let claude = claude::find(settings, home, here);
-    let program = |kind| Some((kind, find::program(kind, settings, home, here).ok()??));
+    let claude = claude::find(settings, environment);
+    let local = ALL.into_iter().filter(|backend| backend.is_detected());
+    let program = |backend: &dyn Backend| Some((backend.kind(), backend.program(settings, environment).ok()??));
     // What is installed elsewhere does not mend a path of the user's own.
     let named = |key: &str| settings.source(key) != Source::Default;
+    // LM Studio is an app with a window; those who want it have it.
+    let offered = ALL.into_iter().filter(|backend| backend.is_detected() && backend.knows_models_offline());
     let backend_ways = match (&backend, why.is_empty()) {
         (Ok(()), _) => Vec::new(),
-        (Err(_), true) => [install::ways(kind), install::ways(Kind::LlamaCpp)].concat(),
+        (Err(_), true) => offered.flat_map(|backend| backend.install_commands()).collect(),
         (Err(_), false) if named(&format!("{kind}.path")) => Vec::new(),
-        (Err(_), false) => install::ways(kind),
+        (Err(_), false) => registry::backend(kind).install_commands(),
     };
     let claude_ways = if claude.is_ok() || named("claude.path") { Vec::new() } else { claude::ways() };
-    Programs {
-        kind,
-        why,
-        installed: LOCAL.into_iter().filter_map(program).collect(),
-        backend,
-        claude,
-        backend_ways,
-        claude_ways,
-    }
+    Programs { kind, why, installed: local.filter_map(program).collect(), backend, claude, backend_ways, claude_ways }
 }
 
 impl Programs {
@@ -69,12 +65,7 @@ impl Programs {
             let why = failure.why.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
             format!("{}{why}", failure.what)
         };
-        let what = match self.kind {
-            _ if self.why.is_empty() => "a backend",
-            Kind::Ollama => "Ollama",
-            Kind::LmStudio => "LM Studio",
-            _ => "llama.cpp",
-        };
+        let what = if self.why.is_empty() { "a backend" } else { registry::backend(self.kind).title() };
         let backend = match &self.backend {
             Ok(()) => format!("backend: {}, since {}", self.kind, self.why),
             Err(failure) => missing(what, &self.backend_ways, failure),

@@ -5,10 +5,8 @@
 
 use super::{configure, model, programs, verify};
 use crate::cli;
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use crate::session::plan::Downloads;
+use std::{path::PathBuf, time::Duration};
 
 use tokio::{process::Command, time::timeout};
 
@@ -17,10 +15,10 @@ use super::model::Model;
 use super::programs::Programs;
 use super::step::{Action, INDENT, Install, Step, indented};
 use crate::{
-    backend::{self, in_words},
+    backend::describe_status,
     base::{
+        environment::Environment,
         error::{Code, Failure, Result},
-        paths::Places,
         process::Identity,
         scratch::Scratch,
         signals::Signals,
@@ -28,26 +26,23 @@ use crate::{
     },
     claude,
     config::{self, Edit, Overrides, Settings},
-    keeper::{self, Lease, Ready},
+    keeper::{Lease, Ready},
     launch,
-    session::{
-        plan::{self, Plan},
-        run,
-    },
+    session::{plan::Plan, run},
 };
-use crate::{cli::Selection, local::doctor::subject::Subject};
+use crate::{backend::subject::Subject, cli::Selection};
 
 /// How much later than its effect on a child a signal may come.
 const MOMENT: Duration = Duration::from_millis(100);
 
 pub fn run(arguments: cli::Setup) -> Result<u8> {
-    let places = Places::find()?;
-    launch::warn(&places);
+    let environment = Environment::read()?;
+    launch::warn(&environment);
     let cli::Setup { choice: selection, dry_run } = arguments;
-    let file = selection.choice.config.clone().unwrap_or_else(|| places.config_file.clone());
+    let file = selection.choice.config.clone().unwrap_or_else(|| environment.places.config_file.clone());
     // One that is named need not be there yet: it is what will be written. A project's own file is no concern of a setup.
-    let settings = config::load(&file, false, None, &selection.overrides())?;
-    let setup = Setup { here: plan::here()?, places, selection, file, settings };
+    let settings = config::load(&file, false, None, &selection.overrides(), &environment)?;
+    let setup = Setup { environment, selection, file, settings };
     let runtime = launch::event_loop()?;
     let ended = runtime.block_on(async {
         if dry_run {
@@ -92,8 +87,7 @@ impl From<Failure> for Stop {
 
 struct Setup {
     selection: Selection,
-    places: Places,
-    here: PathBuf,
+    environment: Environment,
     /// The user's configuration.
     file: PathBuf,
     settings: Settings,
@@ -108,15 +102,15 @@ struct Held {
 
 impl Setup {
     fn programs(&self) -> Programs {
-        programs::look(&self.settings, &self.places.home, &self.here)
+        programs::look(&self.settings, &self.environment)
     }
 
     async fn model(&self, programs: &Programs) -> Result<Model> {
-        model::look(programs, &self.settings, &self.places.home, &self.here).await
+        model::look(programs, &self.settings, &self.environment).await
     }
 
     fn chosen(&self, programs: &Programs) -> Chosen {
-        Chosen::new(programs.kind, &self.settings, &self.places.home, &self.here)
+        Chosen::new(programs.kind, &self.settings, &self.environment)
     }
 
     /// Every step, as far as it can be told before the first is done.
@@ -147,10 +141,10 @@ impl Setup {
                 .into());
         }
         let programs = self.install_programs(signals).await?;
-        let mut plan = Plan::new(&self.settings, &self.places)?;
+        let plan = Plan::new(self.settings.clone(), self.environment.clone())?;
         // Loading a model takes long enough to be done only once.
-        let mut held = self.get_model(&programs, &mut plan, signals).await?;
-        let ended = self.configure_and_verify(&programs, &mut plan, &mut held, signals).await;
+        let mut held = self.get_model(&programs, &plan, signals).await?;
+        let ended = self.configure_and_verify(&programs, &plan, &mut held, signals).await;
         if let Some(held) = held {
             held.lease.release().await;
         }
@@ -211,7 +205,7 @@ impl Setup {
                 Some(status) if status.success() => Ok(()),
                 status => Err(failed(
                     Failure::new(Code::Unavailable, format!("{what} could not be installed"))
-                        .why(format!("`{line}` ended with {}; what it said is above", in_words(status))),
+                        .why(format!("`{line}` ended with {}; what it said is above", describe_status(status))),
                 )
                 .into()),
             };
@@ -222,35 +216,29 @@ impl Setup {
     }
 
     /// Downloads what is missing, if the user agrees; the backend is up then.
-    async fn get_model(
-        &self,
-        programs: &Programs,
-        plan: &mut Plan,
-        signals: &mut Signals,
-    ) -> Result<Option<Held>, Stop> {
+    async fn get_model(&self, programs: &Programs, plan: &Plan, signals: &mut Signals) -> Result<Option<Held>, Stop> {
         let model = self.model(programs).await?;
         let step = model.step();
         ui::say(step.heading(2));
-        if !keeper::is_up(plan.runtime(), &plan.backend) {
+        if !plan.is_up() {
             // Before any bytes come; whether it is tight has just been said.
-            backend::fit::check(&self.settings, &plan.backend, &self.places.home, &self.here)?;
+            plan.weigh()?;
         }
         let Some(action @ Action::Download(names, _)) = step.actions.first() else {
             return Ok(None);
         };
         ui::say(indented(action));
-        plan.may_pull = self.agrees(&format!("Download {}?", names.join(" and ")), signals).await?;
-        if !plan.may_pull {
+        if !self.agrees(&format!("Download {}?", names.join(" and ")), signals).await? {
             let failure = Failure::new(Code::Unavailable, format!("{} is not downloaded", names.join(" and ")));
             return Err(model.by_hand().into_iter().fold(failure.why("you said no"), Failure::help).into());
         }
-        self.bring_up(plan, signals).await.map(Some)
+        self.bring_up(plan, Downloads::Agreed, signals).await.map(Some)
     }
 
     async fn configure_and_verify(
         &self,
         programs: &Programs,
-        plan: &mut Plan,
+        plan: &Plan,
         held: &mut Option<Held>,
         signals: &mut Signals,
     ) -> Result<(), Stop> {
@@ -269,8 +257,7 @@ impl Setup {
         };
         let subject = Subject {
             settings: &self.settings,
-            places: &self.places,
-            here: &self.here,
+            environment: &self.environment,
             file: &self.file,
             yes: self.selection.choice.yes,
         };
@@ -289,25 +276,24 @@ impl Setup {
         Ok(())
     }
 
-    async fn bring_up(&self, plan: &Plan, signals: &mut Signals) -> Result<Held, Stop> {
-        self.places.ready_runtime()?;
+    async fn bring_up(&self, plan: &Plan, downloads: Downloads, signals: &mut Signals) -> Result<Held, Stop> {
+        self.environment.places.ready_runtime()?;
         let scratch = Scratch::make(plan.runtime())?;
-        let up = run::backend_up(plan, scratch.path(), signals).await?;
+        let up = run::backend_up(plan, downloads, scratch.path(), signals).await?;
         up.map(|(lease, ready)| Held { lease, ready, scratch }).ok_or(Stop::Signalled)
     }
 
     /// The same, where only the server can tell that a model is missing.
-    async fn bring_up_asking(&self, plan: &mut Plan, signals: &mut Signals) -> Result<Held, Stop> {
-        let up = self.bring_up(plan, signals).await;
+    async fn bring_up_asking(&self, plan: &Plan, signals: &mut Signals) -> Result<Held, Stop> {
+        let up = self.bring_up(plan, Downloads::NotAgreed, signals).await;
         let Err(Stop::Failed(Failure { missing: Some(model), .. })) = &up else {
             return up;
         };
         let asks = self.selection.choice.yes || ui::can_ask();
-        if plan.may_pull || !asks || !self.agrees(&format!("{model} is not here yet. Download it?"), signals).await? {
+        if !asks || !self.agrees(&format!("{model} is not here yet. Download it?"), signals).await? {
             return up;
         }
-        plan.may_pull = true;
-        self.bring_up(plan, signals).await
+        self.bring_up(plan, Downloads::Agreed, signals).await
     }
 
     async fn agrees(&self, question: &str, signals: &mut Signals) -> Result<bool, Stop> {
@@ -322,16 +308,17 @@ impl Setup {
     /// What to type from now on, where the configuration does not say all of it.
     fn line(&self, programs: &Programs) -> Result<String> {
         let profile = self.selection.choice.profile.clone();
-        let configured = config::load(&self.file, false, None, &Overrides { profile, ..Overrides::default() })?;
+        let configured =
+            config::load(&self.file, false, None, &Overrides { profile, ..Overrides::default() }, &self.environment)?;
         let choice = &self.selection.choice;
         let mut words = vec!["lclaude".to_owned()];
         if let Some(file) = &choice.config {
-            words.extend(["--config".to_owned(), absolute(&self.here, file)]);
+            words.extend(["--config".to_owned(), self.environment.working_dir()?.join(file).display().to_string()]);
         }
         if let Some(profile) = &choice.profile {
             words.extend(["--profile".to_owned(), profile.clone()]);
         }
-        words.extend(self.chosen(programs).options(&configured, &self.places.home, &self.here));
+        words.extend(self.chosen(programs).options(&configured, &self.environment));
         Ok(ui::command_line(words.into_iter()))
     }
 
@@ -339,10 +326,6 @@ impl Setup {
     fn again(&self) -> String {
         self.selection.line("setup")
     }
-}
-
-fn absolute(here: &Path, file: &Path) -> String {
-    here.join(file).display().to_string()
 }
 
 fn betas_off() -> Step {

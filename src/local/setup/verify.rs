@@ -1,5 +1,8 @@
 //! The last step: the backend answers, calls a tool, and carries a turn of the real Claude Code. The proofs are doctor's.
 
+use crate::backend::registry;
+use crate::backend::subject::Subject;
+use crate::base::check::{Check, State};
 use std::path::Path;
 
 use super::step::{Action, Step, indented};
@@ -11,18 +14,15 @@ use crate::{
     },
     config::Kind,
     keeper::{Lease, Ready},
-    local::doctor::{
-        check::{Check, State},
-        live::{lost, proofs, requests::Client, turn},
-        subject::Subject,
-    },
+    local::doctor::live::{lost, proofs, requests::Client, turn},
     session::plan::Plan,
 };
 
 pub fn step(kind: Kind) -> Step {
-    let server = match kind {
-        Kind::Endpoint => "ask the server at its URL".to_owned(),
-        _ => format!("start {kind} as a session does"),
+    let server = if registry::backend(kind).needs_keeper() {
+        format!("start {kind} as a session does")
+    } else {
+        "ask the server at its URL".to_owned()
     };
     let words = vec![
         server,
@@ -60,19 +60,19 @@ async fn prove(subject: &Subject<'_>, plan: &Plan, ready: &Ready, scratch: &Path
     let mut waiting = Waiting::new();
     waiting.show("verifying", None, "a message");
     let message = proofs::message(&client).await;
-    tell(&mut waiting, message.hushed(&ready.endpoint))?;
+    tell(&mut waiting, message.map_text(|text| ready.endpoint.hushed(&text)))?;
     waiting.show("verifying", None, "a tool call");
     let (call, _) = proofs::tool_call(&client).await;
-    tell(&mut waiting, call.hushed(&ready.endpoint))?;
+    tell(&mut waiting, call.map_text(|text| ready.endpoint.hushed(&text)))?;
     waiting.show("verifying", None, "its speed");
     for check in proofs::speed(&client, &plan.backend, ready).await {
         // It works at any speed.
         let state = if check.state == State::Failure { State::Warning } else { check.state };
-        tell(&mut waiting, Check { state, ..check }.hushed(&ready.endpoint))?;
+        tell(&mut waiting, Check { state, ..check }.map_text(|text| ready.endpoint.hushed(&text)))?;
     }
     waiting.show("verifying", None, "a turn of Claude Code, whose own prompt is long");
     let turn = turn::check(&claude, plan, ready, scratch).await;
-    tell(&mut waiting, turn.hushed(&ready.endpoint))
+    tell(&mut waiting, turn.map_text(|text| ready.endpoint.hushed(&text)))
 }
 
 /// Says what was found.

@@ -5,17 +5,17 @@
 use super::{json, seen::look, text, watch};
 use crate::cli::Status;
 use crate::{
-    base::{error::Result, paths::Places, ui},
+    base::{environment::Environment, error::Result, ui},
     launch,
 };
 
 pub fn run(arguments: Status) -> Result<u8> {
-    let places = Places::find()?;
+    let environment = Environment::read()?;
     let runtime = launch::event_loop()?;
     if arguments.watch {
-        return runtime.block_on(watch::run(places.runtime()?));
+        return runtime.block_on(watch::run(environment.places.runtime()?));
     }
-    let seen = runtime.block_on(look(places.runtime()?));
+    let seen = runtime.block_on(look(environment.places.runtime()?));
     ui::print(&if arguments.json { json::text(&seen) } else { text::all(&seen) });
     Ok(0)
 }

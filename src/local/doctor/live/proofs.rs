@@ -1,5 +1,6 @@
 //! The proofs: each a request of Claude Code's kind, what should come back, and what it means if it does not.
 
+use crate::backend::registry;
 use crate::base::context::CLAUDE_CODES_PROMPT;
 use std::time::Duration;
 
@@ -10,9 +11,9 @@ use super::{
     stream::assembled,
 };
 use crate::{
-    backend::{self, BackendPlan},
+    backend::BackendPlan,
+    base::check::{Area, Check},
     keeper::Ready,
-    local::doctor::check::{Area, Check},
 };
 
 /// A refusal costs the server no more than the counting of tokens.
@@ -255,7 +256,7 @@ pub async fn speed(client: &Client, plan: &BackendPlan, ready: &Ready) -> Vec<Ch
     let (Some(first), Some(last)) = (contents.first(), contents.last()) else {
         return vec![Check::ok(AREA, "prompt speed", "not measured: it said nothing")];
     };
-    let own = backend::figures(&plan.kind.to_string(), &ready.endpoint, &plan.models).await;
+    let own = registry::figures(&plan.kind.to_string(), &ready.endpoint, &plan.models).await;
     let read = number(&usage["input_tokens"]) / (*first - parts.asked).as_secs_f64();
     let written = (number(&usage["output_tokens"]) - 1.0) / (*last - *first).as_secs_f64();
     let (reading, writing) = (own.read_rate.unwrap_or(read), own.write_rate.unwrap_or(written));
@@ -293,7 +294,7 @@ fn in_words(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::local::doctor::check::State;
+    use crate::base::check::State;
 
     #[test]
     fn a_slow_prompt_is_a_warning_with_the_wait() {

@@ -2,16 +2,15 @@
 //! with one turn of Claude Code itself. What was found is kept as a verdict.
 
 use super::{proofs, turn};
+use crate::backend::subject::Subject;
+use crate::base::check::{Area, Check, State};
+use crate::session::plan::Downloads;
 use std::{
     cell::RefCell,
     path::{Path, PathBuf},
 };
 
 use super::requests::Client;
-use crate::local::doctor::{
-    check::{Area, Check, State},
-    subject::Subject,
-};
 use crate::{
     backend::{self, BackendPlan},
     base::{
@@ -20,8 +19,7 @@ use crate::{
         signals::Signals,
         ui::Waiting,
     },
-    keeper::{self, Event, Lease, Ready},
-    launch,
+    keeper::{Event, Lease, Ready},
     session::{
         child::Child,
         plan::Plan,
@@ -47,7 +45,7 @@ pub fn last(subject: &Subject<'_>, plan: Option<&BackendPlan>, claude: Option<&P
     let (Some(plan), Some(claude)) = (plan, claude) else {
         return none("not possible yet");
     };
-    match Verdicts::read(&subject.places.state).of(&Proven::of(plan, claude)) {
+    match Verdicts::read(&subject.environment.places.state).of(&Proven::of(plan, claude)) {
         None => none("none of this backend, model, context and Claude Code"),
         Some(Verdict { date, complaints, .. }) if complaints.is_empty() => {
             Check::ok(AREA, LAST, format!("on {date}, and nothing was wrong"))
@@ -66,21 +64,21 @@ pub async fn check(
     signals: &mut Signals,
 ) -> Option<u8> {
     let planned = async {
-        let mut plan = Plan::new(subject.settings, subject.places)?;
-        plan.ask_what_is_missing().await;
-        if !keeper::is_up(plan.runtime(), &plan.backend) {
+        let plan = Plan::new(subject.settings.clone(), subject.environment.clone())?;
+        let missing = if plan.is_up() {
+            Vec::new()
+        } else {
             // Whether it is tight was said before.
-            backend::fit::check(subject.settings, &plan.backend, &subject.places.home, subject.here)?;
-        }
-        plan.may_pull = subject.yes;
-        match plan.missing.first() {
-            Some(model) if plan.untrusted.is_some() => launch::refuse_download(plan.untrusted.as_deref(), model)?,
-            Some(model) if !plan.may_pull => {
+            plan.weigh()?;
+            plan.missing().await
+        };
+        if let Some(model) = missing.first() {
+            backend::refuse_download(plan.untrusted(), model)?;
+            if !subject.yes {
                 return Err(Failure::new(Code::Unavailable, "nothing could be proven")
                     .why(format!("{model} is not installed"))
                     .help("lclaude local doctor --live --yes downloads it"));
             }
-            _ => {}
         }
         Ok(plan)
     };
@@ -119,9 +117,10 @@ async fn started(
     done: &RefCell<Vec<Check>>,
     signals: &mut Signals,
 ) -> Result<Option<u8>> {
-    subject.places.ready_runtime()?;
+    subject.environment.places.ready_runtime()?;
+    let downloads = if subject.yes { Downloads::Agreed } else { Downloads::NotAgreed };
     let scratch = Scratch::make(plan.runtime())?;
-    let Some((mut lease, ready)) = run::backend_up(plan, scratch.path(), signals).await? else {
+    let Some((mut lease, ready)) = run::backend_up(plan, downloads, scratch.path(), signals).await? else {
         return Ok(Some(signals.exit_code()));
     };
     let interrupted = tokio::select! {
@@ -146,7 +145,7 @@ pub async fn lost(lease: &mut Lease) -> Failure {
 }
 
 async fn prove(plan: &Plan, ready: &Ready, scratch: &Path, turn: Option<&Child>, done: &RefCell<Vec<Check>>) {
-    let push = |check: Check| done.borrow_mut().push(check.hushed(&ready.endpoint));
+    let push = |check: Check| done.borrow_mut().push(check.map_text(|text| ready.endpoint.hushed(&text)));
     let served = &ready.served;
     let model = &plan.backend.models[0];
     push(Check::ok(
@@ -206,7 +205,7 @@ fn keep(subject: &Subject<'_>, proven: Proven, before: &[Check], done: &mut Vec<
     let version = before.iter().find(|check| (check.area, check.name) == (Area::Claude, "version"));
     let complaints = done.iter().filter(|check| check.state == State::Failure).map(|check| check.found.clone());
     let verdict = Verdict::new(proven, version.map(|check| check.found.clone()), complaints.collect());
-    if let Err(failure) = Verdicts::add(&subject.places.state, verdict) {
+    if let Err(failure) = Verdicts::add(&subject.environment.places.state, verdict) {
         done.push(Check { state: State::Warning, ..Check::failed(AREA, "verdict", &failure) });
     }
 }

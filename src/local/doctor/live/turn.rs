@@ -1,6 +1,7 @@
 //! One turn of the real Claude Code: a tool call that writes a file, in an empty directory, with a configuration directory
 //! of its own, so that nothing of the user's is read or written.
 
+use crate::backend::subject::Subject;
 use std::{
     ffi::OsString,
     fs,
@@ -13,13 +14,12 @@ use serde_json::Value;
 use tokio::{process::Command, time::timeout};
 
 use super::proofs::TASK;
-use crate::local::doctor::subject::Subject;
 use crate::{
     backend,
+    base::check::{Area, Check},
     base::error::{Code, Failure, Result},
     claude::{SessionPlan, arguments::Session},
     keeper::Ready,
-    local::doctor::check::{Area, Check},
     session::{child::Child, plan::Plan},
 };
 
@@ -49,7 +49,7 @@ pub fn child(subject: &Subject<'_>) -> Result<Child> {
     // It has a home of its own anyway, which is made and gone with the proof.
     let mut settings = subject.settings.clone();
     settings.throwaway = None;
-    SessionPlan::new(&settings, session, &subject.places.home, subject.here).map(Child::ClaudeCode)
+    SessionPlan::new(&settings, session, subject.environment).map(Child::ClaudeCode)
 }
 
 pub async fn check(child: &Child, plan: &Plan, ready: &Ready, scratch: &Path) -> Check {
@@ -69,7 +69,7 @@ pub async fn check(child: &Child, plan: &Plan, ready: &Ready, scratch: &Path) ->
     let wrote = fs::read_dir(&work).is_ok_and(|mut files| files.next().is_some());
     if !output.status.success() || result["is_error"] == true {
         let log = String::from_utf8_lossy(&output.stderr).lines().map(str::to_owned).collect();
-        let how = backend::in_words(Some(output.status));
+        let how = backend::describe_status(Some(output.status));
         let check = Check::failure(AREA, NAME, format!("Claude Code ended its turn with {how}"));
         return Check { log, ..check.why(words).help("lclaude -p \"hello\"") };
     }

@@ -1,18 +1,25 @@
-//! A server that somebody else runs: vLLM over several nodes, a gateway in front of many models, a cluster's address.
-//! Nothing is started and nothing is stopped.
+//! The plan of an `[endpoint]`: where it is, the token it wants, and what it has.
 
-use std::env;
+use reqwest::Response;
 
-use super::{
-    command, http,
-    plan::{BackendPlan, Endpoint, NO_TOKEN, Service, Starting, Unfit},
-    served::Served,
-};
-use crate::config::Kind;
 use crate::{
-    base::error::{Code, Failure, Result},
-    config::Settings,
+    backend::{
+        http::{self, Offered, Offers},
+        listed::Listed,
+        messages,
+        plan::{BackendPlan, Endpoint, NO_TOKEN, Service},
+        served::Served,
+        starting::{Starting, Unfit},
+    },
+    base::{
+        error::{Code, Failure, Result},
+        variables::Variables,
+    },
+    config::{Kind, Settings},
 };
+
+/// What helps where the server does not take the token.
+const TOKEN_HELP: &str = "[endpoint] token_env = \"NAME\" names the variable that holds its token";
 
 /// # Errors
 /// `Config` for a URL that is missing or not one.
@@ -59,20 +66,20 @@ fn url(settings: &Settings) -> Result<String> {
 ///
 /// # Errors
 /// As of its parts.
-pub fn of(settings: &Settings) -> Result<Endpoint> {
-    Ok(Endpoint { url: url(settings)?, port: 0, token: token(settings)? })
+pub fn of(settings: &Settings, variables: &Variables) -> Result<Endpoint> {
+    Ok(Endpoint { url: url(settings)?, port: 0, token: token(settings, variables)? })
 }
 
 /// The token from the variable that `token_env` names.
 ///
 /// # Errors
 /// `Config` when the variable is not set.
-fn token(settings: &Settings) -> Result<String> {
+fn token(settings: &Settings, variables: &Variables) -> Result<String> {
     let Some(name) = &settings.endpoint.token_env else {
         return Ok(NO_TOKEN.into());
     };
-    match env::var(name) {
-        Ok(token) if !token.trim().is_empty() => {
+    match variables.text(name) {
+        Some(token) if !token.trim().is_empty() => {
             // What a file or a command adds to it cannot be part of a header.
             let token = token.trim();
             if token.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -91,25 +98,12 @@ fn token(settings: &Settings) -> Result<String> {
     }
 }
 
-/// Whether requests to it leave this machine.
-pub fn is_remote(url: &str) -> bool {
-    let host = reqwest::Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
-    let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
-    host != "localhost" && !address.is_ok_and(|address| address.is_loopback())
-}
-
-/// The host of a URL that is this machine's, if it is neither `127.0.0.1` nor `localhost`.
-pub fn other_name_of_this_machine(url: &str) -> Option<String> {
-    let host = reqwest::Url::parse(url).ok()?.host_str()?.trim_matches(['[', ']']).to_owned();
-    (!is_remote(url) && host != crate::backend::plan::HOST && host != "localhost").then_some(host)
-}
-
 pub async fn bring_up(plan: &BackendPlan, starting: &Starting<'_>) -> Result<Served, Unfit> {
     let Starting { client, endpoint, .. } = starting;
     if let Err(error) = client.get(&endpoint.url).timeout(http::PROMPT).send().await {
         return Err(no_answer(&endpoint.url, &http::in_words(&error)).into());
     }
-    command::check(plan, starting).await
+    messages::check(plan, starting, TOKEN_HELP).await
 }
 
 fn no_answer(url: &str, why: &str) -> Failure {
@@ -123,17 +117,22 @@ fn no_answer(url: &str, why: &str) -> Failure {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::is_remote;
-
-    #[test]
-    fn only_loopback_is_this_machine() {
-        for url in ["http://127.0.0.1:8000", "http://localhost", "https://[::1]:1/x", "http://127.9.9.9"] {
-            assert!(!is_remote(url), "{url}");
-        }
-        for url in ["http://192.168.0.2", "https://localhost.example.net", "http://[fe80::1]", "https://box"] {
-            assert!(is_remote(url), "{url}");
-        }
-    }
+/// What a server says at `/v1/models`.
+pub async fn models(settings: &Settings, variables: &Variables) -> Result<Vec<Listed>> {
+    let endpoint = of(settings, variables)?;
+    let url = &endpoint.url;
+    let request = http::models_route(&http::client_for(url), &endpoint);
+    let answer = request.timeout(http::LOOK).send().await.and_then(Response::error_for_status);
+    let failed = |error: &reqwest::Error| {
+        Failure::new(Code::Unavailable, format!("{url} does not say which models it has"))
+            .why(error.status().map_or_else(|| http::in_words(error), |status| format!("it answers {status}")))
+            .help(format!("curl -v {url}/v1/models"))
+    };
+    let Offers { data } = match answer {
+        Ok(answer) => answer.json().await.map_err(|error| failed(&error))?,
+        Err(error) => return Err(failed(&error)),
+    };
+    let listed =
+        |model: Offered| Listed { trained: model.max_model_len.or(model.trained()), ..Listed::named(&model.id) };
+    Ok(data.into_iter().map(listed).collect())
 }

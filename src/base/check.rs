@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::{backend::Endpoint, base::error::Failure};
+use super::error::Failure;
 
 /// In the order of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -92,12 +92,11 @@ impl Check {
         self
     }
 
-    /// Without the backend's token, which a server or Claude Code may repeat in its words.
-    pub fn hushed(self, endpoint: &Endpoint) -> Self {
-        let hushed = |words: String| endpoint.hushed(&words);
-        let all = |lines: Vec<String>| lines.into_iter().map(hushed).collect();
+    /// The same with every text passed through `change`.
+    pub fn map_text(self, change: impl Fn(String) -> String) -> Self {
         let Check { area, name, state, found, why, log, help } = self;
-        Check { area, name, state, found: hushed(found), why: why.map(hushed), log: all(log), help: all(help) }
+        let all = |lines: Vec<String>| lines.into_iter().map(&change).collect();
+        Check { area, name, state, found: change(found), why: why.map(&change), log: all(log), help: all(help) }
     }
 
     /// The same where no session depends on it.

@@ -1,0 +1,132 @@
+//! Waiting for `llama-server`: its health, what it loaded, and what its log tells meanwhile.
+//!
+//! Answers as of release b11434 (`tools/server`), seen in runs of it.
+
+use std::cell::Cell;
+
+use reqwest::StatusCode;
+use serde::Deserialize;
+
+use crate::{
+    backend::{
+        http,
+        listed::thinks,
+        plan::BackendPlan,
+        served::Served,
+        starting::{Health, Progress, Starting, Unfit},
+    },
+    base::error::{Code, Failure},
+};
+
+#[derive(Deserialize)]
+struct Props {
+    default_generation_settings: GenerationSettings,
+    model_alias: String,
+    #[serde(default)]
+    chat_template: String,
+    #[serde(default)]
+    chat_template_caps: TemplateCaps,
+}
+
+#[derive(Deserialize)]
+struct GenerationSettings {
+    n_ctx: u32,
+}
+
+/// Absent in older releases, which says nothing about the model.
+#[derive(Deserialize)]
+#[serde(default)]
+struct TemplateCaps {
+    supports_tools: bool,
+}
+
+impl Default for TemplateCaps {
+    fn default() -> Self {
+        TemplateCaps { supports_tools: true }
+    }
+}
+
+pub async fn bring_up(plan: &BackendPlan, starting: &Starting<'_>) -> Result<Served, Unfit> {
+    let Starting { client, endpoint, .. } = starting;
+    let health = format!("{}/health", endpoint.url);
+    http::until_up(starting, async || {
+        match client.get(&health).timeout(http::PROMPT).send().await.map(|answer| answer.status()) {
+            Ok(StatusCode::OK) => Health::Up,
+            Ok(StatusCode::SERVICE_UNAVAILABLE) => Health::Loading,
+            Ok(_) => Health::Stranger,
+            Err(_) => Health::Silent,
+        }
+    })
+    .await?;
+    let routes = plan.models.len() > 1;
+    if routes {
+        until_loaded(plan, starting).await?;
+    }
+    let offered = http::models(client, endpoint).await.unwrap_or_default();
+    let mut served = Served::new();
+    for (at, model) in plan.models.iter().enumerate() {
+        // `/health` needs no key, so only this proves that the server behind the port is ours.
+        let which = if routes { format!("?model={model}") } else { String::new() };
+        let props = client.get(format!("{}/props{which}", endpoint.url)).bearer_auth(&endpoint.token);
+        let props: Props = http::json(props).await.ok_or(Unfit::Stranger)?;
+        if props.model_alias != *model {
+            return Err(Unfit::Stranger);
+        }
+        let trained = offered.iter().find(|known| known.id == *model).and_then(http::Offered::trained);
+        served.grant(model, props.default_generation_settings.n_ctx, trained);
+        served.tools &= props.chat_template_caps.supports_tools;
+        if at == 0 {
+            served.thinking = thinks(&props.chat_template);
+        }
+    }
+    if !http::speaks_messages(client, endpoint).await {
+        return Err(http::too_old(&plan.name(), "the end of 2025").help("brew upgrade llama.cpp").into());
+    }
+    Ok(served)
+}
+
+/// The router is healthy at once; its models are what takes time.
+async fn until_loaded(plan: &BackendPlan, starting: &Starting<'_>) -> Result<(), Unfit> {
+    let Starting { client, endpoint, .. } = starting;
+    let failed = Cell::new(None);
+    http::until_up(starting, async || {
+        let models = http::models(client, endpoint).await.unwrap_or_default();
+        let up = |name: &String| models.iter().any(|model| model.id == *name && model.status["value"] == "loaded");
+        if let Some(ended) = models.iter().find(|model| model.status["exit_code"].as_i64().unwrap_or(0) != 0) {
+            // The end of the wait, if not a good one.
+            failed.set(Some(ended.id.clone()));
+            return Health::Up;
+        }
+        if plan.models.iter().all(up) { Health::Up } else { Health::Loading }
+    })
+    .await?;
+    match failed.take() {
+        None => Ok(()),
+        Some(name) => Err(Failure::new(Code::Unavailable, format!("llama-server could not load {name}"))
+            .why("the server it started for that model ended")
+            .help("lclaude with that model alone says more; with several, memory must do for all of them")
+            .into()),
+    }
+}
+
+/// Reads the download bar of `-hf` and the dots of a load out of the log.
+pub fn progress(line: &str) -> Option<Progress> {
+    let stage = |stage: &str, fraction, detail: &str| Progress { stage: stage.into(), fraction, detail: detail.into() };
+    if let Some(percent) = percentage(line).filter(|_| line.contains("Downloading")) {
+        return Some(stage("downloading the model", Some(percent), ""));
+    }
+    if line.contains("load_model: loading model") {
+        return Some(stage("loading the model", None, ""));
+    }
+    if line.contains("warming up") {
+        return Some(stage("warming up", None, ""));
+    }
+    None
+}
+
+fn percentage(line: &str) -> Option<f32> {
+    let before = &line[..line.find('%')?];
+    let digits = before.trim_end().rsplit(|c: char| !c.is_ascii_digit() && c != '.').next()?;
+    let percent: f32 = digits.parse().ok()?;
+    (0.0..=100.0).contains(&percent).then_some(percent / 100.0)
+}

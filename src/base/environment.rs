@@ -1,0 +1,66 @@
+//! What this process was started in: its variables, its directories, and lclaude's own places. Read once, at the edge, and
+//! passed on from there.
+
+use std::{
+    env, io,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    error::{Code, Failure, Result},
+    paths::Places,
+    variables::Variables,
+};
+
+/// Variables, directories and places of this process.
+#[derive(Debug, Clone)]
+pub struct Environment {
+    pub variables: Variables,
+    pub places: Places,
+    working_dir: Option<PathBuf>,
+}
+
+impl Environment {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// `Config` when the home directory is unknown or missing.
+    pub fn read() -> Result<Self> {
+        let variables = Variables::read();
+        let places = Places::find(&variables)?;
+        Ok(Environment { variables, places, working_dir: env::current_dir().ok() })
+    }
+
+    /// Returns the user's home directory.
+    pub fn home(&self) -> &Path {
+        &self.places.home
+    }
+
+    /// Returns the working directory.
+    ///
+    /// # Errors
+    /// `Config` when it was deleted, or cannot be read.
+    pub fn working_dir(&self) -> Result<&Path> {
+        self.working_dir.as_deref().ok_or_else(|| {
+            let error = env::current_dir().err().unwrap_or_else(|| io::ErrorKind::NotFound.into());
+            Failure::new(Code::Config, "the working directory cannot be used")
+                .why(error)
+                .help("cd to a directory that exists")
+        })
+    }
+
+    /// The same environment in another working directory.
+    #[must_use]
+    pub fn in_directory(mut self, directory: &Path) -> Self {
+        self.working_dir = Some(directory.to_owned());
+        self
+    }
+
+    /// Returns a path absolute: `~/` is the home directory, and a relative path starts at `base`.
+    pub fn absolute(&self, path: &Path, base: &Path) -> PathBuf {
+        match path.strip_prefix("~") {
+            Ok(rest) => self.home().join(rest),
+            Err(_) => base.join(path),
+        }
+    }
+}
