@@ -2,6 +2,7 @@
 //!
 //! `cargo test --test it NAME` runs the tests whose paths contain NAME: a module or a test.
 
+mod architecture;
 mod arguments;
 mod bad_input;
 mod choice;
