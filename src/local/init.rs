@@ -131,7 +131,7 @@ impl Init {
         choice.backend = answer("Backend", written("backend").or_else(detected), |name| {
             kind(name).is_none().then_some("none of ollama, lmstudio, llamacpp, command, endpoint")
         })?;
-        let usual = || usual_model(&own, choice.backend.as_deref().and_then(kind)?);
+        let usual = || usual_model(&own, choice.backend.as_deref().and_then(kind)?, environment);
         *model = answer("Model", written("model").or_else(usual), no_model_of_its_own)?;
         let now =
             document.get("context").and_then(Item::as_integer).map_or(own.context().to_string(), |n| n.to_string());
@@ -220,8 +220,13 @@ fn kind(name: &str) -> Option<Kind> {
 }
 
 /// What a session would ask this backend for.
-fn usual_model(own: &Settings, kind: Kind) -> Option<String> {
-    registry::backend(kind).wanted(own).ok()?.into_iter().next()
+fn usual_model(own: &Settings, kind: Kind, environment: &Environment) -> Option<String> {
+    let backend = registry::backend(kind);
+    if own.model.as_ref().is_some_and(|model| backend.alone_knows(model)) {
+        return own.model.clone();
+    }
+    let plan = backend.plan(own, environment).ok()?;
+    plan.models.first().map(|served| backend.model_name(served).to_owned())
 }
 
 /// All of it or nothing, and never over a file that came meanwhile.
