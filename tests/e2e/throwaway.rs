@@ -147,7 +147,7 @@ fn not_a_word_of_the_users_is_in_a_request() {
     stage.config(&format!("backend = \"endpoint\"\nmodel = \"m\"\n[endpoint]\nurl = \"{url}\"\n"));
     let ask = |options: &[&str]| {
         let mut command = stage.lclaude(&[options, &["-p", "a question"]].concat());
-        let ended = support::Ended::from(command.current_dir(&project).output().expect("it runs"));
+        let ended = support::Ended::of(command.current_dir(&project));
         let sent = fs::read_to_string(&requests).unwrap_or_default();
         fs::remove_file(&requests).expect("there were some");
         (ended, sent)
@@ -246,7 +246,7 @@ fn lclaude_and_keeper_killed_the_next_one_removes_it() {
     session.wait();
     stage.assert_home_is(&before);
     let mut next = stage.lclaude(&["--backend", "llamacpp", "--model", "tiny.gguf", "--throwaway", "-p", "hello"]);
-    let ended = support::Ended::from(next.args(["--tools", ""]).current_dir(&project).output().expect("it runs"));
+    let ended = support::Ended::of(next.args(["--tools", ""]).current_dir(&project));
     assert_eq!(ended.expect(0).stdout, "Hello from the tiny local model.\n");
     stage.assert_home_is(&before);
     stage.wait_for_nothing_left();

@@ -3,7 +3,7 @@
 use std::{ffi::OsStr, fs, io::Write, os::unix::ffi::OsStrExt, process::Stdio};
 
 use support::{
-    Fake, Stage, Value, finish, json, lclaude,
+    Fake, Stage, Value, finish, json, lclaude, messages,
     told::{configure, configured},
     write_program,
 };
@@ -78,9 +78,10 @@ fn two_dashes_end_lclaudes_options() {
 
 #[test]
 fn local_is_reserved_unless_it_is_escaped() {
+    messages!();
     let stage = configured();
     for typed in [&["local"][..], &["local", "no-such-verb"], &["--backend", "llamacpp", "local"]] {
-        let ended = stage.ended(&mut stage.lclaude(typed)).expect_failure(64, &["local", "lclaude -- local"]);
+        let ended = stage.ended(&mut stage.lclaude(typed)).expect_failure(64);
         ended.expect_stdout("");
         stage.assert_nothing_started();
     }
@@ -250,49 +251,44 @@ fn commands_that_need_no_model_run_at_once() {
 
 #[test]
 fn what_a_local_session_cannot_serve_is_refused() {
+    messages!();
     let stage = configured();
-    for (typed, name) in [
-        (&["--cloud"][..], "--cloud"),
-        (&["--teleport"], "--teleport"),
-        (&["--teleport=x"], "--teleport"),
-        (&["--remote"], "--remote"),
-        (&["-p", "--remote-control", "x"], "--remote-control"),
-        (&["--rc"], "--rc"),
-        (&["--environment", "x"], "--environment"),
-        (&["--desktop"], "--desktop"),
-        (&["--bg", "do it"], "--bg"),
-        (&["-p", "x", "--background"], "--background"),
-        (&["--tmux"], "--tmux"),
-        (&["--tmux=classic"], "--tmux"),
-        (&["agents"], "agents"),
-        (&["attach", "1"], "attach"),
-        (&["respawn", "1"], "respawn"),
-        (&["rc"], "rc"),
-        (&["remote-control"], "remote-control"),
-        (&["ultrareview"], "ultrareview"),
-        (&["--", "ultrareview"], "ultrareview"),
+    for typed in [
+        &["--cloud"][..],
+        &["--teleport"],
+        &["--teleport=x"],
+        &["--remote"],
+        &["-p", "--remote-control", "x"],
+        &["--rc"],
+        &["--environment", "x"],
+        &["--desktop"],
+        &["--bg", "do it"],
+        &["-p", "x", "--background"],
+        &["--tmux"],
+        &["--tmux=classic"],
+        &["agents"],
+        &["attach", "1"],
+        &["respawn", "1"],
+        &["rc"],
+        &["remote-control"],
+        &["ultrareview"],
+        &["--", "ultrareview"],
     ] {
         let ended = stage.ended(&mut stage.lclaude(typed));
-        ended.expect_failure(64, &[name, "why: ", &format!("claude {name}")]).expect_stdout("");
+        ended.expect_failure(64).expect_stdout("");
         stage.assert_nothing_started();
     }
 }
 
 #[test]
 fn a_misspelt_option_of_lclaudes_is_an_error() {
+    messages!();
     let stage = configured();
-    for (typed, meant) in [
-        ("--bakend", "--backend"),
-        ("--backend-=llamacpp", "--backend"),
-        ("--profil=x", "--profile"),
-        ("--contxt", "--context"),
-        ("--confg", "--config"),
-        ("--dryrun", "--dry-run"),
-    ] {
+    for typed in ["--bakend", "--backend-=llamacpp", "--profil=x", "--contxt", "--confg", "--dryrun"] {
         for before in [&[][..], &["--model", "opus"]] {
             let mut command = stage.lclaude(before);
             let ended = stage.ended(command.args([typed, "x"]));
-            ended.expect_failure(64, &["unknown option", "why: ", meant, "lclaude -- "]).expect_stdout("");
+            ended.expect_failure(64).expect_stdout("");
             stage.assert_nothing_started();
         }
     }
@@ -300,18 +296,10 @@ fn a_misspelt_option_of_lclaudes_is_an_error() {
 
 #[test]
 fn help_and_version_show_both_programs() {
+    messages!();
     let stage = Stage::new();
-    let version = format!("{} (lclaude)", env!("CARGO_PKG_VERSION"));
-    for (typed, words) in [
-        ("--version", [version.as_str(), "2.1.331 (Claude Code)"]),
-        ("-v", [&version, "2.1.331 (Claude Code)"]),
-        ("--help", ["lclaude local --help", "Usage: claude [options]"]),
-        ("-h", ["--dry-run", "Usage: claude [options]"]),
-    ] {
-        let ended = stage.ended(&mut stage.lclaude(&[typed])).expect(0);
-        for word in words {
-            assert!(ended.stdout.contains(word), "no {word:?} after {typed}: {ended:#?}");
-        }
+    for typed in ["--version", "-v", "--help", "-h"] {
+        let ended = stage.ended(&mut stage.lclaude(&[typed])).expect(0).record();
         assert_eq!(ended.stderr, "");
     }
     stage.assert_nothing_started();
@@ -319,10 +307,24 @@ fn help_and_version_show_both_programs() {
 
 #[test]
 fn help_and_version_work_without_claude_code() {
+    messages!();
     let stage = Stage::bare();
-    for (typed, word) in [("--version", "(lclaude)"), ("--help", "--dry-run")] {
-        let ended = stage.ended(&mut stage.lclaude(&[typed])).expect(0);
-        assert!(ended.stdout.contains(word) && ended.stdout.contains("not found"), "{ended:#?}");
+    for typed in ["--version", "--help"] {
+        stage.ended(&mut stage.lclaude(&[typed])).expect(0).record();
+    }
+}
+
+#[test]
+fn every_verb_has_a_help() {
+    messages!();
+    let stage = Stage::bare();
+    stage.output(&["local", "--help"]).expect(0).record();
+    let verbs = stage.output(&["local", "complete", "--", "local", ""]).expect(0).stdout;
+    let verbs: Vec<&str> = verbs.lines().filter_map(|line| line.strip_prefix("word\t")?.split('\t').next()).collect();
+    assert!(verbs.contains(&"status"), "{verbs:?}");
+    for verb in verbs {
+        let ended = stage.output(&["local", verb, "--help"]).expect(0).record();
+        assert_eq!(ended.stderr, "");
     }
 }
 
@@ -341,13 +343,14 @@ fn a_reader_that_goes_away_is_no_bug() {
 
 #[test]
 fn dry_run_starts_nothing_and_tells_all() {
+    messages!();
     let mut stage = Stage::new();
     stage
         .set("LCLAUDE_CONTEXT", 40_000)
         .set("ANTHROPIC_API_KEY", "sk-inherited")
         .set("CLAUDE_CODE_USE_BEDROCK", "1")
         .set("LLAMA_ARG_THREADS", "sk-not-ours");
-    let config = stage.config(
+    stage.config(
         "model = 'general.gguf'\n[claude]\nenv = { MY_KEY = 'sk-mine' }\n\
          [llamacpp]\nthreads = 2\nenv = { HF_TOKEN = 'sk-hf' }\n[profiles.fast.llamacpp]\nbatch_size = 64\n",
     );
@@ -365,59 +368,27 @@ fn dry_run_starts_nothing_and_tells_all() {
             "-p",
             "hello world",
         ]))
-        .expect(0);
+        .expect(0)
+        .record();
 
     stage.assert_nothing_started();
     assert!(!stage.runtime().exists(), "not even a directory");
     assert_eq!(stage.home_files(), home);
     assert_eq!(ended.stderr, "");
     assert!(!ended.stdout.contains("sk-"), "{}", ended.stdout);
-
-    let config = config.display().to_string();
-    for (key, source) in [
-        ("backend", "--backend"),
-        ("profile", "--profile"),
-        ("model", "--model"),
-        ("context", "LCLAUDE_CONTEXT"),
-        ("llamacpp.threads", config.as_str()),
-        ("llamacpp.batch_size", "profile fast"),
-        ("claude.env.MY_KEY", &config),
-    ] {
-        let line = ended.stdout.lines().find(|line| line.split_whitespace().next() == Some(key));
-        assert!(line.is_some_and(|line| line.contains(source)), "{key} is not from {source}: {}", ended.stdout);
-    }
-    let model = stage.model().display().to_string();
-    for part in [
-        "llama-server",
-        &model,
-        "-c 40000",
-        "--threads 2",
-        "--batch-size 64",
-        "127.0.0.1",
-        "+ HF_TOKEN=",
-        "+ ANTHROPIC_BASE_URL=http://127.0.0.1:PORT",
-        "+ ANTHROPIC_AUTH_TOKEN=",
-        "+ CLAUDE_CODE_MAX_CONTEXT_TOKENS=40000",
-        "+ MY_KEY=",
-        "- ANTHROPIC_API_KEY",
-        "- CLAUDE_CODE_USE_BEDROCK",
-        "-p 'hello world'",
-    ] {
-        assert!(ended.stdout.contains(part), "no {part:?} in {}", ended.stdout);
-    }
 }
 
 #[test]
 fn dry_run_of_a_command_that_needs_no_model_starts_nothing() {
+    messages!();
     let stage = Stage::new();
-    let ended = stage.ended(&mut stage.lclaude(&["--dry-run", "mcp", "list"])).expect(0);
-    let said = format!("{}{}", ended.stdout, ended.stderr);
-    assert!(said.contains("no backend") && said.contains("/claude"), "{said}");
+    stage.ended(&mut stage.lclaude(&["--dry-run", "mcp", "list"])).expect(0).record();
     stage.assert_nothing_started();
 }
 
 #[test]
 fn stdout_is_claude_codes_alone() {
+    messages!();
     let mut stage = configured();
     // All that lclaude has to say besides: stages, warnings, a crash.
     stage.set("FAKE_LLAMA_N_CTX", 30_000).set("FAKE_LLAMA_NO_TOOLS", 1).set("LCLAUDE_NONSENSE", 1);
@@ -427,8 +398,7 @@ fn stdout_is_claude_codes_alone() {
     anew.wait_event("ready");
     claude.send(json!({"do": "print", "text": "{\"result\": \"4\"}\n"}));
     claude.wait_event("done");
-    let ended = finish(session, &claude).expect_stdout("{\"result\": \"4\"}\n");
-    assert!(ended.stderr.lines().count() >= 3, "{}", ended.stderr);
+    finish(session, &claude).expect_stdout("{\"result\": \"4\"}\n").record();
 }
 
 #[test]

@@ -13,19 +13,22 @@ use std::{
     process::Command,
 };
 
-use support::{Ended, Stage, copy_program, lclaude, write_program};
+use support::{
+    Ended, Stage, copy_program, lclaude, messages,
+    messages::{note, record},
+    write_program,
+};
 
 /// Nobody, on most systems; in any case somebody else.
 const SOMEBODY_ELSE: u32 = 65_534;
 
 const RUN: &[&str] = &["--backend", "llamacpp", "--model", "tiny.gguf", "-p", "x"];
 
-/// Fails with `code` and these words, says why and what helps, and leaves everything as it was.
+/// Fails with `code`, says why and what helps, and leaves everything as it was.
 #[track_caller]
-fn refused(stage: &Stage, command: &mut Command, code: i32, words: &[&str]) -> Ended {
+fn refused(stage: &Stage, command: &mut Command, code: i32) -> Ended {
     let before = everything(stage);
-    let ended = stage.ended(command).expect_failure(code, words).expect_stdout("");
-    assert!(ended.stderr.contains("why: "), "no reason in {ended:#?}");
+    let ended = stage.ended(command).expect_failure(code).expect_stdout("");
     assert!(!ended.stderr.contains("a bug in lclaude"), "{ended:#?}");
     stage.assert_nothing_started();
     stage.assert_nothing_left();
@@ -66,57 +69,56 @@ fn set_mode(path: &Path, mode: u32) {
 
 #[test]
 fn command_lines() {
+    messages!();
     let stage = Stage::new();
     stage.config("[profiles.fast]\ncontext = 30000\n");
-    for (arguments, words) in [
-        (&["--bakend", "llamacpp"][..], &["unknown option --bakend", "--backend"][..]),
-        (&["--backend"], &["--backend"]),
-        (&["--backend", "olama"], &["--backend", "there is no `olama`: one of", "llamacpp"]),
-        (&["--backend="], &["--backend"]),
-        (&["--profile", "fats"], &["there is no profile `fats`", "--profile", "--profile fast"]),
-        (&["--profile", "zzz"], &["there is no profile `zzz`", "[profiles.zzz]"]),
-        (&["--context", "0"], &["--context", "0"]),
-        (&["--context", "1"], &["--context", "1 tokens"]),
-        (&["--context", "4000000000"], &["--context", "4000000000"]),
-        (&["--context", "99999999999999999999"], &["--context", "99999999999999999999", "it is too large"]),
-        (&["--context", "-1"], &["--context", "-1"]),
-        (&["--context=-1"], &["--context", "-1"]),
-        (&["--context", "64k"], &["--context", "64k", "it is not a number"]),
-        (&["--context", ""], &["--context"]),
-        (&["--dry-run=yes"], &["--dry-run"]),
-        (&["--model"], &["--model"]),
-        (&["-p", "x", "--model"], &["--model needs a value"]),
-        (&["-p", "x", "--settings"], &["--settings needs a value"]),
-        (&["--settings", "{broken"], &["--settings", "JSON"]),
-        (&["--settings", "[1]"], &["--settings"]),
-        (&["--settings", r#"{"permissions":{"defaultMode":"acceptedits"}}"#], &["defaultMode", "acceptEdits"]),
-        (&["--settings", r#"{"model":5}"#], &["model has to be text", "lclaude's included"]),
-        (&["-p", "x", "--append-system-prompt"], &["--append-system-prompt needs a value"]),
-        (&["--settings", "nope.json"], &["--settings", "nope.json"]),
-        (&["--settings", "tiny.gguf"], &["--settings", "tiny.gguf"]),
-        (&["--settings", "."], &["--settings"]),
-        (&["--settings", ""], &["--settings"]),
+    for arguments in [
+        &["--bakend", "llamacpp"][..],
+        &["--backend"],
+        &["--backend", "olama"],
+        &["--backend="],
+        &["--profile", "fats"],
+        &["--profile", "zzz"],
+        &["--context", "0"],
+        &["--context", "1"],
+        &["--context", "4000000000"],
+        &["--context", "99999999999999999999"],
+        &["--context", "-1"],
+        &["--context=-1"],
+        &["--context", "64k"],
+        &["--context", ""],
+        &["--dry-run=yes"],
+        &["--model"],
+        &["-p", "x", "--model"],
+        &["-p", "x", "--settings"],
+        &["--settings", "{broken"],
+        &["--settings", "[1]"],
+        &["--settings", r#"{"permissions":{"defaultMode":"acceptedits"}}"#],
+        &["--settings", r#"{"model":5}"#],
+        &["-p", "x", "--append-system-prompt"],
+        &["--settings", "nope.json"],
+        &["--settings", "tiny.gguf"],
+        &["--settings", "."],
+        &["--settings", ""],
     ] {
         // After a good beginning, so that only the last part can be at fault.
         let mut command = stage.lclaude(&["--backend", "llamacpp", "--model", "tiny.gguf"]);
-        refused(&stage, command.args(arguments), 64, words);
+        refused(&stage, command.args(arguments), 64);
     }
 }
 
 #[test]
 fn command_lines_of_verbs() {
+    messages!();
     let stage = Stage::new();
-    for (arguments, words) in [
-        (&["status", "--wacth"][..], &["unexpected argument '--wacth'\n", "help: did you mean --watch?"][..]),
-        (&["completions"], &["missing: <SHELL>\n", "`lclaude local completions` needs it"]),
-        (&["completions", "tcsh"], &["tcsh", "`lclaude local completions` takes bash, zsh, fish"]),
-    ] {
-        refused(&stage, stage.lclaude(&["local"]).args(arguments), 64, words);
+    for arguments in [&["status", "--wacth"][..], &["completions"], &["completions", "tcsh"]] {
+        refused(&stage, stage.lclaude(&["local"]).args(arguments), 64);
     }
 }
 
 #[test]
 fn models() {
+    messages!();
     let stage = Stage::new();
     let project = stage.project();
     fs::create_dir(project.join("directory")).expect("a directory");
@@ -127,45 +129,46 @@ fn models() {
     symlink("nowhere", project.join("dangling.gguf")).expect("a link");
     symlink("loop.gguf", project.join("loop.gguf")).expect("a link");
     fifo(&project.join("fifo.gguf"));
-    for (model, words) in [
-        ("missing.gguf", &["missing.gguf", "No such file"][..]),
-        ("/nowhere/at/all.gguf", &["/nowhere/at/all.gguf", "No such file"]),
-        ("tiny.gguf/x.gguf", &["tiny.gguf/x.gguf"]),
-        ("directory", &["is a directory", "find "]),
-        ("directory.gguf", &["is a directory", "find "]),
-        (".", &["is a directory"]),
-        ("empty.gguf", &["empty.gguf", "GGUF"]),
-        ("short.gguf", &["short.gguf", "GGUF"]),
-        ("page.gguf", &["page.gguf", "GGUF", "download"]),
-        ("dangling.gguf", &["dangling.gguf", "No such file"]),
-        ("loop.gguf", &["loop.gguf"]),
-        ("fifo.gguf", &["fifo.gguf"]),
-        ("qwen3:4b", &["qwen3:4b", ".gguf", "user/repo"]),
-        ("sonet", &["sonet"]),
-        ("../repo", &["../repo"]),
-        ("-x/--host", &["-x/--host"]),
-        ("", &["model"]),
+    for model in [
+        "missing.gguf",
+        "/nowhere/at/all.gguf",
+        "tiny.gguf/x.gguf",
+        "directory",
+        "directory.gguf",
+        ".",
+        "empty.gguf",
+        "short.gguf",
+        "page.gguf",
+        "dangling.gguf",
+        "loop.gguf",
+        "fifo.gguf",
+        "qwen3:4b",
+        "sonet",
+        "../repo",
+        "-x/--host",
+        "",
     ] {
         let mut command = stage.lclaude(&["--backend", "llamacpp", "-p", "x"]);
-        refused(&stage, command.arg(format!("--model={model}")), 64, words);
+        refused(&stage, command.arg(format!("--model={model}")), 64);
         // The same from elsewhere is not the command line's fault.
         if !model.is_empty() {
             let mut command = stage.lclaude(&["--backend", "llamacpp", "-p", "x"]);
-            refused(&stage, command.env("LCLAUDE_MODEL", model), 65, &[words, &["LCLAUDE_MODEL"]].concat());
+            refused(&stage, command.env("LCLAUDE_MODEL", model), 65);
         }
     }
     let mut command = stage.lclaude(&["--backend", "llamacpp", "--model"]);
-    refused(&stage, command.arg(OsStr::from_bytes(b"caf\xe9.gguf")), 64, &["UTF-8"]);
+    refused(&stage, command.arg(OsStr::from_bytes(b"caf\xe9.gguf")), 64);
     let mut command = stage.lclaude(&["--backend", "llamacpp", "-p"]);
-    refused(&stage, command.arg(OsStr::from_bytes(b"--model=caf\xe9.gguf")), 64, &["UTF-8"]);
+    refused(&stage, command.arg(OsStr::from_bytes(b"--model=caf\xe9.gguf")), 64);
 }
 
 #[test]
 fn a_model_that_is_cut_short() {
+    messages!();
     let stage = Stage::new();
     fs::write(stage.project().join("cut.gguf"), "GGUFtruncated").expect("a file");
     let ended = stage.ended(&mut stage.lclaude(&["--backend", "llamacpp", "--model", "cut.gguf", "-p", "x"]));
-    ended.expect_failure(69, &["why: ", "cut.gguf", "cut short", "log:", "download"]).expect_stdout("");
+    ended.expect_failure(69).expect_stdout("");
     let started: Vec<String> = stage.events.rest().iter().map(|fake| fake.who.clone()).collect();
     assert!(!started.contains(&"claude".into()), "{started:?}");
     stage.assert_nothing_left();
@@ -174,6 +177,7 @@ fn a_model_that_is_cut_short() {
 /// A pipe that nobody writes into, in place of each file that is read whole on the way.
 #[test]
 fn files_that_never_end() {
+    messages!();
     let stage = Stage::new();
     let (project, state) = (stage.project(), stage.home().join(".local/state/lclaude"));
     let cached = stage.home().join(".cache/huggingface/hub/models--a--b/snapshots/1");
@@ -196,8 +200,8 @@ fn files_that_never_end() {
     with_pipe(stage.home().join(".claude.json"), &|| drop(dry_run(&["--throwaway"]).expect(0)));
     with_pipe(project.join(".git"), &|| drop(dry_run(&["--throwaway"]).expect(0)));
     with_pipe(state.join("trust.json"), &|| {
-        dry_run(&[]).expect_failure(65, &["trust.json", "not a regular file"]);
-        run(&["local", "trust", "--list"]).expect_failure(65, &["trust.json", "not a regular file"]);
+        dry_run(&[]).expect_failure(65);
+        run(&["local", "trust", "--list"]).expect_failure(65);
     });
     with_pipe(state.join("verdicts.json"), &|| {});
     with_pipe(cached.join("b-Q4_K_M.gguf"), &|| {
@@ -210,16 +214,17 @@ fn files_that_never_end() {
 
 #[test]
 fn variables() {
-    for (name, value, words) in [
-        ("LCLAUDE_BACKEND", "olama", &["olama", "llamacpp"][..]),
-        ("LCLAUDE_CONTEXT", "many", &["number"]),
-        ("LCLAUDE_CONTEXT", "64k", &["number"]),
-        ("LCLAUDE_CONTEXT", "0", &["0 tokens"]),
-        ("LCLAUDE_CONTEXT", "-5", &["-5"]),
-        ("LCLAUDE_CONTEXT", "4000000000", &["4000000000"]),
-        ("LCLAUDE_CONTEXT", "9000000000", &["9000000000"]),
-        ("LCLAUDE_CONTEXT", "99999999999999999999", &["number"]),
-        ("LCLAUDE_PROFILE", "fast", &["there is no profile `fast`"]),
+    messages!();
+    for (name, value) in [
+        ("LCLAUDE_BACKEND", "olama"),
+        ("LCLAUDE_CONTEXT", "many"),
+        ("LCLAUDE_CONTEXT", "64k"),
+        ("LCLAUDE_CONTEXT", "0"),
+        ("LCLAUDE_CONTEXT", "-5"),
+        ("LCLAUDE_CONTEXT", "4000000000"),
+        ("LCLAUDE_CONTEXT", "9000000000"),
+        ("LCLAUDE_CONTEXT", "99999999999999999999"),
+        ("LCLAUDE_PROFILE", "fast"),
     ] {
         let mut stage = Stage::new();
         stage.set(name, value);
@@ -228,117 +233,114 @@ fn variables() {
             "LCLAUDE_BACKEND" => &["--context", "30000", "--model", "tiny.gguf", "-p", "x"],
             _ => RUN,
         });
-        refused(&stage, &mut command, 65, &[words, &[name]].concat());
+        refused(&stage, &mut command, 65);
     }
     let stage = Stage::new();
     let not_utf8 = OsStr::from_bytes(b"\xff");
-    refused(&stage, stage.lclaude(RUN).env("LCLAUDE_PROFILE", not_utf8), 65, &["LCLAUDE_PROFILE", "UTF-8"]);
+    refused(&stage, stage.lclaude(RUN).env("LCLAUDE_PROFILE", not_utf8), 65);
 }
 
 #[test]
 fn unknown_variables_of_ours_are_warned_of() {
+    messages!();
     let mut stage = Stage::new();
     stage.set("LCLAUDE_MODLE", "x").set("LCLAUDE_ZZZZ", "x").set("LCLAUDE_CONTEXT", 30_000);
-    let stderr = stage.ended(&mut stage.lclaude(&[&["--dry-run"], RUN].concat())).expect(0).stderr;
-    let warnings: Vec<&str> = stderr.lines().collect();
-    assert_eq!(warnings.len(), 2, "{stderr}");
-    assert!(stderr.contains("LCLAUDE_MODLE") && stderr.contains("LCLAUDE_MODEL?"), "{stderr}");
-    assert!(stderr.contains("LCLAUDE_ZZZZ"), "{stderr}");
+    let warnings = stage.ended(&mut stage.lclaude(&[&["--dry-run"], RUN].concat())).expect(0).stderr;
+    assert_eq!(warnings.lines().count(), 2, "{warnings}");
+    record("warnings", warnings);
 }
 
 #[test]
 fn configurations() {
+    messages!();
     let deep = format!("[claude]\nargs = {}", "[".repeat(200_000));
     let nested = format!("{} = 1", vec!["a"; 200_000].join("."));
     let long = "#".repeat(1024 * 1024 + 1);
-    for (text, words) in [
-        ("modle = 'x'", &["unknown key `modle`", "did you mean `model`"][..]),
-        ("[llamacpp]\ngpu_layer = 1", &["unknown key `llamacpp.gpu_layer`", "`llamacpp.gpu_layers`"]),
-        ("threads = 4", &["unknown key `threads`", "`llamacpp.threads`"]),
-        ("[lamacpp]\nthreads = 4", &["unknown key `lamacpp.threads`", "`llamacpp.threads`"]),
-        ("[profiles.p]\nbakend = 'llamacpp'", &["unknown key `profiles.p.bakend`", "`profiles.p.backend`"]),
-        ("zzzz = 1", &["unknown key `zzzz`"]),
-        ("backend = 'olama'", &["config.toml:1", "olama", "llamacpp"]),
-        ("\n\ncontext = 'many'", &["config.toml:3"]),
-        ("context = 64_000.5", &["config.toml:1"]),
-        ("context = -1", &["config.toml:1"]),
-        ("context = 0", &["0 tokens", "config.toml"]),
-        ("context = 2047", &["2047 tokens", "config.toml"]),
-        ("context = 4000000000", &["4000000000 tokens"]),
-        ("context = 99999999999", &["config.toml:1"]),
-        ("model = 7", &["config.toml:1"]),
-        ("model = ['a']", &["config.toml:1"]),
-        ("model = 'a\nb = 'c'", &["config.toml:1"]),
-        ("model = 'a'\nmodel = 'b'", &["config.toml:2"]),
-        ("profile = 'fast'", &["there is no profile `fast`", "config.toml"]),
-        ("[profiles]\nfast = 1\n", &["config.toml"]),
-        ("[claude]\nthinking = 'perhaps'", &["config.toml", "thinking"]),
-        ("[claude]\nargs = '-p'", &["config.toml:2"]),
-        ("[claude]\nmax_output_tokens = 0", &["max_output_tokens", "config.toml"]),
-        ("context = 30000\n[claude]\nmax_output_tokens = 30000", &["max_output_tokens", "30000", "config.toml"]),
-        ("[lifetime]\nlinger = 'a while'", &["config.toml:2"]),
-        ("[lifetime]\nlinger = -1", &["config.toml:2"]),
-        ("[lifetime]\nrestarts = 'often'", &["config.toml:2"]),
-        ("[llamacpp]\nthreads = -2", &["config.toml:2"]),
-        ("[llamacpp]\nargs = [1]", &["config.toml:2"]),
-        ("[llamacpp]\nenv = { A = 1 }", &["config.toml:2"]),
-        ("[llamacpp]\nenv = { 'A=B' = '1' }", &["A=B"]),
-        ("[claude]\nenv = { '' = '1' }", &["claude.env", "config.toml"]),
-        ("[claude]\nenv = { A = \"\\u0000\" }", &["claude.env", "config.toml"]),
-        ("[claude]\nargs = [\"-p\", \"x\", \"--\"]", &["[claude] args cannot be used", "after --", "config.toml"]),
-        ("[claude]\nargs = [\"--append-system-prompt\"]", &["--append-system-prompt needs a value", "config.toml"]),
-        ("[llamacpp]\nargs = [\"--hf-token\", \"hf_x\"]", &["cannot have --hf-token", "HF_TOKEN"]),
-        ("[llamacpp]\nargs = [\"--gpt-oss-20b-default\"]", &["cannot have --gpt-oss-20b-default", "[llamacpp] gguf"]),
-        ("[claude]\nargs = [\"\\u0000\"]", &["claude.args", "config.toml"]),
-        ("[llamacpp]\nargs = [\"a\\u0000\"]", &["llamacpp.args", "config.toml"]),
-        ("[llamacpp]\ngguf = 'x.gguf'\nhf = 'a/b'", &["gguf", "hf", "contradict", "config.toml"]),
-        (&deep, &["config.toml"]),
-        (&nested, &["config.toml"]),
-        (&long, &["config.toml", "1048577 bytes", "1 MiB"]),
+    for text in [
+        "modle = 'x'",
+        "[llamacpp]\ngpu_layer = 1",
+        "threads = 4",
+        "[lamacpp]\nthreads = 4",
+        "[profiles.p]\nbakend = 'llamacpp'",
+        "zzzz = 1",
+        "backend = 'olama'",
+        "\n\ncontext = 'many'",
+        "context = 64_000.5",
+        "context = -1",
+        "context = 0",
+        "context = 2047",
+        "context = 4000000000",
+        "context = 99999999999",
+        "model = 7",
+        "model = ['a']",
+        "model = 'a\nb = 'c'",
+        "model = 'a'\nmodel = 'b'",
+        "profile = 'fast'",
+        "[profiles]\nfast = 1\n",
+        "[claude]\nthinking = 'perhaps'",
+        "[claude]\nargs = '-p'",
+        "[claude]\nmax_output_tokens = 0",
+        "context = 30000\n[claude]\nmax_output_tokens = 30000",
+        "[lifetime]\nlinger = 'a while'",
+        "[lifetime]\nlinger = -1",
+        "[lifetime]\nrestarts = 'often'",
+        "[llamacpp]\nthreads = -2",
+        "[llamacpp]\nargs = [1]",
+        "[llamacpp]\nenv = { A = 1 }",
+        "[llamacpp]\nenv = { 'A=B' = '1' }",
+        "[claude]\nenv = { '' = '1' }",
+        "[claude]\nenv = { A = \"\\u0000\" }",
+        "[claude]\nargs = [\"-p\", \"x\", \"--\"]",
+        "[claude]\nargs = [\"--append-system-prompt\"]",
+        "[llamacpp]\nargs = [\"--hf-token\", \"hf_x\"]",
+        "[llamacpp]\nargs = [\"--gpt-oss-20b-default\"]",
+        "[claude]\nargs = [\"\\u0000\"]",
+        "[llamacpp]\nargs = [\"a\\u0000\"]",
+        "[llamacpp]\ngguf = 'x.gguf'\nhf = 'a/b'",
+        &deep,
+        &nested,
+        &long,
     ] {
-        // Shown if it fails.
-        println!("{text:.60}");
+        note(format!("{text:?}"));
         let stage = Stage::new();
         stage.config(text);
-        let ended = refused(&stage, &mut stage.lclaude(RUN), 65, words);
+        let ended = refused(&stage, &mut stage.lclaude(RUN), 65);
         assert!(ended.stderr.len() < 5_000, "nobody reads that: {} bytes", ended.stderr.len());
     }
 }
 
 #[test]
 fn a_models_place_in_the_configuration() {
-    for (text, words) in [
-        ("gguf = 'nope.gguf'", &["nope.gguf", "No such file"][..]),
-        ("gguf = '~/nope.gguf'", &["home/nope.gguf", "No such file"]),
-        ("gguf = ''", &["config.toml"]),
-        ("hf = 'nope'", &["nope", "user/repo"]),
-        ("hf = '../x'", &["../x", "user/repo"]),
-        ("hf = ''", &["user/repo"]),
-    ] {
+    messages!();
+    for text in ["gguf = 'nope.gguf'", "gguf = '~/nope.gguf'", "gguf = ''", "hf = 'nope'", "hf = '../x'", "hf = ''"] {
+        note(text);
         let stage = Stage::new();
         stage.config(&format!("[llamacpp]\n{text}\n"));
         let mut command = stage.lclaude(&["--backend", "llamacpp", "-p", "x"]);
-        refused(&stage, &mut command, 65, &[words, &["config.toml"]].concat());
+        refused(&stage, &mut command, 65);
     }
 }
 
 #[test]
 fn an_error_in_the_configuration_does_not_quote_a_secret() {
+    messages!();
     for text in [
         "[llamacpp.env]\nHF_TOKEN = 'hf_secret\n",
         "[llamacpp.env]\nHF_TOKEN = hf_secret\n",
         "[llamacpp]\nenv = { HF_TOKEN = ['hf_secret'] }\n",
         "[claude]\nenv = 'hf_secret'\n",
     ] {
+        note(format!("{text:?}").replace("hf_secret", "SECRET"));
         let stage = Stage::new();
         stage.config(text);
-        let ended = refused(&stage, &mut stage.lclaude(RUN), 65, &["config.toml"]);
+        let ended = refused(&stage, &mut stage.lclaude(RUN), 65);
         assert!(!ended.stderr.contains("hf_secret"), "{}", ended.stderr);
     }
 }
 
 #[test]
 fn configuration_files_that_are_none() {
+    messages!();
     let stage = Stage::new();
     let place = |name: &str| stage.project().join(name);
     fs::create_dir(place("directory")).expect("a directory");
@@ -346,26 +348,26 @@ fn configuration_files_that_are_none() {
     fs::write(place("utf16.toml"), b"\xff\xfem\0").expect("a file");
     symlink("loop.toml", place("loop.toml")).expect("a link");
     fifo(&place("fifo.toml"));
-    for (file, words) in [
-        ("missing.toml", &["missing.toml", "No such file", "--config"][..]),
-        ("no/such/directory.toml", &["No such file"]),
-        ("tiny.gguf/x.toml", &["tiny.gguf/x.toml"]),
-        ("directory", &["directory", "not a regular file"]),
-        ("/dev/null", &["/dev/null", "not a regular file"]),
-        ("fifo.toml", &["fifo.toml", "not a regular file"]),
-        ("loop.toml", &["loop.toml"]),
-        ("latin1.toml", &["latin1.toml", "UTF-8", "iconv"]),
-        ("utf16.toml", &["utf16.toml", "UTF-8"]),
+    for file in [
+        "missing.toml",
+        "no/such/directory.toml",
+        "tiny.gguf/x.toml",
+        "directory",
+        "/dev/null",
+        "fifo.toml",
+        "loop.toml",
+        "latin1.toml",
+        "utf16.toml",
     ] {
         let mut command = stage.lclaude(&["--config", file]);
-        refused(&stage, command.args(RUN), 65, words);
+        refused(&stage, command.args(RUN), 65);
     }
     // In its usual place it may be missing, and nothing else.
     let config = stage.config("");
     fs::remove_file(&config).expect("it was there");
     stage.ended(stage.lclaude(&["--dry-run"]).args(RUN)).expect(0);
     fs::create_dir(&config).expect("a directory");
-    refused(&stage, &mut stage.lclaude(RUN), 65, &["config.toml", "not a regular file"]);
+    refused(&stage, &mut stage.lclaude(RUN), 65);
 }
 
 /// A root that drops to somebody else is the only one that can be refused a file, and everybody else already is.
@@ -378,6 +380,7 @@ fn without_root(stage: &Stage, command: &mut Command) {
 
 #[test]
 fn files_that_may_not_be_read() {
+    messages!();
     let stage = Stage::new();
     // Where somebody else can run it.
     let program = stage.bin().join("lclaude");
@@ -388,14 +391,12 @@ fn files_that_may_not_be_read() {
     let model = stage.project().join("private.gguf");
     fs::write(&model, "GGUF").expect("a file");
     set_mode(&model, 0o000);
-    for (arguments, code, file) in
-        [(&["--config", "private.toml"][..], 65, "private.toml"), (&["--model", "private.gguf"], 64, "private.gguf")]
-    {
+    for (arguments, code) in [(&["--config", "private.toml"][..], 65), (&["--model", "private.gguf"], 64)] {
         let mut command = stage.command(&program);
         command.args(["--backend", "llamacpp"]).args(arguments).args(["-p", "x"]);
         without_root(&stage, &mut command);
         // Not `refused`, which reads everything, these files too.
-        let ended = stage.ended(&mut command).expect_failure(code, &[file, "why: ", "ermission denied", "chmod"]);
+        let ended = stage.ended(&mut command).expect_failure(code);
         ended.expect_stdout("");
         stage.assert_nothing_started();
     }
@@ -403,93 +404,95 @@ fn files_that_may_not_be_read() {
 
 #[test]
 fn no_model_is_chosen() {
+    messages!();
     let stage = Stage::new();
-    refused(&stage, &mut stage.lclaude(&["--backend", "llamacpp"]), 65, &["no model is chosen", "--model", "gguf = "]);
+    stage.ample_memory();
+    refused(&stage, &mut stage.lclaude(&["--backend", "llamacpp"]), 65);
 }
 
 #[test]
 fn a_llama_server_that_cannot_be_run() {
+    messages!();
     let stage = Stage::new();
     let server = stage.bin().join("llama-server");
     fs::remove_file(&server).expect("the fake was there");
-    refused(&stage, &mut stage.lclaude(RUN), 69, &["llama-server was not found", "[llamacpp] path"]);
+    refused(&stage, &mut stage.lclaude(RUN), 69);
     fs::write(&server, "#!/bin/sh\n").expect("a file");
     set_mode(&server, 0o644);
-    refused(&stage, &mut stage.lclaude(RUN), 69, &["llama-server was not found"]);
-    for (path, words) in [
-        ("/nowhere/llama-server", &["/nowhere/llama-server"][..]),
-        ("../../../project", &["project"]),
-        ("../../../bin/llama-server", &["not executable"]),
-        ("", &["llama-server"]),
-    ] {
+    refused(&stage, &mut stage.lclaude(RUN), 69);
+    for path in ["/nowhere/llama-server", "../../../project", "../../../bin/llama-server", ""] {
         stage.config(&format!("[llamacpp]\npath = '{path}'\n"));
-        refused(&stage, &mut stage.lclaude(RUN), 69, &[words, &["config.toml", "[llamacpp] path"]].concat());
+        refused(&stage, &mut stage.lclaude(RUN), 69);
     }
 }
 
 #[test]
 fn places_that_cannot_be_written_down_as_text() {
+    messages!();
     let stage = Stage::new();
     let place = stage.root().join(OsStr::from_bytes(b"caf\xe9"));
     fs::create_dir(&place).expect("a directory");
     for name in ["HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"] {
-        let words = ["cannot be used", "not UTF-8", &format!("export {name}=")];
-        refused(&stage, stage.lclaude(RUN).env(name, &place), 65, &words);
+        note(name);
+        refused(&stage, stage.lclaude(RUN).env(name, &place), 65);
     }
     let model = place.join("tiny.gguf");
     fs::copy(stage.model(), &model).expect("a file");
     let mut command = stage.lclaude(&["--backend", "llamacpp", "-p", "x", "--model"]);
-    refused(&stage, command.arg(&model), 64, &["tiny.gguf", "not UTF-8"]);
+    refused(&stage, command.arg(&model), 64);
     symlink(&model, stage.project().join("link.gguf")).expect("a link");
     let linked = ["--backend", "llamacpp", "-p", "x", "--model", "link.gguf"];
-    refused(&stage, &mut stage.lclaude(&linked), 64, &["cannot be used as a model", "not UTF-8"]);
+    refused(&stage, &mut stage.lclaude(&linked), 64);
     let server = fs::canonicalize(stage.bin().join("llama-server")).expect("the fake");
     fs::remove_file(stage.bin().join("llama-server")).expect("the fake was there");
     copy_program(&server, &place.join("llama-server"));
     symlink(place.join("llama-server"), stage.bin().join("llama-server")).expect("a link");
-    refused(&stage, &mut stage.lclaude(RUN), 69, &["llama-server cannot be used", "not UTF-8"]);
+    refused(&stage, &mut stage.lclaude(RUN), 69);
 }
 
 #[test]
 fn a_claude_code_that_cannot_be_run() {
+    messages!();
     let stage = Stage::new();
     let claude = stage.bin().join("claude");
     fs::remove_file(&claude).expect("the fake was there");
-    refused(&stage, &mut stage.lclaude(RUN), 127, &["Claude Code was not found", "npm install", "[claude] path"]);
+    refused(&stage, &mut stage.lclaude(RUN), 127);
     fs::write(&claude, "#!/bin/sh\n").expect("a file");
     set_mode(&claude, 0o644);
-    refused(&stage, &mut stage.lclaude(RUN), 127, &["Claude Code was not found"]);
+    refused(&stage, &mut stage.lclaude(RUN), 127);
     fs::remove_file(&claude).expect("it was there");
     fs::create_dir(&claude).expect("a directory");
-    refused(&stage, &mut stage.lclaude(RUN), 127, &["Claude Code was not found"]);
+    refused(&stage, &mut stage.lclaude(RUN), 127);
     for path in ["/nowhere/claude", "../../../bin", "../../../project/tiny.gguf", ""] {
         stage.config(&format!("[claude]\npath = '{path}'\n"));
-        refused(&stage, &mut stage.lclaude(RUN), 127, &["no Claude Code at", "config.toml", "[claude] path"]);
+        refused(&stage, &mut stage.lclaude(RUN), 127);
     }
 }
 
 #[test]
 fn a_claude_code_that_is_no_program_leaves_nothing() {
+    messages!();
     let stage = Stage::new();
     let claude = stage.bin().join("claude");
     fs::remove_file(&claude).expect("the fake was there");
     write_program(&claude, b"#!/no/such/interpreter\n");
     for arguments in [RUN, &["mcp", "list"]] {
         let ended = stage.ended(&mut stage.lclaude(arguments));
-        ended.expect_failure(127, &["could not be started", "why: ", "bin/claude"]).expect_stdout("");
+        ended.expect_failure(127).expect_stdout("");
         stage.assert_nothing_left();
     }
 }
 
 #[test]
 fn a_llama_server_that_is_no_program_leaves_nothing() {
+    messages!();
     let stage = Stage::new();
     let server = stage.bin().join("llama-server");
     for content in ["#!/no/such/interpreter\n", "\x7fELF and no more"] {
         fs::remove_file(&server).expect("it was there");
         write_program(&server, content.as_bytes());
         let ended = stage.ended(&mut stage.lclaude(RUN));
-        ended.expect_failure(69, &["llama-server", "why: "]).expect_stdout("");
+        ended.expect_failure(69).expect_stdout("");
         stage.assert_nothing_left();
         assert!(stage.events.rest().is_empty());
     }
@@ -497,78 +500,84 @@ fn a_llama_server_that_is_no_program_leaves_nothing() {
 
 #[test]
 fn home_directories() {
+    messages!();
     let stage = Stage::new();
     fs::write(stage.root().join("file"), "").expect("a file");
     let missing = stage.root().join("nobody").display().to_string();
     let file = stage.root().join("file").display().to_string();
-    for (home, words) in [
-        (missing.as_str(), &["does not exist", "mkdir -p", &missing][..]),
-        (&file, &[&file]),
-        ("relative/home", &["HOME"]),
-    ] {
+    for home in [missing.as_str(), &file, "relative/home"] {
         for arguments in [RUN, &["mcp", "list"]] {
-            refused(&stage, stage.lclaude(arguments).env("HOME", home), 65, words);
+            refused(&stage, stage.lclaude(arguments).env("HOME", home), 65);
         }
     }
 }
 
 #[test]
 fn a_working_directory_that_is_gone() {
+    messages!();
     let stage = Stage::new();
     let script = format!(
         "mkdir gone && cd gone && rmdir ../gone && exec {} --backend llamacpp --model {} -p x",
         lclaude().display(),
         stage.model().display()
     );
-    refused(&stage, stage.command("/bin/sh").args(["-c", &script]), 65, &["working directory", "cd "]);
+    refused(&stage, stage.command("/bin/sh").args(["-c", &script]), 65);
 }
 
 #[test]
 fn a_runtime_directory_that_is_not_ours_alone() {
+    messages!();
     let stage = Stage::new();
     let runtime = stage.runtime();
     let elsewhere = stage.root().join("elsewhere");
     fs::create_dir(&elsewhere).expect("a directory");
 
     symlink(&elsewhere, &runtime).expect("a link");
-    refused(&stage, &mut stage.lclaude(RUN), 65, &["runtime directory", "not a directory", "XDG_RUNTIME_DIR"]);
+    refused(&stage, &mut stage.lclaude(RUN), 65);
     fs::remove_file(&runtime).expect("it was there");
 
     symlink("nowhere", &runtime).expect("a link");
-    refused(&stage, &mut stage.lclaude(RUN), 65, &["runtime directory", "XDG_RUNTIME_DIR"]);
+    refused(&stage, &mut stage.lclaude(RUN), 65);
     fs::remove_file(&runtime).expect("it was there");
 
     fs::write(&runtime, "").expect("a file");
-    refused(&stage, &mut stage.lclaude(RUN), 65, &["runtime directory", "not a directory"]);
-    fs::remove_file(&runtime).expect("it was there");
+    refused(&stage, &mut stage.lclaude(RUN), 65);
+}
 
+#[test]
+fn a_runtime_directory_of_another_user() {
+    // Only root can give a directory away.
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    messages!();
+    let stage = Stage::new();
+    let runtime = stage.runtime();
     fs::create_dir(&runtime).expect("a directory");
-    // Only root can give a directory away, so only root's tests meet one that was.
-    if rustix::process::geteuid().is_root() {
-        for mode in [0o700, 0o777] {
-            chown(&runtime, Some(SOMEBODY_ELSE), None).expect("root can");
-            set_mode(&runtime, mode);
-            let words = ["runtime directory", "belongs to someone else", "65534", "XDG_RUNTIME_DIR"];
-            refused(&stage, &mut stage.lclaude(RUN), 65, &words);
-            let now = fs::metadata(&runtime).expect("still there").permissions().mode();
-            assert_eq!(now & 0o777, mode, "not ours to change");
-        }
+    for mode in [0o700, 0o777] {
+        chown(&runtime, Some(SOMEBODY_ELSE), None).expect("root can");
+        set_mode(&runtime, mode);
+        refused(&stage, &mut stage.lclaude(RUN), 65);
+        let now = fs::metadata(&runtime).expect("still there").permissions().mode();
+        assert_eq!(now & 0o777, mode, "not ours to change");
     }
 }
 
 #[test]
 fn a_runtime_directory_whose_path_is_too_long() {
+    messages!();
     let stage = Stage::new();
     let long = stage.root().join("x".repeat(80));
     fs::create_dir(&long).expect("a directory");
     let mut command = stage.lclaude(RUN);
-    refused(&stage, command.env("XDG_RUNTIME_DIR", &long), 65, &["too long", "104 bytes", "XDG_RUNTIME_DIR"]);
+    refused(&stage, command.env("XDG_RUNTIME_DIR", &long), 65);
 }
 
 #[test]
 fn a_runtime_directory_that_cannot_be_made() {
+    messages!();
     let stage = Stage::new();
     let mut command = stage.lclaude(RUN);
     // A directory in which even root can make nothing.
-    refused(&stage, command.env("XDG_RUNTIME_DIR", "/proc/self"), 65, &["/proc/self/lclaude", "cannot be made"]);
+    refused(&stage, command.env("XDG_RUNTIME_DIR", "/proc/self"), 65);
 }

@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use rustix::process::Signal;
 use support::{
-    Fake, Session, Stage, finish, has_ended, json, kill, lmstudio::lmstudio_port, machine::has_an_ollama,
+    Fake, Session, Stage, finish, has_ended, json, kill, lmstudio::lmstudio_port, machine::has_an_ollama, messages,
     ollama::ollama_port, port,
 };
 
@@ -181,6 +181,7 @@ fn a_killed_keeper_is_replaced_and_claude_code_goes_on_where_it_was() {
 
 #[test]
 fn a_backend_that_crashes_comes_back_on_its_port() {
+    messages!();
     for backend in BACKENDS.iter().filter(|backend| backend.child) {
         let stage = (backend.stage)();
         let (session, claude, server) = backend.up(&stage);
@@ -189,7 +190,9 @@ fn a_backend_that_crashes_comes_back_on_its_port() {
         assert_eq!(backend.url(&second), backend.url(&server), "{}", backend.kind);
         while !backend.answers(&claude) {}
         let ended = finish(session, &claude);
-        assert!(ended.stderr.contains("crashed and was started again"), "{}: {}", backend.kind, ended.stderr);
+        assert_eq!(ended.stderr.lines().filter(|line| line.contains("1×")).count(), 1, "{}", ended.stderr);
+        messages::note(backend.kind);
+        ended.record();
         stage.assert_nothing_left();
     }
 }
@@ -211,19 +214,23 @@ fn sessions_with_the_same_plan_share_one() {
 
 #[test]
 fn a_context_that_is_too_small_to_be_of_use_is_refused_before_anything_starts() {
+    messages!();
     for backend in BACKENDS {
         let stage = (backend.stage)();
-        let words = ["a context of 8192 tokens is too small", "--context 65536"];
-        stage.output(&["--context", "8192", "-p", "x"]).expect_failure(64, &words);
+        messages::note(backend.kind);
+        stage.output(&["--context", "8192", "-p", "x"]).expect_failure(64);
         stage.assert_nothing_started();
     }
 }
 
-/// The line of a dry run that says what was chosen, and why.
+/// The line of a dry run that says that this backend was chosen, and why.
 #[track_caller]
-fn chosen(stage: &Stage, arguments: &[&str]) -> String {
-    let plan = stage.output(&[&["--dry-run"], arguments, &["-p", "x"]].concat()).expect(0).stdout;
-    plan.lines().find(|line| line.contains("using ")).expect("a reason").trim().to_owned()
+fn chosen(stage: &Stage, arguments: &[&str], backend: &str) -> String {
+    let ended = stage.output(&[&["--dry-run"], arguments, &["-p", "x"]].concat()).expect(0);
+    let using = format!("using {backend}");
+    let line = ended.stdout.lines().find(|line| line.contains(&using)).unwrap_or_else(|| panic!("{ended:#?}")).trim();
+    messages::record(&ended.command, line);
+    line.to_owned()
 }
 
 #[test]
@@ -231,47 +238,45 @@ fn with_nothing_configured_the_backend_that_has_the_model_is_used_and_said() {
     if has_an_ollama() {
         return;
     }
+    messages!();
     let unset = |mut stage: Stage| {
         stage.set("LCLAUDE_BACKEND", "");
         stage
     };
     let stage = unset(Stage::ollama());
-    let reason = chosen(&stage, &["--model", "small"]);
-    assert_eq!(
-        reason,
-        "using ollama: it is installed and has small; backend = \"ollama\" in the configuration says so for good"
-    );
+    let reason = chosen(&stage, &["--model", "small"], "ollama");
     // It is said where it counts, too.
     let session = Session::start(stage.lclaude(&["--model", "small", "-p", "x"]).stdin(Stdio::null()));
     let ended = finish(session, &stage.events.next("claude"));
     assert!(ended.stderr.contains(&reason), "{}", ended.stderr);
 
-    assert!(chosen(&stage, &["--model", "another"]).starts_with("using ollama: it is installed and has models"));
+    chosen(&stage, &["--model", "another"], "ollama");
     let stage = Stage::with(&["fake-claude", "fake-ollama", "fake-llama-server"]);
-    assert!(chosen(&stage, &["--model", "tiny.gguf"]).starts_with("using llamacpp: the model is a GGUF file"));
-    assert!(chosen(&stage, &[]).starts_with("using ollama: it is installed;"));
+    chosen(&stage, &["--model", "tiny.gguf"], "llamacpp");
+    chosen(&stage, &[], "ollama");
     stage.config("[llamacpp]\ngguf = \"../../../project/tiny.gguf\"\n");
-    assert!(chosen(&stage, &[]).starts_with("using llamacpp: it is installed and has tiny"));
+    chosen(&stage, &[], "llamacpp");
     let stage = Stage::new();
-    assert!(chosen(&stage, &["--model", "someone/tiny:Q4"]).starts_with("using llamacpp: it is installed;"));
+    chosen(&stage, &["--model", "someone/tiny:Q4"], "llamacpp");
 }
 
 #[test]
 fn a_backend_that_has_the_wanted_model_comes_before_one_that_has_others() {
+    messages!();
     let mut stage = Stage::ollama();
     stage.set("LCLAUDE_BACKEND", "");
     for fake in ["fake-lms", "fake-llama-server"] {
         stage.install(fake, &stage.bin().join(fake.trim_start_matches("fake-")));
     }
-    assert!(chosen(&stage, &[]).starts_with("using ollama: it is installed and has models"));
+    chosen(&stage, &[], "ollama");
     let cache = stage.root().join("hub/models--unsloth--GLM-4.7-Flash-GGUF/snapshots/1");
     std::fs::create_dir_all(cache).expect("a directory");
     stage.set("HF_HUB_CACHE", stage.root().join("hub").display());
-    assert!(chosen(&stage, &[]).starts_with("using llamacpp: it is installed and has unsloth/GLM-4.7-Flash-GGUF"));
+    chosen(&stage, &[], "llamacpp");
     let repository = stage.home().join(".lmstudio/models/lmstudio-community/GLM-4.7-Flash-GGUF");
     std::fs::create_dir_all(repository).expect("a directory");
-    assert!(chosen(&stage, &[]).starts_with("using lmstudio: it is installed and has zai-org/glm-4.7-flash"));
-    assert!(chosen(&stage, &["--model", "small"]).starts_with("using ollama: it is installed and has small"));
+    chosen(&stage, &[], "lmstudio");
+    chosen(&stage, &["--model", "small"], "ollama");
 }
 
 #[test]
@@ -279,19 +284,19 @@ fn with_nothing_installed_it_says_what_to_install() {
     if has_an_ollama() {
         return;
     }
+    messages!();
     let stage = Stage::with(&["fake-claude"]);
-    let words = ["no backend is installed", "ollama.com/install.sh", "llama.cpp", "[endpoint] url"];
-    stage.output(&["-p", "x"]).expect_failure(69, &words);
+    stage.output(&["-p", "x"]).expect_failure(69);
     stage.assert_nothing_started();
 }
 
 #[test]
 fn the_model_that_nobody_chose_is_a_small_one_that_can_call_tools() {
+    messages!();
     let stage = Stage::ollama();
-    let plan = stage.output(&["--dry-run", "-p", "x"]).expect(0).stdout;
-    assert!(plan.contains("glm-4.7-flash:latest") && plan.contains("to be downloaded first"), "{plan}");
-    let words = ["no model glm-4.7-flash:latest", "ollama pull glm-4.7-flash:latest"];
-    stage.output(&["-p", "x"]).expect_failure(69, &words);
+    stage.ample_memory();
+    stage.output(&["--dry-run", "-p", "x"]).expect(0).record();
+    stage.output(&["-p", "x"]).expect_failure(69);
     stage.assert_nothing_started();
 }
 
@@ -308,19 +313,21 @@ fn the_subagents_model_is_one_of_those_that_are_loaded() {
 
 #[test]
 fn a_tiers_model_that_is_not_there_is_an_error_before_the_start() {
+    messages!();
     let stage = Stage::ollama();
     stage.config("model = \"small\"\n[models]\nhaiku = \"bigg:30b\"\n");
-    let words = ["no model bigg:30b", "did you mean --model Big:30b?"];
-    stage.output(&["-p", "x"]).expect_failure(69, &words);
+    stage.output(&["-p", "x"]).expect_failure(69);
     stage.assert_nothing_started();
 }
 
 #[test]
 fn llama_cpps_default_model_is_downloaded_only_when_the_user_says_so() {
+    messages!();
     let mut stage = Stage::new();
+    stage.ample_memory();
     let run = ["--backend", "llamacpp", "-p", "x"];
     let ended = stage.output(&run);
-    ended.expect_failure(65, &["no model is chosen", "unsloth/GLM-4.7-Flash-GGUF:Q4_K_M", "--yes"]);
+    ended.expect_failure(65);
     assert!(stage.events.rest().is_empty(), "nothing was started");
     let with_it = |stage: &Stage, arguments: &[&str]| {
         let (session, claude, backend) = stage.started(&mut stage.lclaude(arguments));

@@ -3,7 +3,7 @@
 use std::{fs, os::unix::fs::symlink, path::Path, process::Command};
 
 use support::{
-    Stage, copy_program, lclaude,
+    Stage, copy_program, lclaude, messages,
     told::{configure, configured},
     write_program,
 };
@@ -25,6 +25,7 @@ type Way = (&'static str, fn(&Path));
 
 #[test]
 fn a_claude_that_is_lclaude_is_passed_over() {
+    messages!();
     let ways: &[Way] = &[
         ("a link", |at| symlink(lclaude(), at).expect("a link")),
         ("a link to a link", |at| {
@@ -52,8 +53,8 @@ fn a_claude_that_is_lclaude_is_passed_over() {
 
         // With no other left there is none.
         fs::remove_file(stage.bin().join("claude")).expect("the fake was there");
-        let why = first.join("claude").display().to_string();
-        stage.ended(&mut command).expect_failure(127, &["Claude Code was not found", "why: ", &why]).expect_stdout("");
+        messages::note(name);
+        stage.ended(&mut command).expect_failure(127).expect_stdout("");
     }
 }
 
@@ -70,12 +71,13 @@ fn a_claude_whose_text_only_has_our_name_in_it_is_used() {
 
 #[test]
 fn a_claude_that_starts_lclaude_unseen_is_no_endless_loop() {
+    messages!();
     let stage = configured();
     fs::remove_file(stage.bin().join("claude")).expect("the fake was there");
     script(&stage.bin().join("claude"), "#!/bin/sh\npart=cla; exec l${part}ude \"$@\"\n");
     symlink(lclaude(), stage.bin().join("lclaude")).expect("a link");
     let ended = stage.ended(&mut stage.lclaude(&["-p", "x"]));
-    ended.expect_failure(127, &["leads back to lclaude", "[claude] path"]).expect_stdout("");
+    ended.expect_failure(127).expect_stdout("");
     stage.events.next("llama-server");
 }
 
@@ -110,11 +112,12 @@ fn claude_code_is_found_where_its_installers_put_it() {
 
 #[test]
 fn without_claude_code_the_way_to_it_is_named() {
+    messages!();
     for arguments in [&["-p", "x"][..], &["mcp", "list"], &["--dry-run"]] {
         let stage = configured();
         fs::remove_file(stage.bin().join("claude")).expect("the fake was there");
         let ended = stage.ended(&mut stage.lclaude(arguments));
-        ended.expect_failure(127, &["Claude Code was not found", "why: ", "npm install"]).expect_stdout("");
+        ended.expect_failure(127).expect_stdout("");
         stage.assert_nothing_started();
     }
 }

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use support::{Ended, Stage, terminal::Terminal};
+use support::{Ended, Stage, messages, terminal::Terminal};
 
 fn stage() -> Stage {
     let stage = Stage::new();
@@ -30,19 +30,21 @@ fn init(stage: &Stage, arguments: &[&str]) -> Ended {
 
 #[test]
 fn it_writes_what_the_options_say_and_shows_it() {
+    messages!();
     let stage = stage();
     let arguments = ["--backend", "llamacpp", "--model", "tiny", "--context", "50000", "--lean"];
     let ended = init(&stage, &arguments).expect(0);
     let text = "backend = \"llamacpp\"\nmodel = \"tiny\"\ncontext = 50000\nlean = true\n";
     assert_eq!(read(&file(&stage)), text);
-    assert_eq!(ended.stdout, format!("{}:\n{text}", file(&stage).display()));
-    assert_eq!(ended.stderr, "", "nothing is left to be done");
+    assert!(ended.stdout.contains(text), "{ended:#?}");
+    assert_eq!(ended.record().stderr, "", "nothing is left to be done");
     // It counts at once, without trust.
     let plan = stage.output(&["--dry-run", "-p", "x"]).expect(0).stdout;
-    assert!(plan.contains(&format!("model                    from {}", file(&stage).display())), "{plan}");
+    let model = plan.lines().find(|line| line.trim_start().starts_with("model ")).expect("where the model is from");
+    assert!(model.ends_with(&format!(" {}", file(&stage).display())), "{plan}");
     assert!(plan.contains("--alias tiny -c 50000"), "{plan}");
     stage.assert_nothing_started();
-    assert!(init(&stage, &arguments).expect(0).stderr.contains("says so already"));
+    init(&stage, &arguments).expect(0).record();
     // As any new file of the user's is, for others to read.
     let plain = stage.project().join("plain");
     fs::write(&plain, "").expect("a file");
@@ -68,6 +70,7 @@ fn every_option_is_a_line_of_its_own() {
 
 #[test]
 fn it_is_written_at_the_root_of_the_repository_or_where_one_is() {
+    messages!();
     let stage = stage();
     let (deep, loose) = (stage.project().join("a/b"), stage.root().join("loose/inner"));
     for directory in [&deep, &loose] {
@@ -79,12 +82,11 @@ fn it_is_written_at_the_root_of_the_repository_or_where_one_is() {
     // Where a nearer one is read, that is said.
     fs::write(deep.join(".lclaude.toml"), "context = 60000\n").expect("a file");
     let mut command = stage.lclaude(&["local", "init", "--context", "40000", "--yes"]);
-    let ended = stage.ended(command.current_dir(&deep)).expect(0);
+    stage.ended(command.current_dir(&deep)).expect(0).record();
     assert_eq!(read(&file(&stage)), "context = 40000\n");
-    assert!(ended.stderr.contains("a/b/.lclaude.toml is nearer"), "{ended:#?}");
     let mut command = stage.lclaude(&["local", "init", "--context", "50000"]);
     let ended = stage.ended(command.current_dir(stage.home()));
-    ended.expect_failure(64, &["the home directory is no project", ".config/lclaude/config.toml"]);
+    ended.expect_failure(64);
     assert!(!stage.home().join(".lclaude.toml").exists());
 }
 
@@ -125,9 +127,10 @@ fn a_file_of_comments_alone_and_one_of_windows_stay_what_they_are() {
 
 #[test]
 fn nothing_is_written_over_without_a_yes() {
+    messages!();
     let stage = stage();
     fs::write(file(&stage), COMMENTED).expect("a file");
-    init(&stage, &["--model", "tiny"]).expect_failure(64, &["was left as it is", "--yes"]);
+    init(&stage, &["--model", "tiny"]).expect_failure(64);
     assert_eq!(read(&file(&stage)), COMMENTED);
     // Ctrl-C ends it as it ends any program.
     for (answer, code) in [("\n", Some(64)), ("n\n", Some(64)), ("\x04", Some(64)), ("\x03", None), ("y\n", Some(0))] {
@@ -144,49 +147,48 @@ fn nothing_is_written_over_without_a_yes() {
 
 #[test]
 fn what_no_project_may_say_is_not_written() {
+    messages!();
     let stage = stage();
-    for (arguments, words) in [
-        (
-            &["--model", "tiny.gguf"][..],
-            &["cannot name the model \"tiny.gguf\"", "it is a path", "[llamacpp] gguf"][..],
-        ),
-        (&["--model", "hf.co/a/b"], &["it is another host's"]),
-        (&["--model=-x"], &["it is an option"]),
-        (&["--model", "opus"], &["it is one of Claude Code's own aliases"]),
-        (&["--backend", "olama"], &["--backend", "olama"]),
-        (&["--backend", "command"], &["you have no backend command", "[command]"]),
-        (&["--profile", "smal"], &["there is no profile `smal`", "--profile small"]),
-        (&["--context", "5"], &["a context of 5 tokens makes no sense"]),
-        (&[], &["there is nothing to write", "no terminal", "lclaude local init --model NAME"]),
-        (&["--yes"], &["there is nothing to write"]),
+    for arguments in [
+        &["--model", "tiny.gguf"][..],
+        &["--model", "hf.co/a/b"],
+        &["--model=-x"],
+        &["--model", "opus"],
+        &["--backend", "olama"],
+        &["--backend", "command"],
+        &["--profile", "smal"],
+        &["--context", "5"],
+        &[],
+        &["--yes"],
     ] {
-        init(&stage, arguments).expect_failure(64, words);
+        init(&stage, arguments).expect_failure(64);
         assert!(!file(&stage).exists(), "{arguments:?}");
     }
 }
 
 #[test]
 fn a_file_that_cannot_be_read_is_left_alone() {
+    messages!();
     let stage = stage();
     fs::write(file(&stage), "context = \n").expect("a file");
-    init(&stage, &["--yes", "--model", "tiny"]).expect_failure(65, &[".lclaude.toml:1: "]);
+    init(&stage, &["--yes", "--model", "tiny"]).expect_failure(65);
     assert_eq!(read(&file(&stage)), "context = \n");
     fs::remove_file(file(&stage)).expect("there");
     let target = stage.root().join("target");
     fs::write(&target, "context = 40000\n").expect("a file");
     symlink(&target, file(&stage)).expect("a link");
-    init(&stage, &["--yes", "--model", "tiny"]).expect_failure(77, &["it is a symlink"]);
+    init(&stage, &["--yes", "--model", "tiny"]).expect_failure(77);
     assert!(file(&stage).is_symlink());
     assert_eq!(read(&target), "context = 40000\n");
 }
 
 #[test]
 fn what_needs_the_users_word_after_that_is_said() {
+    messages!();
     let stage = stage();
     fs::write(file(&stage), "[llamacpp]\nthreads = 2\n").expect("a file");
-    let ended = init(&stage, &["--yes", "--model", "tiny"]).expect(0);
+    init(&stage, &["--yes", "--model", "tiny"]).expect(0).record();
     assert_eq!(read(&file(&stage)), "model = \"tiny\"\n[llamacpp]\nthreads = 2\n");
-    assert!(ended.stderr.contains("some of it needs your word: lclaude local trust"), "{ended:#?}");
 }
 
 #[test]
@@ -217,7 +219,7 @@ fn on_a_terminal_it_asks_and_proposes_what_would_be_used() {
     }
     terminal.wait_for("Context, in tokens [50000] ");
     terminal.type_in("none\n");
-    assert!(terminal.wait_to_the_end(0).contains("says so already"));
+    terminal.wait_to_the_end(0);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A lean session: a small tool set and prompt, on demand or where the context is small, and the user's own options win.
 
-use support::{Fake, Stage, finish};
+use support::{Fake, Stage, finish, messages};
 
 const LEAN: [&str; 4] =
     ["--tools", "Bash,Edit,Glob,Grep,Read,Write", "--strict-mcp-config", "--exclude-dynamic-system-prompt-sections"];
@@ -21,10 +21,12 @@ fn is_lean(claude: &Fake) -> bool {
 
 #[test]
 fn a_session_is_lean_when_the_user_says_so() {
+    messages!();
     let stage = Stage::new();
     let (claude, said) = run(&stage, &["--lean", "-p", "x"]);
     assert!(is_lean(&claude), "{:?}", claude.argv);
-    assert!(said.contains("lean: six tools"), "{said}");
+    assert!(said.contains("lean"), "{said}");
+    messages::record("--lean", said);
     // Before the overlay, which ends the list of a tool option, and before the user's own.
     assert_eq!(claude.argv[1..5], LEAN);
     assert_eq!(claude.argv[7..], ["-p", "x"]);
@@ -34,11 +36,13 @@ fn a_session_is_lean_when_the_user_says_so() {
 
 #[test]
 fn a_small_context_makes_it_lean_and_says_so() {
+    messages!();
     let mut stage = Stage::new();
     stage.set("FAKE_LLAMA_N_CTX", 47_872);
     let (claude, said) = run(&stage, &["-p", "x"]);
     assert!(is_lean(&claude));
-    assert!(said.contains("since the context is small (lean = false keeps all)"), "{said}");
+    assert!(said.contains("lean"), "{said}");
+    messages::record("47872 tokens", said);
     stage.config("lean = false\n");
     assert!(!is_lean(&run(&stage, &["-p", "x"]).0));
     let mut stage = Stage::new();

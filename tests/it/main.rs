@@ -42,3 +42,8 @@ mod throwaway;
 mod throwaway_ends;
 mod trust;
 mod waiting;
+
+#[test]
+fn every_snapshot_has_its_test() {
+    support::messages::assert_no_orphans("it");
+}

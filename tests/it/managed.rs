@@ -4,7 +4,7 @@
 
 use std::{env, fs, path::Path, process::Command};
 
-use support::{Session, Stage, finish, lclaude};
+use support::{Session, Stage, finish, lclaude, messages};
 
 const FILE: &str = "managed-settings.json";
 const PART: &str = "managed-settings.d/50-policy.json";
@@ -46,15 +46,16 @@ fn what_they_fix_is_not_got_around() {
     if !is_possible() {
         return;
     }
-    for (file, text, words) in [
-        (FILE, r#"{"env": {"ANTHROPIC_BASE_URL": "https://gateway.example"}}"#, "sets env.ANTHROPIC_BASE_URL"),
-        (FILE, r#"{"forceLoginMethod": "console"}"#, "sets forceLoginMethod"),
-        (PART, r#"{"availableModels": ["sonnet"]}"#, "sets availableModels"),
-        (FILE, r#"{"env": {"#, "is not JSON"),
-        (PART, "", "is not JSON"),
+    messages!();
+    for (file, text) in [
+        (FILE, r#"{"env": {"ANTHROPIC_BASE_URL": "https://gateway.example"}}"#),
+        (FILE, r#"{"forceLoginMethod": "console"}"#),
+        (PART, r#"{"availableModels": ["sonnet"]}"#),
+        (FILE, r#"{"env": {"#),
+        (PART, ""),
     ] {
+        messages::note(format!("{file}: {text}"));
         let stage = stage(file, text);
-        let why = format!("/etc/claude-code/{file} {words}");
         for arguments in [
             &["-p", "x"][..],
             &["--dry-run"],
@@ -63,8 +64,9 @@ fn what_they_fix_is_not_got_around() {
             &["local", "env"],
             &["local", "serve"],
         ] {
-            let ended = stage.ended(&mut managed(&stage, lclaude(), arguments));
-            ended.expect_failure(77, &["administrator", &why]).expect_stdout("");
+            let mut ended = stage.ended(&mut managed(&stage, lclaude(), arguments));
+            ended.command = format!("lclaude {}", arguments.join(" "));
+            ended.expect_failure(77).expect_stdout("");
             stage.assert_nothing_started();
         }
     }

@@ -4,10 +4,13 @@
 use std::fs;
 
 use lclaude_fakes::scripted_model::Script;
-use support::{Session, Stage, Value, finish, models::Head, real};
+use support::{
+    Session, Stage, Value, finish, messages,
+    models::{ENOUGH, Head},
+    real,
+};
 
-/// MiB of graphics memory in which the huge model has room, and in which it has not quite.
-const ENOUGH: u64 = 64 * 1024 * 1024;
+/// MiB of graphics memory in which the huge model has not quite room.
 const TOO_LITTLE: u64 = 20 * 1024 * 1024;
 
 /// With a model that says it needs more memory than any machine has.
@@ -19,33 +22,29 @@ fn huge() -> Stage {
 
 #[test]
 fn a_model_that_cannot_fit_is_refused_with_figures() {
+    messages!();
     let stage = huge();
     let ended = stage.output(&["--backend", "llamacpp", "--model", "tiny.gguf", "-p", "x"]);
-    ended.expect_failure(
-        69,
-        &["tiny does not fit into memory", "KV cache 34.4 TB (65536 tokens, f16)", "free is ", "memory_check = false"],
-    );
+    ended.expect_failure(69);
     stage.assert_nothing_started();
 }
 
 #[test]
 fn a_dry_run_says_what_it_takes_and_what_comes_of_it() {
+    messages!();
     let stage = huge();
     let run = |arguments: &[&str]| {
         let all = [&["--backend", "llamacpp", "--model", "tiny.gguf", "--dry-run"], arguments].concat();
-        stage.output(&all).expect(0).stdout
+        stage.output(&all).expect(0).record().stdout
     };
-    let said = run(&[]);
-    assert!(said.contains("tiny takes about ") && said.contains(": does not fit, and is refused"), "{said}");
+    run(&[]);
     stage.config("memory_check = false\n");
-    let said = run(&[]);
-    assert!(said.contains(": does not fit, and is started all the same"), "{said}");
+    messages::note("memory_check = false");
+    run(&[]);
     Head::small().write(&stage.model());
-    let said = run(&["--context", "32768"]);
-    assert!(said.contains("KV cache 17 MB (32768 tokens, f16)"), "{said}");
-    assert!(said.contains("32768 tokens of context asked, 32768 to be granted, trained for 131072"), "{said}");
+    messages::note("a small model");
+    run(&["--context", "32768"]);
     let said = run(&["--context", "200000"]);
-    assert!(said.contains("200000 tokens of context asked, 131072 to be granted, trained for 131072"), "{said}");
     assert!(said.contains("+ CLAUDE_CODE_MAX_CONTEXT_TOKENS=131072"), "{said}");
     stage.assert_nothing_started();
 }
@@ -70,21 +69,23 @@ fn graphics_memory_counts_beside_the_machines_own() {
 
 #[test]
 fn memory_that_others_use_now_is_a_word_and_no_refusal() {
+    messages!();
     let stage = huge();
     stage.graphics(ENOUGH, 1);
     let (session, claude, _backend) = stage.running();
-    let ended = finish(session, &claude);
-    let said = ended.stderr;
-    assert!(said.contains("lclaude: warning: memory is tight: tiny takes about "), "{said}");
-    assert!(said.contains("and 1 MB of 70.4 TB of graphics memory") && said.contains("help: "), "{said}");
+    let said = finish(session, &claude).record().stderr;
+    assert!(
+        said.contains("lclaude: warning: ") && said.contains("1 MB of 70.4 TB") && said.contains("help: "),
+        "{said}"
+    );
 }
 
 #[test]
 fn settings_are_proposed_that_would_do_and_they_do() {
+    messages!();
     let stage = huge();
     stage.graphics(TOO_LITTLE, TOO_LITTLE);
-    let words = ["cache_type_k = \"q8_0\" and cache_type_v = \"q8_0\": about ", "--context 32768: about "];
-    stage.session(&["-p", "x"]).wait().expect_failure(69, &words);
+    stage.session(&["-p", "x"]).wait().expect_failure(69);
     stage.assert_nothing_started();
     let (session, claude, _backend) = stage.started(
         stage.lclaude(&["--backend", "llamacpp", "--model", "tiny.gguf", "--context", "32768"]).args(["-p", "x"]),
@@ -97,6 +98,7 @@ fn settings_are_proposed_that_would_do_and_they_do() {
 
 #[test]
 fn a_backend_that_is_up_is_not_judged_and_no_program_is_asked() {
+    messages!();
     let stage = huge();
     stage.config("memory_check = false\n");
     let (first, first_claude, _backend) = stage.running();
@@ -108,7 +110,7 @@ fn a_backend_that_is_up_is_not_judged_and_no_program_is_asked() {
     assert!(!said.contains("memory"), "{said}");
     finish(first, &first_claude);
     // And once it is gone, it is judged again.
-    stage.session(&["-p", "x"]).wait().expect_failure(69, &["does not fit"]);
+    stage.session(&["-p", "x"]).wait().expect_failure(69);
     assert!(stage.graphics_were_asked());
 }
 
@@ -158,14 +160,14 @@ fn prompts_kept_by_llama_server_have_a_limit_unless_the_user_sets_one() {
 
 #[test]
 fn an_ollama_model_is_judged_by_the_file_in_the_store() {
+    messages!();
     let stage = Stage::ollama();
     stage.fill("small:latest", &Head::huge(), "{{ .Tools }}", "{}");
-    let words = ["small:latest does not fit into memory", "KV cache 34.4 TB (65536 tokens, f16)"];
-    stage.on("small", &[]).wait().expect_failure(69, &words);
+    stage.on("small", &[]).wait().expect_failure(69);
     stage.assert_nothing_started();
     // Half of it, in the cache that is asked for.
     stage.graphics(TOO_LITTLE, TOO_LITTLE);
-    stage.on("small", &[]).wait().expect_failure(69, &["[ollama] kv_cache_type = \"q8_0\": about "]);
+    stage.on("small", &[]).wait().expect_failure(69);
     stage.config("[ollama]\nkv_cache_type = \"q8_0\"\n");
     let (session, claude, _backend) = stage.up("small");
     finish(session, &claude);
@@ -173,14 +175,15 @@ fn an_ollama_model_is_judged_by_the_file_in_the_store() {
 
 #[test]
 fn an_ollama_model_gets_no_more_context_than_its_modelfile_says() {
+    messages!();
     let stage = Stage::ollama();
     stage.fill("small:latest", &Head::small(), "{{ .Tools }}", "{\"num_ctx\": 30000}");
-    let said = stage.output(&["--model", "small", "--dry-run"]).expect(0).stdout;
-    assert!(said.contains("(30000 tokens, f16)"), "{said}");
+    stage.output(&["--model", "small", "--dry-run"]).expect(0).record();
 }
 
 #[test]
 fn lm_studios_own_estimate_is_what_counts_there() {
+    messages!();
     let mut stage = Stage::with(&["fake-claude"]);
     let home = stage.home().join(".lmstudio");
     fs::create_dir_all(home.join("bin")).expect("a directory");
@@ -189,7 +192,7 @@ fn lm_studios_own_estimate_is_what_counts_there() {
     let models = r#"[{"modelKey": "big", "estimatedMemory": "900.00 TiB"}]"#;
     fs::write(home.join("models.json"), models).expect("a file");
     let session = || Session::start(&mut stage.lclaude(&["--model", "big", "-p", "x"]));
-    session().wait().expect_failure(69, &["big does not fit into memory", "about 989.6 TB", "memory_check = false"]);
+    session().wait().expect_failure(69);
     let log = fs::read_to_string(home.join("invocations.jsonl")).expect("a log");
     assert!(!log.lines().any(|line| line.contains("\"load\"") && !line.contains("--estimate-only")), "{log}");
     stage.wait_for_nothing_left();

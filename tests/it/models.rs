@@ -8,14 +8,12 @@ use std::{
     thread,
 };
 
-use support::{Stage, Value, json, machine::has_an_ollama, models::Head, ollama::Own, terminal::Terminal};
-
-const HEAD: &str = "NAME\tBACKEND\tSIZE\tQUANT\tTRAINED\tTOOLS\tTHINKS\tFITS\tTIERS\n";
+use support::{Stage, Value, json, machine::has_an_ollama, messages, models::Head, ollama::Own, terminal::Terminal};
 
 fn table(stage: &Stage, arguments: &[&str]) -> String {
     let ended = stage.output(&[&["local", "models"], arguments].concat()).expect(0);
     assert_eq!(ended.stderr, "");
-    ended.stdout
+    ended.record().stdout
 }
 
 fn as_json(stage: &Stage, arguments: &[&str]) -> Value {
@@ -37,23 +35,13 @@ fn ollamas_models_are_read_from_its_store() {
     if has_an_ollama() {
         return;
     }
+    messages!();
     let stage = Stage::ollama();
     stage.fill("small:latest", &Head::small(), "{{ .Tools }}", "{}");
     // Its template has no tools, and gives way to the one in its GGUF file.
     stage.fill("talker:latest", &Head::huge(), "{{ .Thinking }}", "{}");
     stage.config("model = \"small\"\n[models]\nhaiku = \"Big:30b\"\n");
-    assert_eq!(
-        table(&stage, &[]),
-        format!(
-            "{HEAD}\
-             Big:30b\tollama\t?\t?\t?\t?\t?\t?\thaiku\n\
-             cramped:latest\tollama\t?\t?\t?\t?\t?\t?\t-\n\
-             fixed:latest\tollama\t?\t?\t?\t?\t?\t?\t-\n\
-             quiet:latest\tollama\t?\t?\t?\t?\t?\t?\t-\n\
-             small:latest\tollama\t1 kB\tQ4_K_M\t131072\tyes\tno\tyes\topus,sonnet,fable\n\
-             talker:latest\tollama\t1 kB\tQ4_K_M\t131072\tyes\tno\tno\t-\n"
-        )
-    );
+    table(&stage, &[]);
     stage.assert_nothing_started();
 }
 
@@ -97,6 +85,7 @@ fn lm_studios_models_are_listed_while_it_runs() {
     if has_an_ollama() {
         return;
     }
+    messages!();
     let models = r#"[
         {"modelKey": "org/able", "sizeBytes": 9000000000, "maxContextLength": 131072},
         {"modelKey": "talker", "sizeBytes": 1000000000, "trainedForToolUse": false, "maxContextLength": 32768}
@@ -105,28 +94,21 @@ fn lm_studios_models_are_listed_while_it_runs() {
     // Where LM Studio keeps its files: what the file says decides whether it fits.
     Head::small().write(&stage.home().join(".lmstudio/models/talker/talker.gguf"));
     lms(&stage, &["daemon", "up"]);
-    let shown = table(&stage, &["--model", "org/able"]);
+    table(&stage, &["--model", "org/able"]);
     lms(&stage, &["daemon", "down"]);
-    assert_eq!(
-        shown,
-        format!(
-            "{HEAD}\
-             org/able\tlmstudio\t9.0 GB\tQ4_K_M\t131072\tyes\t?\t?\topus,sonnet,haiku,fable\n\
-             talker\tlmstudio\t1.0 GB\tQ4_K_M\t32768\tno\t?\tyes\t-\n"
-        )
-    );
 }
 
 #[test]
 fn lm_studio_is_not_started_to_be_asked() {
+    messages!();
     let stage = lm_studio(r#"[{"modelKey": "org/able"}]"#);
-    let words = ["LM Studio does not say which models it has", "it does not run", "daemon up"];
-    stage.output(&["local", "models", "--backend", "lmstudio"]).expect_failure(69, &words);
+    stage.output(&["local", "models", "--backend", "lmstudio"]).expect_failure(69);
     stage.assert_nothing_started();
 }
 
 #[test]
 fn llama_cpps_models_are_those_of_the_configuration_and_of_its_cache() {
+    messages!();
     let mut stage = Stage::bare();
     let cache = stage.root().join("cache");
     stage.set("LLAMA_CACHE", cache.display());
@@ -135,17 +117,7 @@ fn llama_cpps_models_are_those_of_the_configuration_and_of_its_cache() {
         Head::small().write(&snapshot.join(file));
     }
     Head::huge().write(&stage.model());
-    let shown = table(&stage, &["--backend", "llamacpp", "--model", "tiny.gguf"]);
-    assert_eq!(
-        shown,
-        format!(
-            "{HEAD}\
-             {}\tllamacpp\t1 kB\tQ4_K_M\t131072\tyes\tno\tno\t-\n\
-             me/x-GGUF:Q4_K_M\tllamacpp\t1 kB\tQ4_K_M\t131072\tyes\tno\tyes\t-\n\
-             me/x-GGUF:Q8_0\tllamacpp\t1 kB\tQ4_K_M\t131072\tyes\tno\tyes\t-\n",
-            stage.model().canonicalize().expect("a file").display()
-        )
-    );
+    table(&stage, &["--backend", "llamacpp", "--model", "tiny.gguf"]);
     // With the program there is a plan, and so tiers.
     stage.install("fake-llama-server", &stage.bin().join("llama-server"));
     stage.config("[llamacpp]\nhf = \"me/x-GGUF\"\n");
@@ -164,15 +136,14 @@ fn a_file_that_is_no_model_is_listed_with_what_is_wrong() {
     if has_an_ollama() {
         return;
     }
+    messages!();
     let mut stage = Stage::bare();
     let cache = stage.root().join("cache");
     stage.set("LLAMA_CACHE", cache.display());
     let file = cache.join("models--me--x-GGUF/snapshots/abc/x-Q4_K_M.gguf");
     fs::create_dir_all(file.parent().expect("a directory")).expect("a directory");
     fs::write(&file, "GGUF, cut short").expect("a file");
-    let ended = stage.output(&["local", "models"]).expect(0);
-    assert_eq!(ended.stdout, format!("{HEAD}me/x-GGUF:Q4_K_M\tllamacpp\t?\t?\t?\t?\t?\t?\t-\n"));
-    assert!(ended.stderr.contains("x-Q4_K_M.gguf cannot be read as a model"), "{}", ended.stderr);
+    stage.output(&["local", "models"]).expect(0).record();
 }
 
 /// A server that answers every request with this list.
@@ -196,24 +167,16 @@ fn an_endpoint_says_itself_what_it_has() {
     if has_an_ollama() {
         return;
     }
+    messages!();
     let mut stage = Stage::bare();
     let url = endpoint(r#"{"data": [{"id": "org/model", "max_model_len": 50000}, {"id": "a\u001b]0;owned\u0007b"}]}"#);
     stage.config(&format!("backend = \"endpoint\"\n[endpoint]\nurl = \"{url}\"\ntoken_env = \"MINE\"\n"));
     stage.set("MINE", "sk-mine");
     let shown = table(&stage, &["--model", "org/model"]);
     // A name that would speak to the terminal cannot.
-    let harmless = "a\u{fffd}]0;owned\u{fffd}b";
-    assert_eq!(
-        shown,
-        format!(
-            "{HEAD}\
-             org/model\tendpoint\t?\t?\t50000\t?\t?\t?\topus,sonnet,haiku,fable\n\
-             {harmless}\tendpoint\t?\t?\t?\t?\t?\t?\t-\n"
-        )
-    );
+    assert!(shown.contains("\na\u{fffd}]0;owned\u{fffd}b\t"), "{shown}");
     stage.set("MINE", "sk-another");
-    let words = ["does not say which models it has", "it answers 401", "curl -v"];
-    let ended = stage.output(&["local", "models"]).expect_failure(69, &words);
+    let ended = stage.output(&["local", "models"]).expect_failure(69);
     assert!(!ended.stderr.contains("sk-another"), "{}", ended.stderr);
 }
 
@@ -222,21 +185,22 @@ fn a_command_has_what_the_configuration_names() {
     if has_an_ollama() {
         return;
     }
+    messages!();
     let stage = Stage::bare();
     stage.config(
         "backend = \"command\"\nmodel = \"org/one\"\n[models]\nhaiku = \"org/one\"\n[command]\nrun = [\"true\", \"{port}\"]\n",
     );
-    assert_eq!(table(&stage, &[]), format!("{HEAD}org/one\tcommand\t?\t?\t?\t?\t?\t?\topus,sonnet,haiku,fable\n"));
+    table(&stage, &[]);
 }
 
 #[test]
 fn what_one_backend_cannot_say_hides_no_other() {
+    messages!();
     let stage = Stage::ollama();
     stage.fill("small:latest", &Head::small(), "{{ .Tools }}", "{}");
     stage.config("[endpoint]\nurl = \"http://127.0.0.1:1\"\n");
-    let ended = stage.output(&["local", "models"]).expect(0);
+    let ended = stage.output(&["local", "models"]).expect(0).record();
     assert!(ended.stdout.contains("\nsmall:latest\tollama\t"), "{}", ended.stdout);
-    assert!(ended.stderr.contains("http://127.0.0.1:1 does not say which models it has"), "{}", ended.stderr);
     let all = as_json(&stage, &[]);
     assert_eq!(all["errors"][0]["backend"], "endpoint", "{all:#}");
     // And nothing is said of those that nobody asked for.
@@ -299,8 +263,9 @@ fn without_any_model_it_says_so() {
     if has_an_ollama() {
         return;
     }
+    messages!();
     let stage = Stage::bare();
     let ended = stage.output(&["local", "models"]);
-    ended.expect_failure(69, &["no backend has a model", "help: lclaude local setup"]);
+    ended.expect_failure(69);
     assert!(!Path::new(&stage.runtime()).exists());
 }

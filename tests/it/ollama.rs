@@ -4,7 +4,7 @@ use std::fs;
 
 use rustix::process::Signal;
 use support::{
-    Fake, Session, Stage, finish, has_ended, json, kill,
+    Fake, Session, Stage, finish, has_ended, json, kill, messages,
     ollama::{Own, ollama_port, shared},
     terminal::Terminal,
     turn,
@@ -60,12 +60,13 @@ fn the_model_is_in_memory_before_claude_code_starts() {
 
 #[test]
 fn a_server_that_listens_and_never_serves_is_given_up() {
+    messages!();
     let mut stage = Stage::ollama();
     stage.set("FAKE_OLLAMA_NEVER_SERVES", "1");
     stage.config("[lifetime]\nstartup_timeout = \"300ms\"\n");
     let session = stage.on("small", &[]);
     let backend = stage.events.next("ollama");
-    session.wait().expect_failure(75, &["not ready in time", "startup_timeout"]);
+    session.wait().expect_failure(75);
     assert!(has_ended(&backend));
 }
 
@@ -95,40 +96,34 @@ fn a_port_in_use_is_no_reason_to_give_up() {
 
 #[test]
 fn a_missing_model_is_an_error_that_says_how_to_get_it() {
+    messages!();
     let stage = Stage::ollama();
-    let words =
-        ["no model far:1b", "installed are ", "small:latest", "help: lclaude --yes", "help: ollama pull far:1b"];
-    stage.on("far:1b", &[]).wait().expect_failure(69, &words);
-    let words = ["no model smal:latest", "did you mean --model small:latest?"];
-    stage.on("smal", &[]).wait().expect_failure(69, &words);
-    let words = ["\"/tmp/x.gguf\" is not a model of Ollama's", "ollama list"];
+    stage.on("far:1b", &[]).wait().expect_failure(69);
+    stage.on("smal", &[]).wait().expect_failure(69);
     let file = stage.output(&["--model", "/tmp/x.gguf", "-p", "x"]);
-    file.expect_failure(64, &words);
+    file.expect_failure(64);
     stage.assert_nothing_started();
 }
 
 #[test]
 fn with_yes_it_is_pulled() {
+    messages!();
     let stage = Stage::ollama();
     let session = stage.on("far:1b", &["--yes"]);
     let backend = stage.events.next("ollama");
     backend.wait_event("pulled");
     let claude = stage.events.next("claude");
     turn(&claude);
-    let said = finish(session, &claude).stderr;
-    assert!(said.contains("pulling far:1b"), "{said}");
+    finish(session, &claude).record();
 }
 
 #[test]
 fn what_goes_wrong_in_a_pull_is_said() {
+    messages!();
     let mut stage = Stage::ollama();
-    let words = ["nothing:1b could not be pulled", "pull model manifest: file does not exist"];
-    stage.on("nothing:1b", &["--yes"]).wait().expect_failure(69, &words);
+    stage.on("nothing:1b", &["--yes"]).wait().expect_failure(69);
     stage.set("FAKE_OLLAMA_PULL", "offline");
-    stage
-        .on("far:1b", &["--yes"])
-        .wait()
-        .expect_failure(69, &["could not be pulled", "no such host", "ollama pull far:1b"]);
+    stage.on("far:1b", &["--yes"]).wait().expect_failure(69);
     stage.set("FAKE_OLLAMA_PULL", "controlled");
     // The answer's status has long said that all is well.
     let session = stage.on("far:1b", &["--yes"]);
@@ -137,7 +132,7 @@ fn what_goes_wrong_in_a_pull_is_said() {
     backend.wait_event("pull");
     backend.send(json!({"do": "pull_progress", "completed": 1000}));
     backend.send(json!({"do": "pull_error", "error": "max retries exceeded: EOF"}));
-    session.wait().expect_failure(69, &["could not be pulled", "max retries exceeded: EOF"]);
+    session.wait().expect_failure(69);
 }
 
 #[test]
@@ -170,17 +165,18 @@ fn on_a_terminal_no_is_no() {
     terminal.wait_for("Pull it now?");
     terminal.type_in("n\n");
     let shown = terminal.wait_to_the_end(69);
-    assert!(shown.contains("ollama pull far:1b"), "{shown}");
+    assert!(shown.contains("help: ollama pull far:1b"), "{shown}");
     stage.assert_nothing_started();
 }
 
 #[test]
 fn a_model_without_tools_is_refused_with_those_that_have_them() {
+    messages!();
     let stage = Stage::ollama();
-    let words = ["talker:latest cannot call tools", "--model small:latest", "quiet:latest"];
-    let ended = stage.on("talker", &[]).wait().expect_failure(69, &words);
+    let ended = stage.on("talker", &[]).wait().expect_failure(69);
     // What is asked is not the list, which leaves some out and has others wrong.
-    assert!(!ended.stderr.contains("able are talker") && !ended.stderr.contains(", talker"), "{}", ended.stderr);
+    let proposed = ended.stderr.lines().filter(|line| line.trim_start().starts_with("help: "));
+    assert!(proposed.clone().all(|line| !line.contains("talker")) && proposed.count() > 0, "{}", ended.stderr);
     let (session, claude, _backend) = {
         stage.events.rest();
         stage.up("quiet")
@@ -190,25 +186,26 @@ fn a_model_without_tools_is_refused_with_those_that_have_them() {
 
 #[test]
 fn a_model_in_ollamas_cloud_has_to_be_in_the_users_own_file() {
+    messages!();
     let stage = Stage::ollama();
-    let words = ["glm-4.7:cloud does not run on this machine", "your own configuration"];
     for model in ["glm-4.7:cloud", "gpt-oss:120b-cloud", "glm-4.7:Cloud"] {
-        stage.on(model, &[]).wait().expect_failure(77, &[&words[0].replace("glm-4.7:cloud", model), words[1]]);
+        stage.on(model, &[]).wait().expect_failure(77);
     }
     // Naming another one there is not enough.
     stage.config("model = \"small\"\n[models]\nhaiku = \"other:cloud\"\n");
-    stage.on("glm-4.7:cloud", &[]).wait().expect_failure(77, &words);
+    stage.on("glm-4.7:cloud", &[]).wait().expect_failure(77);
     stage.assert_nothing_started();
     stage.config("model = \"glm-4.7:cloud\"\n");
-    let plan = stage.output(&["--dry-run", "-p", "x"]).expect(0).stdout;
+    let plan = stage.output(&["--dry-run", "-p", "x"]).expect(0).record().stdout;
     assert!(plan.contains("glm-4.7:cloud") && !plan.contains("OLLAMA_NO_CLOUD"), "{plan}");
 }
 
 #[test]
 fn one_that_is_too_old_is_not_used() {
+    messages!();
     let mut stage = Stage::ollama();
     stage.set("FAKE_OLLAMA_VERSION", "0.13.5");
-    stage.on("small", &[]).wait().expect_failure(69, &["Ollama 0.13.5 is too old", "0.14.0"]);
+    stage.on("small", &[]).wait().expect_failure(69);
     for version in ["0.14.0-rc1", "0.0.0", "1.0.0"] {
         stage.events.rest();
         stage.set("FAKE_OLLAMA_VERSION", version);
@@ -219,60 +216,54 @@ fn one_that_is_too_old_is_not_used() {
 
 #[test]
 fn claude_code_knows_the_context_that_was_really_granted() {
+    messages!();
     let mut stage = Stage::ollama();
     stage.set("FAKE_OLLAMA_PS_CONTEXT", 50_000);
     let (session, claude, _backend) = stage.up("small");
     assert_eq!(claude.env["CLAUDE_CODE_MAX_CONTEXT_TOKENS"], "50000");
-    let said = finish(session, &claude).stderr;
-    assert!(said.contains("50000 tokens granted, 65536 asked, trained for 131072"), "{said}");
+    finish(session, &claude).record();
     stage.set("FAKE_OLLAMA_PS_CONTEXT", 8192);
     stage.events.rest();
-    stage.on("small", &[]).wait().expect_failure(69, &["too small a context", "8192 tokens granted, 65536 asked"]);
+    stage.on("small", &[]).wait().expect_failure(69);
 }
 
 #[test]
 fn a_context_that_the_modelfile_fixes_comes_with_what_mends_it() {
+    messages!();
     let stage = Stage::ollama();
     let (session, claude, _backend) = stage.up("fixed");
     assert_eq!(claude.env["CLAUDE_CODE_MAX_CONTEXT_TOKENS"], "30000");
-    let said = finish(session, &claude).stderr;
-    assert!(said.contains("PARAMETER num_ctx 30000") && said.contains("ollama create fixed-64k"), "{said}");
-    let words = ["cramped:latest has too small a context", "PARAMETER num_ctx 4096", "ollama create cramped-64k"];
-    stage.on("cramped", &[]).wait().expect_failure(69, &words);
+    finish(session, &claude).record();
+    stage.on("cramped", &[]).wait().expect_failure(69);
 }
 
 #[test]
 fn a_model_whose_file_is_cut_short_is_not_called_missing() {
+    messages!();
     let mut stage = Stage::ollama();
     stage.set("FAKE_OLLAMA_MODELS", r#"[{"name": "small:latest", "damaged": true}]"#);
-    let words =
-        ["could not load small:latest", "damaged", "exceeds file size", "ollama rm small:latest && ollama pull"];
-    stage.on("small", &["--yes"]).wait().expect_failure(69, &words);
+    stage.on("small", &["--yes"]).wait().expect_failure(69);
 }
 
 #[test]
 fn a_name_for_a_model_in_the_cloud_is_refused_by_whichever_server_has_it() {
+    messages!();
     let models = ("FAKE_OLLAMA_MODELS", r#"[{"name": "small:latest", "remote": "gpt-oss:120b"}]"#);
     let mut stage = Stage::ollama();
     stage.set(models.0, models.1);
-    stage.on("small", &[]).wait().expect_failure(77, &["small:latest does not run on this machine", "ollama list"]);
+    stage.on("small", &[]).wait().expect_failure(77);
     let (stage, _own) = shared(&[models]);
-    let words = ["small:latest does not run on this machine", "model = \"gpt-oss:120b-cloud\""];
-    stage.on("small", &[]).wait().expect_failure(77, &words);
+    stage.on("small", &[]).wait().expect_failure(77);
 }
 
 #[test]
 fn a_load_that_fails_is_explained_in_words() {
-    for (failure, words) in [
-        ("oom", ["why: out of memory", "insufficient memory"]),
-        ("oom-killed", ["why: out of memory", "signal: killed"]),
-        ("arch", ["why: unknown architecture", "'newarch'"]),
-        ("sigill", ["why: illegal instruction", "signal: illegal instruction"]),
-        ("missing-lib", ["why: a missing shared library", "libstdc++.so.6"]),
-    ] {
+    messages!();
+    for failure in ["oom", "oom-killed", "arch", "sigill", "missing-lib"] {
+        messages::note(failure);
         let mut stage = Stage::ollama();
         stage.set("FAKE_OLLAMA_FAIL", failure);
-        stage.on("small", &[]).wait().expect_failure(69, &words);
+        stage.on("small", &[]).wait().expect_failure(69);
     }
 }
 
@@ -297,17 +288,18 @@ fn each_tier_can_have_a_model_and_all_are_in_memory() {
 
 #[test]
 fn of_several_models_the_one_with_the_least_context_is_named() {
+    messages!();
     let stage = Stage::ollama();
     stage.config("model = \"small\"\n[models]\nhaiku = \"fixed\"\n");
     let session = Session::start(stage.lclaude(&["-p", "hello"]).stdin(std::process::Stdio::null()));
     let claude = stage.events.next("claude");
     assert_eq!(claude.env["CLAUDE_CODE_MAX_CONTEXT_TOKENS"], "30000");
-    let said = finish(session, &claude).stderr;
-    assert!(said.contains("warning: fixed:latest: a context of 30000 tokens granted"), "{said}");
+    finish(session, &claude).record();
 }
 
 #[test]
 fn models_that_do_not_fit_together_are_said_to() {
+    messages!();
     let mut stage = Stage::ollama();
     stage.set("FAKE_OLLAMA_MEMORY", 3_000_000_000_u64);
     stage.config("model = \"small\"\n[models]\nhaiku = \"Big:30b\"\n");
@@ -315,8 +307,7 @@ fn models_that_do_not_fit_together_are_said_to() {
     let (backend, claude) = (stage.events.next("ollama"), stage.events.next("claude"));
     // The one that most is asked of stays.
     assert_eq!(backend.wait_event("unloaded")["model"], "big:30b");
-    let said = finish(session, &claude).stderr;
-    assert!(said.contains("small:latest and Big:30b do not fit into memory together"), "{said}");
+    finish(session, &claude).record();
 }
 
 #[test]
@@ -332,6 +323,7 @@ fn a_model_that_was_typed_is_every_tiers() {
 
 #[test]
 fn a_backend_that_is_killed_takes_its_runner_along_and_comes_back() {
+    messages!();
     let stage = Stage::ollama();
     let (session, claude, backend) = stage.up("small");
     let runner = stage.events.next("runner");
@@ -341,15 +333,15 @@ fn a_backend_that_is_killed_takes_its_runner_along_and_comes_back() {
     assert!(has_ended(&runner), "two models would be in memory");
     second.wait_event("loaded");
     turn(&claude);
-    let said = finish(session, &claude).stderr;
-    assert!(said.contains("crashed and was started again"), "{said}");
+    finish(session, &claude).record();
 }
 
 #[test]
 fn variables_that_lclaude_gives_itself_are_not_the_users_to_set() {
+    messages!();
     let stage = Stage::ollama();
     stage.config("[ollama.env]\nOLLAMA_HOST = \"0.0.0.0:11434\"\n");
-    stage.on("small", &[]).wait().expect_failure(65, &["[ollama] env cannot have OLLAMA_HOST", "config.toml"]);
+    stage.on("small", &[]).wait().expect_failure(65);
     stage.assert_nothing_started();
     stage.config("[ollama]\nkv_cache_type = \"q8_0\"\n[ollama.env]\nOLLAMA_DEBUG = \"1\"\n");
     let (session, claude, backend) = stage.up("small");
@@ -374,20 +366,21 @@ fn another_store_is_used_where_the_user_has_one() {
 
 #[test]
 fn a_model_in_the_users_own_server_is_said_to_need_memory_too() {
+    messages!();
     let mut stage = Stage::ollama();
     let own = Own::start(&stage, &[]);
     let _runner = own.load(&stage.events, "Big:30b");
     stage.set("OLLAMA_HOST", &own.url);
     let (session, claude, _backend) = stage.up("small");
-    let said = finish(session, &claude).stderr;
-    assert!(said.contains("your own Ollama server has") && said.contains("big:30b"), "{said}");
+    finish(session, &claude).record();
     assert_eq!(own.loaded(), ["big:30b"]);
 }
 
 #[test]
 fn a_missing_ollama_is_an_error_that_says_how_to_get_it() {
+    messages!();
     let stage = Stage::ollama();
     stage.config("[ollama]\npath = \"/nonexistent/ollama\"\n");
-    stage.on("small", &[]).wait().expect_failure(69, &["no ollama at /nonexistent/ollama", "config.toml", "install"]);
+    stage.on("small", &[]).wait().expect_failure(69);
     stage.assert_nothing_started();
 }

@@ -1,7 +1,7 @@
 //! On the user's own Ollama server: it is used as it is, and left as it was.
 
 use rustix::process::Signal;
-use support::{Stage, finish, has_ended, kill, ollama::shared, turn};
+use support::{Stage, finish, has_ended, kill, messages, ollama::shared, turn};
 
 #[test]
 fn a_shared_server_loses_nothing_but_what_we_had_it_load() {
@@ -48,37 +48,34 @@ fn a_shared_server_is_left_as_it_was_whatever_is_killed() {
 
 #[test]
 fn a_shared_servers_context_that_is_too_small_comes_with_what_mends_it() {
+    messages!();
     let (stage, own) = shared(&[("OLLAMA_CONTEXT_LENGTH", "32768")]);
     let session = stage.on("small", &[]);
     let claude = stage.events.next("claude");
     assert_eq!(claude.env["CLAUDE_CODE_MAX_CONTEXT_TOKENS"], "32768");
-    let said = finish(session, &claude).stderr;
-    assert!(said.contains("OLLAMA_CONTEXT_LENGTH=65536 ollama serve"), "{said}");
+    finish(session, &claude).record();
     drop(own);
 }
 
 /// Another client's `num_ctx` holds until the first request that names none, which Claude Code's are.
 #[test]
 fn a_shared_servers_context_is_what_claude_code_will_get_and_not_what_somebody_else_asked_for() {
+    messages!();
     let models = r#"[{"name": "small:latest", "loaded": true, "loaded_context": 65536}]"#;
     let (stage, own) = shared(&[("OLLAMA_CONTEXT_LENGTH", "32768"), ("FAKE_OLLAMA_MODELS", models)]);
     let session = stage.on("small", &[]);
     let claude = stage.events.next("claude");
     assert_eq!(claude.env["CLAUDE_CODE_MAX_CONTEXT_TOKENS"], "32768");
     turn(&claude);
-    let said = finish(session, &claude).stderr;
-    assert!(
-        said.contains("32768 tokens granted") && said.contains("OLLAMA_CONTEXT_LENGTH=65536 ollama serve"),
-        "{said}"
-    );
+    finish(session, &claude).record();
     assert_eq!(own.loaded(), ["small:latest"], "the user's own was unloaded");
 }
 
 #[test]
 fn a_shared_server_pulls_only_when_the_user_says_so() {
+    messages!();
     let (stage, own) = shared(&[]);
-    let words = ["no model far:1b", "installed are ", "ollama pull far:1b"];
-    stage.on("far:1b", &[]).wait().expect_failure(69, &words);
+    stage.on("far:1b", &[]).wait().expect_failure(69);
     let session = stage.on("far:1b", &["--yes"]);
     own.fake.wait_event("pulled");
     finish(session, &stage.events.next("claude"));
@@ -86,9 +83,10 @@ fn a_shared_server_pulls_only_when_the_user_says_so() {
 
 #[test]
 fn a_shared_server_that_is_not_there_or_something_else_is_said_to_be() {
+    messages!();
     let mut stage = Stage::ollama();
     stage.config("[ollama]\ninstance = \"shared\"\n");
-    stage.on("small", &[]).wait().expect_failure(69, &["no Ollama answers at http://127.0.0.1:1", "ollama serve"]);
+    stage.on("small", &[]).wait().expect_failure(69);
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
     std::thread::spawn(move || {
@@ -100,6 +98,5 @@ fn a_shared_server_that_is_not_there_or_something_else_is_said_to_be() {
         }
     });
     stage.set("OLLAMA_HOST", address);
-    let words = [&format!("what runs at http://{address} is not Ollama"), "OLLAMA_HOST"];
-    stage.on("small", &[]).wait().expect_failure(69, &words);
+    stage.on("small", &[]).wait().expect_failure(69);
 }

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use support::{Ended, Stage, finish};
+use support::{Stage, finish, messages};
 
 /// A stage whose own configuration has a backend, a model and profiles, in a repository.
 fn stage() -> Stage {
@@ -79,6 +79,7 @@ fn a_profile_counts_as_much_as_who_chose_it() {
 
 #[test]
 fn a_profiles_name_may_have_dots() {
+    messages!();
     let stage = stage();
     stage.config("backend = \"llamacpp\"\n[profiles.\"glm-4.7\"]\nmodel = \"tiny.gguf\"\ncontext = 30000\n");
     let config = stage.home().join(".config/lclaude/config.toml");
@@ -86,33 +87,34 @@ fn a_profiles_name_may_have_dots() {
     let source = format!("profile glm-4.7 in {}", config.display());
     assert_eq!(context(&stage, &stage.project(), &["--profile", "glm-4.7"]), (30000, source));
     let ended = stage.output(&["--profile", "glm-4.8x", "-p", "x"]);
-    ended.expect_failure(64, &["there is no profile `glm-4.8x`", "help: --profile glm-4.7"]);
+    ended.expect_failure(64);
     let ended = stage.output(&["--profile", "a.b", "-p", "x"]);
-    ended.expect_failure(64, &["add [profiles.\"a.b\"]"]);
+    ended.expect_failure(64);
 }
 
 #[test]
 fn a_project_chooses_only_among_the_users_own_profiles() {
+    messages!();
     let stage = stage();
     let project = stage.project();
-    let file = project.join(".lclaude.toml");
     write(&project, "profile = \"smal\"\n");
-    let words = ["there is no profile `smal`", &file.display().to_string(), "--profile small"];
-    stage.output(&["-p", "x"]).expect_failure(65, &words);
+    stage.output(&["-p", "x"]).expect_failure(65);
     write(&project, "profile = \"mine\"\n[profiles.mine]\ncontext = 30000\n");
-    stage.output(&["-p", "x"]).expect_failure(65, &["cannot have [profiles]", &file.display().to_string()]);
+    stage.output(&["-p", "x"]).expect_failure(65);
     stage.assert_nothing_started();
 }
 
 #[test]
 fn a_backend_that_only_the_user_can_describe_is_one_the_user_has() {
+    messages!();
     let stage = stage();
     write(&stage.project(), "backend = \"endpoint\"\n");
-    stage.output(&["-p", "x"]).expect_failure(65, &["backend endpoint, which you do not have", "your own [endpoint]"]);
+    stage.output(&["-p", "x"]).expect_failure(65);
     stage.assert_nothing_started();
     let config = stage.config("model = \"m\"\n[endpoint]\nurl = \"https://models.example.net\"\n");
     let plan = plan_in(&stage, &stage.project(), &[]);
-    assert!(plan.contains("uses https://models.example.net") && plan.contains(&config.display().to_string()), "{plan}");
+    assert!(plan.contains("https://models.example.net") && plan.contains(&config.display().to_string()), "{plan}");
+    messages::record("--dry-run", plan);
 }
 
 #[test]
@@ -200,24 +202,22 @@ fn the_home_directory_is_never_a_project() {
 
 #[test]
 fn what_is_wrong_with_it_is_said_with_its_name() {
+    messages!();
     let stage = stage();
     let file = stage.project().join(".lclaude.toml");
     let name = file.display().to_string();
-    for (text, code, words) in [
-        ("modle = \"x\"\n", 65, &["unknown key `modle`", "did you mean `model`?"][..]),
-        ("context = \"many\"\n", 65, &[":1: ", "invalid type"]),
-        ("backend = \n", 65, &[":1: "]),
-        ("\n\ncontext = 5\n", 65, &["a context of 5 tokens makes no sense"]),
-        ("backend = \"olama\"\n", 65, &["olama", "ollama"]),
-    ] {
+    for text in
+        ["modle = \"x\"\n", "context = \"many\"\n", "backend = \n", "\n\ncontext = 5\n", "backend = \"olama\"\n"]
+    {
         fs::write(&file, text).expect("a file");
-        let ended = stage.output(&["-p", "x"]).expect_failure(code, words);
+        messages::note(format!("{text:?}"));
+        let ended = stage.output(&["-p", "x"]).expect_failure(65);
         assert!(ended.stderr.contains(&name), "{ended:#?}");
     }
     fs::write(&file, b"model = \"caf\xe9\"").expect("a file");
-    stage.output(&["-p", "x"]).expect_failure(65, &["UTF-8", &name]);
+    stage.output(&["-p", "x"]).expect_failure(65);
     stage.assert_nothing_started();
-    // Help is there in any case.
-    let help: Ended = stage.output(&["--help"]).expect(0);
-    assert!(help.stdout.contains("lclaude [LCLAUDE OPTIONS]") && !help.stdout.contains("was not found"), "{help:#?}");
+    // Help is there in any case, Claude Code's own as well.
+    let help = stage.output(&["--help"]).expect(0);
+    assert!(help.stdout.contains("Usage: lclaude ") && help.stdout.contains("Usage: claude "), "{help:#?}");
 }

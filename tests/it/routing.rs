@@ -8,7 +8,7 @@ use std::{
 };
 
 use support::{
-    Fake, Stage, Value, finish, json,
+    Fake, Stage, Value, finish, json, messages,
     told::{overlay_env, session, value},
 };
 
@@ -187,11 +187,12 @@ fn the_users_own_settings_cannot_bring_a_hijacker_back() {
 
 #[test]
 fn the_configurations_own_variables_cannot_bring_a_hijacker_back() {
+    messages!();
     for name in ["ANTHROPIC_API_KEY", "CLAUDE_CODE_USE_BEDROCK", "ANTHROPIC_BASE_URL", "OTEL_LOGS_EXPORTER"] {
         let stage = Stage::new();
         stage.config(&format!("[claude.env]\nMINE = '1'\n{name} = '{HOSTILE}'\n"));
         let ended = stage.output(&["--backend", "llamacpp", "--model", "tiny.gguf", "-p", "x"]);
-        let ended = ended.expect_failure(65, &[name, "config.toml"]);
+        let ended = ended.expect_failure(65);
         assert!(!ended.stderr.contains(HOSTILE), "{}", ended.stderr);
     }
     let stage = Stage::new();

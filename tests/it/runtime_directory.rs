@@ -7,7 +7,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use support::{Stage, json};
+use support::{
+    Stage,
+    doctor::{line, told},
+    json, messages,
+};
 
 /// Nobody, on most systems; in any case somebody else.
 const SOMEBODY_ELSE: u32 = 65_534;
@@ -29,7 +33,7 @@ fn planted(stage: &Stage) -> PathBuf {
 
 /// Whatever looks into the directory refuses to.
 #[track_caller]
-fn refused(stage: &Stage, ran: &Path, words: &[&str]) {
+fn refused(stage: &Stage, ran: &Path) {
     let model = ["--backend", "llamacpp", "--model", "tiny.gguf"];
     let looks: [Vec<&str>; 6] = [
         [&model[..], &["-p", "x"]].concat(),
@@ -40,20 +44,23 @@ fn refused(stage: &Stage, ran: &Path, words: &[&str]) {
         [&["local", "serve"], &model[..]].concat(),
     ];
     for arguments in looks {
-        stage.ended(&mut stage.lclaude(&arguments)).expect_failure(65, words);
+        stage.ended(&mut stage.lclaude(&arguments)).expect_failure(65);
     }
-    let doctor = stage.output(&["local", "doctor"]).expect(1).stdout;
-    assert!(words.iter().all(|word| doctor.contains(word)), "{doctor}");
+    let (ended, report) = stage.doctor("");
+    let found = line(&report, "machine", "runtime directory");
+    assert_eq!((ended.code, &found["state"]), (Some(1), &json!("failure")), "{found:#}");
+    messages::record("local doctor", told(found));
     assert!(stage.events.rest().is_empty() && !ran.exists(), "a stranger's program was run");
 }
 
 #[test]
 fn one_that_others_can_write_to_is_refused() {
+    messages!();
     let stage = Stage::new();
     let ran = planted(&stage);
     for mode in [0o777, 0o730, 0o722] {
         set_mode(&stage.runtime(), mode);
-        refused(&stage, &ran, &["runtime directory", "open to others", "rm -r "]);
+        refused(&stage, &ran);
     }
     // What is planted works, so the above means something.
     set_mode(&stage.runtime(), 0o700);
@@ -67,8 +74,9 @@ fn one_of_another_users_is_refused() {
         eprintln!("skipped: only root can give a directory away");
         return;
     }
+    messages!();
     let stage = Stage::new();
     let ran = planted(&stage);
     chown(stage.runtime(), Some(SOMEBODY_ELSE), None).expect("root can");
-    refused(&stage, &ran, &["runtime directory", "belongs to someone else"]);
+    refused(&stage, &ran);
 }

@@ -13,6 +13,7 @@ use support::{
     installers::{CLAUDE, OLLAMA},
     json, lclaude,
     machine::has_an_ollama,
+    messages,
     terminal::Terminal,
 };
 
@@ -30,6 +31,8 @@ fn empty() -> Stage {
     stage.set("FAKE_OLLAMA_MODELS", models.display());
     let (ollama, claude) = (stage.fake_package("fake-ollama", "ollama"), stage.fake_package("fake-claude", "claude"));
     stage.curl(&[("ollama.com/install.sh", &ollama), ("claude.ai/install.sh", &claude)]);
+    // The default model is large.
+    stage.ample_memory();
     stage
 }
 
@@ -71,6 +74,13 @@ fn whole(stage: &Stage, arguments: &[&str]) -> Ended {
     session.wait().expect(0)
 }
 
+/// Puts a whole setup into the snapshot, whatever speed it has measured.
+fn record(ended: Ended) {
+    let (before, _) = ended.stderr.split_once(" tokens/s").expect("a speed");
+    messages::mask(before.rsplit(' ').next().expect("a number"), "SPEED");
+    ended.record();
+}
+
 fn configuration(stage: &Stage) -> String {
     fs::read_to_string(stage.home().join(".config/lclaude/config.toml")).unwrap_or_default()
 }
@@ -109,13 +119,13 @@ fn with_yes_nothing_is_asked_and_nothing_is_left() {
     if has_an_ollama() {
         return;
     }
+    messages!();
     let mut stage = empty();
     // It takes half a second to end, and is waited for.
     stage.set("FAKE_OLLAMA_IGNORE_TERM", 1);
     let ended = whole(&stage, &["local", "setup", "--yes"]);
     stage.assert_nothing_left();
-    assert!(ended.stderr.contains(&format!("Run `{OLLAMA}`? yes")), "{}", ended.stderr);
-    assert!(ended.stderr.ends_with("Ready. Type: lclaude\n"), "{}", ended.stderr);
+    record(ended);
 }
 
 #[test]
@@ -123,12 +133,12 @@ fn a_second_setup_finds_all_there_and_changes_nothing() {
     if has_an_ollama() {
         return;
     }
+    messages!();
     let stage = empty();
     whole(&stage, &["local", "setup", "--yes"]);
     let (before, ran) = (stage.home_files(), stage.ran());
     let ended = whole(&stage, &SETUP);
-    assert_eq!(ended.stderr.matches(": already there\n").count(), 4, "{}", ended.stderr);
-    assert!(ended.stderr.contains("Ready. Type: lclaude\n"), "{}", ended.stderr);
+    record(ended);
     assert_eq!((stage.home_files(), stage.ran()), (before, ran));
 }
 
@@ -137,21 +147,9 @@ fn a_dry_run_shows_each_step_and_does_none() {
     if has_an_ollama() {
         return;
     }
+    messages!();
     let stage = empty();
-    let ended = stage.output(&["local", "setup", "--dry-run"]).expect(0);
-    for words in [
-        "1/5 backend and Claude Code\n",
-        OLLAMA,
-        CLAUDE,
-        "2/5 model\n",
-        "to be downloaded if you say yes: glm-4.7-flash",
-        "3/5 configuration\n",
-        "+ backend = \"ollama\"\n    + model = \"glm-4.7-flash\"\n",
-        "4/5 betas off: already there\n",
-        "5/5 verify\n    to be done:\n      start ollama",
-    ] {
-        assert!(ended.stdout.contains(words), "no {words:?} in {}", ended.stdout);
-    }
+    stage.output(&["local", "setup", "--dry-run"]).expect(0).record();
     assert_eq!((stage.ran().as_str(), fs::read_dir(stage.home()).expect("it is there").count()), ("", 0));
     stage.assert_nothing_started();
 }
@@ -161,9 +159,9 @@ fn without_a_terminal_nothing_that_needs_a_yes_is_done() {
     if has_an_ollama() {
         return;
     }
+    messages!();
     let stage = empty();
-    let ended = stage.output(&SETUP).expect_failure(69, &["lclaude local setup --yes", OLLAMA, CLAUDE]);
-    assert!(ended.stderr.contains("to be downloaded if you say yes"), "{}", ended.stderr);
+    stage.output(&SETUP).expect_failure(69);
     assert_eq!((stage.ran().as_str(), fs::read_dir(stage.home()).expect("it is there").count()), ("", 0));
     stage.assert_nothing_started();
 }
@@ -177,15 +175,14 @@ fn a_no_ends_it_with_what_to_do_by_hand() {
     let mut first = terminal(&stage, &SETUP);
     answer(&mut first, OLLAMA, "n");
     let said = stopped(first);
-    assert!(said.contains("a backend is missing") && said.contains(&format!("help: {OLLAMA}")), "{said}");
-    assert!(said.contains("help: lclaude local setup goes on from here"), "{said}");
+    assert!(said.contains(&format!("help: {OLLAMA}")), "{said}");
     assert_eq!(stage.ran(), "");
 
     let mut second = terminal(&stage, &SETUP);
     answer(&mut second, OLLAMA, "y");
     answer(&mut second, CLAUDE, "");
     let said = stopped(second);
-    assert!(said.contains("Claude Code is missing") && said.contains("npm install -g"), "{said}");
+    assert!(said.contains("npm install -g"), "{said}");
 
     let mut third = terminal(&stage, &SETUP);
     answer(&mut third, CLAUDE, "y");
@@ -207,7 +204,7 @@ fn a_no_to_one_way_offers_the_next() {
     // A GGUF file is for llama.cpp.
     answer(&mut terminal, "Run `brew install llama.cpp`?", "y");
     answer(&mut terminal, CLAUDE, "n");
-    assert!(stopped(terminal).contains("Claude Code is missing"));
+    stopped(terminal);
 
     let installed = stage.fake_package("fake-claude", "claude-of-npm");
     stage.program("npm", &installed.replace("/bin/claude-of-npm", "/bin/claude"));
@@ -241,16 +238,14 @@ fn an_installer_that_fails_ends_it_and_the_next_setup_goes_on() {
     if has_an_ollama() {
         return;
     }
+    messages!();
     let stage = empty();
     let curl = fs::read(stage.bin().join("curl")).expect("a script");
-    for (script, words) in [
-        ("echo out of luck >&2; exit 3", ["a backend could not be installed", "exit code 3"]),
-        ("true", ["is still not found", "its installer ended well"]),
-    ] {
+    for script in ["echo out of luck >&2; exit 3", "true"] {
+        messages::note(script);
         let claude = stage.fake_package("fake-claude", &format!("claude-{}", script.len()));
         stage.curl(&[("ollama.com", script), ("claude.ai", &claude)]);
-        let ended = stage.output(&["local", "setup", "--yes"]).expect_failure(69, &words);
-        assert!(ended.stderr.contains("lclaude local setup goes on from here"), "{}", ended.stderr);
+        stage.output(&["local", "setup", "--yes"]).expect_failure(69);
         stage.assert_nothing_started();
     }
     support::write_program(&stage.bin().join("curl"), &curl);
@@ -262,6 +257,7 @@ fn a_download_that_fails_keeps_what_came_and_the_next_setup_goes_on() {
     if has_an_ollama() {
         return;
     }
+    messages!();
     let mut stage = empty();
     stage.set("FAKE_OLLAMA_PULL", "controlled");
     let setup = Session::start(&mut stage.lclaude(&["local", "setup", "--yes"]));
@@ -269,7 +265,7 @@ fn a_download_that_fails_keeps_what_came_and_the_next_setup_goes_on() {
     ollama.wait_event("pull");
     ollama.send(json!({"do": "pull_progress", "completed": 400_000}));
     ollama.send(json!({"do": "pull_error", "error": "max retries exceeded: EOF"}));
-    setup.wait().expect_failure(69, &["could not be pulled", "max retries exceeded", "goes on from here"]);
+    setup.wait().expect_failure(69);
     stage.assert_nothing_left();
     assert_eq!(configuration(&stage), "");
 
@@ -283,27 +279,30 @@ fn a_download_that_fails_keeps_what_came_and_the_next_setup_goes_on() {
 
 #[test]
 fn a_backend_that_fails_is_told_and_the_next_setup_goes_on() {
+    messages!();
     let mut stage = Stage::new();
     stage.set("FAKE_LLAMA_FAIL", "oom");
-    stage.output(&LLAMA).expect_failure(69, &["memory", "goes on from here", "--model tiny.gguf"]);
+    stage.output(&LLAMA).expect_failure(69);
     let starts = stage.root().join("starts");
     stage.set("FAKE_LLAMA_FAIL_TIMES", 0).set("FAKE_LLAMA_STATE", starts.display());
-    let ended = whole(&stage, &SETUP);
-    assert!(ended.stderr.contains("3/5 configuration: already there"), "{}", ended.stderr);
+    assert_ne!(configuration(&stage), "", "the choice is kept");
+    whole(&stage, &SETUP);
 }
 
 #[test]
 fn a_turn_that_fails_is_told() {
+    messages!();
     let stage = Stage::new();
     let setup = Session::start(&mut stage.lclaude(&LLAMA));
     let claude = stage.events.next("claude");
     claude.send(json!({"do": "exit", "code": 5}));
-    setup.wait().expect_failure(69, &["Claude Code ended its turn with exit code 5", "doctor --live"]);
+    setup.wait().expect_failure(69);
     stage.assert_nothing_left();
 }
 
 #[test]
 fn a_turn_that_repeats_the_key_is_told_without_it() {
+    messages!();
     let stage = Stage::new();
     let setup = Session::start(&mut stage.lclaude(&LLAMA));
     let claude = stage.events.next("claude");
@@ -311,7 +310,7 @@ fn a_turn_that_repeats_the_key_is_told_without_it() {
     let words = json!({"is_error": true, "result": format!("wrong key {key}")});
     claude.send(json!({"do": "print", "text": words.to_string()}));
     claude.send(json!({"do": "exit", "code": 1}));
-    let ended = setup.wait().expect_failure(69, &["wrong key ••••••••"]);
+    let ended = setup.wait().expect_failure(69);
     assert!(!ended.stderr.contains(key), "{}", ended.stderr);
 }
 
@@ -337,6 +336,7 @@ fn a_configuration_keeps_its_comments_its_order_its_mode_and_its_place() {
 
 #[test]
 fn a_value_of_the_users_is_changed_only_on_a_yes() {
+    messages!();
     let stage = Stage::new();
     fs::copy(stage.model(), stage.project().join("other.gguf")).expect("a file");
     let other = stage.project().join("other.gguf").canonicalize().expect("it is there");
@@ -345,7 +345,7 @@ fn a_value_of_the_users_is_changed_only_on_a_yes() {
     let model = stage.model().canonicalize().expect("it is there");
 
     // No terminal, so no yes.
-    stage.output(&LLAMA).expect_failure(69, &[&format!("- model = {other:?}"), "--yes"]);
+    stage.output(&LLAMA).expect_failure(69);
     stage.assert_nothing_started();
     let mut declined = terminal(&stage, &LLAMA);
     answer(&mut declined, "Change it?", "n");
@@ -372,7 +372,7 @@ fn another_file_and_a_context_are_written_if_they_are_given() {
     let model = stage.model().canonicalize().expect("it is there");
     let written = fs::read_to_string(&file).expect("it is there");
     assert_eq!(written, format!("backend = \"llamacpp\"\nmodel = {model:?}\ncontext = 50000\n"));
-    assert!(ended.stderr.contains(&format!("Type: lclaude --config {}\n", file.display())), "{}", ended.stderr);
+    assert!(ended.stderr.contains(&format!("lclaude --config {}\n", file.display())), "{}", ended.stderr);
     assert_eq!(configuration(&stage), "");
 }
 
@@ -386,10 +386,11 @@ fn what_a_project_says_is_not_written_into_the_users_own_configuration() {
 
 #[test]
 fn a_model_that_no_session_could_use_is_not_written() {
+    messages!();
     let stage = Stage::new();
     let script = Script { context: 8192, ..Script::default() };
     scripted_model::write(&stage.model(), &script).expect("a model");
-    stage.output(&LLAMA).expect_failure(69, &["tiny has too small a context", "trained for 8192", "--model NAME"]);
+    stage.output(&LLAMA).expect_failure(69);
     assert_eq!(configuration(&stage), "");
     stage.assert_nothing_started();
 }
@@ -478,6 +479,7 @@ fn ctrl_c_and_a_signal_stop_the_proof() {
 /// Only LM Studio itself knows its models, and only while it runs.
 #[test]
 fn lm_studio_is_asked_for_its_model_when_it_runs() {
+    messages!();
     let mut stage = Stage::with(&["fake-claude", "fake-lms"]);
     let models = json!([{"modelKey": "org/later", "type": "llm", "sizeBytes": 1_000_000, "trainedForToolUse": true,
         "maxContextLength": 131_072, "installed": false}]);
@@ -486,7 +488,7 @@ fn lm_studio_is_asked_for_its_model_when_it_runs() {
     let state = stage.home().join(".lmstudio");
     stage.set("FAKE_LMS_STATE", state.display());
     let arguments = ["local", "setup", "--backend", "lmstudio", "--model", "org/later"];
-    stage.output(&arguments).expect_failure(69, &["LM Studio has no model org/later", "goes on from here"]);
+    stage.output(&arguments).expect_failure(69);
 
     let mut setup = terminal(&stage, &arguments);
     answer(&mut setup, "org/later is not here yet. Download it?", "y");

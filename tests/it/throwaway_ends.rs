@@ -5,12 +5,12 @@ use std::{
     io::Write,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
 };
 
 use rustix::process::Signal;
 use support::{
     Fake, Session, Stage, finish, json, kill, kill_both,
+    machine::bound_by_permissions,
     throwaway::{LOCAL, command, endpoint, home_of, lived_in, running, write},
 };
 
@@ -133,24 +133,13 @@ fn what_a_killed_session_on_an_endpoint_leaves_the_next_one_removes() {
     stage.assert_nothing_left();
 }
 
-/// The same command for a user whom permissions bind; root's are taken away (capabilities(7)).
-fn bound_by_permissions(stage: &Stage, options: &[&str]) -> Command {
-    let plain = command(stage, options);
-    if !rustix::process::geteuid().is_root() {
-        return plain;
-    }
-    let mut bound = stage.command("setpriv");
-    bound.arg("--bounding-set=-dac_override,-dac_read_search").arg(plain.get_program()).args(plain.get_args());
-    bound.stdin(Stdio::null());
-    bound
-}
-
 #[test]
 fn read_only_directories_go_too_and_what_links_lead_to_stays() {
     for killed in [false, true] {
         let stage = Stage::new();
         write(stage.root().join("mine/precious"), "mine");
-        let (session, claude, _backend) = stage.started(&mut bound_by_permissions(&stage, &["--throwaway"]));
+        let (session, claude, _backend) =
+            stage.started(&mut bound_by_permissions(&stage, &command(&stage, &["--throwaway"])));
         let (home, tmp) = (home_of(&claude), PathBuf::from(&claude.env["CLAUDE_CODE_TMPDIR"]));
         for deep in [home.join("a/b"), tmp.join("go/pkg")] {
             write(deep.join("file"), "x");

@@ -15,7 +15,8 @@ use lclaude_fakes::events::PATIENCE;
 use rustix::process::Signal;
 use socket2::{Domain, Socket, Type};
 use support::{
-    Fake, Session, Stage, finish, has_ended, has_open, json, kill, port, terminal::Terminal, until, write_program,
+    Fake, Session, Stage, finish, has_ended, has_open, json, kill, messages, port, terminal::Terminal, until,
+    write_program,
 };
 
 const LOCAL: [&str; 4] = ["--backend", "llamacpp", "--model", "tiny.gguf"];
@@ -171,7 +172,7 @@ fn a_failure_takes_the_place_of_the_live_line() {
     backend.send(json!({"do": "exit", "code": 3}));
     terminal.wait_for_screen(|lines| lines.iter().any(|line| line.contains("help: ")));
     let first = terminal.screen().remove(0);
-    assert!(first.starts_with("lclaude: ") && first.ends_with("did not start"), "{first:?}");
+    assert!(first.starts_with("lclaude: ") && !first.contains("loading"), "{first:?}");
     terminal.wait_to_the_end(69);
 }
 
@@ -250,20 +251,13 @@ fn ctrl_c_ends_the_wait_for_a_session_that_is_starting_the_backend() {
 
 #[test]
 fn a_backend_that_fails_to_start_is_explained_in_words() {
-    for (failure, words) in [
-        ("missing-lib", ["why: a missing shared library", "libllama.so.0: cannot open shared object file"]),
-        ("arch", ["why: unknown architecture", "unknown model architecture: 'newarch'"]),
-        ("oom", ["why: out of memory", "failed to allocate buffer for kv cache"]),
-        ("oom-killed", ["why: out of memory", "load_model: loading model"]),
-        ("sigill", ["why: illegal instruction", "load_model: loading model"]),
-        ("crash", ["why: it ended with signal 6", "GGML_ASSERT(ggml_can_mul_mat(a, b)) failed"]),
-    ] {
+    messages!();
+    for failure in ["missing-lib", "arch", "oom", "oom-killed", "sigill", "crash"] {
+        messages::note(failure);
         let mut stage = Stage::new();
         stage.set("FAKE_LLAMA_FAIL", failure);
         let ended = stage.session(&["-p", "hello"]).wait();
-        let [why, log] = words;
-        let ended = ended.expect_failure(69, &["did not start", why, "log:", log]);
-        assert_eq!(ended.stdout, "");
+        ended.expect_failure(69).expect_stdout("");
     }
 }
 
@@ -277,40 +271,37 @@ fn behind_our_back(stage: &Stage, options: &str) {
 
 #[test]
 fn a_model_that_cannot_be_loaded_is_explained_in_words() {
+    messages!();
     // A file is looked at before anything starts, so these come to the backend behind that look's back.
-    for (content, words) in [
-        (Some("GGUFtruncated"), ["bad GGUF", "corrupted or incomplete"]),
-        (Some("<html>"), ["bad GGUF", "invalid magic characters"]),
-        (Some(""), ["bad GGUF", "failed to read magic"]),
-        (None, ["file not found", "failed to open GGUF file"]),
-    ] {
+    for content in [Some("GGUFtruncated"), Some("<html>"), Some(""), None] {
+        messages::note(format!("{content:?}"));
         let stage = Stage::new();
         let model = stage.project().join("other.gguf");
         if let Some(content) = content {
             fs::write(&model, content).expect("a file");
         }
         behind_our_back(&stage, &format!("--model '{}'", model.display()));
-        let [why, log] = words;
         let ended = stage.session(&["-p", "hello"]).wait();
-        ended.expect_failure(69, &["did not start", &format!("why: {why}"), "log:", log]);
+        ended.expect_failure(69);
     }
 }
 
 #[test]
 fn an_option_that_llama_server_does_not_have_is_explained_in_words() {
+    messages!();
     let stage = Stage::new();
     stage.config("[llamacpp]\nargs = [\"--bogus\"]\n");
     let ended = stage.session(&["-p", "hello"]).wait();
-    ended.expect_failure(69, &["does not know one of its options", "invalid argument: --bogus", "[llamacpp] args"]);
+    ended.expect_failure(69);
 }
 
 #[test]
 fn the_wait_ends_when_the_backend_dies() {
-    for (end, words) in [
-        (json!({"do": "exit", "code": 3}), "exit code 3"),
-        (json!({"do": "signal", "number": 11}), "signal 11"),
-        (json!({"do": "signal", "number": 9}), "out of memory"),
-    ] {
+    messages!();
+    for end in
+        [json!({"do": "exit", "code": 3}), json!({"do": "signal", "number": 11}), json!({"do": "signal", "number": 9})]
+    {
+        messages::note(&end);
         let stage = controlled();
         stage.config("[lifetime]\nstartup_timeout = \"1h\"\n");
         let sessions = [Heard::start(&stage, &LOCAL), Heard::start(&stage, &LOCAL)];
@@ -324,23 +315,21 @@ fn the_wait_ends_when_the_backend_dies() {
             let (code, stdout, said) = session.wait();
             let said = said.join("\n");
             assert_eq!((code, &*stdout), (Some(69), ""), "{said}");
-            for word in [words, "its last words", "help: "] {
-                assert!(said.contains(word), "no {word:?} in {said}");
-            }
+            messages::record("a session", said);
         }
     }
 }
 
 #[test]
 fn a_backend_that_is_never_ready_is_not_waited_for_for_ever() {
+    messages!();
     for never in ["FAKE_LLAMA_NEVER_READY", "FAKE_LLAMA_DOWNLOAD"] {
         let mut stage = Stage::new();
         stage.set(never, if never == "FAKE_LLAMA_DOWNLOAD" { "controlled" } else { "1" });
         stage.config("[lifetime]\nstartup_timeout = \"300ms\"\n");
         let session = Session::start(stage.lclaude(&REMOTE).args(["-p", "hello"]));
         let backend = stage.events.next("llama-server");
-        let words = ["not ready in time", "nothing moved for 300ms", "initializing ...", "startup_timeout"];
-        session.wait().expect_failure(75, &words);
+        session.wait().expect_failure(75);
         assert!(has_ended(&backend));
     }
 }
@@ -366,10 +355,10 @@ fn a_port_in_use_is_no_reason_to_give_up() {
 
 #[test]
 fn five_ports_are_tried() {
+    messages!();
     let mut stage = Stage::new();
     stage.set("FAKE_LLAMA_FAIL", "bind");
-    let words = ["did not start", "each of the 5 ports it was given was taken"];
-    stage.session(&["-p", "hello"]).wait().expect_failure(69, &words);
+    stage.session(&["-p", "hello"]).wait().expect_failure(69);
     let ports: Vec<u16> = (0..5).map(|_| port(&stage.events.next("llama-server"))).collect();
     assert!(stage.events.rest().is_empty());
     // Each is picked by chance among thousands.
@@ -378,10 +367,10 @@ fn five_ports_are_tried() {
 
 #[test]
 fn a_server_that_does_not_take_our_key_is_not_ready() {
+    messages!();
     let stage = Stage::new();
     behind_our_back(&stage, "--api-key another");
-    let words = ["did not start", "was taken by another program"];
-    stage.session(&["-p", "hello"]).wait().expect_failure(69, &words);
+    stage.session(&["-p", "hello"]).wait().expect_failure(69);
     assert!(stage.events.rest().iter().all(|fake| fake.who == "llama-server"), "no prompt goes there");
 }
 

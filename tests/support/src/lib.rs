@@ -9,6 +9,7 @@ pub mod installers;
 pub mod leftovers;
 pub mod lmstudio;
 pub mod machine;
+pub mod messages;
 pub mod models;
 pub mod ollama;
 pub mod real;
@@ -35,6 +36,9 @@ pub use lclaude_fakes::events::{Events, Fake};
 use rustix::process::{Pid, Signal};
 pub use serde_json::{Value, json};
 pub use session::{Ended, Session};
+
+/// How the path of every stage begins. Short, since the paths of sockets are.
+const STAGE: &str = "/tmp/lc-";
 
 /// A machine with nothing on it but what a test puts there.
 pub struct Stage {
@@ -118,11 +122,13 @@ impl Stage {
 
     /// With nothing on PATH.
     pub fn bare() -> Self {
-        // Short, since the paths of sockets are.
-        let root = tempfile::Builder::new().prefix("lc-").tempdir_in("/tmp").expect("a directory");
+        let (directory, prefix) = STAGE.rsplit_once('/').expect("a path");
+        let root = tempfile::Builder::new().prefix(prefix).tempdir_in(directory).expect("a directory");
         for directory in ["home", "run", "bin", "project", "tmp"] {
             fs::create_dir(root.path().join(directory)).expect("a directory");
         }
+        // Whatever graphics card this machine has is none of a test's.
+        symlink("/bin/false", root.path().join("bin/nvidia-smi")).expect("a link");
         fs::write(root.path().join("project/tiny.gguf"), "GGUF and no more: the fake reads no further")
             .expect("a file");
         Stage { root, events: Events::new(), variables: BTreeMap::new() }
@@ -214,7 +220,7 @@ impl Stage {
 
     /// What lclaude says when it is run to its end.
     pub fn output(&self, arguments: &[&str]) -> Ended {
-        Ended::from(self.lclaude(arguments).output().expect("lclaude runs"))
+        Ended::of(&mut self.lclaude(arguments))
     }
 
     /// This command line, with its Claude Code and backend up.
@@ -234,7 +240,7 @@ impl Stage {
         let (sender, output) = std::sync::mpsc::channel();
         std::thread::spawn(move || sender.send(child.wait_with_output()));
         match output.recv_timeout(Duration::from_secs(30)) {
-            Ok(output) => Ended::from(output.expect("it can be waited for")),
+            Ok(output) => Ended::new(command, output.expect("it can be waited for")),
             Err(_) => {
                 kill(pid, Signal::KILL);
                 let started: Vec<String> = self.events.rest().iter().map(|fake| fake.argv.join(" ")).collect();

@@ -2,10 +2,14 @@
 
 use std::{
     env,
+    ffi::OsStr,
     io::{self, Write},
     path::Path,
+    process::{Command, Stdio},
     thread,
 };
+
+use super::Stage;
 
 /// Says that a test shows nothing on this machine. (To the descriptor itself: of a test that passes, the runner would keep
 /// what it prints to itself.)
@@ -27,4 +31,15 @@ pub fn has_an_ollama() -> bool {
     assert!(env::var_os("CI").is_none(), "{} is there, and CI runs every test", found.display());
     skipped(&format!("this machine has an Ollama ({})", found.display()));
     true
+}
+
+/// The same command for a user whom permissions bind; root's are taken away (capabilities(7)).
+pub fn bound_by_permissions(stage: &Stage, plain: &Command) -> Command {
+    let is_root = rustix::process::geteuid().is_root();
+    let mut bound = stage.command(if is_root { OsStr::new("setpriv") } else { plain.get_program() });
+    if is_root {
+        bound.arg("--bounding-set=-dac_override,-dac_read_search").arg(plain.get_program());
+    }
+    bound.args(plain.get_args()).stdin(Stdio::null());
+    bound
 }

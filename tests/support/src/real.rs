@@ -39,7 +39,7 @@ impl Stage {
     }
 
     pub fn run(&self, mut command: Command) -> Ended {
-        Ended::from(command.output().expect("it runs"))
+        Ended::of(&mut command)
     }
 
     pub fn proof(&self) -> String {

@@ -1,0 +1,371 @@
+//! What lclaude says to its user, word for word: one snapshot a test, in `tests/it/snapshots/MODULE/TEST.snap`.
+//!
+//! A test opens its snapshot with [`messages!`](crate::messages!). Everything that is recorded from then on is compared
+//! when the test ends: each failure ([`Ended::expect_failure`](crate::Ended::expect_failure)), and whatever else the test
+//! shows by [`Ended::record`](crate::Ended::record) or [`record`]. What differs from run to run and from machine to
+//! machine has a placeholder in the snapshot: `[HOME]`, `[PORT]`, and so on.
+//!
+//! After a change of the texts, this one command brings all snapshots up to date, and git shows what changed:
+//!
+//! ```sh
+//! INSTA_UPDATE=always cargo test --workspace --no-fail-fast; git diff tests
+//! ```
+//!
+//! Where `CI` is set, insta writes nothing, and a changed or missing snapshot fails its test.
+
+use std::{
+    cell::RefCell,
+    ffi::OsStr,
+    fmt::{Display, Write},
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    thread,
+};
+
+use crate::{Ended, lclaude, repository};
+
+/// Opens the snapshot of the test that it stands in.
+#[macro_export]
+macro_rules! messages {
+    () => {
+        let _messages = {
+            fn here() {}
+            $crate::messages::Messages::open(&here)
+        };
+    };
+}
+
+/// How a line begins that is there or not, as quick as a fake is.
+const PROGRESS: [&str; 2] = ["lclaude: starting ", "lclaude: loading "];
+
+thread_local! {
+    static OPEN: RefCell<Option<Transcript>> = const { RefCell::new(None) };
+}
+
+#[derive(Default)]
+struct Transcript {
+    text: String,
+    /// What stands for a value of this run.
+    masks: Vec<(String, String)>,
+}
+
+/// The open snapshot of a test; dropping it compares.
+pub struct Messages {
+    /// `it::module::test`
+    test: String,
+}
+
+impl Messages {
+    /// For [`messages!`](crate::messages!): `here` is a function inside the test.
+    pub fn open<F: Fn()>(_here: &F) -> Self {
+        let name = std::any::type_name::<F>();
+        let test = name.strip_suffix("::here").expect("the name of the macro's own function").to_owned();
+        let before = OPEN.replace(Some(Transcript::default()));
+        assert!(before.is_none(), "messages!() stands twice in {test}");
+        Messages { test }
+    }
+}
+
+impl Drop for Messages {
+    fn drop(&mut self) {
+        let transcript = OPEN.take().expect("it was opened");
+        if thread::panicking() {
+            return;
+        }
+        assert!(!transcript.text.is_empty(), "{} records nothing, so messages!() has no place there", self.test);
+        let mut path: Vec<&str> = self.test.split("::").collect();
+        let name = path.pop().expect("a test");
+        path.insert(1, "snapshots");
+        let mut settings = insta::Settings::clone_current();
+        settings.set_snapshot_path(repository().join("tests").join(path.join("/")));
+        settings.set_prepend_module_to_snapshot(false);
+        settings.set_omit_expression(true);
+        let text = normalized(&transcript.text, &transcript.masks);
+        settings.bind(|| insta::assert_snapshot!(name, text));
+    }
+}
+
+fn with_open(act: impl FnOnce(&mut Transcript)) {
+    OPEN.with_borrow_mut(|open| {
+        act(open.as_mut().expect("a test that records messages begins with `messages!();`"));
+    });
+}
+
+/// Records a text that did not come as the output of a command, such as the screen of a terminal.
+pub fn record(title: impl Display, text: impl Display) {
+    let text = without_progress(&text.to_string());
+    let text = if text.is_empty() { "[nothing]" } else { text.trim_end_matches('\n') };
+    with_open(|open| write!(open.text, "# {title}\n{text}\n\n").expect("memory"));
+}
+
+/// Says what is special about the next command, where its command line does not show it; a long text is cut.
+pub fn note(text: impl Display) {
+    let text = text.to_string();
+    let cut: String = text.chars().take(100).collect();
+    let more = if cut.len() < text.len() { " …" } else { "" };
+    with_open(|open| writeln!(open.text, "# {cut}{more}").expect("memory"));
+}
+
+/// Puts `[NAME]` in the place of a value that only this run has, such as a process number, wherever it stands alone.
+pub fn mask(value: impl Display, name: &str) {
+    with_open(|open| open.masks.push((value.to_string(), format!("[{name}]"))));
+}
+
+pub(crate) fn record_ended(ended: &Ended) {
+    with_open(|open| {
+        let text = &mut open.text;
+        if !ended.command.is_empty() {
+            writeln!(text, "$ {}", ended.command).expect("memory");
+        }
+        match ended.code {
+            Some(0) => {}
+            Some(code) => writeln!(text, "[exit {code}]").expect("memory"),
+            None => text.push_str("[ended by a signal]\n"),
+        }
+        let told = without_progress(&ended.stderr);
+        for (stream, said) in [("stdout", &ended.stdout), ("stderr", &told)] {
+            if !said.is_empty() {
+                let end = if said.ends_with('\n') { "" } else { "\n[no line end]\n" };
+                write!(text, "[{stream}]\n{said}{end}").expect("memory");
+            }
+        }
+        text.push('\n');
+    });
+}
+
+fn without_progress(text: &str) -> String {
+    let is_progress = |line: &&str| PROGRESS.iter().any(|start| line.starts_with(start));
+    text.split_inclusive('\n').filter(|line| !is_progress(line)).collect()
+}
+
+/// Fails if a snapshot of this test program belongs to no test any more.
+#[track_caller]
+pub fn assert_no_orphans(program: &str) {
+    let directory = repository().join("tests").join(program);
+    let list = |directory: &Path| -> Vec<PathBuf> {
+        fs::read_dir(directory).into_iter().flatten().map(|entry| entry.expect("an entry").path()).collect()
+    };
+    let mut files: Vec<PathBuf> = list(&directory.join("snapshots")).iter().flat_map(|module| list(module)).collect();
+    files.retain(|file| {
+        let module = file.parent().and_then(Path::file_name).expect("a module").display();
+        let test = file.file_name().and_then(OsStr::to_str).and_then(|name| name.split('.').next()).expect("a name");
+        let source = fs::read_to_string(directory.join(format!("{module}.rs"))).unwrap_or_default();
+        let body = source.split_once(&format!("\nfn {test}() {{\n")).map_or("", |(_, after)| after);
+        let body = body.split_once("\n}\n").map_or(body, |(body, _)| body);
+        !body.contains("messages!();")
+    });
+    assert!(files.is_empty(), "no test has these any more; delete them: {files:#?}");
+}
+
+/// A command as somebody would type it, with what it has of lclaude's own variables.
+pub(crate) fn typed(command: &Command) -> String {
+    let mut words: Vec<String> = command
+        .get_envs()
+        .filter_map(|(name, value)| Some((name.to_str()?, value?)))
+        .filter(|(name, _)| name.starts_with("LCLAUDE_"))
+        .map(|(name, value)| format!("{name}={}", quoted(value)))
+        .collect();
+    words.push(Path::new(command.get_program()).file_name().map(quoted).unwrap_or_default());
+    words.extend(command.get_args().map(quoted));
+    words.join(" ")
+}
+
+fn quoted(word: &OsStr) -> String {
+    let text = word.to_string_lossy();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_@%+=:,./~-".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.into_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// The text with placeholders for what differs from run to run.
+fn normalized(text: &str, masks: &[(String, String)]) -> String {
+    let mut text = text.to_owned();
+    for (value, name) in masks {
+        text = replaced_alone(&text, value, name);
+    }
+    let version = lclaude_version();
+    text = text.replace(&format!("lclaude {version}"), "lclaude [VERSION]");
+    text = text.replace(&format!("{version} (lclaude)"), "[VERSION] (lclaude)");
+    let program = lclaude().display().to_string();
+    let target = lclaude().parent().expect("a directory").display().to_string();
+    let repository = repository().display().to_string();
+    for (place, name) in [(program, "[LCLAUDE]"), (target, "[TARGET]"), (repository, "[REPOSITORY]")] {
+        text = text.replace(&place, name);
+    }
+    let text = without_stages(&text);
+    without_numbers(&without_memory(&without_times(&text)))
+}
+
+fn lclaude_version() -> String {
+    let manifest = fs::read_to_string(repository().join("Cargo.toml")).expect("it is there");
+    let version = manifest.lines().find_map(|line| line.strip_prefix("version = ")).expect("a version");
+    version.trim_matches('"').to_owned()
+}
+
+/// Days, times in logs, and how long something took.
+fn without_times(text: &str) -> String {
+    const PUNCTUATION: [char; 4] = [':', ',', '.', ';'];
+    let words: Vec<&str> = text.split(' ').collect();
+    let masked = words.iter().enumerate().map(|(at, word)| {
+        let next = words.get(at + 1).and_then(|next| next.split('\n').next()).unwrap_or_default();
+        match word.trim_end_matches(PUNCTUATION) {
+            day if is_day(day) => word.replace(day, "[DAY]"),
+            _ if next.trim_end_matches(PUNCTUATION) == "s" && word.parse::<f64>().is_ok() => "[TIME]".into(),
+            _ if is_log_time(word) => "[TIME]".into(),
+            _ if word.starts_with("time=20") => "time=[TIME]".into(),
+            _ => (*word).to_owned(),
+        }
+    });
+    masked.collect::<Vec<_>>().join(" ")
+}
+
+/// `2026-11-30`
+fn is_day(word: &str) -> bool {
+    let parts: Vec<&str> = word.split('-').collect();
+    let are_digits = parts.iter().all(|part| part.chars().all(|c| c.is_ascii_digit()));
+    are_digits && matches!(parts[..], [a, b, c] if [a.len(), b.len(), c.len()] == [4, 2, 2])
+}
+
+/// As llama-server writes it: `0.00.001.765`.
+fn is_log_time(word: &str) -> bool {
+    let parts: Vec<&str> = word.split('.').collect();
+    let are_digits = parts.iter().all(|part| part.chars().all(|c| c.is_ascii_digit()));
+    are_digits && matches!(parts[..], [_, a, b, c] if [a.len(), b.len(), c.len()] == [2, 3, 3])
+}
+
+/// Where `value` is not part of a longer word.
+fn replaced_alone(text: &str, value: &str, name: &str) -> String {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(value) {
+        let (before, after) = (&rest[..at], &rest[at + value.len()..]);
+        let alone = !before.ends_with(is_word) && !after.starts_with(is_word);
+        out.push_str(before);
+        out.push_str(if alone { name } else { value });
+        rest = after;
+    }
+    out + rest
+}
+
+/// The directories of a [`Stage`](crate::Stage), whose name is another one each time.
+fn without_stages(text: &str) -> String {
+    const DIRECTORIES: [(&str, &str); 6] = [
+        ("/home", "[HOME]"),
+        ("/project", "[PROJECT]"),
+        ("/bin", "[BIN]"),
+        ("/run/lclaude", "[RUNTIME]"),
+        ("/run", "[RUN]"),
+        ("/tmp", "[TMP]"),
+    ];
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(crate::STAGE) {
+        let after = &rest[at + crate::STAGE.len()..];
+        let end = after.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(after.len());
+        out.push_str(&rest[..at]);
+        rest = &after[end..];
+        let goes_on = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
+        let known =
+            DIRECTORIES.iter().find(|(path, _)| rest.strip_prefix(path).is_some_and(|rest| !rest.starts_with(goes_on)));
+        if let Some((path, name)) = known {
+            out.push_str(name);
+            rest = &rest[path.len()..];
+        } else {
+            out.push_str("[ROOT]");
+        }
+    }
+    out + rest
+}
+
+/// What a machine's memory and disks make of lclaude's words: sizes after or before these, and an option that a large
+/// machine does not need.
+fn without_memory(text: &str) -> String {
+    const BEFORE_A_SIZE: [&str; 3] = [" free is ", " free of ", " up to "];
+    const OPTION: &str = " --cache-ram ";
+    let mut out = String::new();
+    for line in text.split_inclusive('\n') {
+        let mut line = line.to_owned();
+        if let Some((before, after)) = line.split_once(OPTION) {
+            let rest = after.trim_start_matches(|c: char| c.is_ascii_digit());
+            line = format!("{before}{rest}");
+        }
+        for words in BEFORE_A_SIZE {
+            if let Some((before, after)) = line.split_once(words) {
+                line = format!("{before}{words}{}", without_sizes(after));
+            }
+        }
+        out.push_str(&without_free(&line));
+    }
+    out
+}
+
+/// The sizes up to the end of the sentence or of the line.
+fn without_sizes(text: &str) -> String {
+    let end = text.find([':', ';', '\n']).unwrap_or(text.len());
+    let (text, rest) = text.split_at(end);
+    let mut out: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match out.last_mut() {
+            Some(number) if is_size(number, word) => *number = mask_size(word),
+            _ => out.push(word.to_owned()),
+        }
+    }
+    out.join(" ") + rest
+}
+
+/// Both of `25.3 GB, 24.9 GB free`, or the one of `24.9 GB free`.
+fn without_free(line: &str) -> String {
+    let mut words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+    for at in (2..words.len()).rev() {
+        let is_unit = words[at - 1].chars().all(char::is_alphabetic);
+        if words[at].trim_end() != "free" || !is_unit || !is_size(&words[at - 2], &words[at - 1]) {
+            continue;
+        }
+        words.splice(at - 2..at, [mask_size(&words[at - 1])]);
+        if at >= 4 && words[at - 3].ends_with(',') && is_size(&words[at - 4], &words[at - 3]) {
+            words.splice(at - 4..at - 2, [mask_size(&words[at - 3])]);
+        }
+        return without_free(&words.join(" "));
+    }
+    line.to_owned()
+}
+
+fn is_size(number: &str, unit: &str) -> bool {
+    let unit = unit.trim_end_matches(|c: char| !c.is_alphabetic());
+    ["kB", "MB", "GB", "TB"].contains(&unit) && number.parse::<f64>().is_ok()
+}
+
+/// With the comma that may follow.
+fn mask_size(unit: &str) -> String {
+    let after = unit.trim_start_matches(char::is_alphabetic);
+    format!("[SIZE]{after}")
+}
+
+/// Ports that were free, ids of backends, and their keys.
+fn without_numbers(text: &str) -> String {
+    const BEFORE_A_PORT: [&str; 5] = ["127.0.0.1:", "0.0.0.0:", "localhost:", "--port ", " port "];
+    let mut out = String::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let is_word = char::is_alphanumeric;
+        let end = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
+        let (word, after) = rest.split_at(end);
+        let is_hex = word.chars().all(|c| matches!(c, '0'..='9' | 'a'..='f'));
+        // Below are those that programs have by default, and tests' own.
+        let is_port = word.parse().is_ok_and(|port| (15_000..=65_535).contains(&port));
+        out.push_str(match word {
+            _ if is_hex && word.len() == 16 => "[ID]",
+            _ if is_hex && word.len() == 32 => "[KEY]",
+            _ if is_port && BEFORE_A_PORT.iter().any(|before| out.ends_with(before)) => "[PORT]",
+            _ => word,
+        });
+        let next = after.find(is_word).unwrap_or(after.len());
+        out.push_str(&after[..next]);
+        rest = &after[next..];
+    }
+    out
+}
