@@ -4,19 +4,11 @@
 use std::fs;
 
 use lclaude_fakes::scripted_model::{self, Script};
-use support::{
-    Stage,
-    installers::CLAUDE,
-    lclaude,
-    real::{self, program},
-    terminal::Terminal,
-};
+use support::{Stage, installers::CLAUDE, lclaude, real, terminal::Terminal};
 
 #[test]
 fn from_an_empty_home_to_a_finished_turn() {
-    let (Some(claude), Some(server)) = (program("LCLAUDE_E2E_CLAUDE"), program("LCLAUDE_E2E_LLAMA_SERVER")) else {
-        return real::skipped();
-    };
+    let Some((claude, server)) = real::programs() else { return };
     let stage = Stage::empty();
     scripted_model::write(&stage.model(), &Script::default()).expect("the model is written");
     // The installers are not the real ones: what they install is.

@@ -10,7 +10,7 @@ use std::{
 
 use lclaude_fakes::scripted_model::{LONG_WORD, Script};
 use rustix::process::Signal;
-use support::{Session, Stage, json, kill, real, terminal::Terminal, throwaway::endpoint};
+use support::{Session, Stage, json, kill, machine::needs_strace, real, terminal::Terminal, throwaway::endpoint};
 
 const DONE: &str = "The local model wrote proof.txt.\n";
 /// In every file of the user's own; none may read it, none may hear of it.
@@ -48,17 +48,12 @@ fn lived_in(stage: &Stage) -> PathBuf {
 }
 
 /// lclaude in the project, and its trace, where there can be one.
-fn traced(stage: &Stage, arguments: &[&str], here: &Path) -> (Command, PathBuf) {
-    let trace = stage.root().join("trace");
-    let possible = Command::new("strace").args(["-o", "/dev/null", "true"]).output();
-    let mut command = if possible.is_ok_and(|output| output.status.success()) {
-        let mut command = stage.command("strace");
-        command.args(["-f", "-e", "trace=open,openat,openat2,execve", "-o"]).arg(&trace).arg(support::lclaude());
-        command
-    } else {
-        eprintln!("not traced: strace is missing, so only the outcome is checked (apt-get install strace)");
-        stage.command(support::lclaude())
-    };
+fn traced(stage: &Stage, arguments: &[&str], here: &Path) -> (Command, Option<PathBuf>) {
+    let trace = needs_strace().then(|| stage.root().join("trace"));
+    let mut command = stage.command(if trace.is_some() { Path::new("strace") } else { support::lclaude() });
+    if let Some(trace) = &trace {
+        command.args(["-f", "-e", "trace=open,openat,openat2,execve", "-o"]).arg(trace).arg(support::lclaude());
+    }
     command.args(["--backend", "llamacpp", "--model", "tiny.gguf", "--throwaway"]).args(arguments);
     command.args(["--tools", "Bash", "--allowedTools", "Bash"]).current_dir(here).stdin(Stdio::null());
     (command, trace)
@@ -66,9 +61,10 @@ fn traced(stage: &Stage, arguments: &[&str], here: &Path) -> (Command, PathBuf) 
 
 /// Whatever of the user's own was opened to be read (not only to see where a path leads) but by lclaude itself, which looks
 /// for theme and trust in two of them.
-fn read_of_the_users(stage: &Stage, trace: &Path) -> Vec<String> {
+fn read_of_the_users(stage: &Stage, trace: Option<PathBuf>) -> Vec<String> {
+    let Some(trace) = trace else { return Vec::new() };
     let own = [stage.home().join(".claude"), stage.home().join(".claude.json")].map(|path| path.display().to_string());
-    let trace = fs::read_to_string(trace).unwrap_or_default();
+    let trace = fs::read_to_string(trace).expect("a trace");
     let lclaude = trace.lines().next().and_then(|line| line.split_whitespace().next()).unwrap_or_default();
     let lines = trace.lines().filter(|line| {
         let opened = line.contains("open") && !line.contains("O_PATH") && !line.contains("O_DIRECTORY");
@@ -101,7 +97,7 @@ fn in_print_mode_the_whole_home_is_as_it_was() {
     assert_eq!(lines.next(), Some("its-own"), "the project's own settings work: {proof}");
     // What the session wrote down of itself has all that went to the model but the prompt.
     assert!(proof.contains("create the proof") && !proof.contains(MARK), "{proof}");
-    let read = read_of_the_users(&stage, &trace);
+    let read = read_of_the_users(&stage, trace);
     assert!(read.is_empty(), "{read:#?}");
     assert!(!Path::new(home).exists() && !stage.root().join("mcp-ran").exists());
     let mut now = stage.home_snapshot();
@@ -179,7 +175,7 @@ fn in_a_terminal_there_is_no_dialog_and_the_whole_home_is_as_it_was() {
     assert_eq!(terminal.wait(), Some(0));
     assert_eq!(fs::read_to_string(project.join("proof.txt")).expect("the proof"), "made-by-local-model\n");
     fs::remove_file(project.join("proof.txt")).expect("it is there");
-    let read = read_of_the_users(&stage, &trace);
+    let read = read_of_the_users(&stage, trace);
     assert!(read.is_empty(), "{read:#?}");
     let mut now = stage.home_snapshot();
     now.insert(project.clone(), before[&project].clone());

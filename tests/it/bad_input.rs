@@ -14,7 +14,9 @@ use std::{
 };
 
 use support::{
-    Ended, Stage, copy_program, lclaude, messages,
+    Ended, Stage, copy_program, lclaude,
+    machine::needs_root,
+    messages,
     messages::{note, record},
     write_program,
 };
@@ -546,8 +548,7 @@ fn a_runtime_directory_that_is_not_ours_alone() {
 
 #[test]
 fn a_runtime_directory_of_another_user() {
-    // Only root can give a directory away.
-    if !rustix::process::geteuid().is_root() {
+    if !needs_root() {
         return;
     }
     messages!();

@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use rustix::process::Signal;
 use support::{
-    Fake, Session, Stage, finish, has_ended, json, kill, lmstudio::lmstudio_port, machine::has_an_ollama, messages,
+    Fake, Session, Stage, finish, has_ended, json, kill, lmstudio::lmstudio_port, machine::needs_no_ollama, messages,
     ollama::ollama_port, port,
 };
 
@@ -235,7 +235,7 @@ fn chosen(stage: &Stage, arguments: &[&str], backend: &str) -> String {
 
 #[test]
 fn with_nothing_configured_the_backend_that_has_the_model_is_used_and_said() {
-    if has_an_ollama() {
+    if !needs_no_ollama() {
         return;
     }
     messages!();
@@ -281,7 +281,7 @@ fn a_backend_that_has_the_wanted_model_comes_before_one_that_has_others() {
 
 #[test]
 fn with_nothing_installed_it_says_what_to_install() {
-    if has_an_ollama() {
+    if !needs_no_ollama() {
         return;
     }
     messages!();

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fs, os::unix::fs::symlink};
 
 use rustix::process::Signal;
-use support::{Fake, Session, Stage, Value, finish, has_ended, json, lclaude, messages, port};
+use support::{Fake, Session, Stage, Value, finish, has_ended, json, lclaude, machine::needs_program, messages, port};
 
 /// What quoting is there for.
 const NASTY: &[(&str, &str)] = &[
@@ -59,12 +59,9 @@ fn variables(stage: &Stage) -> BTreeMap<String, Value> {
     serde_json::from_str(&ended.stdout).expect("JSON and nothing else on stdout")
 }
 
-/// The environment that a program has which `script` runs in `shell`; `None`, with a word on it, where there is no such
-/// shell.
+/// The environment that a program has which `script` runs in `shell`; `None` where there is no such shell.
 fn environment(stage: &Stage, shell: &str, script: &str) -> Option<BTreeMap<String, String>> {
-    if stage.command("sh").args(["-c", &format!("command -v {shell}")]).output().is_ok_and(|out| !out.status.success())
-    {
-        eprintln!("skipped: there is no {shell} here");
+    if !needs_program(shell) {
         return None;
     }
     let output = stage.command(shell).args(["-c", &format!("{script}; exec env -0")]).output().expect("it runs");

@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf, process::Stdio};
 
 use rustix::process::Signal;
 use support::{
-    Fake, Session, Stage, Value, has_ended, json, kill, kill_both, machine::has_an_ollama, messages,
+    Fake, Session, Stage, Value, has_ended, json, kill, kill_both, machine::needs_no_ollama, messages,
     terminal::Terminal, turn,
 };
 
@@ -357,7 +357,7 @@ fn its_token_is_honoured_and_never_shown() {
 
 #[test]
 fn nobody_who_only_looks_waits_for_one_that_does_not_answer() {
-    if has_an_ollama() {
+    if !needs_no_ollama() {
         return;
     }
     messages!();

@@ -8,7 +8,7 @@ use std::{
     thread,
 };
 
-use support::{Stage, Value, json, machine::has_an_ollama, messages, models::Head, ollama::Own, terminal::Terminal};
+use support::{Stage, Value, json, machine::needs_no_ollama, messages, models::Head, ollama::Own, terminal::Terminal};
 
 fn table(stage: &Stage, arguments: &[&str]) -> String {
     let ended = stage.output(&[&["local", "models"], arguments].concat()).expect(0);
@@ -32,7 +32,7 @@ fn models(json: &Value) -> Value {
 
 #[test]
 fn ollamas_models_are_read_from_its_store() {
-    if has_an_ollama() {
+    if !needs_no_ollama() {
         return;
     }
     messages!();
@@ -82,7 +82,7 @@ fn lms(stage: &Stage, arguments: &[&str]) {
 
 #[test]
 fn lm_studios_models_are_listed_while_it_runs() {
-    if has_an_ollama() {
+    if !needs_no_ollama() {
         return;
     }
     messages!();
@@ -133,7 +133,7 @@ fn llama_cpps_models_are_those_of_the_configuration_and_of_its_cache() {
 
 #[test]
 fn a_file_that_is_no_model_is_listed_with_what_is_wrong() {
-    if has_an_ollama() {
+    if !needs_no_ollama() {
         return;
     }
     messages!();
@@ -164,7 +164,7 @@ fn endpoint(models: &'static str) -> String {
 
 #[test]
 fn an_endpoint_says_itself_what_it_has() {
-    if has_an_ollama() {
+    if !needs_no_ollama() {
         return;
     }
     messages!();
@@ -182,7 +182,7 @@ fn an_endpoint_says_itself_what_it_has() {
 
 #[test]
 fn a_command_has_what_the_configuration_names() {
-    if has_an_ollama() {
+    if !needs_no_ollama() {
         return;
     }
     messages!();
@@ -209,7 +209,7 @@ fn what_one_backend_cannot_say_hides_no_other() {
 
 #[test]
 fn json_has_every_figure() {
-    if has_an_ollama() {
+    if !needs_no_ollama() {
         return;
     }
     let stage = Stage::ollama();
@@ -260,7 +260,7 @@ fn on_a_terminal_it_is_in_columns() {
 
 #[test]
 fn without_any_model_it_says_so() {
-    if has_an_ollama() {
+    if !needs_no_ollama() {
         return;
     }
     messages!();

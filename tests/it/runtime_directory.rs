@@ -10,7 +10,9 @@ use std::{
 use support::{
     Stage,
     doctor::{line, told},
-    json, messages,
+    json,
+    machine::needs_root,
+    messages,
 };
 
 /// Nobody, on most systems; in any case somebody else.
@@ -70,8 +72,7 @@ fn one_that_others_can_write_to_is_refused() {
 
 #[test]
 fn one_of_another_users_is_refused() {
-    if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: only root can give a directory away");
+    if !needs_root() {
         return;
     }
     messages!();

@@ -12,7 +12,7 @@ use support::{
     Ended, Session, Stage,
     installers::{CLAUDE, OLLAMA},
     json, lclaude,
-    machine::has_an_ollama,
+    machine::needs_no_ollama,
     messages,
     terminal::Terminal,
 };
@@ -87,7 +87,7 @@ fn configuration(stage: &Stage) -> String {
 
 #[test]
 fn from_nothing_to_a_finished_turn_with_a_yes_to_each_step() {
-    if has_an_ollama() {
+    if !needs_no_ollama() {
         return;
     }
     let stage = empty();
@@ -116,7 +116,7 @@ fn from_nothing_to_a_finished_turn_with_a_yes_to_each_step() {
 
 #[test]
 fn with_yes_nothing_is_asked_and_nothing_is_left() {
-    if has_an_ollama() {
+    if !needs_no_ollama() {
         return;
     }
     messages!();
@@ -130,7 +130,7 @@ fn with_yes_nothing_is_asked_and_nothing_is_left() {
 
 #[test]
 fn a_second_setup_finds_all_there_and_changes_nothing() {
-    if has_an_ollama() {
+    if !needs_no_ollama() {
         return;
     }
     messages!();
@@ -144,7 +144,7 @@ fn a_second_setup_finds_all_there_and_changes_nothing() {
 
 #[test]
 fn a_dry_run_shows_each_step_and_does_none() {
-    if has_an_ollama() {
+    if !needs_no_ollama() {
         return;
     }
     messages!();
@@ -156,7 +156,7 @@ fn a_dry_run_shows_each_step_and_does_none() {
 
 #[test]
 fn without_a_terminal_nothing_that_needs_a_yes_is_done() {
-    if has_an_ollama() {
+    if !needs_no_ollama() {
         return;
     }
     messages!();
@@ -168,7 +168,7 @@ fn without_a_terminal_nothing_that_needs_a_yes_is_done() {
 
 #[test]
 fn a_no_ends_it_with_what_to_do_by_hand() {
-    if has_an_ollama() {
+    if !needs_no_ollama() {
         return;
     }
     let stage = empty();
@@ -235,7 +235,7 @@ fn packages_are_offered_where_the_system_has_them_and_never_run_as_root_in_silen
 
 #[test]
 fn an_installer_that_fails_ends_it_and_the_next_setup_goes_on() {
-    if has_an_ollama() {
+    if !needs_no_ollama() {
         return;
     }
     messages!();
@@ -254,7 +254,7 @@ fn an_installer_that_fails_ends_it_and_the_next_setup_goes_on() {
 
 #[test]
 fn a_download_that_fails_keeps_what_came_and_the_next_setup_goes_on() {
-    if has_an_ollama() {
+    if !needs_no_ollama() {
         return;
     }
     messages!();
@@ -408,7 +408,7 @@ fn ctrl_c_at_a_question_stops_it() {
 
 #[test]
 fn ctrl_c_stops_an_installer() {
-    if has_an_ollama() {
+    if !needs_no_ollama() {
         return;
     }
     let stage = empty();
@@ -423,7 +423,7 @@ fn ctrl_c_stops_an_installer() {
 
 #[test]
 fn ctrl_c_stops_a_download_and_keeps_what_came() {
-    if has_an_ollama() {
+    if !needs_no_ollama() {
         return;
     }
     let mut stage = empty();

@@ -5,11 +5,12 @@ use std::{
     fs,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Stdio,
 };
 
 use support::{
     Ended, Stage, has_ended, json, lclaude,
+    machine::needs_program,
     terminal::{PROMPT, Terminal},
     write_program,
 };
@@ -33,13 +34,7 @@ impl Shell {
 
     /// Those of this machine's; bash is everywhere.
     fn installed() -> impl Iterator<Item = Shell> {
-        [Bash, Zsh, Fish].into_iter().filter(|shell| {
-            let found = Command::new(shell.name()).arg("--version").stdout(Stdio::null()).status().is_ok();
-            if !found {
-                eprintln!("skipped for {0}: {0} is not installed", shell.name());
-            }
-            found
-        })
+        [Bash, Zsh, Fish].into_iter().filter(|shell| needs_program(shell.name()))
     }
 
     fn hook(self) -> PathBuf {
@@ -290,6 +285,7 @@ fn what_claude_meant_before_it_means_outside_of_projects() {
     let stage = stage();
     make(&stage.project(), &[".lclaude.toml"]);
     write_program(&stage.home().join("other"), b"#!/bin/sh\nprintf '<%s>' other \"$@\"\necho\n");
+    let installed: Vec<Shell> = Shell::installed().collect();
     let function = "{ echo mine; command claude --mine \"$@\"; }";
     fs::create_dir(stage.home().join("functions")).expect("a directory");
     fs::write(stage.home().join("functions/claude"), &function[1..function.len() - 1]).expect("a file");
@@ -331,7 +327,7 @@ fn what_claude_meant_before_it_means_outside_of_projects() {
         (Bash, "alias claude='claude --mine'".into(), "<lclaude><--mine><x>\n", "<claude><--mine><x>\n"),
         (Zsh, "alias claude='claude --mine'".into(), "<lclaude><--mine><x>\n", "<claude><--mine><x>\n"),
     ] {
-        if !Shell::installed().any(|installed| installed == shell) {
+        if !installed.contains(&shell) {
             continue;
         }
         let expand = if shell == Bash { "shopt -s expand_aliases\n" } else { "" };

@@ -14,7 +14,9 @@ use std::{
 };
 
 use support::{
-    Ended, Session, Stage, Value, finish, messages,
+    Ended, Session, Stage, Value, finish,
+    machine::needs_root,
+    messages,
     messages::{note, record},
     ollama::Own,
     terminal::Terminal,
@@ -186,8 +188,7 @@ fn it_is_a_regular_file_of_the_users_own_and_not_a_long_one() {
 
 #[test]
 fn a_file_of_another_user_is_not_used() {
-    // Only root can give a file away.
-    if !rustix::process::geteuid().is_root() {
+    if !needs_root() {
         return;
     }
     messages!();

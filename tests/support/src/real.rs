@@ -4,14 +4,12 @@ use std::{env, os::unix::fs::symlink, path::PathBuf, process::Command};
 
 use lclaude_fakes::scripted_model::{self, Script};
 
-use super::{Ended, Stage};
+use super::{Ended, Stage, machine::needs};
 
-/// A stage with the real programs on PATH. `None`, with a word on why, where they are missing; in CI they may not be.
+/// A stage with the real programs on PATH. `None` where they are missing.
+#[track_caller]
 pub fn stage(script: &Script) -> Option<Stage> {
-    let (Some(claude), Some(server)) = (program("LCLAUDE_E2E_CLAUDE"), program("LCLAUDE_E2E_LLAMA_SERVER")) else {
-        skipped();
-        return None;
-    };
+    let (claude, server) = programs()?;
     let stage = Stage::bare();
     symlink(claude, stage.bin().join("claude")).expect("a link");
     symlink(server, stage.bin().join("llama-server")).expect("a link");
@@ -19,15 +17,17 @@ pub fn stage(script: &Script) -> Option<Stage> {
     Some(stage)
 }
 
-pub fn skipped() {
-    eprintln!("skipped: the real Claude Code and llama-server are missing; ./shell/test.sh gets them and runs this");
-}
-
-/// One of the real programs, by the variable that has its path.
-pub fn program(variable: &str) -> Option<PathBuf> {
-    let path = env::var_os(variable).filter(|path| !path.is_empty()).map(PathBuf::from);
-    assert!(path.is_some() || env::var_os("CI").is_none(), "{variable} is not set, and CI runs every test");
-    path
+/// The real Claude Code and the real llama-server, by the variables that have their paths.
+#[track_caller]
+pub fn programs() -> Option<(PathBuf, PathBuf)> {
+    let program = |variable: &str| {
+        let path = env::var_os(variable).filter(|path| !path.is_empty()).map(PathBuf::from);
+        assert!(path.as_ref().is_none_or(|path| path.exists()), "{variable} names no file: {path:?}");
+        path
+    };
+    let both = program("LCLAUDE_E2E_CLAUDE").zip(program("LCLAUDE_E2E_LLAMA_SERVER"));
+    let what = "the real Claude Code and llama-server: ./shell/test.sh gets them, and runs this";
+    if needs(what, both.is_some()) { both } else { None }
 }
 
 impl Stage {
