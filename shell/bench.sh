@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Prints lclaude's figures beside those of the plain programs, on the real llama-server.
+# Measures lclaude next to the plain programs, with the real llama-server.
 set -euo pipefail
 
 cd -- "$(dirname -- "$0")/.." >/dev/null
@@ -18,5 +18,4 @@ install_packages
 start_tools
 finish_tools
 export LCLAUDE_E2E_LLAMA_SERVER=$LLAMA_SERVER_BIN
-# A caller's colours or profile settings have no place in a figure.
 cargo bench --locked --quiet --bench figures

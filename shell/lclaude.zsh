@@ -1,11 +1,11 @@
-# For zsh: in a project with a .lclaude.toml, `claude` means lclaude; elsewhere what it meant before. `command claude`
-# is always the real one. Sourced by ~/.zshrc, after whatever there is called `claude` itself, and after compinit.
+# Hook for zsh: in a project with a .lclaude.toml, `claude` runs lclaude; elsewhere it means what it did before.
+# `command claude` always runs Claude Code. Source this in ~/.zshrc, after compinit and anything that defines `claude`.
 #
-# It defines functions, and nothing that runs at the prompt. Works under any options of the user's. (`function NAME` and
-# not `NAME ()`, which an alias of that name would break.)
+# It only defines functions; nothing runs at the prompt. It works with any shell options. (Functions are defined with
+# `function NAME`, because an alias of the same name would break `NAME ()`.)
 
-# What `claude` was before is kept. An alias such as 'claude --verbose' stays one: the shell puts its words in front of
-# the function by itself.
+# Keeps the user's own `claude`. An alias such as 'claude --verbose' is left alone, because it expands to a call of our
+# function.
 function __lclaude_take_over {
   emulate -L zsh
   zmodload zsh/parameter
@@ -13,25 +13,26 @@ function __lclaude_take_over {
     local was=$aliases[claude]
     case $was in
       claude|claude\ *) ;;
-      *) unalias claude; functions[__lclaude_before]="$was \"\$@\"" ;;
+      *) unalias claude; functions[__lclaude_previous]="$was \"\$@\"" ;;
     esac
-  elif (( ${+functions[claude]} )) && [[ $functions[claude] != *__lclaude_is_here* ]]; then
-    # It may still be one to be loaded (`functions -c` would do both, from zsh 5.8 on).
+  elif (( ${+functions[claude]} )) && [[ $functions[claude] != *__lclaude_in_project* ]]; then
+    # The function may be autoloaded, so load it first (from zsh 5.8 on, `functions -c` would do both).
     autoload +X claude
-    functions[__lclaude_before]=$functions[claude]
+    functions[__lclaude_previous]=$functions[claude]
   fi
   if (( ${+functions[compdef]} )); then
-    if [[ ${_comps[claude]-} != __lclaude_* ]]; then typeset -g __lclaude_claudes_completion=${_comps[claude]-}; fi
+    if [[ ${_comps[claude]-} != __lclaude_* ]]; then typeset -g __lclaude_claude_completion=${_comps[claude]-}; fi
     compdef __lclaude_complete_claude claude
   fi
 }
 __lclaude_take_over
 unfunction __lclaude_take_over
 
-# Whether the working directory is in such a project, by lclaude's own rule: the nearest .lclaude.toml up to the git
-# root, outside a repository only that of the directory itself; the home directory and what that is kept in are no
-# project. By way of `..`, which links do not lead astray. A link that leads nowhere is a file too, for lclaude to refuse.
-function __lclaude_is_here {
+# Returns whether the working directory is in such a project, by lclaude's own rule: the nearest .lclaude.toml up to the
+# git root; outside a repository, only one in the directory itself. The home directory and its parents are never
+# projects. It walks up with `..`, which symlinks don't affect. A dangling symlink counts as a file, so that lclaude can
+# reject it.
+function __lclaude_in_project {
   emulate -L zsh
   local directory=. found=1
   while [[ -d $directory ]]; do
@@ -47,32 +48,32 @@ function __lclaude_is_here {
   return 1
 }
 
-# (After Ctrl-Z and `fg`, zsh takes the exit code of any function for 0; fish does, too.)
+# (After Ctrl-Z and `fg`, zsh and fish report exit code 0 for any function.)
 function claude {
-  if __lclaude_is_here; then
+  if __lclaude_in_project; then
     if whence -p lclaude >/dev/null; then
       command lclaude "$@"
     else
-      # Not the real one instead: this project's code is not meant for the cloud.
-      printf '%s\n' 'lclaude: this project is for lclaude, which is not on PATH' \
-        '  help: put it there, or take the real one: command claude' >&2
+      # Don't fall back to Claude Code: this project's code may not be meant for the cloud.
+      printf '%s\n' 'lclaude: this project uses lclaude, which is not on PATH' \
+        '  help: add its directory to PATH, or run Claude Code itself: command claude' >&2
       return 127
     fi
-  elif [[ -z ${__lclaude_within:-} ]] && typeset -f __lclaude_before >/dev/null; then
-    # One that calls `claude` itself means the real one.
-    local __lclaude_within=1
-    __lclaude_before "$@"
+  elif [[ -z ${__lclaude_in_previous:-} ]] && typeset -f __lclaude_previous >/dev/null; then
+    # If it calls `claude` itself, it means Claude Code.
+    local __lclaude_in_previous=1
+    __lclaude_previous "$@"
   else
     command claude "$@"
   fi
 }
 
 function __lclaude_complete_claude {
-  if __lclaude_is_here; then
+  if __lclaude_in_project; then
     (( ${+functions[_lclaude]} )) || eval "$(command lclaude local completions zsh 2>/dev/null)"
     if (( ${+functions[_lclaude]} )); then _lclaude; fi
-  elif [[ -n ${__lclaude_claudes_completion:-} ]]; then
-    $__lclaude_claudes_completion "$@"
+  elif [[ -n ${__lclaude_claude_completion:-} ]]; then
+    $__lclaude_claude_completion "$@"
   else
     _default
   fi

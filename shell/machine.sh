@@ -1,16 +1,16 @@
 # shellcheck shell=bash
-# What the scripts beside this one need to know of the machine: messages, packages, processes.
-# Sourced, never run. Works with bash 3.2, which is what macOS has.
+# Functions shared by the scripts in this directory: messages, packages, processes.
+# Sourced, never run. Works with bash 3.2, the version in macOS.
 
-ASSUME_YES=${ASSUME_YES:-0}     # 1: the caller got --yes
-PACKAGES_NEEDED=""              # Debian packages, by name
-PACKAGES_WHY=""                 # the same, a line each with the reason
+ASSUME_YES=${ASSUME_YES:-0}     # 1: --yes was given
+PACKAGES_NEEDED=""              # names of Debian packages
+PACKAGES_WHY=""                 # one line per package, with the reason
 
 # --- messages ----------------------------------------------------------------------------------
 
 say() { printf '%s\n' "$*" >&2; }
 
-# complain WHAT HELP...: what went wrong, and what mends it
+# complain WHAT HELP...: prints an error and how to fix it
 complain() {
   say "error: $1"
   shift
@@ -23,7 +23,7 @@ die() {
   exit 1
 }
 
-# read_options OPTION...: the two that every script here understands; each has a `usage` of its own
+# read_options OPTION...: parses the options that every script has; each script defines its own `usage`
 read_options() {
   local option
   for option in "$@"; do
@@ -37,7 +37,7 @@ read_options() {
 
 clock() { printf '%d:%02d' $(($1 / 60)) $(($1 % 60)); }
 
-# where_cargo_builds: the target directory, wherever the user's cargo settings put it
+# where_cargo_builds: prints cargo's target directory, which the user's cargo settings may change
 where_cargo_builds() {
   cargo metadata --format-version 1 --no-deps --locked | sed 's/.*"target_directory":"\([^"]*\)".*/\1/'
 }
@@ -58,17 +58,17 @@ install_packages() {
   local root="" command
   if [ "$(id -u)" != 0 ]; then root="sudo "; fi
   command="${root}apt-get install -y --no-install-recommends$PACKAGES_NEEDED"
-  say "Still needed on this machine:"
+  say "Missing packages:"
   printf '%s' "$PACKAGES_WHY" >&2
   if ! have apt-get; then no_apt_get; fi
   if [ -n "$root" ] && ! have sudo; then
-    die "only root can install them, and there is no sudo here" "as root: ${command#sudo }"
+    die "cannot install packages: sudo is missing" "as root: ${command#sudo }"
   fi
   confirm "$command"
-  # Package lists can be absent (a fresh container) or stale: only then fetch them.
+  # Fetch the package lists only if they are missing (a fresh container) or stale.
   # shellcheck disable=SC2086 # $command and $root are meant to split into words
   DEBIAN_FRONTEND=noninteractive $command >&2 || {
-    say "The package lists may be out of date; fetching them."
+    say "The package lists may be out of date; updating them"
     ${root}apt-get update >&2 && DEBIAN_FRONTEND=noninteractive $command >&2
   } || die "the packages could not be installed" "$command"
   PACKAGES_NEEDED=""
@@ -76,34 +76,34 @@ install_packages() {
 
 no_apt_get() {
   if [ "$(uname -s)" = Darwin ]; then
-    die "these have other names here" "xcode-select --install    (compiler and Python)" \
-      "brew install${PACKAGES_NEEDED}    (anything else, where brew has it)"
+    die "cannot install packages on macOS; install them yourself" "for the compiler and Python: xcode-select --install" \
+      "for other packages: brew install${PACKAGES_NEEDED}"
   fi
-  die "no apt-get here to install them with" "install them with this system's own tool, then run this again"
+  die "cannot install packages: apt-get is missing" "install them with your package manager, then run this again"
 }
 
 confirm() {
   if [ "$ASSUME_YES" = 1 ]; then return 0; fi
   if [ ! -t 0 ]; then
-    die "packages are missing, and there is no terminal to ask on" "$1" "or run this again with --yes"
+    die "packages are missing, and there is no terminal to ask" "$1" "or run this again with --yes"
   fi
   local answer=""
   read -r -p "Run '$1' now? [y/N] " answer || true
   case "$answer" in
     y | Y | yes | Yes) ;;
-    *) die "not without those packages" "$1" ;;
+    *) die "the missing packages are required" "$1" ;;
   esac
 }
 
-# --- what is running ---------------------------------------------------------------------------
+# --- processes ---------------------------------------------------------------------------------
 
-# programs_under DIRECTORY...: "pid program" of each process whose program lies in one of them
+# programs_under DIRECTORY...: prints "pid program" for each process whose program is in one of these directories
 programs_under() {
   local list pid program directory
   if [ -d /proc/self ]; then
     list=$(find /proc -maxdepth 2 -path '/proc/[0-9]*/exe' -printf '%h %l\n' 2>/dev/null || true)
   else
-    list=$(ps -axo pid=,comm=)   # macOS: the program's whole path
+    list=$(ps -axo pid=,comm=)   # macOS prints the program's full path
   fi
   while read -r pid program; do
     for directory in "$@"; do
@@ -112,15 +112,15 @@ programs_under() {
   done <<<"$list"
 }
 
-# processes_naming TEXT: "pid arguments" of each process with TEXT in its arguments or environment
+# processes_naming TEXT: prints "pid arguments" for each process with TEXT in its arguments or environment
 processes_naming() {
   local pid file
   if [ ! -d /proc/self ]; then
-    # macOS: -E adds the environment. awk has the text in its own, so leave it out.
+    # On macOS, -E adds the environment. Leave out awk, whose own environment contains the text.
     ps -axEo pid=,command= | NEEDLE=$1 awk 'index($0, ENVIRON["NEEDLE"]) && !/NEEDLE=/' || true
     return 0
   fi
-  # The text comes in on stdin, or grep would find itself.
+  # Pass the text on stdin, or grep would find itself.
   for file in $(grep -laF -f /dev/stdin /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null <<<"$1" || true); do
     pid=${file#/proc/}
     pid=${pid%/*}
@@ -128,7 +128,7 @@ processes_naming() {
   done | sort -u
 }
 
-# gone_soon COMMAND...: waits up to two seconds until COMMAND prints nothing; prints what is left
+# gone_soon COMMAND...: waits up to two seconds until COMMAND prints nothing, then prints its last output
 gone_soon() {
   local left="" try
   for try in 1 2 3 4 5 6 7 8 9 10; do

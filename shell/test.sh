@@ -1,27 +1,28 @@
 #!/usr/bin/env bash
-# Every check there is, and what CI runs: formatting, lints, shell scripts, and all tests, the
-# end-to-end ones with the real Claude Code and the real llama-server.
+# Runs all checks, as CI does: formatting, lints, shell scripts, and all tests. The end-to-end tests
+# use the real Claude Code and the real llama-server.
 set -euo pipefail
 
 cd -- "$(dirname -- "$0")/.." >/dev/null
 # shellcheck source-path=SCRIPTDIR source=tools.sh
 . shell/tools.sh
 
-SUMMARY=""      # a line for each part
+SUMMARY=""      # one line per part
 FAILED=""       # the parts that failed
-SCRATCH=""      # temporary directory: the tests' output
+SCRATCH=""      # temporary directory with the output of the tests
 
 usage() {
   cat <<'USAGE'
 Usage: shell/test.sh [--yes]
 
-Runs cargo fmt, clippy, shellcheck and all tests, end-to-end tests included, and checks that no
-process is left. Claude Code and llama-server are fetched and built on the first run, in a pinned
-version, and kept in LCLAUDE_TOOLS (default: lclaude-tools in XDG_CACHE_HOME or ~/.cache).
+Runs cargo fmt, clippy, shellcheck and all tests, including end-to-end tests, and checks that no
+process is left running. The first run downloads Claude Code and builds llama-server, both in a
+pinned version, and keeps them in LCLAUDE_TOOLS (default: lclaude-tools in XDG_CACHE_HOME or
+~/.cache).
 
-  --yes     install missing Debian packages without asking, those for optional tests too
-            (with CI set in the environment, what is missing is a failure instead of a skipped test)
-  --help    this text
+  --yes     install missing Debian packages without asking, including those for optional tests
+            (if CI is set in the environment, a missing program is a failure instead of a skipped test)
+  --help    show this help
 USAGE
 }
 
@@ -38,18 +39,22 @@ main() {
   TARGET=$(where_cargo_builds)
   list_ours >"$SCRATCH/before"
 
-  # The tools are made in the background while the checks that do not need them run.
+  # Prepare the tools in the background while checks that don't need them run.
   start_tools
   part "format" cargo fmt --all --check
   part "shell scripts" check_shell
   part "clippy" cargo clippy --locked --workspace --all-targets -- -D warnings
+  part "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items --quiet
+  if cargo deny --version >/dev/null 2>&1; then
+    part "licenses and sources" cargo deny --all-features check bans licenses sources
+  fi
   part "build" cargo build --locked --workspace --bins
   wait_for_tools
   part "tests" run_tests
   part "nothing left running" check_nothing_left
 }
 
-# On every way out: the summary, and the exit code that goes with it.
+# Prints the summary and sets the exit code, however the script ends.
 leave() {
   local code=$?
   stop_tools
@@ -70,17 +75,17 @@ leave() {
 # --- before ------------------------------------------------------------------------------------
 
 check_toolchain() {
-  have cargo || die "cargo is missing" "see https://rustup.rs"
-  cargo fmt --version >/dev/null 2>&1 || die "cargo fmt is missing" "rustup component add rustfmt clippy"
-  cargo clippy --version >/dev/null 2>&1 || die "cargo clippy is missing" "rustup component add rustfmt clippy"
+  have cargo || die "cargo is not installed" "install Rust: https://rustup.rs"
+  cargo fmt --version >/dev/null 2>&1 || die "cargo fmt is not installed" "rustup component add rustfmt clippy"
+  cargo clippy --version >/dev/null 2>&1 || die "cargo clippy is not installed" "rustup component add rustfmt clippy"
 }
 
-# Programs some checks use. Without --yes they stay optional, but in CI nothing is.
+# Programs that some checks use. They are optional unless --yes is given; in CI none is optional.
 plan_helpers() {
-  plan_helper strace "tests of what Claude Code's process opens and connects to"
-  plan_helper shellcheck "checks the shell scripts"
-  plan_helper zsh "tests of the hook and the completions in zsh"
-  plan_helper fish "tests of the hook and the completions in fish"
+  plan_helper strace "tests of the files and connections that Claude Code opens"
+  plan_helper shellcheck "checks of the shell scripts"
+  plan_helper zsh "tests of the hook and completions in zsh"
+  plan_helper fish "tests of the hook and completions in fish"
   plan_helper groff "the check of the manual page"
 }
 
@@ -89,7 +94,7 @@ plan_helper() {
   if [ "$ASSUME_YES" = 1 ] && have apt-get; then
     need_package "$1" "$2"
   else
-    say "note: without $1 these are skipped: $2"
+    say "note: $1 is not installed, so this is skipped: $2"
   fi
 }
 
@@ -97,17 +102,17 @@ wait_for_tools() {
   if [ -n "$RUNNING" ]; then say "== tools"; fi
   local began=$SECONDS
   finish_tools
-  note "tools, after the above" "$((SECONDS - began))" ok
+  note "waiting for tools" "$((SECONDS - began))" ok
 }
 
 # --- parts -------------------------------------------------------------------------------------
 
-# part NAME COMMAND...: runs it, and goes on after a failure, so that one run shows them all
+# part NAME COMMAND...: runs COMMAND and continues after a failure, so that one run shows all failures
 part() {
   local name=$1 began=$SECONDS code
   shift
   say "== $name"
-  # Not `if (…)`: bash would ignore set -e inside.
+  # Don't write `if (…)`, because bash would ignore set -e inside.
   set +e
   (set -e; "$@")
   code=$?
@@ -133,7 +138,7 @@ check_shell() {
   if is_there shellcheck; then shellcheck -x shell/*.sh shell/*.bash shell/completions/*.bash .ci/run; fi
 }
 
-# Where a program is missing, its check is skipped; in CI that is a failure.
+# Succeeds if a program is installed. Otherwise its check is skipped, or fails in CI.
 is_there() {
   if have "$1"; then return 0; fi
   if [ -n "${CI:-}" ]; then die "$1 is missing, and CI runs every check" "apt-get install $1"; fi
@@ -146,16 +151,16 @@ run_tests() {
   cargo test --locked --workspace --no-fail-fast 2>&1 | tee "$SCRATCH/tests"
 }
 
-# The one line that sums up all test programs. A test that needs what this machine has not says so itself.
+# Prints the totals of all test programs. A test that needs a missing program says so itself.
 count_tests() {
   awk '/^test result:/ { passed += $4; failed += $6 } /^skipped: / && !seen[$2]++ { skipped++ }
     END { printf "%d passed (%d of them skipped, in part or as a whole), %d failed\n", passed, skipped, failed }' \
     "$SCRATCH/tests"
 }
 
-# --- what is left ------------------------------------------------------------------------------
+# --- leftover processes ------------------------------------------------------------------------
 
-# Programs we built or fetched. Those that ran before the tests are not theirs.
+# Lists running programs that we built or downloaded. Those that ran before the tests don't count.
 list_ours() {
   local tools=$TOOLS_DIR
   if [ -d "$tools" ]; then tools=$(cd "$tools" && pwd -P); fi
@@ -168,8 +173,8 @@ check_nothing_left() {
   local left
   left=$(gone_soon list_new_ours)
   if [ -n "$left" ]; then
-    die "the tests left these running:
-$left" "a test that starts a program must see it end"
+    die "the tests left these programs running:
+$left" "a test must wait for every program that it starts"
   fi
 }
 

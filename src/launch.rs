@@ -1,4 +1,4 @@
-//! From the command line to what runs: arguments → settings → plan → run.
+//! Starts what the command line asks for: loads the settings, makes the plan, asks about downloads, and runs it.
 
 use tokio::runtime::Runtime;
 
@@ -25,9 +25,9 @@ use crate::{
     },
 };
 
-/// Runs a session of Claude Code, or one of its commands that needs no backend.
-pub fn session(typed: cli::Session) -> Result<u8> {
-    let request = arguments::read(&typed.claude)?;
+/// Runs a Claude Code session, or one of its commands that needs no backend.
+pub fn session(typed: cli::SessionArguments) -> Result<u8> {
+    let request = arguments::parse(&typed.claude)?;
     let environment = Environment::read()?;
     let model = match &request {
         Request::Session(request) => request.model.clone(),
@@ -36,16 +36,16 @@ pub fn session(typed: cli::Session) -> Result<u8> {
     let overrides = Overrides { lean: typed.lean, throwaway: typed.throwaway, ..typed.choice.overrides(model) };
     let settings = match &request {
         Request::Session(_) => settings(&typed.choice, &overrides, &environment)?,
-        // These would run without us too, and nothing of a file that has no word of the user's could count for them.
+        // These commands use no backend, so an untrusted project file can't affect them and isn't an error.
         Request::Direct => {
-            warn(&environment);
+            start_log_and_warn(&environment);
             let project = Project::find(&environment).ok().flatten().filter(Project::is_trusted);
-            own_settings(&typed.choice, &overrides, project.as_ref(), &environment)?
+            load_settings(&typed.choice, &overrides, project.as_ref(), &environment)?
         }
     };
-    thrown_away(&typed, &settings, &request)?;
+    check_throwaway_options(&typed, &settings, &request)?;
     match request {
-        Request::Direct => direct(&settings, &environment, &typed),
+        Request::Direct => run_direct(&settings, &environment, &typed),
         Request::Session(request) => {
             let mut child = SessionPlan::new(&settings, request, &environment)?;
             if let Some(throwaway) = child.throwaway.as_mut().filter(|_| typed.keep) {
@@ -57,48 +57,48 @@ pub fn session(typed: cli::Session) -> Result<u8> {
     }
 }
 
-/// Runs a child on the plan's backend, or only says what would be run.
+/// Runs a child on the plan's backend, or with `dry_run` prints what would run.
 pub fn run_child(plan: &Plan, child: &Child, dry_run: bool, yes: bool) -> Result<u8> {
     if dry_run {
         let missing = event_loop()?.block_on(plan.missing());
         dry_run::print(plan, child, &missing);
         return Ok(0);
     }
-    carry_out(plan, yes, async |downloads, signals| run::run(plan, child, downloads, signals).await)
+    prepare_and_run(plan, yes, async |downloads, signals| run::run(plan, child, downloads, signals).await)
 }
 
-/// Asks what has to be asked, and does `job` with the answer.
-pub fn carry_out<Job>(plan: &Plan, yes: bool, job: Job) -> Result<u8>
+/// Checks memory, asks about downloads, and runs `job` with the answer.
+pub fn prepare_and_run<Job>(plan: &Plan, yes: bool, job: Job) -> Result<u8>
 where
     Job: AsyncFn(Downloads, &mut Signals) -> Result<u8>,
 {
     if let Some(reason) = &plan.reason {
-        ui::say(format_args!("lclaude: {reason}"));
+        ui::message(format_args!("lclaude: {reason}"));
     }
     let runtime = event_loop()?;
-    // A backend that is up has its memory and its models.
+    // A running backend already has its memory and models.
     let missing = if plan.is_up() {
         Vec::new()
     } else {
-        plan.weigh()?.iter().for_each(|words| ui::say(format_args!("lclaude: {words}")));
+        plan.check_memory()?.iter().for_each(|warning| ui::message(format_args!("lclaude: {warning}")));
         runtime.block_on(plan.missing())
     };
-    let downloads = agree_to_download(plan, &missing, yes)?;
+    let downloads = ask_to_download(plan, &missing, yes)?;
     plan.ready_runtime()?;
-    let ended = runtime.block_on(perform(plan, downloads, job));
-    // Not by dropping it: a thread may still wait for a lock that another process holds.
+    let ended = runtime.block_on(run_job(plan, downloads, job));
+    // Dropping the runtime would wait for a thread that may be waiting for another process's lock.
     runtime.shutdown_background();
     ended
 }
 
-/// One thread: the parent-death signal of a child fires when the thread that started it ends.
+/// Returns a single-threaded runtime, because a child's parent-death signal fires when the thread that started it ends.
 pub fn event_loop() -> Result<Runtime> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| Failure::new(Code::Bug, "no event loop").why(error))
+    runtime.map_err(|error| Failure::new(Code::Bug, "the event loop could not be started").cause(error))
 }
 
-/// Does the job, a second time if it then turns out that a model is missing and the user wants it.
-async fn perform<Job>(plan: &Plan, downloads: Downloads, job: Job) -> Result<u8>
+/// Runs the job. If it fails because a model is missing and the user agrees to download it, runs it again.
+async fn run_job<Job>(plan: &Plan, downloads: Downloads, job: Job) -> Result<u8>
 where
     Job: AsyncFn(Downloads, &mut Signals) -> Result<u8>,
 {
@@ -118,38 +118,38 @@ where
     }
 }
 
-/// Many gigabytes are downloaded only when the user says so.
-fn agree_to_download(plan: &Plan, missing: &[String], yes: bool) -> Result<Downloads> {
-    // Where only the server can tell what is missing, it will be found out later.
+/// Asks whether to download missing models, which can take many gigabytes.
+fn ask_to_download(plan: &Plan, missing: &[String], yes: bool) -> Result<Downloads> {
+    // Some servers report a missing model only when it is loaded; `run_job` asks then.
     let Some(first) = missing.first() else {
         return Ok(if yes { Downloads::Agreed } else { Downloads::NotAgreed });
     };
     refuse_download(plan.untrusted(), first)?;
-    if yes || ui::agrees(&format!("{} is not installed. Pull it now?", missing.join(" and "))) {
+    if yes || ui::confirm(&format!("{} is not installed. Download it now?", missing.join(" and "))) {
         return Ok(Downloads::Agreed);
     }
     plan.not_installed(first).map_or(Ok(Downloads::NotAgreed), Err)
 }
 
-/// All that the user and the project say, with a warning for what nobody understands.
+/// Returns the settings of the user and the project, and warns about unknown environment variables.
 pub fn settings(choice: &Choice, overrides: &Overrides, environment: &Environment) -> Result<Settings> {
-    warn(environment);
+    start_log_and_warn(environment);
     let project = Project::find(environment)?;
-    own_settings(choice, overrides, project.as_ref(), environment)
+    load_settings(choice, overrides, project.as_ref(), environment)
 }
 
-/// Starts lclaude's own log, and warns of what nobody understands.
-pub fn warn(environment: &Environment) {
+/// Warns about unknown environment variables and starts lclaude's own log.
+pub fn start_log_and_warn(environment: &Environment) {
     for warning in config::unknown_variables(&environment.variables) {
-        ui::say(warning);
+        ui::message(warning);
     }
     if let Some(warning) = trace::start(&environment.places.state) {
-        ui::say(format_args!("lclaude: warning: {warning}"));
+        ui::message(format_args!("lclaude: warning: {warning}"));
     }
 }
 
-/// The same with another project's file, or without any.
-pub fn own_settings(
+/// Returns the settings with the given project file, or without one.
+pub fn load_settings(
     choice: &Choice,
     overrides: &Overrides,
     project: Option<&Project>,
@@ -159,46 +159,46 @@ pub fn own_settings(
     config::load(file.unwrap_or(&environment.places.config_file), file.is_some(), project, overrides, environment)
 }
 
-/// Whether `--throwaway` and `--keep` have something to be about.
-fn thrown_away(typed: &cli::Session, settings: &Settings, request: &Request) -> Result<()> {
+/// Checks that `--throwaway` and `--keep` apply to the request.
+fn check_throwaway_options(typed: &cli::SessionArguments, settings: &Settings, request: &Request) -> Result<()> {
     if *request == Request::Direct && (typed.throwaway == Some(true) || typed.keep) {
-        return Err(Failure::new(Code::Usage, "--throwaway is for sessions")
-            .why("this is a command of Claude Code's that lclaude only passes on, with your own configuration")
-            .help("leave --throwaway out"));
+        return Err(Failure::new(Code::Usage, "--throwaway can't be used with this command")
+            .cause("lclaude passes this command to Claude Code unchanged, with your own configuration")
+            .help("remove --throwaway and --keep"));
     }
     if typed.keep && settings.throwaway != Some(true) {
-        return Err(Failure::new(Code::Usage, "--keep keeps a throwaway session's home, and this is none")
-            .why("any other session's history is kept as always")
+        return Err(Failure::new(Code::Usage, "--keep requires --throwaway")
+            .cause("it keeps the home of a throwaway session; other sessions keep their history anyway")
             .help("lclaude --throwaway --keep"));
     }
     Ok(())
 }
 
-/// Claude Code as if lclaude were not there.
-fn direct(settings: &Settings, environment: &Environment, typed: &cli::Session) -> Result<u8> {
+/// Replaces this process with Claude Code, with unchanged arguments and environment.
+fn run_direct(settings: &Settings, environment: &Environment, typed: &cli::SessionArguments) -> Result<u8> {
     let program = claude::find(settings, environment)?;
     if typed.dry_run {
-        ui::say(format_args!(
-            "lclaude: this needs no backend; {} would run with its arguments as they are",
+        ui::message(format_args!(
+            "lclaude: this command needs no backend; {} would run with unchanged arguments",
             program.display()
         ));
         return Ok(0);
     }
-    let error = process::replace_with(&mut claude::direct(&program, &typed.claude));
+    let error = process::exec(&mut claude::direct_command(&program, &typed.claude));
     Err(Failure::new(Code::NoClaude, format!("{} could not be started", program.display()))
-        .why(error)
-        .help(format!("{} installs it anew", claude::NPM)))
+        .cause(error)
+        .help(format!("{}  # reinstalls Claude Code", claude::NPM_INSTALL)))
 }
 
-/// `--help` and `--version` are about both programs.
-pub fn show_both(ours: &str, argument: &str) -> Result<u8> {
+/// Prints our `--help` or `--version`, followed by Claude Code's.
+pub fn print_both(ours: &str, argument: &str) -> Result<u8> {
     let mut text = format!("{}\n", ours.trim_end());
     let theirs = Environment::read().and_then(|environment| {
         let file = &environment.places.config_file;
         let settings = config::load(file, false, None, &Overrides::default(), &environment)?;
         claude::find(&settings, &environment)
     });
-    match theirs.map(|program| claude::output(&program, argument)) {
+    match theirs.map(|program| claude::read_output(&program, argument)) {
         Ok(Some(theirs)) => text.push_str(&format!("\n{theirs}\n")),
         Ok(None) => {}
         Err(failure) => text.push_str(&format!("\n{failure}\n")),

@@ -1,7 +1,7 @@
-//! `lclaude`: Claude Code on a model of your own.
+//! `lclaude` runs Claude Code on a local model.
 //!
-//! The rooms, from the ground up. Each imports only from rooms above it in this list; a test holds that, and
-//! `docs/architecture.md` says what each is for.
+//! The modules, lowest first: base, config, memory, backend, claude, keeper, cli, session, launch, local, complete.
+//! Each imports only from modules before it. `docs/architecture.md` describes them.
 
 mod backend;
 mod base;
@@ -19,39 +19,39 @@ use base::{
     error::{Code, Failure, Result},
     ui,
 };
-use cli::Command;
+use cli::Invocation;
 
-/// Runs `lclaude` with this process's arguments, and ends the process with the exit code.
+/// Runs `lclaude` with this process's arguments and exits with its exit code.
 pub fn main() -> ! {
     std::panic::set_hook(Box::new(|panic| {
-        let bug = Failure::new(Code::Bug, "a bug in lclaude")
-            .why(panic)
-            .help("please report it, with the command that led to it");
-        ui::say(&bug);
+        let bug = Failure::new(Code::Bug, "internal error")
+            .cause(panic)
+            .help("report this as a bug, with the command that you ran");
+        ui::message(&bug);
         std::process::exit(bug.exit_code().into());
     }));
     let code = cli::parse(std::env::args_os().skip(1).collect()).and_then(dispatch).unwrap_or_else(|failure| {
-        ui::say(&failure);
+        ui::message(&failure);
         failure.exit_code()
     });
-    // Not by returning: a thread may still wait for a lock that another process holds.
+    // Returning would wait for a thread that may be waiting for another process's lock.
     std::process::exit(code.into());
 }
 
-fn dispatch(command: Command) -> Result<u8> {
-    match command {
-        Command::Session(session) => launch::session(session),
-        Command::Keeper => Ok(keeper::run().map_or(Code::Unavailable as u8, |()| 0)),
-        Command::Local(verb) => local::run(verb),
-        Command::Complete(words) => {
+fn dispatch(invocation: Invocation) -> Result<u8> {
+    match invocation {
+        Invocation::Session(session) => launch::session(session),
+        Invocation::Keeper => Ok(keeper::run().map_or(Code::Unavailable as u8, |()| 0)),
+        Invocation::Local(verb) => local::run(verb),
+        Invocation::Complete(words) => {
             complete::run(&words);
             Ok(0)
         }
-        Command::Explain(text) => {
+        Invocation::Print(text) => {
             ui::print(&text);
             Ok(0)
         }
-        Command::Help => launch::show_both(&cli::help(), "--help"),
-        Command::Version => launch::show_both(concat!(env!("CARGO_PKG_VERSION"), " (lclaude)"), "--version"),
+        Invocation::Help => launch::print_both(&cli::help(), "--help"),
+        Invocation::Version => launch::print_both(concat!(env!("CARGO_PKG_VERSION"), " (lclaude)"), "--version"),
     }
 }

@@ -1,4 +1,4 @@
-//! The program `lclaude`; all of it is in the library.
+//! The `lclaude` program. All of its code is in the library.
 
 fn main() {
     lclaude::main();

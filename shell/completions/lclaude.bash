@@ -1,13 +1,13 @@
 # shellcheck shell=bash
-# Completions of lclaude's for bash. What can be typed is lclaude's to say: `lclaude local complete -- WORDS...`. After
-# its own options, Claude Code's completion takes over where there is one. Works with bash 3.2.
+# Completion of lclaude for bash. The candidates come from `lclaude local complete -- WORDS...`. After lclaude's own
+# options, Claude Code's completion takes over if there is one. Works with bash 3.2.
 
 _lclaude() {
-  local cur="" claudes="" kind value rest files="" ending="" claude_from="" command_from=""
+  local cur="" completer="" kind value rest files="" ending="" claude_from="" command_from=""
   local -a words at ours theirs
   words=() at=() ours=() theirs=()
   __lclaude_split
-  # Not "$1", which may be any ./lclaude.
+  # Don't run "$1", which may be any ./lclaude.
   while IFS=$'\t' read -r kind value rest; do
     case "$kind" in
       word) ours+=("$value") ;;
@@ -24,22 +24,22 @@ _lclaude() {
     return 0
   fi
   if [[ -n $claude_from ]]; then
-    __lclaude_find_claudes
-    if [[ -n $claudes ]]; then
-      __lclaude_hand_over "$claude_from" claude "$claudes"
+    __lclaude_find_claude_completion
+    if [[ -n $completer ]]; then
+      __lclaude_hand_over "$claude_from" claude "$completer"
     else
       __lclaude_offer ${theirs[@]+"${theirs[@]}"}
     fi
   fi
   __lclaude_offer ${ours[@]+"${ours[@]}"}
   if [[ ${#COMPREPLY[@]} == 0 && -n $files ]]; then __lclaude_files "$ending"; fi
-  # With nothing to offer, bash would offer files.
+  # Keep bash from offering files when there are no candidates.
   if [[ -z $files ]]; then compopt +o bashdefault +o default 2>/dev/null; fi
   return 0
 }
 
-# The words after the first up to the cursor, as `words`, with where each begins in COMP_WORDS, as `at`; the last is `cur`.
-# Bash 4 takes a model's name:tag or --option=value for three words.
+# Sets `words` to the words between the first one and the cursor, `at` to their indexes in COMP_WORDS, and `cur` to the
+# last word. Bash 4 splits name:tag and --option=value into three words.
 __lclaude_split() {
   local line=${COMP_LINE:0:COMP_POINT} index word stripped
   for ((index = 0; index <= COMP_CWORD; index++)); do
@@ -62,7 +62,7 @@ __lclaude_split() {
   cur=${words[${#words[@]} - 1]}
 }
 
-# Adds those of the words that begin with what is typed, less what bash leaves standing: it replaces from the last : or =.
+# Adds the candidates that begin with `cur`, less the part up to the last : or =, which bash keeps.
 __lclaude_offer() {
   local word breaks="" kept="" tail=$cur
   case "$COMP_WORDBREAKS" in *:*) breaks=: ;; esac
@@ -77,7 +77,7 @@ __lclaude_offer() {
   done
 }
 
-# Files with this ending, and directories. Without an ending bash does it better itself.
+# Adds directories and files with this suffix. Without a suffix it leaves files to bash.
 __lclaude_files() {
   local file typed=${cur#--*=}
   if [[ -z $1 ]]; then return 0; fi
@@ -87,9 +87,9 @@ __lclaude_files() {
   done <<<"$(compgen -f -X "!*$1" -- "$typed"; compgen -d -- "$typed")"
 }
 
-# The function that completes Claude Code's own command line, as `claudes`.
-__lclaude_find_claudes() {
-  local spec=${__lclaude_claudes_completion:-} loader hooked=""
+# Sets `completer` to the function that completes Claude Code's command line.
+__lclaude_find_claude_completion() {
+  local spec=${__lclaude_claude_completion:-} loader hooked=""
   if [[ -z $spec ]]; then
     spec=$(complete -p claude 2>/dev/null) || spec=""
     case "$spec" in *__lclaude_*) hooked=$spec spec="" ;; esac
@@ -103,25 +103,24 @@ __lclaude_find_claudes() {
     done
     spec=$(complete -p claude 2>/dev/null) || spec=""
     case "$spec" in *__lclaude_* | *_minimal*) spec="" ;; esac
-    __lclaude_claudes_completion=${spec:-none}
-    # What was loaded has put itself in the place of the hook's.
+    __lclaude_claude_completion=${spec:-none}
+    # The loaded completion replaced the hook's, so restore that.
     if [[ -n $hooked ]]; then eval "$hooked"; fi
   fi
-  claudes=""
+  completer=""
   if [[ $spec == *" -F "* ]]; then
-    claudes=${spec##* -F }
-    claudes=${claudes%% *}
-    declare -F "$claudes" >/dev/null || claudes=""
+    completer=${spec##* -F }
+    completer=${completer%% *}
+    declare -F "$completer" >/dev/null || completer=""
   fi
 }
 
-# __lclaude_hand_over FROM COMMAND FUNCTION: has the function complete the command line that begins after COMMAND with the
-# FROMth word
+# __lclaude_hand_over FROM COMMAND FUNCTION: calls FUNCTION to complete COMMAND followed by our words from the FROMth on
 __lclaude_hand_over() {
   local from=${at[$1]:-$COMP_CWORD} index line=$2
   local -a their_words
   their_words=("$2")
-  # Blanks between words do not matter to anyone.
+  # Spacing between words may change; no completion depends on it.
   for ((index = $1; index < ${#at[@]}; index++)); do line="$line ${words[index]}"; done
   for ((index = from; index < ${#COMP_WORDS[@]}; index++)); do their_words+=("${COMP_WORDS[index]}"); done
   COMP_CWORD=$((COMP_CWORD - from + 1))
@@ -131,7 +130,7 @@ __lclaude_hand_over() {
   "$3" "$2" "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
 }
 
-# The command line of another program, which begins with the FROMth word
+# __lclaude_command FROM: completes the command line of another program, which begins with the FROMth word
 __lclaude_command() {
   local offset
   if [[ $1 -ge $((${#words[@]} - 1)) ]]; then

@@ -1,10 +1,10 @@
-# Completions of lclaude's for fish. What can be typed is lclaude's to say: `lclaude local complete -- WORDS...`. After
-# its own options, Claude Code's completion takes over where there is one.
+# Completion of lclaude for fish. The candidates come from `lclaude local complete -- WORDS...`. After lclaude's own
+# options, Claude Code's completion takes over if there is one.
 
 function __lclaude_complete
     set -l words (commandline -opc)
     set -l current (commandline -ct)
-    # Without what stands in front of the command, such as NAME=value.
+    # Skip what precedes the command, such as NAME=value.
     while set -q words[1]; and not string match -qr '(^|/)l?claude$' -- $words[1]
         set -e words[1]
     end
@@ -12,7 +12,7 @@ function __lclaude_complete
     set -e words[1]
     set -l theirs
     set -l claude_from
-    # Not $name, which may be any ./lclaude.
+    # Don't run $name, which may be any ./lclaude.
     for line in (command lclaude local complete -- $words "$current" 2>/dev/null)
         set -l fields (string split \t -- $line)
         switch $fields[1]
@@ -29,18 +29,18 @@ function __lclaude_complete
         end
     end
     set -q claude_from[1]; or return
-    # Autoloads it, so it comes before the question whether there is one.
+    # This autoloads Claude Code's completion, so it must precede the check below.
     set -l found (__lclaude_complete_as "$claude_from" "$current" $words --claude)
     if not complete -c claude | string match -qv '*__lclaude_*'
         printf '%s\n' $theirs
     else if not string match -qr '(^|/)claude$' -- $name
-        # Where the hook makes `claude` mean lclaude, fish adds them by itself.
+        # If the hook makes `claude` mean lclaude, fish adds these candidates itself.
         printf '%s\n' $found
     end
 end
 
-# __lclaude_complete_as FROM CURRENT WORDS... [--claude]: completes what begins with the FROMth word, as the command line of
-# its own that it is
+# __lclaude_complete_as FROM CURRENT WORDS... [--claude]: completes the words from the FROMth on as a command line of
+# their own
 function __lclaude_complete_as --argument-names from current
     set -e argv[1..2]
     set -l line
@@ -52,9 +52,9 @@ function __lclaude_complete_as --argument-names from current
     complete -C (string join ' ' -- $line (string escape -- $argv) "$current")
 end
 
-# Files with this ending, and directories; in --option=FILE too.
+# Prints directories and files with this suffix, also for --option=FILE.
 function __lclaude_files --argument-names current ending
-    # After a colon fish would begin another file, as in PATH; it is rather a model's name.
+    # After a colon, fish would complete another file, as in PATH, but here it is part of a model's name.
     string match -q '*:*' -- $current; and return
     set -l prefix (string match -r -- '^--[^=]*=' $current)
     for file in (complete -C "'' "(string replace -r -- '^--[^=]*=' '' "$current"))

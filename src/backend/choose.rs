@@ -1,4 +1,4 @@
-//! Choosing a backend, and the models of Claude Code's tiers.
+//! Chooses the backend, and the model of each of Claude Code's tiers.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,8 @@ use crate::{
     config::{Kind, Settings, Tier},
 };
 
-/// The model of each of Claude Code's tiers, exactly as the backend knows it. A tier without one is left to Claude Code.
+/// The model of each of Claude Code's tiers, under the name that the backend serves it by. Claude Code decides about a
+/// tier without one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tiers(BTreeMap<Tier, String>);
 
@@ -31,94 +32,91 @@ impl Tiers {
     }
 }
 
-/// A plan, and why it is this one, if nobody chose.
-pub struct Chosen {
+/// A plan, and the reason for its backend if lclaude chose that itself.
+pub struct ChosenBackend {
     pub plan: BackendPlan,
     pub tiers: Tiers,
     pub reason: Option<String>,
 }
 
-/// Returns the kind of backend, and why it is this one, if nobody chose.
+/// Returns the kind of backend, and the reason if lclaude chose it itself.
 ///
 /// # Errors
-/// `Unavailable` when none is installed.
+/// `Unavailable` if no backend is installed.
 pub fn choose(settings: &Settings, environment: &Environment) -> Result<(Kind, Option<String>)> {
     if let Some(kind) = settings.backend {
         return Ok((kind, None));
     }
     let (kind, why) = detect(settings, environment)?;
-    Ok((kind, Some(format!("using {kind}: {why}; backend = \"{kind}\" in the configuration says so for good"))))
+    Ok((kind, Some(format!("using {kind}: {why} (set backend = \"{kind}\" to make this the default)"))))
 }
 
-/// Returns the plan of the backend that is chosen.
+/// Returns the plan of the configured or detected backend.
 ///
 /// # Errors
-/// `Unavailable` when no backend is installed; for the rest see each backend's own.
-pub fn plan(settings: &Settings, environment: &Environment) -> Result<Chosen> {
+/// `Unavailable` if no backend is installed, and the errors of that backend's `plan`.
+pub fn plan(settings: &Settings, environment: &Environment) -> Result<ChosenBackend> {
     let (kind, reason) = choose(settings, environment)?;
     let backend = backend(kind);
     let plan = backend.plan(settings, environment)?;
     if serde_json::to_vec(&plan).is_err() {
         return Err(Failure::new(Code::Unavailable, format!("{} cannot be used", plan.name()))
-            .why("its path is not UTF-8, and its keeper is told it as text")
-            .help("mv it to a directory whose name is UTF-8"));
+            .cause("paths must be valid UTF-8")
+            .help("move it to a directory with a UTF-8 name"));
     }
     let tiers = tiers(backend, settings, &plan)?;
-    Ok(Chosen { plan, tiers, reason })
+    Ok(ChosenBackend { plan, tiers, reason })
 }
 
 fn tiers(backend: &dyn Backend, settings: &Settings, plan: &BackendPlan) -> Result<Tiers> {
     let mut tiers: BTreeMap<Tier, String> = Tier::MAIN.map(|tier| (tier, plan.models[0].clone())).into();
     for (tier, name) in &settings.models {
-        // As the backend completes it.
+        // The backend may have completed the name, for example with a tag.
         let served = plan.models.iter().find(|served| backend.is_same_model(served, name));
-        tiers.insert(*tier, served.ok_or_else(|| one_model(settings, plan, name))?.clone());
+        tiers.insert(*tier, served.ok_or_else(|| serves_only_one(settings, plan, name))?.clone());
     }
     Ok(Tiers(tiers))
 }
 
-fn one_model(settings: &Settings, plan: &BackendPlan, name: &str) -> Failure {
-    Failure::new(Code::Config, format!("{} serves one model, and [models] names {name} too", plan.kind))
-        .why(format!(
-            "it serves {}; {} sets [models]",
+fn serves_only_one(settings: &Settings, plan: &BackendPlan, name: &str) -> Failure {
+    Failure::new(Code::Config, format!("{} cannot also serve {name}", plan.kind))
+        .cause(format!(
+            "it serves one model, {}, but {} sets [models]",
             plan.models[0],
             settings.source("models.haiku").max(settings.source("models.opus"))
         ))
-        .help("remove [models], or use a backend that serves several, such as ollama")
+        .help("remove [models]")
+        .help("lclaude --backend ollama  # serves several models")
 }
 
-/// Returns the backend that is used when the user names none, and why it is this one.
+/// Returns the backend to use if none is configured, and the reason.
 ///
 /// # Errors
-/// `Unavailable` when none is installed.
+/// `Unavailable` if none is installed.
 pub fn detect(settings: &Settings, environment: &Environment) -> Result<(Kind, String)> {
     find(settings, environment)?.ok_or_else(|| {
-        let hints = |(at, backend): (usize, &&'static dyn Backend)| match at {
-            0 => backend.install_hint(),
-            _ => format!("or {}: {}", backend.title(), backend.install_hint()),
-        };
-        // LM Studio is an app with a window; those who want it have it.
+        let hint = |backend: &&'static dyn Backend| format!("{}  # {}", backend.install_hint(), backend.title());
+        // LM Studio is a desktop app, so it isn't suggested.
         let offered = ALL.iter().filter(|backend| backend.is_detected() && backend.knows_models_offline());
         let failure = Failure::new(Code::Unavailable, "no backend is installed")
-            .why("neither ollama, lms nor llama-server was found on PATH or where their installers put them");
+            .cause("ollama, lms and llama-server are not on PATH or in their usual locations");
         offered
-            .enumerate()
-            .map(hints)
+            .map(hint)
             .fold(failure, Failure::help)
-            .help("or a server that runs elsewhere: [endpoint] url = \"https://…\", with backend = \"endpoint\"")
+            .help("lclaude --backend endpoint --url https://HOST --model NAME  # use a server that runs elsewhere")
     })
 }
 
-/// Returns the kind that is named, or else the one that is found.
-pub fn kind(settings: &Settings, environment: &Environment) -> Option<Kind> {
+/// Returns the configured kind, or else the detected one.
+pub fn configured_or_detected(settings: &Settings, environment: &Environment) -> Option<Kind> {
     settings.backend.or_else(|| find(settings, environment).ok()?.map(|(kind, _)| kind))
 }
 
-/// Returns the installed backend that has the wanted models already, else one that has any, else the first installed one.
+/// Returns the installed backend that has the wanted models, or one that has any models, or the first installed one.
 fn find(settings: &Settings, environment: &Environment) -> Result<Option<(Kind, String)>> {
-    // A model that only one of them could mean.
+    // Only one kind can run a model with such a name.
     if let Some(model) = &settings.model
-        && let Some(backend) = ALL.into_iter().find(|backend| backend.alone_knows(model))
+        && let Some(backend) = ALL.into_iter().find(|backend| backend.claims_model(model))
     {
         return Ok(Some((backend.kind(), "the model is a GGUF file".into())));
     }

@@ -1,46 +1,53 @@
-//! Whether a context is large enough for Claude Code.
+//! Checks that a context is large enough for Claude Code.
 
 use crate::{
     base::{
-        context::{CLAUDE_CODES_PROMPT, DEFAULT_CONTEXT, LEAST_CONTEXT},
+        context::{CLAUDE_CODE_PROMPT, DEFAULT_CONTEXT, MIN_CONTEXT},
         error::{Code, Failure, Result},
     },
     config::Settings,
 };
 
-/// Returns the least that Claude Code needs, for messages.
-pub fn least() -> String {
-    format!("Claude Code's own prompt and tools take about {CLAUDE_CODES_PROMPT}, so {LEAST_CONTEXT} is the least")
+/// How to skip the checks below.
+const SKIP_CHECK: &str = "set context_check = false in the configuration to start it anyway";
+
+/// Returns the clause of messages that explains the minimum.
+pub fn minimum_clause() -> String {
+    format!("Claude Code's prompt and tools take about {CLAUDE_CODE_PROMPT} tokens, so the minimum is {MIN_CONTEXT}")
 }
 
+/// Checks the configured context.
+///
 /// # Errors
-/// `Config` or `Usage` for a context in which Claude Code could not work at all.
+/// `Config` or `Usage` if it is too small for Claude Code.
 pub fn enough_context(settings: &Settings) -> Result<()> {
-    if settings.context() >= LEAST_CONTEXT || !settings.checks_context() {
+    if settings.context() >= MIN_CONTEXT || !settings.checks_context() {
         return Ok(());
     }
     let source = settings.source("context");
     Err(Failure::new(source.code(), format!("a context of {} tokens is too small", settings.context()))
-        .why(format!("{source} asks for it; {}", least()))
-        .help(format!("--context {DEFAULT_CONTEXT}"))
-        .help("context_check = false in the configuration starts it all the same"))
+        .cause(format!("{source} sets it; {}", minimum_clause()))
+        .help(format!("lclaude --context {DEFAULT_CONTEXT}"))
+        .help(SKIP_CHECK))
 }
 
+/// Checks the context that a model was trained for.
+///
 /// # Errors
-/// `Unavailable` for a model that was trained for fewer tokens than Claude Code needs, however many are asked for.
+/// `Unavailable` if it is smaller than Claude Code needs, whatever context is configured.
 pub fn enough_trained(settings: &Settings, model: &str, trained: Option<u32>) -> Result<()> {
     match trained {
-        Some(trained) if trained < LEAST_CONTEXT && settings.checks_context() => {
-            Err(Failure::new(Code::Unavailable, format!("{model} has too small a context for Claude Code"))
-                .why(format!("it was trained for {trained} tokens; {}", least()))
+        Some(trained) if trained < MIN_CONTEXT && settings.checks_context() => {
+            Err(Failure::new(Code::Unavailable, format!("the context of {model} is too small for Claude Code"))
+                .cause(format!("it was trained for {trained} tokens; {}", minimum_clause()))
                 .help(another_model(trained))
-                .help("context_check = false in the configuration starts it all the same"))
+                .help(SKIP_CHECK))
         }
         _ => Ok(()),
     }
 }
 
-/// Returns what helps where a model was trained for too few tokens.
+/// Returns the help for a model that was trained for too few tokens.
 pub fn another_model(trained: u32) -> String {
-    format!("--model NAME, one that was trained for more than {trained} tokens; lclaude local models shows which were")
+    format!("lclaude local models  # choose a model that was trained for more than {trained} tokens")
 }

@@ -1,23 +1,26 @@
-//! What a backend's last words mean.
+//! Finds out from its exit status and log why a backend did not start.
 //!
-//! The texts are those of llama.cpp b11434, ggml, and the dynamic loaders of Linux and macOS.
+//! The log texts are those of llama.cpp b11434, ggml, and the dynamic loaders of Linux and macOS.
 
-use crate::base::context::LEAST_CONTEXT;
-use std::{os::unix::process::ExitStatusExt, process::ExitStatus};
+use std::{os::unix::process::ExitStatusExt, path::Path, process::ExitStatus};
 
 use super::plan::BackendPlan;
-use crate::base::error::{Code, Failure};
+use crate::base::{
+    context::MIN_CONTEXT,
+    error::{Code, Failure},
+    ui,
+};
 
-/// What a kind has to say of a server of its own that ended early.
+/// What a kind adds to the diagnosis of its server.
 #[derive(Debug, Clone, Copy)]
 pub struct Diagnosis {
-    /// Whether the words of its log are those in `SIGNS`; in another program's log the same words may mean anything.
+    /// Whether `SIGNS` describes its log. In another program's log the same texts may mean anything.
     pub reads_log: bool,
-    /// What makes it take less memory.
+    /// The help for running out of memory.
     pub less_memory: &'static str,
 }
 
-/// Why a backend ended before it was ready, as far as one can tell.
+/// Why a backend exited before it was ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
     AddressInUse,
@@ -33,7 +36,8 @@ pub enum Cause {
     Unknown,
 }
 
-/// In this order: a server that ran out of memory also says that it failed to load its model.
+/// The log texts of each cause. Order matters: a server that runs out of memory also logs that it failed to load its
+/// model.
 const SIGNS: &[(Cause, &[&str])] = &[
     (Cause::MissingLibrary, &["error while loading shared libraries", "Library not loaded:"]),
     (Cause::AddressInUse, &["couldn't bind HTTP server socket", "ddress already in use"]),
@@ -68,23 +72,23 @@ const SIGNS: &[(Cause, &[&str])] = &[
     (Cause::UnknownOption, &["error: invalid argument", "error while handling argument"]),
 ];
 
-/// Reads the exit status and the last lines of the log, oldest first.
+/// Returns the cause, from the exit status and the last lines of the log, oldest first.
 pub fn diagnose(status: Option<ExitStatus>, log: &[String]) -> Cause {
     let signal = status.and_then(|status| status.signal());
     if signal == Some(libc::SIGILL) {
         return Cause::IllegalInstruction;
     }
-    let said = SIGNS.iter().find(|(_, signs)| log.iter().any(|line| signs.iter().any(|sign| line.contains(sign))));
-    match (said, signal) {
+    let logged = SIGNS.iter().find(|(_, signs)| log.iter().any(|line| signs.iter().any(|sign| line.contains(sign))));
+    match (logged, signal) {
         (Some((cause, _)), _) => *cause,
-        // Nobody else sends KILL to a loading server than the kernel that is out of memory.
+        // While a server loads, only the kernel's out-of-memory killer sends it SIGKILL.
         (None, Some(libc::SIGKILL)) => Cause::OutOfMemory,
         (None, _) => Cause::Unknown,
     }
 }
 
 impl Cause {
-    /// The failure in words, for a backend that ended with `status`.
+    /// Returns the failure for a backend that exited with `status`.
     pub fn failure(
         self,
         plan: &BackendPlan,
@@ -94,51 +98,56 @@ impl Cause {
     ) -> Failure {
         let program = plan.name();
         let model = &plan.origin;
-        let failed = |why: String| Failure::new(Code::Unavailable, format!("{program} did not start")).why(why);
-        // In another program's log the same words may mean anything.
+        let failed = |why: String| Failure::new(Code::Unavailable, format!("{program} did not start")).cause(why);
         let known_everywhere = matches!(
             self,
             Cause::AddressInUse | Cause::OutOfMemory | Cause::MissingLibrary | Cause::IllegalInstruction
         );
         let cause = if diagnosis.reads_log || known_everywhere { self } else { Cause::Unknown };
         let failure = match cause {
-            Cause::AddressInUse => failed("the port it was given was taken by another program".into())
-                .help("run the same command again; another port will be tried"),
-            Cause::FileNotFound => failed(format!("file not found: {model}")).help(format!("ls -l {model}")),
-            Cause::CutShort => failed(format!("bad GGUF: {model} is cut short or damaged"))
-                .help("download the model again and compare its size"),
+            Cause::AddressInUse => {
+                failed("another program took its port".into()).help("run the same command again to use another port")
+            }
+            Cause::FileNotFound => {
+                failed(format!("file not found: {model}")).help(format!("ls -l {}", ui::quote_path(Path::new(model))))
+            }
+            Cause::CutShort => {
+                failed(format!("bad GGUF: {model} is truncated or damaged")).help("download the model again")
+            }
             Cause::NotGguf => failed(format!("bad GGUF: {model} is not a model file"))
-                .help("download the model again; a few hundred bytes are often a Git LFS pointer"),
+                .help("download the model again (a file of a few hundred bytes is often a Git LFS pointer)"),
             Cause::UnknownArchitecture => {
                 failed(format!("unknown architecture: this llama-server is older than the model {model}"))
-                    .help("upgrade llama.cpp (brew upgrade llama.cpp), or choose another model")
+                    .help("brew upgrade llama.cpp")
+                    .help("lclaude local models  # choose another model")
             }
             Cause::OutOfMemory => {
                 failed(format!("out of memory: {model} with a context of {} tokens does not fit", plan.context))
-                    .help(format!(
-                        "--context {}, or a model with a smaller quantisation",
-                        (plan.context / 2).max(LEAST_CONTEXT)
-                    ))
+                    .help(format!("lclaude --context {}", (plan.context / 2).max(MIN_CONTEXT)))
+                    .help("use a model with a smaller quantization")
                     .help(diagnosis.less_memory)
             }
-            Cause::MissingLibrary => failed("a missing shared library: its installation is incomplete".into())
-                .help(format!("reinstall it; ldd {program} names what is missing")),
+            Cause::MissingLibrary => failed("a shared library is missing: its installation is incomplete".into())
+                .help(format!("ldd {}  # lists missing libraries", ui::quote_path(Path::new(&program))))
+                .help("reinstall it"),
             Cause::UnknownOption => {
-                failed("it does not know one of its options: it is too old, or [llamacpp] args has a mistake".into())
-                    .help("upgrade llama.cpp, or compare [llamacpp] args with llama-server --help")
+                failed("it rejected an option: it is too old, or [llamacpp] args has a mistake".into())
+                    .help("llama-server --help  # compare with [llamacpp] args")
+                    .help("brew upgrade llama.cpp")
             }
-            Cause::IllegalInstruction => failed("illegal instruction: it was built for another processor".into())
-                .help("install a build for this processor, or build it on this machine"),
+            Cause::IllegalInstruction => failed("illegal instruction: it was built for a different processor".into())
+                .help("install a build for this processor, or build it from source"),
             Cause::Download => failed(format!("{model} could not be downloaded"))
-                .help("check the name and the network; a private model needs HF_TOKEN in the environment"),
-            Cause::Unknown => failed(format!("it ended with {}", describe_status(status)))
-                .help("the log's last lines are above; lclaude --dry-run shows its command line, to be run by hand"),
+                .help("check the name and the network")
+                .help("export HF_TOKEN=…  # for a private model"),
+            Cause::Unknown => failed(format!("it exited with {}", describe_status(status)))
+                .help("lclaude --dry-run  # shows its command line"),
         };
         failure.log_tail(log)
     }
 }
 
-/// An exit status as people say it.
+/// Returns an exit status in words, such as `exit code 1`.
 pub fn describe_status(status: Option<ExitStatus>) -> String {
     match status {
         Some(status) => match (status.code(), status.signal()) {

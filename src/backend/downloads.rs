@@ -1,21 +1,20 @@
-//! What is never downloaded.
+//! Refuses downloads for untrusted project files.
 
 use std::path::Path;
 
 use crate::base::error::{Code, Failure, Result};
 
-/// A repository that was just cloned downloads nothing, whatever else the user said yes to.
-///
-/// `untrusted`: the project's file that chooses what is used without the user's word.
+/// Refuses to download `model` if an untrusted project file chooses what is used, even with `--yes`. A freshly cloned
+/// repository must not cause downloads.
 ///
 /// # Errors
-/// `Refused` where there is such a file.
+/// `Refused` if `untrusted`, the path of that file, is set.
 pub fn refuse_download(untrusted: Option<&Path>, model: &str) -> Result<()> {
     match untrusted {
         None => Ok(()),
         Some(file) => Err(Failure::new(Code::Refused, format!("{model} is not installed"))
-            .why(format!("{} chooses what is used, and without your word none is downloaded for it", file.display()))
+            .cause(format!("{} is not trusted, so it cannot download models", file.display()))
             .help("lclaude local trust")
-            .help(format!("or by your own word: lclaude --model {model}"))),
+            .help(format!("lclaude --model {model}"))),
     }
 }

@@ -1,27 +1,29 @@
-//! How a backend that is up is getting on, as far as its server tells: a word on the side, which is done without where it
-//! does not come at once. A server in the middle of a long prompt answers between two batches of it.
+//! Live figures of a running backend, such as tokens/s and context used.
+//!
+//! They are optional: a server that doesn't answer in time is left out. During a long prompt a server answers only
+//! between two batches.
 
 use std::time::Duration;
 
 use tokio::time::timeout;
 
-const ASIDE: Duration = Duration::from_secs(1);
+const FIGURES_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What is `None` is not known.
+/// The figures; `None` stands for unknown.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Figures {
-    /// Tokens that the conversation takes of the context; the main model's.
+    /// Tokens of the main model's context that are in use.
     pub used: Option<u64>,
-    /// Whether it is at work on an answer.
+    /// Whether it is working on a request.
     pub busy: Option<bool>,
-    /// Tokens a second since it started: of prompts that it read, and of answers that it wrote.
+    /// Prefill and generation rates since it started, in tokens/s.
     pub read_rate: Option<f64>,
     pub write_rate: Option<f64>,
-    /// Bytes of its models, and how many of them are on a graphics card.
+    /// Bytes of its loaded models, and how many of them are in GPU memory.
     pub model: Option<(u64, u64)>,
 }
 
-/// Returns an answer that comes at once, or `None`.
-pub async fn soon<T>(answer: impl Future<Output = Option<T>>) -> Option<T> {
-    timeout(ASIDE, answer).await.ok().flatten()
+/// Returns an answer that arrives within the timeout, or `None`.
+pub async fn answer_in_time<T>(answer: impl Future<Output = Option<T>>) -> Option<T> {
+    timeout(FIGURES_TIMEOUT, answer).await.ok().flatten()
 }

@@ -1,4 +1,4 @@
-//! Whether what a plan will load fits into memory: the backends' own figures, weighed before anything is started.
+//! Checks whether a plan's models fit in memory, before anything is started.
 
 use super::{plan::BackendPlan, registry::backend};
 use crate::{
@@ -7,18 +7,18 @@ use crate::{
     memory::{self, Estimate, Fit, Machine},
 };
 
-/// What the plan will load, where that can be told without starting anything. Of LM Studio's models it cannot: the keeper
-/// asks once LM Studio is up.
+/// Returns the memory that the plan needs, or `None` if that is unknown without starting anything. LM Studio's need is
+/// unknown here; the keeper checks it once LM Studio is running.
 fn estimate(settings: &Settings, plan: &BackendPlan, environment: &Environment) -> Option<Estimate> {
     let estimate = backend(plan.kind).estimate(settings, plan, environment);
     estimate.filter(Estimate::is_known)
 }
 
-/// To be called only when something will be loaded: it reads the models' headers, and may ask the graphics' own programs.
-/// Gives what the user should know.
+/// Returns a warning if memory is tight. Call it only before a load: it reads the models' headers and may run the GPU
+/// vendors' tools.
 ///
 /// # Errors
-/// `Unavailable` when it cannot fit, unless the user has said that it may try.
+/// `Unavailable` if the models can't fit, unless `memory_check` is off.
 pub fn check(settings: &Settings, plan: &BackendPlan, environment: &Environment) -> Result<Option<String>> {
     if settings.memory_check == Some(false) {
         return Ok(None);
@@ -26,30 +26,31 @@ pub fn check(settings: &Settings, plan: &BackendPlan, environment: &Environment)
     let Some(estimate) = estimate(settings, plan, environment) else {
         return Ok(None);
     };
-    match estimate.weigh() {
+    match estimate.compare() {
         Some((Fit::No, machine)) => Err(memory::refusal(&estimate, &machine)),
         Some((Fit::Tight, machine)) => Ok(Some(memory::warning(&estimate, &machine))),
         Some((Fit::Yes, _)) | None => Ok(None),
     }
 }
 
-/// What a look at the models' files tells, where they are on this machine.
+/// What the models' files tell, as far as they are on this machine.
 #[derive(Default)]
-pub struct Known {
-    /// The figures in one line, and what comes of them.
+pub struct ModelFacts {
+    /// The memory figures and the verdict, in one line.
     pub memory: Option<String>,
-    /// Tokens the main one was trained for.
+    /// Tokens that the main model was trained for.
     pub trained: Option<u32>,
-    /// Bytes of all of them together.
+    /// Bytes of all models together.
     pub weights: Option<u64>,
 }
 
-pub fn look(settings: &Settings, plan: &BackendPlan, environment: &Environment) -> Known {
+/// Returns what the plan's model files tell. Starts nothing.
+pub fn inspect(settings: &Settings, plan: &BackendPlan, environment: &Environment) -> ModelFacts {
     let Some(estimate) = estimate(settings, plan, environment) else {
-        return Known::default();
+        return ModelFacts::default();
     };
-    Known {
-        memory: Machine::look().map(|machine| describe(settings, &estimate, &machine.with_tools())),
+    ModelFacts {
+        memory: Machine::detect().map(|machine| describe(settings, &estimate, &machine.with_tools())),
         trained: estimate.models.first().and_then(|model| model.shape.as_ref()?.trained),
         weights: estimate.models.iter().map(|model| model.weights).sum(),
     }
@@ -59,8 +60,8 @@ fn describe(settings: &Settings, estimate: &Estimate, machine: &Machine) -> Stri
     let fit = match estimate.fit(machine) {
         Fit::Yes => "fits",
         Fit::Tight => "tight",
-        Fit::No if settings.memory_check == Some(false) => "does not fit, and is started all the same",
-        Fit::No => "does not fit, and is refused",
+        Fit::No if settings.memory_check == Some(false) => "does not fit (memory_check is off)",
+        Fit::No => "does not fit",
     };
     format!("{}: {fit}", memory::describe(estimate, machine))
 }

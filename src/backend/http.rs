@@ -1,4 +1,4 @@
-//! Asking servers over HTTP: the clients, the wait until one answers, and the routes they have in common.
+//! HTTP clients, waiting until a server is up, and the routes that several kinds use.
 
 use std::time::Duration;
 
@@ -10,101 +10,103 @@ use tokio::time::{sleep, timeout};
 use super::{
     address::is_remote,
     plan::Endpoint,
-    starting::{Health, Starting, Unfit},
+    starting::{Health, StartError, Starting},
 };
 use crate::base::error::{Code, Failure};
 
-/// The first pause between two looks at a backend that is coming up, and the longest.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));
-/// How long an answer may take that should come at once.
-pub const PROMPT: Duration = Duration::from_secs(10);
-/// The same where the answer is only for a list.
-pub const LOOK: Duration = Duration::from_secs(3);
+/// The first and the longest pause between two health checks of a starting backend.
+const POLL_PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));
+/// The timeout of requests that a server answers immediately.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// The timeout of requests whose answer is only listed.
+pub const LIST_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// A client for servers on this machine. The user's proxies are for the network beyond it.
+/// Returns a client for servers on this machine, which ignores the user's proxies.
 pub fn client() -> Client {
-    // No certificates: loading the system's takes longer than a start may.
-    basic().no_proxy().tls_certs_only([]).build().expect("a client without certificates needs nothing from outside")
+    // Loading the system's certificates would delay the start.
+    builder().no_proxy().tls_certs_only([]).build().expect("a client without certificates can always be built")
 }
 
-/// A client for the server at `url`; for one elsewhere by the user's proxies, if there are any.
+/// Returns a client for the server at `url`, which uses the user's proxies if the server is remote.
 pub fn client_for(url: &str) -> Client {
-    let reach = || if is_remote(url) { basic() } else { basic().no_proxy() };
+    let reach = || if is_remote(url) { builder() } else { builder().no_proxy() };
     let secure = url.starts_with("https:").then(|| reach().build().ok()).flatten();
-    // On a machine without any certificates a request over https then says what is wrong.
-    secure.unwrap_or_else(|| reach().tls_certs_only([]).build().expect("a client without certificates needs nothing"))
+    // On a machine without certificates the https request itself then reports the error.
+    secure.unwrap_or_else(|| {
+        reach().tls_certs_only([]).build().expect("a client without certificates can always be built")
+    })
 }
 
-fn basic() -> ClientBuilder {
-    // Fails only when there is one already.
+fn builder() -> ClientBuilder {
+    // Fails only if a provider is already installed.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    // Where a server sends us is not where the user said that requests go.
-    Client::builder().connect_timeout(PROMPT).redirect(Policy::none())
+    // A redirect would send prompts to a server that the user didn't configure.
+    Client::builder().connect_timeout(ANSWER_TIMEOUT).redirect(Policy::none())
 }
 
-/// What went wrong, to its cause: the outermost words say only that something did.
-pub fn in_words(error: &reqwest::Error) -> String {
-    let mut words = Vec::new();
+/// Returns the innermost cause of an error, since the outer ones say only that the request failed.
+pub fn describe_error(error: &reqwest::Error) -> String {
+    let mut innermost = None;
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
-        words.push(cause.to_string());
+        innermost = Some(cause.to_string());
         source = cause.source();
     }
-    // Each mostly repeats the next.
-    words.pop().unwrap_or_else(|| if error.is_timeout() { "no answer in time".into() } else { error.to_string() })
+    innermost.unwrap_or_else(|| if error.is_timeout() { "no answer in time".into() } else { error.to_string() })
 }
 
-/// Looks again and again until the backend is up. Most lines of its log tell of a step, so each of them brings the next
-/// look forward.
-pub async fn until_up(starting: &Starting<'_>, look: impl AsyncFn() -> Health) -> Result<(), Unfit> {
-    let mut pause = PAUSES.0;
+/// Polls with `look` until the backend is up. A new log line triggers the next poll early, since it often marks a step
+/// of the start.
+pub async fn wait_until_up(starting: &Starting<'_>, look: impl AsyncFn() -> Health) -> Result<(), StartError> {
+    let mut pause = POLL_PAUSES.0;
     loop {
         match look().await {
             Health::Up => return Ok(()),
-            Health::Stranger => return Err(Unfit::Stranger),
-            Health::Loading => starting.tell("loading the model", None, ""),
-            Health::Silent => {}
+            Health::NotOurs => return Err(StartError::NotOurs),
+            Health::Loading => starting.report("loading the model", None, ""),
+            Health::Unreachable => {}
         }
-        sleep(PAUSES.0).await;
-        pause = match timeout(pause, starting.line_came.notified()).await {
-            Ok(()) => PAUSES.0,
-            Err(_) => PAUSES.1.min(pause * 2),
+        sleep(POLL_PAUSES.0).await;
+        pause = match timeout(pause, starting.new_log_line.notified()).await {
+            Ok(()) => POLL_PAUSES.0,
+            Err(_) => POLL_PAUSES.1.min(pause * 2),
         };
     }
 }
 
-/// The answer to a request as JSON; `None` for anything but a success.
-pub async fn json<T: DeserializeOwned>(request: RequestBuilder) -> Option<T> {
-    let answer = request.timeout(PROMPT).send().await.ok()?;
+/// Returns the JSON body of a successful response, or `None`.
+pub async fn get_json<T: DeserializeOwned>(request: RequestBuilder) -> Option<T> {
+    let answer = request.timeout(ANSWER_TIMEOUT).send().await.ok()?;
     if answer.status().is_success() { answer.json().await.ok() } else { None }
 }
 
-/// A model as servers list it at `/v1/models`, each with words of its own.
+/// A model in the answer of `/v1/models`, with the extra fields of several servers.
 #[derive(Deserialize)]
-pub struct Offered {
+pub struct ModelEntry {
     pub id: String,
-    /// vLLM's and SGLang's: tokens of context.
+    /// Tokens of context, from vLLM and SGLang.
     pub max_model_len: Option<u32>,
-    /// llama.cpp's.
+    /// From llama.cpp.
     #[serde(default)]
     meta: Value,
-    /// That of llama-server's router.
+    /// From llama-server's router.
     #[serde(default)]
     pub status: Value,
 }
 
+/// The answer of `/v1/models`.
 #[derive(Deserialize)]
-pub struct Offers {
-    pub data: Vec<Offered>,
+pub struct ModelList {
+    pub data: Vec<ModelEntry>,
 }
 
-impl Offered {
-    /// Tokens of context that it has.
+impl ModelEntry {
+    /// Returns its context in tokens.
     pub fn context(&self) -> Option<u32> {
         self.max_model_len.or(self.tokens("n_ctx"))
     }
 
-    /// Tokens that it was trained for.
+    /// Returns the tokens that it was trained for.
     pub fn trained(&self) -> Option<u32> {
         self.tokens("n_ctx_train")
     }
@@ -114,42 +116,44 @@ impl Offered {
     }
 }
 
-pub fn models_route(client: &Client, endpoint: &Endpoint) -> RequestBuilder {
+/// Returns the request for the server's models.
+pub fn models_request(client: &Client, endpoint: &Endpoint) -> RequestBuilder {
     client.get(format!("{}/v1/models", endpoint.url)).bearer_auth(&endpoint.token)
 }
 
-/// The models that a server has; `None` for one without a list.
-pub async fn models(client: &Client, endpoint: &Endpoint) -> Option<Vec<Offered>> {
-    json(models_route(client, endpoint)).await.map(|Offers { data }| data)
+/// Returns the models that a server lists, or `None` if it lists none.
+pub async fn models(client: &Client, endpoint: &Endpoint) -> Option<Vec<ModelEntry>> {
+    get_json(models_request(client, endpoint)).await.map(|ModelList { data }| data)
 }
 
-/// What an empty request to the route that Claude Code speaks to is answered: 404 by a server that does not have it, and
-/// most often 400 by one that has.
-pub async fn messages_route(client: &Client, endpoint: &Endpoint) -> Result<Response, reqwest::Error> {
-    let request = client.post(format!("{}/v1/messages", endpoint.url)).bearer_auth(&endpoint.token).timeout(PROMPT);
+/// Returns the response to an empty `/v1/messages` request: 404 from a server without the route, usually 400 from one
+/// with it.
+pub async fn probe_messages(client: &Client, endpoint: &Endpoint) -> Result<Response, reqwest::Error> {
+    let request =
+        client.post(format!("{}/v1/messages", endpoint.url)).bearer_auth(&endpoint.token).timeout(ANSWER_TIMEOUT);
     request.header("content-type", "application/json").body("{}").send().await
 }
 
-/// Whether the server has that route.
-pub async fn speaks_messages(client: &Client, endpoint: &Endpoint) -> bool {
-    let answer = messages_route(client, endpoint).await;
-    !answer.is_ok_and(|answer| is_absent(answer.status()))
+/// Returns whether the server has the route `/v1/messages`.
+pub async fn has_messages_route(client: &Client, endpoint: &Endpoint) -> bool {
+    let answer = probe_messages(client, endpoint).await;
+    !answer.is_ok_and(|answer| is_missing_route(answer.status()))
 }
 
-/// What a server says of a route that it does not have.
-pub fn is_absent(status: StatusCode) -> bool {
+/// Returns whether a status means that the server doesn't have the route.
+pub fn is_missing_route(status: StatusCode) -> bool {
     matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED)
 }
 
-/// The three numbers of a release, such as `0.14.2-rc1`; what is no number counts as 0.
-pub fn release(version: &str) -> [u32; 3] {
+/// Returns the three numbers of a version such as `0.14.2-rc1`. A part that isn't a number is 0.
+pub fn parse_version(version: &str) -> [u32; 3] {
     let mut numbers = version.split(['.', '-', '+']).map(|part| part.parse().unwrap_or(0));
     std::array::from_fn(|_| numbers.next().unwrap_or(0))
 }
 
-/// The failure for a server without that route.
+/// Returns the failure for a server without `/v1/messages`.
 pub fn too_old(name: &str, since: &str) -> Failure {
     Failure::new(Code::Unavailable, format!("{name} is too old for Claude Code"))
-        .why(format!("it has no /v1/messages, which has been there since {since}"))
-        .help("install a current release")
+        .cause(format!("it has no /v1/messages route, which was added in {since}"))
+        .help("upgrade it to the current release")
 }

@@ -1,42 +1,43 @@
-//! How programs are installed on this system, by a package manager that has them.
+//! Commands that install programs with this system's package managers.
 //!
-//! Nothing is run here: `lclaude local setup` shows these lines and asks first, and failures name them.
+//! Nothing is installed here: `lclaude local setup` shows these commands and asks first, and failures show them as
+//! help.
 
 use std::process::{Command, Stdio};
 
 pub const IS_MACOS: bool = cfg!(target_os = "macos");
 
-/// Whether a program is on PATH.
-pub fn has(program: &str) -> bool {
+/// Returns whether a program is on PATH.
+pub fn is_on_path(program: &str) -> bool {
     which::which(program).is_ok()
 }
 
-/// Homebrew's line, where there is Homebrew.
+/// Returns Homebrew's install command if Homebrew is installed.
 pub fn brew(formula: &str) -> Option<String> {
-    has("brew").then(|| format!("brew install {formula}"))
+    is_on_path("brew").then(|| format!("brew install {formula}"))
 }
 
-/// The line of each of the system's package managers that knows the package, by the name it has there.
+/// Returns the install command of each package manager on this system that has the package, given its name in each.
 pub fn packages(apt: &str, dnf: &str, pacman: &str) -> Vec<String> {
     let managers = [
         ("apt-get", format!("apt-get install -y {apt}"), ["apt-cache", "show", apt].to_vec()),
-        // From its cache: a look must not go to the network.
+        // `-C` reads the cache only, since this must not use the network.
         ("dnf", format!("dnf install -y {dnf}"), ["dnf", "-C", "-q", "info", dnf].to_vec()),
         ("pacman", format!("pacman -S --noconfirm {pacman}"), ["pacman", "-Si", pacman].to_vec()),
     ];
     let Some(sudo) = sudo() else {
         return Vec::new();
     };
-    let known = managers.into_iter().filter(|(manager, _, question)| has(manager) && says_yes(question));
+    let known = managers.into_iter().filter(|(manager, _, question)| is_on_path(manager) && succeeds(question));
     known.map(|(_, line, _)| format!("{sudo}{line}")).collect()
 }
 
-/// What goes before a command that only the administrator may run; it asks for the password itself.
+/// Returns the prefix of a command that needs root: empty for root, `None` if there is no sudo.
 fn sudo() -> Option<&'static str> {
-    if rustix::process::geteuid().is_root() { Some("") } else { has("sudo").then_some("sudo ") }
+    if rustix::process::geteuid().is_root() { Some("") } else { is_on_path("sudo").then_some("sudo ") }
 }
 
-fn says_yes(question: &[&str]) -> bool {
+fn succeeds(question: &[&str]) -> bool {
     let (program, arguments) = (question[0], &question[1..]);
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());

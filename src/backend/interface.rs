@@ -1,7 +1,7 @@
-//! What a kind of backend has to answer: one trait, which each kind implements in a folder of its own.
+//! The trait that each kind of backend implements.
 //!
-//! Ports, processes, retries, logs and leases are the keeper's business. A kind says what is started, when it is ready and
-//! what it has; everything else has a default here.
+//! The keeper handles ports, processes, retries, logs and leases. A kind defines what is started, when it is ready and
+//! which models it has; everything else has a default here.
 
 use std::{path::PathBuf, process::ExitStatus};
 
@@ -11,17 +11,17 @@ use reqwest::Client;
 use super::{
     diagnosis::{Cause, Diagnosis},
     figures::Figures,
-    listed::Listed,
+    listed::ListedModel,
     names,
     plan::{BackendPlan, Endpoint},
     served::Served,
-    starting::{Progress, Starting, Unfit},
+    starting::{Progress, StartError, Starting},
     subject::Subject,
     undo::Undo,
 };
 use crate::{
     base::{
-        check::{Check, State},
+        check::{Check, Severity},
         context::DEFAULT_CONTEXT,
         environment::Environment,
         error::{Failure, Result},
@@ -30,220 +30,221 @@ use crate::{
     memory::Estimate,
 };
 
-/// A kind of backend. All of them are in the registry.
+/// A kind of backend. The registry lists them all.
 #[async_trait(?Send)]
 pub trait Backend: Sync {
-    /// Returns the kind, under the name that the configuration has for it.
+    /// Returns the kind.
     fn kind(&self) -> Kind;
 
-    /// Returns its name as its makers write it.
+    /// Returns its display name.
     fn title(&self) -> &'static str;
 
-    // --- Choosing it ---
+    // --- Selection ---
 
-    /// Whether lclaude looks for it on this machine when the user names no backend.
+    /// Returns whether lclaude looks for it on this machine if no backend is configured.
     fn is_detected(&self) -> bool {
         false
     }
 
-    /// Whether a model of this name can only be one of this kind's, such as a file.
-    fn alone_knows(&self, _model: &str) -> bool {
+    /// Returns whether only this kind can run a model with this name, such as a file.
+    fn claims_model(&self, _model: &str) -> bool {
         false
     }
 
-    /// Returns the program on this machine that a session needs, or `None` if it needs none or its plan looks for it.
+    /// Returns the program that a session needs, or `None` if it needs none or `plan` looks for it.
     ///
     /// # Errors
-    /// `Unavailable` when the program is missing.
+    /// `Unavailable` if the program is missing.
     fn program(&self, settings: &Settings, environment: &Environment) -> Result<Option<PathBuf>>;
 
-    /// Returns the command lines that can install it on this machine, the best first.
+    /// Returns the commands that can install it on this machine, the best first.
     fn install_commands(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// Returns one of these without asking a package manager, which takes a second, or else where to download it.
+    /// Returns one install command, or where to download it. Asks no package manager, since that takes a second.
     fn install_hint(&self) -> String {
         String::new()
     }
 
-    /// Returns the model that is used when the user names none.
+    /// Returns the model to use if none is configured.
     fn default_model(&self) -> Option<&'static str> {
         None
     }
 
-    /// Whether the configuration names the model under a key of this kind.
+    /// Returns whether a key of this kind's own table sets the model.
     fn has_own_model(&self, _settings: &Settings) -> bool {
         false
     }
 
-    /// Returns the models that the user wants if all of them are on this machine. Starts nothing.
+    /// Returns the wanted models if all of them are on this machine. Starts nothing.
     ///
     /// # Errors
-    /// `Config` when no model is named.
+    /// `Config` if no model is configured.
     fn installed_wanted(&self, _settings: &Settings, _environment: &Environment) -> Result<Option<Vec<String>>> {
         Ok(None)
     }
 
-    /// Whether any model is on this machine. Starts nothing.
+    /// Returns whether any model is on this machine. Starts nothing.
     fn has_models(&self, _settings: &Settings, _environment: &Environment) -> bool {
         false
     }
 
     // --- The plan ---
 
-    /// Returns all that decides what runs.
+    /// Returns the plan: everything that determines what runs.
     ///
     /// # Errors
-    /// `Unavailable`, `Config`, `Usage` or `Refused` for what can be told to fail before anything starts.
+    /// `Unavailable`, `Config`, `Usage` or `Refused` for anything known to fail before the start.
     fn plan(&self, settings: &Settings, environment: &Environment) -> Result<BackendPlan>;
 
-    /// Whether a model that it serves is the one that the user calls `name`.
+    /// Returns whether `name`, as the user writes it, means the served model `served`.
     fn is_same_model(&self, served: &str, name: &str) -> bool {
         served == name
     }
 
-    /// Returns the user's name for a model that it serves.
+    /// Returns the name that the user writes for a served model.
     fn model_name<'a>(&self, served: &'a str) -> &'a str {
         served
     }
 
-    /// Returns the files of the user's that the plan loads.
+    /// Returns the user's files that the plan loads.
     fn files(&self, _plan: &BackendPlan) -> Vec<PathBuf> {
         Vec::new()
     }
 
-    /// Whether a keeper starts or prepares it; a server that somebody else runs needs none.
+    /// Returns whether it needs a keeper to start or prepare it.
     fn needs_keeper(&self) -> bool {
         true
     }
 
-    /// Returns where the server is, for one that somebody else runs.
+    /// Returns the endpoint of a server that lclaude doesn't start.
     ///
     /// # Errors
-    /// `Config` when its address or token cannot be used.
+    /// `Config` if its URL or token is invalid.
     fn endpoint(&self, _settings: &Settings, _environment: &Environment) -> Result<Option<Endpoint>> {
         Ok(None)
     }
 
-    /// Returns the key that its server has already, or `None` if each run gets a new one.
+    /// Returns the API key that its server already has, or `None` if each run gets a new one.
     fn token(&self, _environment: &Environment) -> Option<String> {
         None
     }
 
-    /// Returns what the plan takes of memory, as far as that can be told without starting anything.
+    /// Returns the memory that the plan needs, as far as that is known without starting anything.
     fn estimate(&self, _settings: &Settings, _plan: &BackendPlan, _environment: &Environment) -> Option<Estimate> {
         None
     }
 
-    /// Returns the bytes that it may keep of earlier prompts, with so many models.
+    /// Returns the bytes that it may use to cache earlier prompts of `models` models.
     fn kept_prompts(&self, _settings: &Settings, _models: usize) -> u64 {
         0
     }
 
-    /// Returns where prompts go, if that is not this machine although the server is.
+    /// Returns where prompts go if a server on this machine forwards them elsewhere.
     fn sends_prompts_to(&self, _plan: &BackendPlan) -> Option<String> {
         None
     }
 
     // --- Models ---
 
-    /// Returns the models of the plan that have to be downloaded first.
+    /// Returns the plan's models that must be downloaded first.
     async fn missing(&self, _plan: &BackendPlan, _environment: &Environment) -> Vec<String> {
         Vec::new()
     }
 
-    /// Whether the user has asked for this very model, so that it is downloaded without a question.
+    /// Returns whether the user named this model explicitly, so that it is downloaded without asking.
     fn is_download_wanted(&self, _settings: &Settings, _model: &str) -> bool {
         false
     }
 
-    /// Returns the failure for a missing model, with the nearest one that is there, or `None` if only the running server
+    /// Returns the failure for a missing model, with the nearest installed name, or `None` if only the running server
     /// can tell.
     fn not_installed(&self, _plan: &BackendPlan, _model: &str, _environment: &Environment) -> Option<Failure> {
         None
     }
 
-    /// Whether it knows its models without being started.
+    /// Returns whether it can list its models while it isn't running.
     fn knows_models_offline(&self) -> bool {
         true
     }
 
-    /// Returns its models, or `None` if it is not there and nobody asked for it. Starts nothing.
+    /// Returns its models, or `None` if it isn't installed and `is_asked` is false: the user didn't select it. Starts
+    /// nothing.
     ///
     /// # Errors
-    /// When it cannot say what it has.
+    /// Any failure to list them.
     async fn models(
         &self,
         settings: &Settings,
         environment: &Environment,
         is_asked: bool,
-    ) -> Result<Option<Vec<Listed>>>;
+    ) -> Result<Option<Vec<ListedModel>>>;
 
-    /// Returns the names of its models, for completion.
+    /// Returns the names of its models for shell completion.
     async fn model_names(&self, _settings: &Settings, _environment: &Environment) -> Vec<String> {
         Vec::new()
     }
 
-    // --- Running it ---
+    // --- Running ---
 
-    /// Waits until it can answer, and returns what it has.
-    async fn bring_up(&self, plan: &BackendPlan, starting: &Starting<'_>) -> Result<Served, Unfit>;
+    /// Waits until it is ready, and returns what it serves.
+    async fn bring_up(&self, plan: &BackendPlan, starting: &Starting<'_>) -> Result<Served, StartError>;
 
-    /// Whether a server that is no child of ours still serves what it was brought up with.
-    async fn is_still_there(&self, _plan: &BackendPlan, _client: &Client, _endpoint: &Endpoint) -> bool {
+    /// Returns whether a server that isn't our child process still serves the plan's models.
+    async fn is_still_serving(&self, _plan: &BackendPlan, _client: &Client, _endpoint: &Endpoint) -> bool {
         true
     }
 
-    /// Returns what a line of its log tells about its start.
+    /// Returns the progress that a log line reports, if any.
     fn progress(&self, _line: &str) -> Option<Progress> {
         None
     }
 
-    /// Returns how it is getting on, as far as it says so at once.
+    /// Returns its live figures, as far as it answers in time.
     async fn figures(&self, _client: &Client, _endpoint: &Endpoint, _models: &[String]) -> Figures {
         Figures::default()
     }
 
-    /// Undoes what was done to a server that goes on without us; returns whether this kind understands it.
+    /// Undoes a change to a server that keeps running. Returns whether this kind made the change.
     async fn undo(&self, _undo: &Undo) -> bool {
         false
     }
 
-    /// Returns the name of the lock under which only one keeper at a time may use it, for a program that cannot be set up
-    /// for two.
+    /// Returns the name of the lock that limits it to one keeper at a time, for a program that can't be configured for
+    /// two.
     fn exclusive_lock(&self) -> Option<&'static str> {
         None
     }
 
-    /// Returns what a start that ended early has to say of it.
+    /// Returns what this kind adds to the diagnosis of a failed start.
     fn diagnosis(&self) -> Diagnosis {
-        Diagnosis { reads_log: false, less_memory: "its own options say how much memory it takes" }
+        Diagnosis { reads_log: false, less_memory: "set its own options to use less memory" }
     }
 
-    /// Returns the failure for a server that ended with `status` before it was ready.
+    /// Returns the failure for a server that exited with `status` before it was ready.
     fn start_failure(&self, cause: Cause, plan: &BackendPlan, status: Option<ExitStatus>, log: Vec<String>) -> Failure {
         cause.failure(plan, &self.diagnosis(), status, log)
     }
 
-    /// Returns what gives it more context than it has.
+    /// Returns the help for a context that is too small.
     fn more_context(&self, plan: &BackendPlan) -> String {
-        format!("--context {}, or a model that was trained for more", plan.context.max(DEFAULT_CONTEXT))
+        format!("lclaude --context {}", plan.context.max(DEFAULT_CONTEXT))
     }
 
     // --- Doctor ---
 
-    /// Returns what can be said of its programs and server. `worst`: the worst that a fault may count for, which is nothing
-    /// for a backend that was not chosen.
-    async fn check_installation(&self, subject: &Subject<'_>, worst: State) -> Vec<Check>;
+    /// Returns the checks of its programs and server. `worst` is the worst state that a fault may have: `Ok` for a
+    /// backend that isn't selected.
+    async fn check_installation(&self, subject: &Subject<'_>, worst: Severity) -> Vec<Check>;
 
-    /// Returns what can be said of the plan's models without starting it.
+    /// Returns the checks of the plan's models that need no start.
     async fn check_models(&self, subject: &Subject<'_>, plan: &BackendPlan) -> Vec<Check>;
 
-    /// Returns the names that the user wants, the main one first.
+    /// Returns the names of the configured models, the main one first.
     ///
     /// # Errors
-    /// `Config` when none is named and there is no default.
+    /// `Config` if none is configured and there is no default.
     fn wanted(&self, settings: &Settings) -> Result<Vec<String>> {
         names::wanted(settings, self.default_model())
     }

@@ -4,33 +4,34 @@ use std::path::Path;
 
 use crate::memory::{self, Layout, gguf::Header};
 
-/// A model that a backend has. `None` stands for what cannot be told.
+/// A model that a backend has. `None` stands for unknown.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Listed {
-    /// As it is written after `--model`.
+pub struct ListedModel {
+    /// The name to write after `--model`.
     pub name: String,
-    /// As Claude Code asks for it.
+    /// The name in Claude Code's requests.
     pub served: String,
+    /// Bytes.
     pub size: Option<u64>,
-    pub quantisation: Option<String>,
+    pub quantization: Option<String>,
     /// Tokens it was trained for.
     pub trained: Option<u32>,
     pub tools: Option<bool>,
     pub thinking: Option<bool>,
-    /// What it takes of memory; none for one that runs elsewhere.
-    pub model: Option<memory::Model>,
-    /// What is wrong with it.
+    /// Its memory use; `None` for a model that runs elsewhere.
+    pub model: Option<memory::ModelMemory>,
+    /// Why it can't be used.
     pub problem: Option<String>,
 }
 
-impl Listed {
-    /// A model of which nothing is known but its name.
+impl ListedModel {
+    /// Returns a model of which only the name is known.
     pub fn named(name: &str) -> Self {
-        Listed {
+        ListedModel {
             name: name.to_owned(),
             served: name.to_owned(),
             size: None,
-            quantisation: None,
+            quantization: None,
             trained: None,
             tools: None,
             thinking: None,
@@ -39,21 +40,21 @@ impl Listed {
         }
     }
 
-    /// The same with what its GGUF file says.
+    /// Returns the model with the details from its GGUF file.
     #[must_use]
     pub fn with_file(self, file: &Path, layout: Layout) -> Self {
         let header = match Header::read(file) {
             Ok(header) => header,
             Err(error) => {
-                let problem = format!("{} cannot be read as a model: {error}", file.display());
-                return Listed { problem: Some(problem), ..self };
+                let problem = format!("{} is not a readable GGUF file: {error}", file.display());
+                return ListedModel { problem: Some(problem), ..self };
             }
         };
-        let model = memory::Model::of(self.name.clone(), &header, file, layout);
+        let model = memory::ModelMemory::of(self.name.clone(), &header, file, layout);
         let template = header.text("tokenizer.chat_template");
-        Listed {
+        ListedModel {
             size: memory::gguf::size(file),
-            quantisation: header.quantisation().map(str::to_owned),
+            quantization: header.quantization().map(str::to_owned),
             trained: model.shape.as_ref().and_then(|shape| shape.trained),
             tools: template.map(|template| template.contains("tools")),
             thinking: template.map(thinks),
@@ -63,8 +64,8 @@ impl Listed {
     }
 }
 
-/// Whether a model thinks, by what the templates of such models have in common; llama-server does not say it in so many
-/// words.
+/// Returns whether a chat template belongs to a thinking model. llama-server doesn't report that, so this looks for
+/// what such templates have in common.
 pub fn thinks(template: &str) -> bool {
     ["enable_thinking", "<think>"].iter().any(|mark| template.contains(mark))
 }

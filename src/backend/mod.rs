@@ -1,7 +1,7 @@
-//! The backends: what each is started with, when it is ready, and what its last words mean.
+//! The kinds of backend: how each is found, planned, waited for and diagnosed, and which models it has.
 //!
-//! A kind is a folder that implements one trait and stands in one registry. Ports, processes, retries, logs and leases are
-//! the keeper's business.
+//! A kind is a folder that implements one trait and is listed in the registry. Nothing here starts or supervises a
+//! server: the keeper handles ports, processes, retries, logs and leases.
 
 pub mod address;
 mod checks;
@@ -31,15 +31,15 @@ pub mod subject;
 mod undo;
 mod visit;
 
-pub use choose::{Chosen, Tiers, choose, detect, kind, plan};
+pub use choose::{ChosenBackend, Tiers, choose, configured_or_detected, detect, plan};
 pub use diagnosis::{Cause, describe_status, diagnose};
 pub use downloads::refuse_download;
 pub use figures::Figures;
-pub use http::{client, client_for, in_words as error_in_words, release};
+pub use http::{client, client_for, describe_error, parse_version};
 pub use interface::Backend;
-pub use listed::Listed;
+pub use listed::ListedModel;
 pub use plan::{BackendPlan, Endpoint, HOST, MASKED, Program, Service};
 pub use served::Served;
-pub use starting::{Progress, Starting, Unfit, unexpected_response};
+pub use starting::{Progress, StartError, Starting, unexpected_response};
 pub use undo::Undo;
 pub use visit::visit;

@@ -1,18 +1,22 @@
-//! Names of models: those that the user wants, and the nearest one to a name that is not there.
+//! Model names: the configured ones, and the nearest match for an unknown one.
 
 use crate::{
     base::error::{Code, Failure, Result},
     config::{Settings, Tier},
 };
 
-/// The names the user wants, the main one first, each once.
+/// Returns the names of the configured models without duplicates, the main one first.
+///
+/// # Errors
+/// `Config` if none is configured and there is no default.
 pub fn wanted(settings: &Settings, default: Option<&str>) -> Result<Vec<String>> {
     let of = |tier| settings.models.get(&tier).map(String::as_str);
     let main = settings.model.as_deref().or(of(Tier::Sonnet)).or(of(Tier::Opus)).or(default);
     let Some(main) = main else {
-        return Err(Failure::new(Code::Config, "no model is chosen")
-            .why("the server has to be asked for one by its name")
-            .help("--model NAME, or model = \"NAME\" in the configuration"));
+        return Err(Failure::new(Code::Config, "no model is configured")
+            .cause("requests to this server must name a model")
+            .help("lclaude --model NAME")
+            .help("set model = \"NAME\" in the configuration"));
     };
     let mut names = vec![main.to_owned()];
     for (_, name) in settings.tier_models() {
@@ -20,7 +24,7 @@ pub fn wanted(settings: &Settings, default: Option<&str>) -> Result<Vec<String>>
             names.push(name.to_owned());
         }
     }
-    // Unless a tier is left to it, the general model is asked for by nobody.
+    // If every tier has its own model, nothing uses the general one.
     let all_named = Tier::MAIN.into_iter().all(|tier| of(tier).is_some());
     if all_named && settings.model.is_some() && !settings.tier_models().any(|(_, name)| name == main) {
         names.remove(0);
@@ -28,21 +32,21 @@ pub fn wanted(settings: &Settings, default: Option<&str>) -> Result<Vec<String>>
     Ok(names)
 }
 
-/// Whether the user wrote a name that is this one into their own file, and did not type or export it.
+/// Returns whether the user's own configuration file names this model, rather than an option or a variable.
 pub fn is_in_own_file(settings: &Settings, is_this: impl Fn(&str) -> bool) -> bool {
     settings.model_names().any(|(key, name)| is_this(name) && settings.is_from_own_file(key))
 }
 
-/// The name most like `model`, if it is like enough to have been meant.
+/// Returns the name most similar to `model`, if it is similar enough to be meant.
 pub fn nearest_model<'a>(model: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |name: &str| name.trim_end_matches(":latest").to_lowercase();
-    // What most people leave out or get wrong is who made it, and the tag.
+    // The owner and the tag are what people leave out or get wrong most often.
     let family = |name: &str| plain(name).rsplit('/').next().unwrap_or_default().split(':').next().map(str::to_owned);
-    let likeness = |name: &str| {
+    let similarity = |name: &str| {
         let whole = strsim::jaro_winkler(&plain(model), &plain(name));
         if family(model) == family(name) { whole.max(0.99) } else { whole }
     };
-    let scored = names.map(|name| (likeness(name), name)).filter(|(score, _)| *score > 0.8);
+    let scored = names.map(|name| (similarity(name), name)).filter(|(score, _)| *score > 0.8);
     scored.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, name)| name)
 }
 
@@ -51,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_model_that_is_nearly_the_one_is_named() {
+    fn nearest_model_ignores_owner_tag_and_typos() {
         let near = |model| nearest_model(model, ["qwen3:4b", "glm-4.7-flash:latest", "me/coder:30b"].into_iter());
         assert_eq!(near("qwen3:latest"), Some("qwen3:4b"));
         assert_eq!(near("glm-4.7-flsh:latest"), Some("glm-4.7-flash:latest"));

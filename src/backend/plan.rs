@@ -1,4 +1,4 @@
-//! The plan of a backend: all that decides what runs, as data.
+//! The plan of a backend: everything that determines what runs, as data.
 
 use std::{
     collections::BTreeMap,
@@ -11,47 +11,46 @@ use std::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::program::conceal;
+use super::program::remove_variables;
 use crate::{
     base::{pattern::matches, process::Ending},
     config::Kind,
 };
 
-/// The address every backend of ours listens on.
+/// The address that every backend started by lclaude listens on.
 pub const HOST: &str = "127.0.0.1";
 
-/// The token of a server that wants none: a word that says nothing, since Claude Code would send the user's own login in
-/// place of an empty one.
+/// The token for a server that needs none. It isn't empty, since Claude Code would then send the user's own login.
 pub const NO_TOKEN: &str = "none";
 
-/// Where a token would stand.
+/// What is shown in place of a token.
 pub const MASKED: &str = "••••••••";
 
-/// All that decides what runs. Two sessions with equal plans share one backend.
+/// Everything that determines what runs. Sessions with equal plans share one backend.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackendPlan {
     pub kind: Kind,
     pub service: Service,
-    /// The names it is asked for, each once; the first is the main one.
+    /// The names of the served models without duplicates, the main one first.
     pub models: Vec<String>,
-    /// Where the model is, for people.
+    /// Where the models are, for messages.
     pub origin: String,
-    /// Tokens asked for.
+    /// Tokens requested.
     pub context: u32,
 }
 
-/// How a backend comes to be there.
+/// How the backend's server runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Service {
-    /// A program of our own, on a port of our own.
+    /// A program that the keeper starts, on a port that the keeper chooses.
     Program(Program),
-    /// A server that runs already, at this URL.
+    /// A server that already runs, at this URL.
     Running(String),
-    /// A program that has a server of its own, and is told what to do with it.
+    /// A program that controls its own server.
     Managed {
         program: PathBuf,
-        /// What its kind has to know.
+        /// Data of its kind.
         options: serde_json::Value,
     },
 }
@@ -61,42 +60,42 @@ pub enum Service {
 pub struct Program {
     /// Canonical.
     pub path: PathBuf,
-    /// Nanoseconds since the epoch: a program that was upgraded is another one.
+    /// Modification time in nanoseconds since the epoch, so that an upgraded program makes a different plan.
     pub mtime: u128,
-    /// With `{port}` where the port goes.
+    /// `{port}` and `{file}` are replaced at the start.
     pub arguments: Vec<String>,
-    /// Likewise.
+    /// The same placeholders are replaced here.
     pub environment: BTreeMap<String, String>,
-    /// Inherited variables it must not see; a trailing `*` stands for any ending.
+    /// Inherited variables to remove; a trailing `*` matches any ending.
     pub removed: Vec<String>,
-    /// The content of a private file that the keeper writes for it, for `{file}` in its arguments.
+    /// The content of a private file that the keeper writes; `{file}` stands for its path.
     pub file: Option<String>,
-    /// The variable its key is given in, if it takes one.
+    /// The variable that passes the API key, if it takes one.
     pub key_variable: Option<String>,
-    /// Whether it binds its port with `SO_REUSEPORT`, so that the keeper can hold the port all along.
+    /// Whether it binds its port with `SO_REUSEPORT`, so that the keeper can hold the port all the time.
     pub shares_port: bool,
-    /// The path that answers once it is up, where that is the user's to say.
+    /// The health path, if the user configures it.
     pub health: String,
-    /// Whether it shows its progress only to a terminal.
+    /// Whether it needs a terminal to show progress.
     pub terminal: bool,
     pub ending: Ending,
 }
 
-/// Where one run of a plan is reached, and the key it wants.
+/// The URL and token of one run of a plan.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
-    /// Without a path: clients add `/v1/…` themselves.
+    /// Without the `/v1/…` path, which clients add.
     pub url: String,
-    /// 0 for a server that is not ours.
+    /// 0 for a server that lclaude doesn't start.
     pub port: u16,
     /// Never empty; see [`NO_TOKEN`].
     pub token: String,
 }
 
 impl Endpoint {
-    /// Words without the token, which a server or a program may repeat.
-    pub fn hushed(&self, words: &str) -> String {
-        if self.token == NO_TOKEN { words.to_owned() } else { words.replace(&self.token, MASKED) }
+    /// Returns a text with the token masked, since a server or program may repeat it.
+    pub fn masked(&self, text: &str) -> String {
+        if self.token == NO_TOKEN { text.to_owned() } else { text.replace(&self.token, MASKED) }
     }
 }
 
@@ -107,12 +106,12 @@ impl fmt::Debug for Endpoint {
 }
 
 impl BackendPlan {
-    /// 16 hex digits that name the socket, the lock and the log. Another version of lclaude has other ones, so that a
-    /// keeper never meets a session that speaks another protocol.
+    /// Returns 16 hex digits that name the socket, the lock and the log. They include lclaude's version, so that a
+    /// keeper never gets a session with a different protocol.
     pub fn id(&self) -> String {
         let mut plan = self.clone();
         if let Service::Running(_) = plan.service {
-            // What is asked of a server that runs already changes nothing about it.
+            // The requested context doesn't affect a server that already runs.
             plan.context = 0;
         }
         let mut hash = Sha256::new();
@@ -121,7 +120,7 @@ impl BackendPlan {
         hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// What it is called in messages.
+    /// Returns its name for messages.
     pub fn name(&self) -> String {
         match &self.service {
             Service::Program(program) => program.path.display().to_string(),
@@ -138,7 +137,7 @@ impl fmt::Debug for Program {
 }
 
 impl Program {
-    /// A program found at `path`, without arguments.
+    /// Returns the program at `path`, without arguments.
     pub fn new(path: PathBuf) -> Self {
         let modified = fs::metadata(&path).and_then(|meta| meta.modified()).ok();
         Program {
@@ -156,7 +155,7 @@ impl Program {
         }
     }
 
-    /// As it is started at `endpoint`, with its file at `file`.
+    /// Returns the command that starts it at `endpoint`, with its private file at `file`.
     pub fn command(&self, endpoint: &Endpoint, file: &Path) -> Command {
         let port = endpoint.port.to_string();
         let filled = |text: &String| {
@@ -165,7 +164,7 @@ impl Program {
         };
         let mut command = Command::new(&self.path);
         command.args(self.arguments.iter().map(filled));
-        conceal(&mut command, |name| self.removed.iter().any(|pattern| matches(pattern, name)));
+        remove_variables(&mut command, |name| self.removed.iter().any(|pattern| matches(pattern, name)));
         command.envs(self.environment.iter().map(|(name, value)| (name, filled(value))));
         if let Some(variable) = &self.key_variable {
             command.env(variable, &endpoint.token);
@@ -179,9 +178,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_token_that_is_one_is_kept_from_words() {
+    fn tokens_are_masked_and_the_placeholder_is_not() {
         let of = |token: &str| Endpoint { url: String::new(), port: 0, token: token.into() };
-        assert_eq!(of("sk-1").hushed("wrong key sk-1, none of ours"), format!("wrong key {MASKED}, none of ours"));
-        assert_eq!(of(NO_TOKEN).hushed("none of ours"), "none of ours");
+        assert_eq!(of("sk-1").masked("wrong key sk-1, none of ours"), format!("wrong key {MASKED}, none of ours"));
+        assert_eq!(of(NO_TOKEN).masked("none of ours"), "none of ours");
     }
 }

@@ -1,4 +1,4 @@
-//! Programs of this machine: finding one, saying that it is missing, keeping variables from it, and asking for its version.
+//! Finds programs, reports missing ones, filters their environment and runs them for their version.
 
 use std::{
     io,
@@ -13,16 +13,17 @@ use crate::{
     base::{
         error::{Code, Failure},
         pattern::matches,
+        ui,
     },
     config::{Kind, Settings},
 };
 
-/// No backend may see these: they are Claude Code's credentials and routing, or ours.
-const NEVER_INHERITED: &[&str] = &["ANTHROPIC_*", "CLAUDE*", "LCLAUDE_*"];
+/// Variables with credentials and routing of Claude Code and lclaude, which no backend may see.
+const NEVER_PASSED_ON: &[&str] = &["ANTHROPIC_*", "CLAUDE*", "LCLAUDE_*"];
 
-/// Keeps from a backend's program what none may see, and `more`.
-pub fn conceal(command: &mut std::process::Command, more: impl Fn(&str) -> bool) {
-    let never = |name: &str| NEVER_INHERITED.iter().any(|pattern| matches(pattern, name));
+/// Removes from a command's environment what no backend may see, and what `more` matches.
+pub fn remove_variables(command: &mut std::process::Command, more: impl Fn(&str) -> bool) {
+    let never = |name: &str| NEVER_PASSED_ON.iter().any(|pattern| matches(pattern, name));
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(|name| never(name) || more(name)) {
             command.env_remove(name);
@@ -30,40 +31,40 @@ pub fn conceal(command: &mut std::process::Command, more: impl Fn(&str) -> bool)
     }
 }
 
-/// A backend whose program is not there.
-pub struct Absent<'a> {
+/// A program that was not found.
+pub struct MissingProgram<'a> {
     pub kind: Kind,
     pub program: &'a str,
     pub name: &'a str,
-    /// What installs it.
+    /// The install command.
     pub install: String,
-    /// Where it was looked for, if the user named no place.
+    /// The cause if no path is configured.
     pub why: String,
 }
 
-impl Absent<'_> {
-    /// `named`: the place the user named.
+impl MissingProgram<'_> {
+    /// Returns the failure. `named` is the configured path.
     pub fn failure(&self, settings: &Settings, named: Option<&Path>) -> Failure {
-        let Absent { kind, program, name, install, why } = self;
+        let MissingProgram { kind, program, name, install, why } = self;
         let failure = match named {
             Some(path) => {
                 let source = settings.source(&format!("{kind}.path"));
                 let failure = Failure::new(Code::Unavailable, format!("no {program} at {}", path.display()));
                 if path.is_file() {
                     failure
-                        .why(format!("{source} names it, and it is not executable"))
-                        .help(format!("chmod +x {}", path.display()))
+                        .cause(format!("{source} sets this path, but it is not executable"))
+                        .help(format!("chmod +x {}", ui::quote_path(path)))
                 } else {
-                    failure.why(format!("{source} names it, and it is missing or not executable"))
+                    failure.cause(format!("{source} sets this path, but it is missing or not executable"))
                 }
             }
-            None => Failure::new(Code::Unavailable, format!("{name} was not found")).why(why),
+            None => Failure::new(Code::Unavailable, format!("{name} was not found")).cause(why),
         };
-        failure.help(install).help(format!("or set [{kind}] path = \"/path/to/{program}\""))
+        failure.help(install).help(format!("set [{kind}] path = \"/path/to/{program}\""))
     }
 }
 
-/// The canonical path of the program the user named, or else of `name` on PATH.
+/// Returns the canonical path of the configured program `named`, or else of `name` on PATH.
 pub fn find(named: Option<&Path>, name: &str) -> Option<PathBuf> {
     let found = match named {
         Some(path) => which::which(path),
@@ -72,30 +73,29 @@ pub fn find(named: Option<&Path>, name: &str) -> Option<PathBuf> {
     found.ok()?.canonicalize().ok()
 }
 
-/// The slowest answer seen was Claude Code's on a busy machine, with two seconds.
-const LIMIT: Duration = Duration::from_secs(10);
+/// The slowest answer seen was Claude Code's on a busy machine, after two seconds.
+const VERSION_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// `None`: it did not end in time.
-pub async fn ask(program: &Path, argument: &str) -> io::Result<Option<Output>> {
-    // Not where the user is: llama-server loads libraries that it finds in the working directory, and a repository could
-    // have some.
+/// Runs a program with one argument and returns its output, or `None` if it doesn't exit in time.
+pub async fn run(program: &Path, argument: &str) -> io::Result<Option<Output>> {
+    // llama-server loads libraries from the working directory, and a repository could contain some.
     let mut command = tokio::process::Command::new(std::path::absolute(program)?);
     command.current_dir("/").arg(argument).stdin(Stdio::null()).kill_on_drop(true);
-    // As a backend never sees them either; its own variables could make it do something else than tell its version.
-    conceal(command.as_std_mut(), |name| name.starts_with("LLAMA_"));
-    // Nobody's, or the version told would be that of a server.
+    // llama-server's own variables could make it do more than print its version.
+    remove_variables(command.as_std_mut(), |name| name.starts_with("LLAMA_"));
+    // Nothing listens here; otherwise ollama prints the version of its server.
     command.env("OLLAMA_HOST", "127.0.0.1:1");
-    match timeout(LIMIT, command.output()).await {
+    match timeout(VERSION_TIMEOUT, command.output()).await {
         Ok(output) => output.map(Some),
         Err(_) => Ok(None),
     }
 }
 
-/// The first number with dots in what it said.
+/// Returns the first number with dots in the output.
 pub fn version(output: &Output) -> Option<String> {
-    let said = [&output.stdout[..], &output.stderr[..]].concat();
-    let said = String::from_utf8_lossy(&said).into_owned();
+    let text = [&output.stdout[..], &output.stderr[..]].concat();
+    let text = String::from_utf8_lossy(&text).into_owned();
     let is_version = |word: &&str| word.starts_with(|c: char| c.is_ascii_digit()) && word.contains('.');
-    let mut words = said.split_whitespace().map(|word| word.trim_start_matches('v').trim_end_matches([',', ')']));
+    let mut words = text.split_whitespace().map(|word| word.trim_start_matches('v').trim_end_matches([',', ')']));
     words.find(is_version).map(str::to_owned)
 }

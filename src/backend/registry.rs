@@ -1,27 +1,28 @@
-//! Every kind of backend. Adding one is a folder, a line here, a `Kind`, and a field of `Settings`.
+//! The list of all kinds. A new one needs a folder, an entry here, a `Kind` and a field of `Settings`.
 
 use std::fs;
 
 use super::{
-    command::Command, endpoint::Endpoint, figures::Figures, http::client_for, interface::Backend, llamacpp::LlamaCpp,
-    lmstudio::LmStudio, ollama::Ollama, plan, undo::Undo,
+    command::CommandBackend, endpoint::EndpointBackend, figures::Figures, http::client_for, interface::Backend,
+    llamacpp::LlamaCppBackend, lmstudio::LmStudioBackend, ollama::OllamaBackend, plan, undo::Undo,
 };
 use crate::config::Kind;
 
-/// All of them, in the order in which lclaude looks for one when the user names none.
-pub static ALL: [&dyn Backend; 5] = [&Ollama, &LmStudio, &LlamaCpp, &Command, &Endpoint];
+/// All kinds, in the order in which lclaude looks for one if none is configured.
+pub static ALL: [&dyn Backend; 5] =
+    [&OllamaBackend, &LmStudioBackend, &LlamaCppBackend, &CommandBackend, &EndpointBackend];
 
 /// Returns the backend of a kind.
 pub fn backend(kind: Kind) -> &'static dyn Backend {
     ALL.into_iter().find(|backend| backend.kind() == kind).expect("every kind is in the registry")
 }
 
-/// Returns the backend that the configuration calls `name`, or `None` for a name that a later version knows.
+/// Returns the backend that the configuration calls `name`, or `None` for a kind of a later version.
 pub fn by_name(name: &str) -> Option<&'static dyn Backend> {
     ALL.into_iter().find(|backend| backend.kind().name() == name)
 }
 
-/// Returns how a backend is getting on. `kind`: as its keeper says it, which may know more kinds than we do.
+/// Returns a backend's live figures. `kind` comes from its keeper, which may be of a later version with more kinds.
 pub async fn figures(kind: &str, endpoint: &plan::Endpoint, models: &[String]) -> Figures {
     match by_name(kind) {
         Some(backend) => backend.figures(&client_for(&endpoint.url), endpoint, models).await,
@@ -29,7 +30,7 @@ pub async fn figures(kind: &str, endpoint: &plan::Endpoint, models: &[String]) -
     }
 }
 
-/// Undoes what was done to a server that goes on without us. No failure here matters: what has gone needs no undoing.
+/// Undoes a change to a server that keeps running. Failures are ignored: a server that is gone needs no undo.
 pub async fn undo(undo: &Undo) {
     match undo {
         Undo::Restore { file, content: Some(content) } => {

@@ -1,47 +1,48 @@
-//! What a ready backend really has, as opposed to what it was asked for.
+//! What a ready backend serves, which may differ from what was requested.
 
 use serde::{Deserialize, Serialize};
 
+/// What a ready backend serves.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Served {
-    /// Where it is reached, if that was not known before.
+    /// Its URL, if the plan doesn't know it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at: Option<String>,
-    /// Tokens; with several models the smallest, since Claude Code knows only one number.
+    /// Tokens: the smallest context of all models, since Claude Code uses a single value.
     pub context: u32,
-    /// The model that has this context.
+    /// The model with this context.
     pub of: String,
-    /// Tokens it was trained for, where that is known.
+    /// Tokens that this model was trained for, if known.
     pub trained: Option<u32>,
-    /// Whether the models' chat templates know tools; without, Claude Code can only talk.
+    /// Whether the models' chat templates support tools, which Claude Code needs to read and write files.
     pub tools: bool,
-    /// Whether the main model can be told to think.
+    /// Whether the main model supports thinking.
     pub thinking: bool,
-    /// What gives it more context, where the backend knows better than that more has to be asked for.
+    /// The help for a context that is too small, if a larger `--context` isn't enough.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub more_context: Option<String>,
-    /// What else the user should know.
+    /// Other messages for the user.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }
 
 impl Served {
-    /// Nothing yet, and no model that could not call tools.
+    /// Returns a value without models, to which each model is added.
     pub fn new() -> Self {
         Served { tools: true, ..Served::default() }
     }
 
-    /// Takes note of one model's context, in tokens. Of models with equal ones the main one counts, which is `plan`'s first.
+    /// Records one model's context in tokens. Of equal contexts the first recorded model counts.
     pub fn grant(&mut self, model: &str, context: u32, trained: Option<u32>) {
         if self.of.is_empty() || context < self.context {
             (self.of, self.context, self.trained) = (model.to_owned(), context, trained);
         }
     }
 
-    /// The three numbers of a context, in tokens, when `asked` were asked for.
+    /// Returns a clause with the granted, requested and trained context, in tokens.
     pub fn contexts(&self, asked: u32) -> String {
         let trained = self.trained.map(|trained| format!(", trained for {trained}")).unwrap_or_default();
-        format!("a context of {} tokens granted, {asked} asked{trained}", self.context)
+        format!("a context of {} tokens granted, {asked} requested{trained}", self.context)
     }
 }

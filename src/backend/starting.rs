@@ -1,4 +1,4 @@
-//! A backend that is coming up: how it answers, what it tells meanwhile, and why it cannot be used.
+//! A backend that is starting: its health, its progress, and why it can't be used.
 
 use reqwest::Client;
 use serde::{Deserialize, Serialize};
@@ -10,33 +10,33 @@ use crate::base::{
     variables::Variables,
 };
 
-/// How a backend that is coming up answers.
+/// The health of a starting backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Health {
-    /// Nobody listens yet.
-    Silent,
-    /// It listens, and its model is still being loaded.
+    /// Nothing listens yet.
+    Unreachable,
+    /// It listens, but its model is still loading.
     Loading,
     Up,
-    /// Something answers, but it is not ours.
-    Stranger,
+    /// Another server answers on its port.
+    NotOurs,
 }
 
-/// Why a backend that runs cannot be used.
+/// Why a running backend can't be used.
 #[derive(Debug)]
-pub enum Unfit {
-    /// Something else answers on its port.
-    Stranger,
+pub enum StartError {
+    /// Another server answers on its port.
+    NotOurs,
     Failed(Failure),
 }
 
-impl From<Failure> for Unfit {
+impl From<Failure> for StartError {
     fn from(failure: Failure) -> Self {
-        Unfit::Failed(failure)
+        StartError::Failed(failure)
     }
 }
 
-/// Something its log told about a start.
+/// One step of a start.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
     pub stage: String,
@@ -47,36 +47,37 @@ pub struct Progress {
     pub detail: String,
 }
 
-/// What a start has to say while it goes on, and what wakes it.
+/// What a kind needs to wait for a start and to report its progress.
 pub struct Starting<'a> {
     pub client: &'a Client,
     pub endpoint: &'a Endpoint,
-    /// What the keeper was started with.
+    /// The keeper's environment.
     pub variables: &'a Variables,
     pub progress: mpsc::UnboundedSender<Progress>,
-    /// A line of the log came, so a look may be worth while.
-    pub line_came: &'a Notify,
-    /// Whether the user agreed to a download.
+    /// Notified for each log line, which may mean that the backend is up.
+    pub new_log_line: &'a Notify,
+    /// Whether the user agreed to downloads.
     pub may_pull: bool,
-    /// Writes down what has to be undone at the end.
+    /// Records what to undo at the end.
     pub note: &'a dyn Fn(Undo),
 }
 
 impl Starting<'_> {
-    pub fn tell(&self, stage: &str, fraction: Option<f32>, detail: impl Into<String>) {
-        // The keeper may have stopped listening; then it has stopped this too.
+    /// Reports a step to the sessions.
+    pub fn report(&self, stage: &str, fraction: Option<f32>, detail: impl Into<String>) {
+        // A closed channel means that the keeper has given up this start.
         let _ = self.progress.send(Progress { stage: stage.into(), fraction, detail: detail.into() });
     }
 
-    /// To be called before the thing is done.
-    pub fn will_undo(&self, undo: Undo) {
+    /// Records what to undo at the end. Call it before the change is made.
+    pub fn record_undo(&self, undo: Undo) {
         (self.note)(undo);
     }
 }
 
-/// The failure for a server that answers, but not as it should.
+/// Returns the failure for a server that isn't the expected one.
 pub fn unexpected_response(name: &str, url: &str) -> Failure {
-    Failure::new(Code::Unavailable, format!("{name} is something else"))
-        .why("it does not answer as it should")
+    Failure::new(Code::Unavailable, format!("unexpected response from {name}"))
+        .cause(format!("the server at {url} may be a different program"))
         .help(format!("curl -v {url}"))
 }

@@ -1,4 +1,4 @@
-//! What every check of `lclaude local doctor` is about.
+//! The input of every check of `lclaude local doctor`.
 
 use std::path::Path;
 
@@ -13,40 +13,40 @@ use crate::{
     config::Settings,
 };
 
-/// The area of all these checks.
+/// The area of the backend checks.
 pub const AREA: Area = Area::Backends;
 
-/// What every check is about.
+/// What is checked.
 pub struct Subject<'a> {
     pub settings: &'a Settings,
     pub environment: &'a Environment,
-    /// The user's own configuration.
+    /// The user's own configuration file.
     pub file: &'a Path,
-    /// Whether the user agrees to a download.
+    /// Whether the user agrees to downloads.
     pub yes: bool,
 }
 
 impl Subject<'_> {
-    /// Returns the failure with the command that opens the configuration, where that may help.
-    pub fn correctable(&self, failure: Failure) -> Failure {
-        correctable(failure, self.file)
+    /// Returns the failure with the command that edits the configuration, if that can help.
+    pub fn with_edit_help(&self, failure: Failure) -> Failure {
+        with_edit_help(failure, self.file)
     }
 
     /// Returns a failed check.
     pub fn failed(&self, name: &'static str, failure: Failure) -> Check {
-        Check::failed(AREA, name, &self.correctable(failure))
+        Check::failed(AREA, name, &self.with_edit_help(failure))
     }
 
-    /// Returns the failed check for models that nobody may download here, if any is missing.
+    /// Returns the failed check for missing models that an untrusted project file must not download, if there are any.
     pub fn refused(&self, missing: &[String]) -> Option<Check> {
         let failure = refuse_download(self.settings.untrusted_choice(), missing.first()?).err()?;
         Some(Check::failed(AREA, "model", &failure))
     }
 }
 
-/// Returns the failure with the command that opens `file`, where that may help.
-pub fn correctable(failure: Failure, file: &Path) -> Failure {
-    let edit = edit(file);
+/// Returns the failure with the command that edits `file`, if that can help.
+pub fn with_edit_help(failure: Failure, file: &Path) -> Failure {
+    let edit = edit_command(file);
     if failure.code == Code::Usage || !file.is_file() || failure.help.contains(&edit) {
         failure
     } else {
@@ -54,7 +54,7 @@ pub fn correctable(failure: Failure, file: &Path) -> Failure {
     }
 }
 
-/// Returns the command that opens a file.
-pub fn edit(file: &Path) -> String {
-    format!("${{EDITOR:-vi}} {}", ui::quoted(file))
+/// Returns the command that edits a file.
+pub fn edit_command(file: &Path) -> String {
+    format!("${{EDITOR:-vi}} {}", ui::quote_path(file))
 }

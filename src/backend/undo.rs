@@ -1,7 +1,7 @@
-//! What was done to a server that goes on without us, and how it is undone.
+//! Changes to servers that keep running, recorded as data so that they can be undone.
 //!
-//! Each is written down before it is done, so that whoever finds it, after a crash too, can undo it. Undoing twice does no
-//! harm. Here it is data; the kind that did it knows how to undo it.
+//! Each change is recorded before it is made, so that it can be undone even after a crash. Undoing twice is harmless.
+//! The kind that made a change implements its undo.
 
 use std::{fs, io, path::PathBuf};
 
@@ -9,35 +9,36 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::process::Identity;
 
-/// What was started.
+/// What lclaude started of LM Studio.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Started {
-    /// A command of `lms` is starting it, for a keeper that has yet to write down what.
+    /// An `lms` command is starting it, and the keeper has not recorded the result yet.
     By {
         command: Identity,
         keeper: Identity,
     },
     Daemon(Identity),
-    /// `lms` starts it where there is no daemon.
+    /// `lms` starts the app if there is no daemon.
     App(Identity),
 }
 
+/// How to undo one change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Undo {
-    /// Have Ollama at `url` unload a model.
+    /// Unload a model from Ollama at `url`.
     Unload { url: String, model: String },
-    /// Have `lms` tell `of` something, if that still runs: another one since is none of our business.
+    /// Run `lms` with these arguments, unless the process `of` is gone. A later LM Studio must stay as it is.
     Tell { lms: PathBuf, arguments: Vec<String>, of: Option<Identity> },
-    /// End LM Studio, which did not run before.
+    /// Stop LM Studio, which lclaude started.
     End { lms: PathBuf, started: Started },
-    /// Put a file back as it was; `None`: it was not there.
+    /// Restore a file's content, or remove the file if `content` is `None`.
     Restore { file: PathBuf, content: Option<String> },
 }
 
 impl Undo {
-    /// What puts `file` back as it is now; `None` if it cannot be read, and so not be put back either.
+    /// Returns the undo that restores `file` to its current content, or `None` if it can't be read.
     pub fn restore(file: PathBuf) -> Option<Self> {
         match fs::read_to_string(&file) {
             Ok(content) => Some(Undo::Restore { content: Some(content), file }),
@@ -46,11 +47,11 @@ impl Undo {
         }
     }
 
-    /// Adds it to what is to be undone, where it is not among that yet.
+    /// Adds it to a list, unless it is there already.
     pub fn add_to(self, all: &mut Vec<Undo>) {
         use Started::By;
 
-        // What a command starts is known better once it has.
+        // The result of a command replaces the entry for the command.
         if matches!((all.last(), &self), (Some(Undo::End { started: By { .. }, .. }), Undo::End { .. })) {
             all.pop();
         }

@@ -1,4 +1,4 @@
-//! A look at a server that somebody else runs.
+//! Checks a server that lclaude doesn't start.
 
 use tokio::sync::{Notify, mpsc};
 
@@ -7,30 +7,30 @@ use super::{
     interface::Backend,
     plan::{BackendPlan, Endpoint},
     served::Served,
-    starting::{Starting, Unfit, unexpected_response},
+    starting::{StartError, Starting, unexpected_response},
 };
 use crate::base::{error::Result, variables::Variables};
 
-/// Returns what a server has that somebody else runs, if it will do for `plan`.
+/// Returns what a running server serves, if it fits `plan`.
 ///
 /// # Errors
-/// `Unavailable` when it does not answer, or cannot be used.
+/// `Unavailable` if it doesn't answer or can't be used.
 pub async fn visit(backend: &dyn Backend, plan: &BackendPlan, endpoint: &Endpoint) -> Result<Served> {
     let (progress, _) = mpsc::unbounded_channel();
-    let (client, line_came, variables) = (client_for(&endpoint.url), Notify::new(), Variables::default());
-    // Nothing is done to it.
+    let (client, new_log_line, variables) = (client_for(&endpoint.url), Notify::new(), Variables::default());
+    // Nothing is changed, so there is nothing to undo.
     let note = |_| {};
     let starting = Starting {
         client: &client,
         endpoint,
         variables: &variables,
         progress,
-        line_came: &line_came,
+        new_log_line: &new_log_line,
         may_pull: false,
         note: &note,
     };
     backend.bring_up(plan, &starting).await.map_err(|unfit| match unfit {
-        Unfit::Failed(failure) => failure,
-        Unfit::Stranger => unexpected_response(&plan.name(), &endpoint.url),
+        StartError::Failed(failure) => failure,
+        StartError::NotOurs => unexpected_response(&plan.name(), &endpoint.url),
     })
 }

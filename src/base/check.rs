@@ -29,7 +29,7 @@ impl Area {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
+pub enum Severity {
     Ok,
     /// It works, and not as it could.
     Warning,
@@ -43,7 +43,7 @@ pub struct Check {
     pub area: Area,
     /// Together with the area unique, and the same in every release.
     pub name: &'static str,
-    pub state: State,
+    pub state: Severity,
     pub found: String,
     pub why: Option<String>,
     /// The last lines of a log, oldest first.
@@ -53,20 +53,20 @@ pub struct Check {
 }
 
 impl Check {
-    fn new(area: Area, name: &'static str, state: State, found: impl Into<String>) -> Self {
+    fn new(area: Area, name: &'static str, state: Severity, found: impl Into<String>) -> Self {
         Check { area, name, state, found: found.into(), why: None, log: Vec::new(), help: Vec::new() }
     }
 
     pub fn ok(area: Area, name: &'static str, found: impl Into<String>) -> Self {
-        Self::new(area, name, State::Ok, found)
+        Self::new(area, name, Severity::Ok, found)
     }
 
     pub fn warning(area: Area, name: &'static str, found: impl Into<String>) -> Self {
-        Self::new(area, name, State::Warning, found)
+        Self::new(area, name, Severity::Warning, found)
     }
 
     pub fn failure(area: Area, name: &'static str, found: impl Into<String>) -> Self {
-        Self::new(area, name, State::Failure, found)
+        Self::new(area, name, Severity::Failure, found)
     }
 
     /// What a session would end with.
@@ -83,7 +83,7 @@ impl Check {
         }
     }
 
-    pub fn why(self, why: impl Into<String>) -> Self {
+    pub fn cause(self, why: impl Into<String>) -> Self {
         Check { why: Some(why.into()), ..self }
     }
 
@@ -100,7 +100,7 @@ impl Check {
     }
 
     /// The same where no session depends on it.
-    pub fn no_worse_than(self, state: State) -> Self {
+    pub fn no_worse_than(self, state: Severity) -> Self {
         Check { state: self.state.min(state), ..self }
     }
 }

@@ -1,7 +1,7 @@
-//! Files as programs of other people may leave them, and as nobody may find them half written.
+//! Reading files that others may have placed, and writing files that are never seen half written.
 //!
-//! What is read may be somebody else's to place: a pipe would be waited for, and a device never ends. Links are followed,
-//! since many keep their own configuration elsewhere.
+//! Reads accept regular files only, because a pipe can block and a device never ends. Symlinks are followed, since many
+//! users keep their configuration elsewhere.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -10,10 +10,13 @@ use std::{
     path::Path,
 };
 
-/// What Claude Code itself remembers grows to some megabytes; nothing that is read whole is longer.
-const LONGEST: u64 = 64 * 1024 * 1024;
+/// The largest file that is read whole. Claude Code's own state grows to some megabytes.
+const MAX_SIZE: u64 = 64 * 1024 * 1024;
 
-/// Opens it for reading, if it is a regular file.
+/// Opens a regular file for reading.
+///
+/// # Errors
+/// `InvalidInput` when it isn't a regular file.
 pub fn open(path: &Path) -> io::Result<File> {
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
@@ -24,27 +27,30 @@ pub fn open(path: &Path) -> io::Result<File> {
     }
 }
 
-/// All of it.
+/// Returns the whole content of a file.
+///
+/// # Errors
+/// `InvalidData` when it is larger than 64 MiB.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    open(path)?.take(LONGEST + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LONGEST {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is over 64 MiB long"));
+    open(path)?.take(MAX_SIZE + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_SIZE {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is larger than 64 MiB"));
     }
     Ok(bytes)
 }
 
-/// All of it, as text.
+/// Returns the whole content of a UTF-8 file.
 pub fn read_to_string(path: &Path) -> io::Result<String> {
     String::from_utf8(read(path)?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.utf8_error()))
 }
 
-/// Makes a directory of ours, and those above it, as far as they are missing.
-pub fn make_dir(dir: &Path) -> io::Result<()> {
+/// Creates a directory and its missing parents, with mode 0700.
+pub fn create_private_dir(dir: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
 
-/// Writes a file in one step. It keeps its mode; a new one is nobody else's to read.
+/// Replaces a file atomically. An existing file keeps its mode; a new one is private.
 pub fn replace(file: &Path, content: &[u8]) -> io::Result<()> {
     let directory = file.parent().ok_or(io::ErrorKind::NotFound)?;
     let mut written = tempfile::Builder::new().prefix(".lclaude-").tempfile_in(directory)?;
@@ -57,11 +63,11 @@ pub fn replace(file: &Path, content: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes a file that is nobody else's from its first byte on.
+/// Creates a file with mode 0600 and writes `content` to it.
 ///
 /// # Errors
-/// When it is there already, or cannot be written.
-pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
+/// `AlreadyExists` when the file exists; any other error when it can't be written.
+pub fn create_private(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(content)
 }

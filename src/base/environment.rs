@@ -44,7 +44,7 @@ impl Environment {
         self.working_dir.as_deref().ok_or_else(|| {
             let error = env::current_dir().err().unwrap_or_else(|| io::ErrorKind::NotFound.into());
             Failure::new(Code::Config, "the working directory cannot be used")
-                .why(error)
+                .cause(error)
                 .help("cd to a directory that exists")
         })
     }

@@ -1,8 +1,8 @@
-//! What can go wrong, as users meet it: what happened, why, and the command that mends it.
+//! The error shown to users: what happened, why, and the command that fixes it.
 //!
-//! One type for the whole program, because every failure ends the same way: three kinds of line on stderr and an exit
-//! code from the published table. It crosses the keeper's socket too, so it holds text and nothing else. No secret may
-//! be put into it: tokens are masked before they get here.
+//! The whole program uses one type, because every failure ends the same way: a few lines on stderr and an exit code
+//! from the published table. It also crosses the keeper's socket, so it holds text only. It must not contain secrets:
+//! tokens are masked before they get here.
 
 use std::fmt;
 
@@ -14,9 +14,9 @@ pub type Result<T, E = Failure> = std::result::Result<T, E>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Code {
-    /// The command line cannot be understood or cannot be served.
+    /// The command line is invalid or asks for something lclaude can't do.
     Usage = 64,
-    /// A configuration file, variable or the surroundings (home directory, runtime directory) are at fault.
+    /// A configuration file, a variable, or the home or runtime directory is unusable.
     Config = 65,
     /// The backend is missing, failed to start, or was lost.
     Unavailable = 69,
@@ -24,13 +24,13 @@ pub enum Code {
     Bug = 70,
     /// The backend was not ready in time.
     NotReady = 75,
-    /// Refused: an administrator's policy or an untrusted project file forbids it.
+    /// An administrator's policy or an untrusted project file forbids it.
     Refused = 77,
-    /// No Claude Code was found, or no such program for `lclaude local run`.
+    /// Claude Code, or the program for `lclaude local run`, was not found.
     NoClaude = 127,
 }
 
-/// A failure, ready to be shown.
+/// A failure, ready to print.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     pub code: Code,
@@ -42,7 +42,7 @@ pub struct Failure {
     pub log_tail: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub help: Vec<String>,
-    /// A model whose download would mend it.
+    /// The model to download to fix this failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing: Option<Box<str>>,
 }
@@ -52,12 +52,12 @@ impl Failure {
         Failure { code, what: what.into(), why: None, log_tail: Vec::new(), help: Vec::new(), missing: None }
     }
 
-    pub fn why(mut self, why: impl fmt::Display) -> Self {
+    pub fn cause(mut self, why: impl fmt::Display) -> Self {
         self.why = Some(why.to_string());
         self
     }
 
-    /// A command or setting that mends it; may be called more than once.
+    /// Adds a command or setting that fixes the failure; may be called more than once.
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help.push(help.into());
         self
@@ -77,7 +77,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "lclaude: {}", self.what)?;
         if let Some(why) = &self.why {
-            write!(f, "\n   why: {why}")?;
+            write!(f, "\n cause: {why}")?;
         }
         if !self.log_tail.is_empty() {
             write!(f, "\n   log:")?;

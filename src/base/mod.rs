@@ -1,5 +1,6 @@
-//! The ground that every room stands on: failures, the terminal, files, processes, places and signals. Nothing here knows
-//! of a configuration, a backend or Claude Code.
+//! What every other room builds on: errors, terminal output, files, processes, ports, directories and signals.
+//!
+//! Nothing here may depend on the configuration, a backend or Claude Code.
 
 pub mod check;
 pub mod context;

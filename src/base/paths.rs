@@ -1,7 +1,7 @@
-//! The places lclaude uses, found once from the environment it was given and passed on from there.
+//! The directories lclaude uses, read from the environment once and then passed on.
 //!
-//! Only `runtime` is created here, because it must be private before anything is put into it. Nothing of Claude Code's
-//! is named here: see `claude`.
+//! Only the runtime directory is created here, because it must be private before anything is put into it. Claude Code's
+//! own paths are in `claude`.
 
 use std::{
     env, fs, io,
@@ -14,100 +14,104 @@ use super::{
     variables::Variables,
 };
 
-/// Room for the longest file name put into the runtime directory (`<16 hex digits>.preset`, with its slash), under the
-/// 104 bytes that macOS allows a socket's whole path.
-const LONGEST_RUNTIME_DIR: usize = 104 - 24;
+/// The longest allowed path of the runtime directory, in bytes: macOS limits a socket path to 104, and the longest name
+/// in the directory (`/<16 hex digits>.preset`) takes 24.
+const MAX_RUNTIME_PATH: usize = 104 - 24;
 
+/// lclaude's directories and files.
 #[derive(Debug, Clone)]
 pub struct Places {
     pub home: PathBuf,
     pub config_file: PathBuf,
-    /// Logs, and facts remembered from run to run.
+    /// Directory for logs and for facts remembered between runs.
     pub state: PathBuf,
-    /// Sockets, locks and a session's private files.
+    /// Directory for sockets, locks and the private files of sessions.
     runtime: PathBuf,
 }
 
 impl Places {
+    /// Returns the paths that the environment calls for.
+    ///
     /// # Errors
-    /// `Config` when the home directory is unknown or missing.
+    /// `Config` when the home directory is unknown or missing, or a path isn't UTF-8.
     pub fn find(variables: &Variables) -> Result<Self> {
         let home = home()?;
         let config = xdg(variables, "XDG_CONFIG_HOME").unwrap_or_else(|| home.join(".config"));
         let state = xdg(variables, "XDG_STATE_HOME").unwrap_or_else(|| home.join(".local/state"));
         let runtime = runtime_dir(variables);
-        // Keepers, and files that are read again, are told places as text.
+        // Keepers and state files receive these paths as text.
         let places =
             [("HOME", &home), ("XDG_CONFIG_HOME", &config), ("XDG_STATE_HOME", &state), ("XDG_RUNTIME_DIR", &runtime)];
         if let Some((name, place)) = places.into_iter().find(|(_, place)| place.to_str().is_none()) {
             return Err(Failure::new(Code::Config, format!("{} cannot be used", place.display()))
-                .why("its name is not UTF-8")
+                .cause("paths must be valid UTF-8")
                 .help(format!("export {name}=/path/in/utf-8")));
         }
         Ok(Places { config_file: config.join("lclaude/config.toml"), state: state.join("lclaude"), runtime, home })
     }
 
-    /// The runtime directory, which may be missing. What is in one that is there is ours: programs that its files name
-    /// are run, processes that they name are ended, and an address that they name is sent prompts.
+    /// Returns the runtime directory, which may be missing.
+    ///
+    /// Its files must be our own: lclaude runs programs, ends processes and sends prompts to addresses that they name.
     ///
     /// # Errors
-    /// `Config` when it is a symlink, or someone else could have put something into it.
+    /// `Config` when it is a symlink, belongs to another user or is writable by others.
     pub fn runtime(&self) -> Result<&Path> {
         match fs::symlink_metadata(&self.runtime) {
-            Ok(meta) => belongs_to_us(&self.runtime, &meta)?,
+            Ok(meta) => check_owner_and_mode(&self.runtime, &meta)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(not_private(&self.runtime, "cannot be read", error.to_string())),
         }
         Ok(&self.runtime)
     }
 
-    /// Its name, for people.
+    /// Returns the path of the runtime directory unchecked, for display only.
     pub fn runtime_name(&self) -> &Path {
         &self.runtime
     }
 
-    /// Makes the runtime directory if it is missing, and proves that it is ours alone.
+    /// Creates the runtime directory if it is missing and makes it private.
     ///
     /// # Errors
-    /// `Config` when it is a symlink, belongs to someone else, cannot be made private, or its path is too long.
+    /// `Config` when it is a symlink, belongs to another user, can't be made private, or its path is too long.
     pub fn ready_runtime(&self) -> Result<()> {
-        self.is_short_enough()?;
-        private_dir(&self.runtime)
+        self.check_length()?;
+        ensure_private_dir(&self.runtime)
     }
 
-    /// Whether [`Places::ready_runtime`] would find nothing wrong, without making anything.
+    /// Checks whether [`Places::ready_runtime`] would succeed, without creating anything.
     ///
     /// # Errors
-    /// As there.
+    /// The same as [`Places::ready_runtime`].
     pub fn check_runtime(&self) -> Result<()> {
-        self.is_short_enough()?;
+        self.check_length()?;
         let runtime = self.runtime()?;
         if runtime.exists() {
             return Ok(());
         }
         rustix::fs::access(runtime.parent().unwrap_or(Path::new("/")), rustix::fs::Access::WRITE_OK)
-            .map_err(|error| not_private(runtime, "cannot be made", error.to_string()))
+            .map_err(|error| not_private(runtime, "cannot be created", error.to_string()))
     }
 
-    fn is_short_enough(&self) -> Result<()> {
-        if self.runtime.as_os_str().len() <= LONGEST_RUNTIME_DIR {
+    fn check_length(&self) -> Result<()> {
+        if self.runtime.as_os_str().len() <= MAX_RUNTIME_PATH {
             return Ok(());
         }
         Err(Failure::new(Code::Config, format!("the runtime directory's path is too long: {}", self.runtime.display()))
-            .why("a unix socket's path must stay under 104 bytes")
-            .help("point XDG_RUNTIME_DIR at a shorter private directory, such as /run/user/$UID")
+            .cause("the path of a unix socket must be shorter than 104 bytes")
+            .help("set XDG_RUNTIME_DIR to a shorter private directory: export XDG_RUNTIME_DIR=/run/user/$UID")
             .help("unset XDG_RUNTIME_DIR"))
     }
 }
 
-/// The failure for a runtime directory in which nothing can be made.
-pub fn unusable(runtime: &Path, error: io::Error) -> Failure {
+/// Returns the failure for a runtime directory in which files can't be created.
+pub fn runtime_unusable(runtime: &Path, error: io::Error) -> Failure {
     Failure::new(Code::Config, format!("the runtime directory {} cannot be used", runtime.display()))
-        .why(error)
-        .help(format!("df -h {}, and ls -ld {0}", runtime.display()))
+        .cause(error)
+        .help(format!("df -h {0}; ls -ld {0}", runtime.display()))
 }
 
-/// Relative values are ignored, as the XDG specification says.
+/// Returns the directory in an XDG variable. Relative paths are ignored, as the XDG specification requires.
 fn xdg(variables: &Variables, name: &str) -> Option<PathBuf> {
     variables.path(name).filter(|path| path.is_absolute())
 }
@@ -115,24 +119,25 @@ fn xdg(variables: &Variables, name: &str) -> Option<PathBuf> {
 fn home() -> Result<PathBuf> {
     let Some(home) = env::home_dir().filter(|home| home.is_absolute()) else {
         return Err(Failure::new(Code::Config, "your home directory is unknown")
-            .why("HOME is not set, and the system has no entry for this user")
+            .cause("HOME is not set, and the system has no home directory for this user")
             .help("export HOME=/path/to/your/home"));
     };
     if home.exists() && !home.is_dir() {
         return Err(Failure::new(Code::Config, format!("your home directory {} is not a directory", home.display()))
-            .why("lclaude and Claude Code keep their configuration there")
+            .cause("lclaude and Claude Code keep their configuration there")
             .help("export HOME=/path/to/your/home"));
     }
     if !home.is_dir() {
         return Err(Failure::new(Code::Config, format!("your home directory {} does not exist", home.display()))
-            .why("lclaude and Claude Code keep their configuration there")
+            .cause("lclaude and Claude Code keep their configuration there")
             .help(format!("mkdir -p {}", home.display()))
-            .help("or export HOME to the right place"));
+            .help("export HOME=/path/to/your/home"));
     }
     Ok(home)
 }
 
-/// `$XDG_RUNTIME_DIR`, else a place that is the same in every shell of this user: never `$TMPDIR`.
+/// Returns our directory in `$XDG_RUNTIME_DIR`, else one that is the same in every shell of this user (never
+/// `$TMPDIR`).
 fn runtime_dir(variables: &Variables) -> PathBuf {
     if let Some(dir) = xdg(variables, "XDG_RUNTIME_DIR").filter(|dir| dir.is_dir()) {
         return dir.join("lclaude");
@@ -144,17 +149,16 @@ fn runtime_dir(variables: &Variables) -> PathBuf {
     PathBuf::from(format!("/tmp/lclaude-{uid}"))
 }
 
-/// Makes `dir` with mode 0700, or checks that an existing one is a directory of ours (never a symlink to one) and
-/// closes it to others.
-fn private_dir(dir: &Path) -> Result<()> {
+/// Creates `dir` with mode 0700. If it exists, checks that it is our own directory (not a symlink) and sets that mode.
+fn ensure_private_dir(dir: &Path) -> Result<()> {
     match fs::DirBuilder::new().mode(0o700).create(dir) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            return Err(not_private(dir, "cannot be made", error.to_string()));
+            return Err(not_private(dir, "cannot be created", error.to_string()));
         }
         _ => {}
     }
     let meta = fs::symlink_metadata(dir).map_err(|error| not_private(dir, "cannot be read", error.to_string()))?;
-    belongs_to_us(dir, &meta)?;
+    check_owner_and_mode(dir, &meta)?;
     if meta.mode() & 0o077 != 0 {
         fs::set_permissions(dir, fs::Permissions::from_mode(0o700))
             .map_err(|error| not_private(dir, "cannot be made private", error.to_string()))?;
@@ -162,28 +166,36 @@ fn private_dir(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-fn belongs_to_us(dir: &Path, meta: &fs::Metadata) -> Result<()> {
+fn check_owner_and_mode(dir: &Path, meta: &fs::Metadata) -> Result<()> {
     if !meta.is_dir() {
-        let failure = not_private(dir, "is not a directory", "a link or file in its place could lead anywhere".into());
+        let failure = not_private(dir, "is not a directory", "it is a file or a symlink".into());
         return Err(failure.help(format!("rm {}", dir.display())));
     }
     if meta.uid() != rustix::process::geteuid().as_raw() {
         return Err(not_private(
             dir,
-            "belongs to someone else",
-            format!("its owner is uid {}, who could read your prompts' token", meta.uid()),
+            "belongs to another user",
+            format!("its owner (uid {}) could read the backend's key", meta.uid()),
         ));
     }
     if meta.mode() & 0o022 != 0 {
-        let failure = not_private(dir, "is open to others", "what is in it could be somebody else's".into());
-        return Err(failure.help(format!("rm -r {}, which holds nothing that has to be kept", dir.display())));
+        let failure = not_private(
+            dir,
+            "is writable by others",
+            "other users could have changed its files; none is worth keeping".into(),
+        );
+        return Err(failure.help(format!("rm -r {}", dir.display())));
     }
     Ok(())
 }
 
 fn not_private(dir: &Path, what: &str, why: String) -> Failure {
     let failure = Failure::new(Code::Config, format!("the runtime directory {} {what}", dir.display()))
-        .why(why)
-        .help("set XDG_RUNTIME_DIR to a private directory of your own, such as /run/user/$UID");
-    if env::var_os("XDG_RUNTIME_DIR").is_some() { failure.help("unset XDG_RUNTIME_DIR") } else { failure }
+        .cause(why)
+        .help("set XDG_RUNTIME_DIR to a private directory: export XDG_RUNTIME_DIR=/run/user/$UID");
+    if env::var_os("XDG_RUNTIME_DIR").is_some_and(|dir| Path::new(&dir).is_absolute()) {
+        failure.help("unset XDG_RUNTIME_DIR")
+    } else {
+        failure
+    }
 }

@@ -1,6 +1,6 @@
-//! Names with `*` in them, for the variables that a program may not see.
+//! Wildcard patterns for the environment variables that a child process must not inherit.
 
-/// Whether `name` fits `pattern`, in which each `*` stands for any characters.
+/// Returns whether `name` matches `pattern`, in which each `*` stands for any characters.
 pub fn matches(pattern: &str, name: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or_default();
@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patterns() {
+    fn asterisk_matches_any_characters() {
         assert!(matches("OTEL_*", "OTEL_X"));
         assert!(matches("ANTHROPIC_*MODEL*", "ANTHROPIC_SMALL_FAST_MODEL"));
         assert!(matches("CLAUDE_CODE_*_FILE_DESCRIPTOR", "CLAUDE_CODE_API_KEY_FILE_DESCRIPTOR"));

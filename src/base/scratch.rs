@@ -1,7 +1,7 @@
-//! A session's private directory: its settings overlay, and a throwaway home.
+//! A session's private directory, which holds its settings overlay and its throwaway home.
 //!
-//! The session removes it, or else its keeper, or else the next lclaude: whoever is left. So it is removed from one
-//! place, against all that may stand in the way, and never with what a link in it leads to.
+//! The session removes it; if the session is killed, its keeper does, or the next lclaude. All of them use [`remove`],
+//! which copes with files that are still written and with read-only directories, and never follows symlinks.
 
 use std::{
     fs, io,
@@ -11,23 +11,25 @@ use std::{
 
 use super::error::Result;
 
-/// It is in the runtime directory, under this prefix and the session's process number.
+/// Names in the runtime directory start with this prefix and the session's PID.
 const PREFIX: &str = "session-";
 
-/// How often it is emptied when something still writes into it.
+/// How often removal is tried while something still writes into the directory.
 const TRIES: u32 = 10;
 
-/// The directory, gone when the value is dropped.
+/// A session's private directory, removed when this value is dropped.
 pub struct Scratch(PathBuf);
 
 impl Scratch {
+    /// Creates the directory in `runtime`.
+    ///
     /// # Errors
     /// `Config` when the runtime directory is unusable.
     pub fn make(runtime: &Path) -> Result<Self> {
         let prefix = format!("{PREFIX}{}-", std::process::id());
         let private = fs::Permissions::from_mode(0o700);
         let made = tempfile::Builder::new().prefix(&prefix).permissions(private).tempdir_in(runtime);
-        made.map(|made| Scratch(made.keep())).map_err(|error| crate::base::paths::unusable(runtime, error))
+        made.map(|made| Scratch(made.keep())).map_err(|error| crate::base::paths::runtime_unusable(runtime, error))
     }
 
     pub fn path(&self) -> &Path {
@@ -41,42 +43,41 @@ impl Drop for Scratch {
     }
 }
 
-/// The process number of the session that a directory of this name belongs to.
+/// Returns the PID of the session that the directory belongs to, or `None` if it isn't a session's.
 pub fn owner(directory: &Path) -> Option<u32> {
     directory.file_name()?.to_str()?.strip_prefix(PREFIX)?.split('-').next()?.parse().ok()
 }
 
-/// Removes it with all that is in it.
+/// Removes the directory and everything in it.
 pub fn remove(directory: &Path) {
-    // Under another name first: what a process that outlives Claude Code goes on writing to its path then fails, instead
-    // of filling it as fast as it is emptied.
+    // Renamed first, so that a process that outlives Claude Code can't refill the directory under its old path.
     let gone = directory.with_extension("gone");
     let renamed = fs::rename(directory, &gone).is_ok();
-    // Whoever renamed it before may have died over it.
-    empty(&gone);
+    // An earlier lclaude may have died after it renamed the directory.
+    remove_all(&gone);
     if !renamed {
-        empty(directory);
+        remove_all(directory);
     }
 }
 
-fn empty(directory: &Path) {
+fn remove_all(directory: &Path) {
     for _ in 0..TRIES {
         match fs::remove_dir_all(directory) {
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => open_up(directory),
-            // Another file came meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => make_writable(directory),
+            // A file was added meanwhile.
             Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
-            // What is left now, the next lclaude finds.
+            // The next lclaude removes whatever is left after an error.
             _ => return,
         }
     }
 }
 
-/// Makes every directory below one that can be emptied: a package cache, say, is left read-only.
-fn open_up(directory: &Path) {
+/// Makes the directory and all directories below it writable: package caches, for one, are read-only.
+fn make_writable(directory: &Path) {
     let _ = fs::set_permissions(directory, fs::Permissions::from_mode(0o700));
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            open_up(&entry.path());
+            make_writable(&entry.path());
         }
     }
 }
@@ -91,37 +92,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_still_writes_does_not_hold_it() {
+    fn directory_is_removed_while_others_write_into_it() {
         let runtime = tempfile::tempdir().expect("a directory");
         let scratch = Scratch::make(runtime.path()).expect("a directory");
         let inside = scratch.path().join("inside");
         fs::create_dir(&inside).expect("a directory");
-        let (began, enough) = (AtomicBool::new(false), AtomicBool::new(false));
+        let (started, stop) = (AtomicBool::new(false), AtomicBool::new(false));
         thread::scope(|threads| {
             for writer in 0..4 {
-                let (inside, began, enough) = (&inside, &began, &enough);
+                let (inside, started, stop) = (&inside, &started, &stop);
                 threads.spawn(move || {
                     for number in 0.. {
                         let written = fs::write(inside.join(format!("{writer}-{number}")), "").is_ok();
-                        began.fetch_or(written, Ordering::SeqCst);
-                        if enough.load(Ordering::SeqCst) {
+                        started.fetch_or(written, Ordering::SeqCst);
+                        if stop.load(Ordering::SeqCst) {
                             return;
                         }
                     }
                 });
             }
-            while !began.load(Ordering::SeqCst) {
+            while !started.load(Ordering::SeqCst) {
                 thread::yield_now();
             }
             drop(scratch);
             let left: Vec<_> = fs::read_dir(runtime.path()).expect("a directory").collect();
-            enough.store(true, Ordering::SeqCst);
+            stop.store(true, Ordering::SeqCst);
             assert!(left.is_empty(), "{left:?}");
         });
     }
 
     #[test]
-    fn only_a_session_owns_one() {
+    fn owner_is_the_pid_in_the_name() {
         assert_eq!(owner(Path::new("/run/lclaude/session-12-abc")), Some(12));
         assert_eq!(owner(Path::new("/run/lclaude/session-x")), None);
         assert_eq!(owner(Path::new("/run/lclaude/0123.lock")), None);

@@ -1,7 +1,7 @@
-//! The signals that concern a launcher, as one stream of events.
+//! The signals a launcher handles, as one stream of events.
 //!
-//! TSTP is never taken: Claude Code suspends its whole process group, and lclaude is to stop and continue with it. A
-//! signal that our caller had us ignore stays ignored.
+//! TSTP is not handled: Claude Code suspends its whole process group, and lclaude stops and continues with it. A signal
+//! that our caller made us ignore stays ignored.
 
 use std::io;
 
@@ -13,10 +13,11 @@ use tokio::{
 
 use super::{
     error::{Code, Failure, Result},
-    process::ignored,
+    process::is_ignored,
     ui,
 };
 
+/// The stream of INT, TERM, HUP and QUIT.
 pub struct Signals {
     interrupts: mpsc::UnboundedReceiver<()>,
     terminate: Option<unix::Signal>,
@@ -26,15 +27,16 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// From here on INT, TERM, HUP and QUIT end nothing by themselves. A handler, not "ignore", because an ignored
-    /// signal would stay ignored in the child.
+    /// Installs handlers, after which INT, TERM, HUP and QUIT no longer end this process.
+    ///
+    /// The signals are handled rather than ignored, because an ignored signal stays ignored in the child.
     pub fn listen() -> Result<Self> {
-        Self::handled().map_err(|error| Failure::new(Code::Bug, "signals cannot be caught").why(error))
+        Self::install().map_err(|error| Failure::new(Code::Bug, "signal handlers could not be installed").cause(error))
     }
 
-    fn handled() -> io::Result<Self> {
+    fn install() -> io::Result<Self> {
         let (sender, interrupts) = mpsc::unbounded_channel();
-        if !ignored(libc::SIGINT) {
+        if !is_ignored(libc::SIGINT) {
             ctrlc::set_handler(move || {
                 let _ = sender.send(());
             })
@@ -49,7 +51,7 @@ impl Signals {
         })
     }
 
-    /// The next signal that was sent to us. May be dropped and called again without losing one.
+    /// Waits for the next signal. Cancel safe: no signal is lost when the future is dropped.
     pub async fn next(&mut self) -> Signal {
         let signal = tokio::select! {
             Some(()) = self.interrupts.recv() => Signal::INT,
@@ -61,22 +63,22 @@ impl Signals {
         signal
     }
 
-    /// Asks the user while signals are heard too; `None` when one came first.
+    /// Asks the user a yes/no question. Returns `None` if a signal arrives first.
     pub async fn agrees(&mut self, question: String) -> Option<bool> {
         tokio::select! {
-            yes = tokio::task::spawn_blocking(move || ui::agrees(&question)) => Some(yes.unwrap_or(false)),
+            yes = tokio::task::spawn_blocking(move || ui::confirm(&question)) => Some(yes.unwrap_or(false)),
             _ = self.next() => None,
         }
     }
 
-    /// 128+N for the last signal N that came: how a shell reports a program that it ended.
+    /// Returns 128+N for the last signal N, as shells report it, or 0 if there was none.
     pub fn exit_code(&self) -> u8 {
         self.last.and_then(|signal| u8::try_from(128 + signal.as_raw()).ok()).unwrap_or(0)
     }
 }
 
 fn stream(kind: SignalKind) -> io::Result<Option<unix::Signal>> {
-    if ignored(kind.as_raw_value()) {
+    if is_ignored(kind.as_raw_value()) {
         return Ok(None);
     }
     unix::signal(kind).map(Some)

@@ -1,4 +1,4 @@
-//! What lclaude itself says, always on stderr: stdout is Claude Code's.
+//! Messages, questions and progress on the terminal. They go to stderr, because stdout belongs to Claude Code.
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -9,39 +9,39 @@ use std::{
 use console::Term;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 
-/// One line to the user. A terminal that has gone is no reason to fail.
-pub fn say(line: impl std::fmt::Display) {
-    let _ = writeln!(io::stderr(), "{}", harmless(&line.to_string()));
+/// Prints a line to stderr. A closed terminal is not an error.
+pub fn message(line: impl std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "{}", escape(&line.to_string()));
 }
 
-/// What a terminal would obey or no eye could see, spelt out: file names and the words of a project's file can have it.
-pub fn harmless(text: &str) -> String {
+/// Returns `text` with control and invisible characters escaped, since file names and project files may contain them.
+pub fn escape(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
             '\n' | '\t' => shown.push(character),
-            _ if misleads(character) => shown.extend(character.escape_unicode()),
+            _ if is_unsafe(character) => shown.extend(character.escape_unicode()),
             _ => shown.push(character),
         }
     }
     shown
 }
 
-/// Whether a terminal would obey it, hide it, or turn the text around it.
-pub fn misleads(character: char) -> bool {
+/// Returns whether a character is a control character, invisible, or changes the direction of text.
+pub fn is_unsafe(character: char) -> bool {
     let hidden = matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
         | '\u{feff}' | '\u{ad}' | '\u{61c}' | '\u{e0000}'..='\u{e007f}');
     character.is_control() || hidden
 }
 
-/// A whole text on stdout, for what is lclaude's own to print. A reader that has had enough is no failure.
+/// Prints the output of one of lclaude's own commands to stdout. A closed pipe is not an error.
 pub fn print(text: &str) {
     let mut stdout = io::stdout();
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
 }
 
-/// Bytes as people read them.
-pub fn size(bytes: u64) -> String {
+/// Returns a number of bytes as text, in decimal units.
+pub fn format_bytes(bytes: u64) -> String {
     match bytes {
         0..1_000_000 => format!("{:.0} kB", bytes as f64 / 1e3),
         1_000_000..1_000_000_000 => format!("{:.0} MB", bytes as f64 / 1e6),
@@ -50,8 +50,8 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
-/// A command as one could type it.
-pub fn command_line(words: impl Iterator<Item = String>) -> String {
+/// Returns a command line, quoted for a POSIX shell.
+pub fn quote_command(words: impl Iterator<Item = String>) -> String {
     let quoted = |word: String| {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%{}".contains(c);
         if !word.is_empty() && word.chars().all(plain) { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
@@ -59,56 +59,56 @@ pub fn command_line(words: impl Iterator<Item = String>) -> String {
     words.map(quoted).collect::<Vec<_>>().join(" ")
 }
 
-/// A path as a shell reads it.
-pub fn quoted(path: &Path) -> String {
-    command_line(std::iter::once(path.display().to_string()))
+/// Returns a path as a shell reads it.
+pub fn quote_path(path: &Path) -> String {
+    quote_command(std::iter::once(path.display().to_string()))
 }
 
-/// Whether there is somebody to ask.
+/// Returns whether both stdin and stderr are terminals, so that questions can be asked.
 pub fn can_ask() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
-/// Asks for a line, which is given without the spaces around it. `None` when the input ends.
+/// Asks for a line and returns it trimmed, or `None` at the end of the input.
 pub fn ask(question: &str) -> Option<String> {
-    let _ = write!(io::stderr(), "{} ", harmless(question));
+    let _ = write!(io::stderr(), "{} ", escape(question));
     let mut answer = String::new();
     let read = io::stdin().read_line(&mut answer).ok()?;
     (read > 0).then(|| answer.trim().to_owned())
 }
 
-/// Asks a question that yes or no answers; without a terminal to ask on, the answer is no.
-pub fn agrees(question: &str) -> bool {
+/// Asks a yes/no question. Without a terminal the answer is no.
+pub fn confirm(question: &str) -> bool {
     let answer = if can_ask() { ask(&format!("{question} [y/N]")) } else { None };
     answer.is_some_and(|answer| matches!(answer.to_lowercase().as_str(), "y" | "yes"))
 }
 
-/// The wait for a backend: on a terminal one live line that vanishes, else a plain line a stage.
-pub struct Waiting {
+/// Progress while a backend starts: on a terminal one live line, cleared at the end; otherwise one line per stage.
+pub struct ProgressLine {
     bar: Option<ProgressBar>,
     stage: String,
 }
 
-impl Waiting {
+impl ProgressLine {
     pub fn new() -> Self {
-        Waiting { bar: None, stage: String::new() }
+        ProgressLine { bar: None, stage: String::new() }
     }
 
-    /// Shows a stage; `fraction` from 0 to 1 where it is known.
+    /// Shows a stage, with its progress as a `fraction` from 0 to 1 if known.
     pub fn show(&mut self, stage: &str, fraction: Option<f32>, detail: &str) {
         let percent =
-            fraction.map(|fraction| format!(" {:.0}% {}", fraction * 100.0, bar(fraction))).unwrap_or_default();
+            fraction.map(|fraction| format!(" {:.0}% {}", fraction * 100.0, draw_bar(fraction))).unwrap_or_default();
         let detail = if detail.is_empty() { String::new() } else { format!(" ({detail})") };
         if io::stderr().is_terminal() {
-            self.bar.get_or_insert_with(live_line).set_message(format!("{stage}{percent}{detail}"));
+            self.bar.get_or_insert_with(start_live_line).set_message(format!("{stage}{percent}{detail}"));
         } else if self.stage != stage {
-            say(format_args!("lclaude: {stage}{detail}"));
+            message(format_args!("lclaude: {stage}{detail}"));
         }
         stage.clone_into(&mut self.stage);
     }
 }
 
-impl Drop for Waiting {
+impl Drop for ProgressLine {
     fn drop(&mut self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
@@ -116,14 +116,13 @@ impl Drop for Waiting {
     }
 }
 
-/// A fraction, drawn.
-fn bar(fraction: f32) -> String {
+fn draw_bar(fraction: f32) -> String {
     const WIDTH: usize = 12;
     let full = ((fraction.clamp(0.0, 1.0) * WIDTH as f32) as usize).min(WIDTH);
     format!("{}{}", "█".repeat(full), "░".repeat(WIDTH - full))
 }
 
-fn live_line() -> ProgressBar {
+fn start_live_line() -> ProgressBar {
     let style = ProgressStyle::with_template("{spinner} lclaude: {wide_msg} {elapsed}").expect("our own template");
     let target = ProgressDrawTarget::term_like(Box::new(Narrow(Term::buffered_stderr())));
     let bar = ProgressBar::with_draw_target(None, target).with_style(style);
@@ -131,12 +130,14 @@ fn live_line() -> ProgressBar {
     bar
 }
 
-/// A terminal that says it is narrower than it is. What is typed during the wait is echoed at the end of the live line,
-/// which indicatif fills to the last column: from there it would go on in the next line, and only that would be cleared.
+/// A terminal that reports less than its full width.
+///
+/// indicatif fills the live line to the last column, so the echo of a key typed meanwhile would wrap to the next line,
+/// and only that line would be cleared.
 #[derive(Debug)]
 struct Narrow(Term);
 
-/// Room for what is typed between two redrawings.
+/// Columns kept free for keys typed between two redraws.
 const ECHO: u16 = 4;
 
 impl TermLike for Narrow {

@@ -1,5 +1,4 @@
-//! The variables that this process was started with, and the names of lclaude's own that are no settings; those that are
-//! stand in `config`.
+//! lclaude's own environment variables, except those that are settings (see `config`).
 
 use std::{
     collections::BTreeMap,
@@ -8,9 +7,9 @@ use std::{
     path::PathBuf,
 };
 
-/// The level of lclaude's own log: off, error, warn, info, debug or trace.
+/// Level of lclaude's own log: off, error, warn, info, debug or trace.
 pub const LOG: &str = "LCLAUDE_LOG";
-/// In a session's environment: how many lclaudes it is in, one in the other.
+/// Nesting depth: set in a session's environment to the number of lclaudes around it.
 pub const DEPTH: &str = "LCLAUDE_DEPTH";
 
 /// The inherited variables.

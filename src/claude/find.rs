@@ -1,7 +1,5 @@
-//! Finding the real Claude Code.
+//! Finds the real Claude Code.
 
-use crate::base::environment::Environment;
-use crate::base::variables::{DEPTH, Variables};
 use std::{
     env, fs,
     io::Read,
@@ -9,39 +7,44 @@ use std::{
 };
 
 use crate::{
-    base::error::{Code, Failure, Result},
+    base::{
+        environment::Environment,
+        error::{Code, Failure, Result},
+        variables::{DEPTH, Variables},
+    },
     config::Settings,
 };
 
-/// More are no agents that start agents, but a `claude` that starts us, in a way that [`is_lclaude`] does not see.
-const DEEPEST: u32 = 8;
-/// Bytes of a script that are read; a longer one is more than a shim.
-const LONGEST_SCRIPT: u64 = 64 * 1024;
+/// Maximum nesting of lclaude. Deeper nesting means a `claude` that starts lclaude in a way that [`is_lclaude`] doesn't
+/// detect, rather than agents that start agents.
+const MAX_DEPTH: u32 = 8;
+/// Bytes to read of a script; a shim is shorter.
+const MAX_SCRIPT: u64 = 64 * 1024;
 
-/// Where its installers put it, besides PATH; under the home directory.
-const USUAL: &[&str] = &[".local/bin/claude", ".claude/local/claude"];
+/// Where installers put `claude`, relative to the home directory; searched after PATH.
+const INSTALL_PATHS: &[&str] = &[".local/bin/claude", ".claude/local/claude"];
 
-/// Its own installer.
-const SCRIPT: &str = "curl -fsSL https://claude.ai/install.sh | bash";
-pub const NPM: &str = "npm install -g @anthropic-ai/claude-code";
+/// The official installer.
+const INSTALL_SCRIPT: &str = "curl -fsSL https://claude.ai/install.sh | bash";
+pub const NPM_INSTALL: &str = "npm install -g @anthropic-ai/claude-code";
 
-/// The command lines that can install it on this very machine, the official one first.
-pub fn ways() -> Vec<String> {
-    let ways = [("curl", SCRIPT), ("npm", NPM)];
+/// Returns the commands that can install Claude Code on this machine, the official one first.
+pub fn install_commands() -> Vec<String> {
+    let ways = [("curl", INSTALL_SCRIPT), ("npm", NPM_INSTALL)];
     ways.into_iter().filter(|(program, _)| which::which(program).is_ok()).map(|(_, line)| line.to_owned()).collect()
 }
 
-/// `[claude] path`, else the first `claude` on PATH or in its usual places that is not lclaude under another name.
+/// Returns `[claude] path`, or else the first `claude` on PATH or in an install path that is not lclaude itself.
 ///
 /// # Errors
-/// `NoClaude`.
+/// `NoClaude` if there is none.
 pub fn find(settings: &Settings, environment: &Environment) -> Result<PathBuf> {
     let own = env::current_exe().and_then(|path| path.canonicalize()).ok();
     if let Some(path) = &settings.claude.path {
         let failed = |why: String| {
             Failure::new(Code::NoClaude, format!("no Claude Code at {}", path.display()))
-                .why(format!("{} names it: {why}", settings.source("claude.path")))
-                .help("correct [claude] path, or remove it to have PATH searched")
+                .cause(format!("{} sets this path, but {why}", settings.source("claude.path")))
+                .help("fix [claude] path, or remove it to search PATH")
         };
         return match which::which(path) {
             Ok(found) if is_lclaude(&found, own.as_deref()) => Err(failed("it is lclaude itself".into())),
@@ -49,45 +52,46 @@ pub fn find(settings: &Settings, environment: &Environment) -> Result<PathBuf> {
             Err(_) if path.is_file() => {
                 Err(failed("it is not executable".into()).help(format!("chmod +x {}", path.display())))
             }
-            Err(error) => Err(failed(format!("{error}, or it is not executable"))),
+            Err(_) => Err(failed("it does not exist or is not a file".into())),
         };
     }
     let on_path = which::which_all("claude").into_iter().flatten();
-    let usual = USUAL.iter().map(|place| environment.home().join(place)).filter_map(|path| which::which(path).ok());
-    let mut passed_over = None;
-    for path in on_path.chain(usual) {
+    let installed =
+        INSTALL_PATHS.iter().map(|place| environment.home().join(place)).filter_map(|path| which::which(path).ok());
+    let mut skipped = None;
+    for path in on_path.chain(installed) {
         if is_lclaude(&path, own.as_deref()) {
-            passed_over = Some(path);
+            skipped = Some(path);
         } else {
             return Ok(path);
         }
     }
     Err(Failure::new(Code::NoClaude, "Claude Code was not found")
-        .why(match passed_over {
-            Some(path) => format!("{} is lclaude itself, and there is no other `claude` on PATH", path.display()),
-            None => "there is no `claude` on PATH, in ~/.local/bin or in ~/.claude/local".into(),
+        .cause(match skipped {
+            Some(path) => format!("{} is lclaude itself, and no other `claude` is on PATH", path.display()),
+            None => "no `claude` is on PATH, in ~/.local/bin or in ~/.claude/local".into(),
         })
-        .help(NPM)
-        .help(format!("or {SCRIPT}"))
-        .help("or set [claude] path = \"/path/to/claude\""))
+        .help(NPM_INSTALL)
+        .help(INSTALL_SCRIPT)
+        .help("set [claude] path = \"/path/to/claude\""))
 }
 
-/// How deep a session that is started now will be.
+/// Returns the nesting depth of a session started now, at least 1.
 ///
 /// # Errors
-/// `NoClaude` where that is deeper than can be meant.
+/// `NoClaude` if it would exceed [`MAX_DEPTH`].
 pub fn depth(program: &Path, variables: &Variables) -> Result<u32> {
     let depth = variables.text(DEPTH).and_then(|depth| depth.parse().ok()).unwrap_or(0);
-    if depth < DEEPEST {
+    if depth < MAX_DEPTH {
         return Ok(depth + 1);
     }
-    Err(Failure::new(Code::NoClaude, format!("{} leads back to lclaude", program.display()))
-        .why(format!("this would be the {}th lclaude, each started by the one before", depth + 1))
+    Err(Failure::new(Code::NoClaude, format!("{} starts lclaude again", program.display()))
+        .cause(format!("lclaude is already nested {depth} levels deep"))
         .help("set [claude] path = \"/path/to/the/real/claude\"")
-        .help(format!("if they are meant: unset {DEPTH}")))
+        .help(format!("unset {DEPTH}  # if the nesting is intended")))
 }
 
-/// A link to us, or a script that runs us.
+/// Whether `path` is lclaude under another name: a link, a copy, or a script that runs it.
 fn is_lclaude(path: &Path, own: Option<&Path>) -> bool {
     if own.is_some() && path.canonicalize().ok().as_deref() == own {
         return true;
@@ -96,11 +100,11 @@ fn is_lclaude(path: &Path, own: Option<&Path>) -> bool {
         return true;
     }
     let mut text = Vec::new();
-    let read = fs::File::open(path).and_then(|file| file.take(LONGEST_SCRIPT).read_to_end(&mut text));
+    let read = fs::File::open(path).and_then(|file| file.take(MAX_SCRIPT).read_to_end(&mut text));
     read.is_ok() && text.starts_with(b"#!") && runs_lclaude(&String::from_utf8_lossy(&text))
 }
 
-/// Whether a script has our name as a word, alone or at the end of a path, outside of its comments.
+/// Whether a script has `lclaude` outside its comments, as a word or as the last part of a path.
 fn runs_lclaude(script: &str) -> bool {
     let is_part = |character: char| character.is_alphanumeric() || "-_.".contains(character);
     let lines = script.lines().filter(|line| !line.trim_start().starts_with('#'));
@@ -113,8 +117,8 @@ fn runs_lclaude(script: &str) -> bool {
     lines.into_iter().any(has_word)
 }
 
-/// Byte for byte the same program: a copy, or a hard link. Lengths differ for any other, so this is seldom more than two
-/// calls.
+/// Whether both files have the same content: a copy or a hard link. Lengths are compared first, so other programs are
+/// rarely read.
 fn is_copy(path: &Path, own: &Path) -> bool {
     let length = |path: &Path| fs::metadata(path).map(|meta| meta.len()).ok();
     length(path).is_some_and(|found| Some(found) == length(own))
@@ -126,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_script_that_runs_us_is_told_from_one_that_only_has_our_name_in_it() {
+    fn only_a_script_that_runs_lclaude_counts_as_lclaude() {
         for script in ["exec lclaude \"$@\"", "~/bin/lclaude -c", "if true; then \"/opt/lclaude\"; fi", "lclaude"] {
             assert!(runs_lclaude(script), "{script}");
         }

@@ -1,7 +1,9 @@
-//! Claude Code: finding it, its command line, and what it gets so that it speaks to our backend and to nobody else.
+//! Claude Code: finds it, parses its command line, and prepares the variables, arguments and settings that make it talk
+//! only to our backend.
 //!
-//! Everything it gets is data first (a `Routing` for its variables, which other programs can have too, and a `SessionPlan`
-//! for its arguments and settings), so that `--dry-run` can show it.
+//! Everything is prepared as data, so that `--dry-run` can print it: `Routing` for the variables, which other programs
+//! can get too, and `SessionPlan` for the arguments and settings. Nothing here starts a backend or a session, changes
+//! our own environment, or writes to the user's Claude Code files.
 
 pub mod arguments;
 mod find;
@@ -11,14 +13,9 @@ mod settings;
 mod throwaway;
 mod variables;
 
-pub use find::{NPM, find, ways};
-pub use plan::LEAN_TOOLS;
-pub use plan::SessionPlan;
-pub use plan::check_own;
-pub use plan::direct;
-pub use plan::output;
-pub use plan::warnings_without_overlay;
+pub use find::{NPM_INSTALL, find, install_commands};
+pub use plan::{LEAN_TOOLS, SessionPlan, check_settings, direct_command, read_output, warnings_without_overlay};
 pub use routing::{Routed, Routing};
-pub use settings::overlay::{files as settings_files, hijackers, respect_managed};
+pub use settings::overlay::{check_managed_settings, files as settings_files, find_hijackers};
 pub use throwaway::{Throwaway, answers_file, config_dir};
-pub use variables::{BETAS_OFF, is_overruled};
+pub use variables::{BETAS_OFF, is_overridden};

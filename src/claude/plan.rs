@@ -1,15 +1,5 @@
-//! Claude Code: finding it, its command line, and what it gets so that it speaks to our backend and to nobody else.
-//!
-//! Everything it gets is data first (a `Routing` for its variables, which other programs can have too, and a `SessionPlan`
-//! for its arguments and settings), so that `--dry-run` can show it.
+//! The plan of one Claude Code session: the program, its arguments and its settings.
 
-use super::routing::Routed;
-use super::throwaway::Throwaway;
-use super::throwaway::config_dir;
-use super::{arguments, find, routing, settings::overlay};
-use crate::base::disk;
-use crate::base::environment::Environment;
-use crate::base::variables::DEPTH;
 use std::{
     ffi::OsString,
     path::{Path, PathBuf},
@@ -18,24 +8,35 @@ use std::{
 
 use serde_json::Value;
 
-use super::arguments::{Request, Session};
+use super::{
+    arguments::{self, Request, SessionRequest},
+    find::{self, find},
+    routing::{self, Routed},
+    settings::overlay,
+    throwaway::{Throwaway, config_dir},
+};
 use crate::{
-    base::error::{Code, Failure, Result},
+    base::{
+        disk,
+        environment::Environment,
+        error::{Code, Failure, Result},
+        variables::DEPTH,
+    },
     config::Settings,
 };
 
-/// The tools of a lean session.
+/// The tools of a lean session, as `--tools` takes them.
 pub const LEAN_TOOLS: &str = "Bash,Edit,Glob,Grep,Read,Write";
 
-/// One session of Claude Code, before anything is known of the port and key its backend will have.
+/// A Claude Code session, planned before the backend's port and key are known.
 #[derive(Debug)]
 pub struct SessionPlan {
     pub program: PathBuf,
     /// `[claude] args`.
     pub own_arguments: Vec<OsString>,
-    /// The command line's.
+    /// From the command line.
     pub arguments: Vec<OsString>,
-    /// A home of its own, for a throwaway session.
+    /// The home of a throwaway session.
     pub throwaway: Option<Throwaway>,
     user_settings: Option<Value>,
     restricts_models: bool,
@@ -43,11 +44,14 @@ pub struct SessionPlan {
 }
 
 impl SessionPlan {
+    /// Plans a session.
+    ///
     /// # Errors
-    /// `NoClaude` when there is none to run, `Usage` for a `--settings` that cannot be read.
-    pub fn new(settings: &Settings, session: Session, environment: &Environment) -> Result<Self> {
+    /// `NoClaude` if Claude Code is missing, `Usage` for an invalid `--settings`,
+    /// `Config` for invalid `[claude] args`, or an error of [`Throwaway::plan`].
+    pub fn new(settings: &Settings, session: SessionRequest, environment: &Environment) -> Result<Self> {
         let here = environment.working_dir()?;
-        let Session { arguments: own, settings: own_settings, .. } = configured(settings)?;
+        let SessionRequest { arguments: own_arguments, settings: own_settings, .. } = configured_session(settings)?;
         let written = session.settings.or(own_settings);
         let user_settings = written.map(|written| overlay::read(&written, here)).transpose()?;
         let throwaway = Throwaway::if_wanted(settings, environment)?;
@@ -56,7 +60,7 @@ impl SessionPlan {
         Ok(SessionPlan {
             depth: find::depth(&program, &environment.variables)?,
             program,
-            own_arguments: own,
+            own_arguments,
             arguments: session.arguments,
             user_settings,
             restricts_models: overlay::restricts_models(config_dir.as_deref(), here),
@@ -64,7 +68,7 @@ impl SessionPlan {
         })
     }
 
-    /// What makes a session small, where the user says nothing of the same. Most of a stock prompt is the description of
+    /// Returns the arguments of a lean session, without those that the user sets. Most of the default prompt describes
     /// tools.
     pub fn lean(&self) -> Vec<OsString> {
         let given = |names: &[&str]| {
@@ -75,7 +79,7 @@ impl SessionPlan {
         if !given(&["--tools"]) {
             lean.extend(["--tools".into(), LEAN_TOOLS.into()]);
         }
-        // Only the servers of `--mcp-config`, if the user gives that.
+        // Limits MCP servers to those of `--mcp-config`.
         if !given(&["--strict-mcp-config"]) {
             lean.push("--strict-mcp-config".into());
         }
@@ -85,25 +89,25 @@ impl SessionPlan {
         lean
     }
 
-    /// The whole command; the overlay goes into `scratch`.
+    /// Returns the complete command, and writes the overlay to `scratch`.
     ///
     /// # Errors
-    /// `Config` when the overlay cannot be written.
+    /// `Config` if the overlay can't be written.
     pub fn command(&self, routed: &Routed, scratch: &Path) -> Result<Command> {
         let overlay = scratch.join("settings.json");
         let models = routed.models();
-        let mut settings = overlay::overlay(self.user_settings.clone(), &routed.table, &models, self.restricts_models);
+        let mut settings = overlay::build(self.user_settings.clone(), &routed.table, &models, self.restricts_models);
         if let Some(throwaway) = &self.throwaway {
             overlay::merge(&mut settings, throwaway.settings());
         }
-        disk::write_private(&overlay, &serde_json::to_vec(&settings).expect("plain data")).map_err(|error| {
-            Failure::new(Code::Config, format!("{} cannot be written", overlay.display()))
-                .why(error)
+        disk::create_private(&overlay, &serde_json::to_vec(&settings).expect("plain data")).map_err(|error| {
+            Failure::new(Code::Config, format!("cannot write {}", overlay.display()))
+                .cause(error)
                 .help(format!("df -h {}", scratch.display()))
         })?;
         let mut command = Command::new(&self.program);
         command.env(DEPTH, self.depth.to_string());
-        // Ours in the middle: an option with many values among the configured ones would take the prompt for one more.
+        // Ours come between, so that a configured option with many values doesn't take the prompt as another value.
         command.args(&self.own_arguments);
         if routed.lean {
             command.args(self.lean());
@@ -113,60 +117,60 @@ impl SessionPlan {
     }
 }
 
-/// Whether `[claude] args` and `[claude] env` can be used.
+/// Checks `[claude] args` and `[claude] env`.
 ///
 /// # Errors
-/// `Config`.
-pub fn check_own(settings: &Settings) -> Result<()> {
-    configured(settings)?;
-    routing::allowed(settings).map(drop)
+/// `Config` if one of them is invalid.
+pub fn check_settings(settings: &Settings) -> Result<()> {
+    configured_session(settings)?;
+    routing::checked_env(settings).map(drop)
 }
 
-/// `[claude] args`, read as the command line is: a `--settings` among them would push ours aside.
-fn configured(settings: &Settings) -> Result<Session> {
+/// Parses `[claude] args` like the command line, because a `--settings` among them would replace ours.
+fn configured_session(settings: &Settings) -> Result<SessionRequest> {
     let written: Vec<OsString> = settings.claude.args.iter().map(OsString::from).collect();
     let failed = |why: String| {
-        Failure::new(Code::Config, "[claude] args cannot be used")
-            .why(format!("{} sets them: {why}", settings.source("claude.args")))
-            .help("keep to options for every session in [claude] args; a model is written as model = \"…\"")
+        Failure::new(Code::Config, "invalid [claude] args")
+            .cause(format!("{}: {why}", settings.source("claude.args")))
+            .help("keep only session options in [claude] args; set the model with model = \"NAME\"")
     };
     if written.iter().any(|word| word == "--") {
-        return Err(failed("after -- everything would be text, lclaude's own options too".into()));
+        return Err(failed("`--` would turn the options that lclaude adds into text".into()));
     }
-    match arguments::read(&written).map_err(|failure| failed(failure.what))? {
+    match arguments::parse(&written).map_err(|failure| failed(failure.what))? {
         Request::Session(session) if session.model.is_none() => Ok(session),
-        Request::Session(_) => Err(failed("a local --model belongs elsewhere".into())),
-        Request::Direct => Err(failed("they make no session".into())),
+        Request::Session(_) => Err(failed("--model with a local model is not supported here".into())),
+        Request::Direct => Err(failed("these arguments do not start a session".into())),
     }
 }
 
-/// A word on each settings file that a Claude Code which somebody else starts, without our overlay, will obey against our
-/// variables.
+/// Returns a warning for each settings file that overrides our variables in a Claude Code started by another program,
+/// which doesn't get our overlay.
 ///
-/// `reads_own`: whether it reads the user's own settings too, as it does outside a throwaway home.
+/// `reads_own`: whether it reads the user's own settings, as it does outside a throwaway home.
 pub fn warnings_without_overlay(environment: &Environment, reads_own: bool) -> Result<Vec<String>> {
     let config_dir = reads_own.then(|| config_dir(environment));
-    let found = overlay::not_overruled(config_dir.as_deref(), environment.working_dir()?).into_iter();
-    let words = found.map(|(file, keys)| {
+    let found = overlay::keys_needing_overlay(config_dir.as_deref(), environment.working_dir()?).into_iter();
+    let warnings = found.map(|(file, keys)| {
         format!(
-            "warning: {} sets {}, which a claude that another program starts obeys\n  \
-             help: --setting-sources '' (settingSources: [] in the Agent SDK) has it read no settings files",
+            "warning: {} sets {}, which overrides lclaude if another program starts claude\n  \
+             help: start it with --setting-sources '' (Agent SDK: settingSources: []) to skip settings files",
             file.display(),
             keys.join(", ")
         )
     });
-    Ok(words.collect())
+    Ok(warnings.collect())
 }
 
-/// Claude Code with the arguments as they came and nothing of ours, for what needs no backend.
-pub fn direct(program: &Path, arguments: &[OsString]) -> Command {
+/// Returns Claude Code with unchanged arguments and environment, for commands that need no backend.
+pub fn direct_command(program: &Path, arguments: &[OsString]) -> Command {
     let mut command = Command::new(program);
     command.args(arguments);
     command
 }
 
-/// Its own `--help` or `--version`, for ours to show beside; `None` if it cannot be had.
-pub fn output(program: &Path, argument: &str) -> Option<String> {
+/// Returns the output of Claude Code's `--help` or `--version`, or `None` if it can't be started.
+pub fn read_output(program: &Path, argument: &str) -> Option<String> {
     let output = Command::new(program).arg(argument).output().ok()?;
     Some(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
 }

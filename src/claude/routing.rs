@@ -1,6 +1,6 @@
-//! The variables that have a program speak to our backend and to nobody else: Claude Code, or whatever runs it.
+//! The variables that make a program, Claude Code or one that runs it, talk only to our backend.
 //!
-//! Data only. Nothing is put into our own environment.
+//! The variables are data; our own environment never changes.
 
 use crate::base::variables::Variables;
 use std::{
@@ -20,35 +20,35 @@ use crate::{
     config::{Settings, Thinking},
 };
 
-/// Tokens that Claude Code may answer with, of the context they are taken from: an eighth, within bounds.
+/// Bounds of the default output limit, in tokens. The default is an eighth of the context.
 const OUTPUT_LIMITS: (u32, u32) = (2_048, 16_384);
 
-/// What is known of the variables before anything is known of the backend's port and key.
+/// The part of the variables that is known before the backend's port and key.
 #[derive(Debug)]
 pub struct Routing {
     /// `[claude] env`.
     environment: BTreeMap<String, String>,
-    /// `None`: as the context allows.
+    /// In tokens; `None` derives it from the context.
     max_output_tokens: Option<u32>,
     thinking: Thinking,
     /// The variables that lclaude itself was started with.
     inherited: Variables,
     tiers: Tiers,
     description: String,
-    /// Tokens.
+    /// The requested context, in tokens.
     asked_context: u32,
 }
 
-/// The variables of a program whose backend is up.
+/// The variables of a program whose backend is running.
 #[derive(Clone)]
 pub struct Routed {
-    /// `[claude] env`, under ours.
+    /// `[claude] env`; `table` overrides it.
     pub environment: BTreeMap<String, String>,
-    /// Added or replaced.
+    /// Variables to add or replace.
     pub table: Table,
-    /// Inherited ones that are taken away.
+    /// Inherited variables to remove.
     pub removed: Vec<OsString>,
-    /// Whether Claude Code is to be small.
+    /// Whether Claude Code gets a small tool set and prompt.
     pub lean: bool,
     /// Inherited ones that lead out of a home of its own.
     elsewhere: Vec<&'static str>,
@@ -56,12 +56,14 @@ pub struct Routed {
 }
 
 impl Routing {
+    /// Prepares the variables from the settings.
+    ///
     /// # Errors
-    /// `Refused` when an administrator's settings forbid it, `Config` for a `[claude] env` that routes.
+    /// `Refused` if an administrator's settings forbid it, `Config` if `[claude] env` sets a routing variable.
     pub fn new(settings: &Settings, tiers: Tiers, description: String, inherited: &Variables) -> Result<Self> {
-        super::settings::overlay::respect_managed()?;
+        super::settings::overlay::check_managed_settings()?;
         Ok(Routing {
-            environment: allowed(settings)?,
+            environment: checked_env(settings)?,
             max_output_tokens: settings.claude.max_output_tokens,
             thinking: settings.claude.thinking,
             inherited: inherited.clone(),
@@ -71,19 +73,19 @@ impl Routing {
         })
     }
 
-    /// What a program gets when its backend is at `endpoint` and has `served`.
+    /// Returns the variables of a program whose backend is at `endpoint` and serves `served`.
     ///
-    /// `lean`: with a small tool set and prompt.
+    /// `lean`: whether Claude Code gets a small tool set and prompt.
     pub fn route(&self, endpoint: &Endpoint, served: &Served, lean: bool) -> Routed {
-        let (least, most) = OUTPUT_LIMITS;
-        let own_host = crate::backend::address::other_name_of_this_machine(&endpoint.url);
+        let (min, max) = OUTPUT_LIMITS;
+        let own_host = crate::backend::address::unusual_loopback_host(&endpoint.url);
         let table = variables::table(&variables::Facts {
             url: &endpoint.url,
             token: &endpoint.token,
             tiers: &self.tiers,
             description: &format!("{}; {}", self.description, served.contexts(self.asked_context)),
             context: served.context,
-            max_output_tokens: self.max_output_tokens.unwrap_or((served.context / 8).clamp(least, most)),
+            max_output_tokens: self.max_output_tokens.unwrap_or((served.context / 8).clamp(min, max)),
             thinking: match self.thinking {
                 Thinking::Auto => served.thinking,
                 Thinking::On => true,
@@ -100,7 +102,11 @@ impl Routing {
         Routed {
             environment: self.environment.clone(),
             removed: removed.collect(),
-            elsewhere: variables::ELSEWHERE.iter().copied().filter(|name| self.inherited.is_set(name)).collect(),
+            elsewhere: variables::REMOVED_IN_THROWAWAY
+                .iter()
+                .copied()
+                .filter(|name| self.inherited.is_set(name))
+                .collect(),
             table,
             lean,
             tiers: self.tiers.clone(),
@@ -109,7 +115,7 @@ impl Routing {
 }
 
 impl Routed {
-    /// The same in a home of its own below `scratch`.
+    /// Returns the same variables with a throwaway home below `scratch`.
     pub fn housed(self, throwaway: &Throwaway, scratch: &Path) -> Self {
         let (mut table, mut removed) = (self.table.clone(), self.removed.clone());
         table.extend(throwaway.variables(scratch));
@@ -118,7 +124,7 @@ impl Routed {
         Routed { table, removed, ..self }
     }
 
-    /// Gives a child its environment.
+    /// Applies the variables to a child's environment.
     pub fn apply(&self, command: &mut Command) {
         for name in &self.removed {
             command.env_remove(name);
@@ -126,14 +132,14 @@ impl Routed {
         command.envs(&self.environment).envs(&self.table);
     }
 
-    /// All that is set, by name.
+    /// Returns all variables that are set, by name.
     pub fn variables(&self) -> Table {
         let mut all = self.environment.clone();
         all.extend(self.table.clone());
         all
     }
 
-    /// The models it may ask for, each once.
+    /// Returns the models that the program may request, sorted and without duplicates.
     pub fn models(&self) -> Vec<&str> {
         let mut models: Vec<&str> = self.tiers.iter().map(|(_, model)| model).collect();
         models.sort_unstable();
@@ -141,7 +147,7 @@ impl Routed {
         models
     }
 
-    /// What is to be taken away wherever the variables are used, whose environment nobody knows here.
+    /// Returns the variables to remove if the program runs in an unknown environment, such as another shell.
     pub fn removed_anywhere(&self) -> Vec<String> {
         let inherited = self.removed.iter().filter_map(|name| name.to_str());
         let known = REMOVED_NAMES.iter().copied().filter(|name| !self.table.contains_key(*name));
@@ -152,16 +158,19 @@ impl Routed {
     }
 }
 
-/// `[claude] env`, which may have anything but what routes requests.
-pub fn allowed(settings: &Settings) -> Result<BTreeMap<String, String>> {
+/// Returns `[claude] env`.
+///
+/// # Errors
+/// `Config` if it sets a routing variable.
+pub fn checked_env(settings: &Settings) -> Result<BTreeMap<String, String>> {
     let routes = |name: &&String| name.starts_with("ANTHROPIC_") || variables::is_removed(name);
     match settings.claude.env.keys().find(routes) {
         None => Ok(settings.claude.env.clone()),
         Some(name) => Err(Failure::new(Code::Config, format!("[claude] env cannot set {name}"))
-            .why(format!(
-                "{} sets it, and it could send requests or credentials elsewhere",
+            .cause(format!(
+                "{} sets it, which could send requests or credentials elsewhere",
                 settings.source(&format!("claude.env.{name}"))
             ))
-            .help("remove it; backends have their own env, such as [llamacpp] env")),
+            .help("remove it; to set a variable for the backend, use its own env, such as [llamacpp] env")),
     }
 }

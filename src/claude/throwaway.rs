@@ -1,10 +1,10 @@
-//! A throwaway home: an empty configuration directory for one session, so that the user's own history, settings, memory
-//! and login are neither read nor written.
+//! The throwaway home: an empty configuration directory for one session, so that the user's own history, settings,
+//! memory and login are neither read nor written.
 //!
-//! Only what the user has answered before is carried over, and only what concerns looks and this folder; nothing is ever
-//! answered in their place. As seen with Claude Code 2.1.331, which asks again where an answer is missing.
+//! Only the theme and the user's earlier answers about this folder are copied; lclaude never answers for the user.
+//! Claude Code asks again if an answer is missing (seen in 2.1.331).
 //!
-//! The home is in the session's private directory, so it goes when that goes, however the session ends; a kept one is in
+//! The home is inside the session's private directory and removed with it, however the session ends. A kept home is in
 //! the state directory.
 
 use crate::base::environment::Environment;
@@ -26,9 +26,9 @@ use crate::{
     config::Settings,
 };
 
-/// The answers about a folder that are carried over, as Claude Code calls them; each but the first only where that was
-/// yes.
+/// The answer to Claude Code's trust dialog. A folder's answers are copied only if this one is true.
 const TRUST: &str = "hasTrustDialogAccepted";
+/// The answers about a folder that are copied, by their keys in `.claude.json`.
 const ANSWERS: &[&str] = &[
     TRUST,
     "hasClaudeMdExternalIncludesApproved",
@@ -37,66 +37,71 @@ const ANSWERS: &[&str] = &[
     "disabledMcpjsonServers",
 ];
 
-/// What such a home is made of.
+/// The content of a throwaway home.
 #[derive(Debug)]
 pub struct Throwaway {
-    /// Where it is to stay, for one that is kept.
+    /// The directory of a kept home.
     kept: Option<PathBuf>,
     /// Claude Code's `.claude.json`.
     answers: Value,
-    /// A theme of the user's own making: its file's name and content.
+    /// The file name and content of the user's custom theme.
     theme: Option<(String, String)>,
-    /// Patterns of the user's own memory, which Claude Code would take for a project's in any folder below the home
-    /// directory.
-    not_memory: Vec<String>,
+    /// Patterns of the user's own memory files, which Claude Code would use as project memory in any folder below the
+    /// home directory.
+    own_memory: Vec<String>,
 }
 
 impl Throwaway {
+    /// Returns the plan of a throwaway home if the settings ask for one.
+    ///
     /// # Errors
-    /// As [`Throwaway::plan`].
+    /// Same as [`Throwaway::plan`].
     pub fn if_wanted(settings: &Settings, environment: &Environment) -> Result<Option<Self>> {
         settings.throwaway.unwrap_or(false).then(|| Throwaway::plan(settings, environment)).transpose()
     }
 
+    /// Plans a throwaway home for a session in `here`.
+    ///
     /// # Errors
-    /// When the `.claude` of the folder, or of one above it, is the user's own.
+    /// `Usage` or `Config`, by the source of the setting, if Claude Code would use the user's own `.claude` as the
+    /// project's.
     pub fn plan(settings: &Settings, environment: &Environment) -> Result<Self> {
         let (home, here) = (environment.home(), environment.working_dir()?);
         let own = config_dir(environment);
         let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        let all = [own.clone(), home.join(".claude")];
-        let is_own = |dir: &PathBuf| all.iter().any(|own| real(dir) == real(own));
+        let own_dirs = [own.clone(), home.join(".claude")];
+        let is_own = |dir: &PathBuf| own_dirs.iter().any(|own| real(dir) == real(own));
         if let Some(dir) = projects(here, &real(home)).map(|folder| folder.join(".claude")).find(is_own) {
             let source = settings.source("throwaway");
-            return Err(Failure::new(source.code(), format!("no throwaway session in {}", here.display()))
-                .why(format!(
-                    "{} is your own, with your settings and memory, and would be used as a project's",
+            return Err(Failure::new(source.code(), format!("cannot run a throwaway session in {}", here.display()))
+                .cause(format!(
+                    "{} has your own settings and memory, and Claude Code would use it as a project's",
                     dir.display()
                 ))
-                .help("cd to a project's directory, or lclaude --throwaway=false"));
+                .help("cd to a project directory, or run: lclaude --throwaway=false"));
         }
-        let asked = read(&answers_file(environment));
+        let stored = read(&answers_file(environment));
         let chosen = read(&own.join("settings.json"));
-        // Where it is kept now, and where it was.
-        let theme = chosen["theme"].as_str().or(asked["theme"].as_str()).map(str::to_owned);
-        let mut patterns: Vec<PathBuf> = all.iter().flat_map(|dir| [dir.clone(), real(dir)]).collect();
+        // Older versions stored the theme in `.claude.json`.
+        let theme = chosen["theme"].as_str().or(stored["theme"].as_str()).map(str::to_owned);
+        let mut patterns: Vec<PathBuf> = own_dirs.iter().flat_map(|dir| [dir.clone(), real(dir)]).collect();
         patterns.sort();
         patterns.dedup();
         Ok(Throwaway {
             kept: None,
-            answers: answers(&asked, theme.as_deref(), &folders(here)),
-            theme: theme.and_then(|theme| custom(&theme, &own)),
-            not_memory: patterns.iter().map(|dir| format!("{}/**", literal(&dir.to_string_lossy()))).collect(),
+            answers: answers(&stored, theme.as_deref(), &folders(here)),
+            theme: theme.and_then(|theme| custom_theme(&theme, &own)),
+            own_memory: patterns.iter().map(|dir| format!("{}/**", escape_pattern(&dir.to_string_lossy()))).collect(),
         })
     }
 
-    /// Has it stay, below the state directory.
+    /// Keeps the home after the session, in a directory below `state`.
     pub fn keep(&mut self, state: &Path) {
         let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string().replace(':', "-");
         self.kept = Some(state.join("throwaway").join(format!("{now}-{}", std::process::id())));
     }
 
-    /// Where it stays, if it does.
+    /// Returns the directory of a kept home.
     pub fn kept(&self) -> Option<&Path> {
         self.kept.as_deref()
     }
@@ -105,21 +110,21 @@ impl Throwaway {
         self.kept.clone().unwrap_or_else(|| scratch.join("claude"))
     }
 
-    /// What has Claude Code live there. Its temporary files are in `scratch` in any case.
+    /// Returns the variables that make Claude Code use this home. Temporary files are always in `scratch`.
     pub fn variables(&self, scratch: &Path) -> Table {
         variables::throwaway(&self.home(scratch), &scratch.join("tmp"))
     }
 
-    /// What only settings can say.
+    /// Returns the settings of a throwaway session that have no variable.
     pub fn settings(&self) -> Value {
         json!({
-            "claudeMdExcludes": self.not_memory,
-            // It would write to the user's ~/.local/share/applications.
+            "claudeMdExcludes": self.own_memory,
+            // Deep link registration writes to the user's ~/.local/share/applications.
             "disableDeepLinkRegistration": "disable",
         })
     }
 
-    /// What is carried over, for people.
+    /// Returns a phrase for what is copied into the home: "the theme dark and this folder's trust".
     pub fn carried(&self) -> String {
         let theme = self.answers.get("theme").and_then(Value::as_str);
         let trusted = self.answers["projects"].as_object().is_some_and(|folders| !folders.is_empty());
@@ -131,15 +136,15 @@ impl Throwaway {
         }
     }
 
-    /// Makes it.
+    /// Creates the home and its files.
     ///
     /// # Errors
-    /// `Config` when it cannot be made.
+    /// `Config` if that fails.
     pub fn make(&self, scratch: &Path) -> Result<()> {
         let home = self.home(scratch);
         self.fill(&home, &scratch.join("tmp")).map_err(|error| {
-            Failure::new(Code::Config, format!("the throwaway home {} cannot be made", home.display()))
-                .why(error)
+            Failure::new(Code::Config, format!("cannot create the throwaway home {}", home.display()))
+                .cause(error)
                 .help(format!("df -h {}", home.parent().unwrap_or(&home).display()))
         })
     }
@@ -148,11 +153,11 @@ impl Throwaway {
         let mut private = fs::DirBuilder::new();
         private.mode(0o700);
         if let Some(parent) = home.parent() {
-            disk::make_dir(parent)?;
+            disk::create_private_dir(parent)?;
         }
         private.create(home)?;
         private.create(tmp)?;
-        disk::write_private(&home.join(".claude.json"), &serde_json::to_vec(&self.answers)?)?;
+        disk::create_private(&home.join(".claude.json"), &serde_json::to_vec(&self.answers)?)?;
         if let Some((name, content)) = &self.theme {
             private.create(home.join("themes"))?;
             fs::write(home.join("themes").join(name), content)?;
@@ -161,7 +166,7 @@ impl Throwaway {
     }
 }
 
-/// Where the user's own configuration is.
+/// Returns the user's own configuration directory.
 pub fn config_dir(environment: &Environment) -> PathBuf {
     set_config_dir(environment).unwrap_or_else(|| environment.home().join(".claude"))
 }
@@ -170,31 +175,31 @@ fn set_config_dir(environment: &Environment) -> Option<PathBuf> {
     environment.variables.path("CLAUDE_CONFIG_DIR")
 }
 
-/// Where Claude Code remembers what the user has answered: beside `~/.claude`, but inside another directory.
+/// Returns the file with the user's earlier answers: in `CLAUDE_CONFIG_DIR`, or next to `~/.claude` if that is unset.
 pub fn answers_file(environment: &Environment) -> PathBuf {
     set_config_dir(environment).unwrap_or_else(|| environment.home().to_owned()).join(".claude.json")
 }
 
-/// A file that is missing or broken has no answers; Claude Code then asks.
+/// Returns the content of a JSON file, or null if it is missing or invalid. Claude Code then asks.
 fn read(file: &Path) -> Value {
     disk::read(file).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
 }
 
-/// `.claude.json` for the throwaway, from the user's own.
-fn answers(asked: &Value, theme: Option<&str>, folders: &[PathBuf]) -> Value {
+/// Returns the home's `.claude.json`, from the user's own.
+fn answers(stored: &Value, theme: Option<&str>, folders: &[PathBuf]) -> Value {
     let mut projects = Map::new();
     for folder in folders {
         let Some(name) = folder.to_str() else {
             continue;
         };
-        let said = &asked["projects"][name];
-        if said[TRUST] != true {
+        let answers = &stored["projects"][name];
+        if answers[TRUST] != true {
             continue;
         }
-        let carried = ANSWERS.iter().filter_map(|key| Some(((*key).to_owned(), said.get(*key)?.clone())));
-        projects.insert(name.to_owned(), Value::Object(carried.collect()));
+        let copied = ANSWERS.iter().filter_map(|key| Some(((*key).to_owned(), answers.get(*key)?.clone())));
+        projects.insert(name.to_owned(), Value::Object(copied.collect()));
     }
-    // The tour of a first start: a choice of theme and a few notes, no question that anything depends on.
+    // Onboarding only asks for a theme and shows notes, so skipping it answers nothing of substance.
     let mut answers = json!({"hasCompletedOnboarding": true, "projects": projects});
     if let Some(theme) = theme {
         answers["theme"] = theme.into();
@@ -202,8 +207,8 @@ fn answers(asked: &Value, theme: Option<&str>, folders: &[PathBuf]) -> Value {
     answers
 }
 
-/// The folders whose `.claude` Claude Code takes for a project's: this one, and those above it up to the root of its
-/// repository, but for the home directory's (seen with agents).
+/// Returns the folders whose `.claude` Claude Code reads as a project's: `here` and its parents up to the repository
+/// root, stopping below the home directory (seen with agents).
 fn projects<'a>(here: &'a Path, home: &Path) -> impl Iterator<Item = &'a Path> {
     std::iter::successors(Some(here), move |folder| {
         let is_root = folder.join(".git").symlink_metadata().is_ok();
@@ -211,32 +216,32 @@ fn projects<'a>(here: &'a Path, home: &Path) -> impl Iterator<Item = &'a Path> {
     })
 }
 
-/// The folders whose trust may be this one's: itself, those above it, and the repository that it is a worktree of. Which of
-/// them count is left to Claude Code.
+/// Returns the folders whose trust may apply to `here`: itself, its parents, and the main worktree of its repository.
+/// Claude Code decides which of them count.
 fn folders(here: &Path) -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> = here.ancestors().map(Path::to_owned).collect();
     folders.extend(here.ancestors().find_map(main_worktree));
     folders
 }
 
-/// The repository that `folder` is another worktree of (gitrepository-layout(5)).
+/// Returns the main worktree of the linked worktree `folder` (gitrepository-layout(5)).
 fn main_worktree(folder: &Path) -> Option<PathBuf> {
     let link = disk::read_to_string(&folder.join(".git")).ok()?;
-    let own = folder.join(link.strip_prefix("gitdir:")?.trim());
-    let common = own.join(disk::read_to_string(&own.join("commondir")).ok()?.trim()).canonicalize().ok()?;
+    let git_dir = folder.join(link.strip_prefix("gitdir:")?.trim());
+    let common = git_dir.join(disk::read_to_string(&git_dir.join("commondir")).ok()?.trim()).canonicalize().ok()?;
     Some(common.parent()?.to_owned())
 }
 
-/// The file of a theme that the user has made.
-fn custom(theme: &str, own: &Path) -> Option<(String, String)> {
+/// Returns the file name and content of the user's custom theme, or `None` for a built-in theme.
+fn custom_theme(theme: &str, own: &Path) -> Option<(String, String)> {
     let name = format!("{}.json", theme.strip_prefix("custom:")?);
     let is_plain = Path::new(&name).file_name().is_some_and(|file| *file == *name);
     let content = is_plain.then(|| disk::read_to_string(&own.join("themes").join(&name)).ok())??;
     Some((name, content))
 }
 
-/// A path as a pattern that fits only itself.
-fn literal(path: &str) -> String {
+/// Escapes a path as a glob pattern that matches only that path.
+fn escape_pattern(path: &str) -> String {
     let special = |c: char| "*?[]{}()!+@|\\".contains(c);
     path.chars().flat_map(|c| special(c).then_some('\\').into_iter().chain([c])).collect()
 }
@@ -245,35 +250,35 @@ fn literal(path: &str) -> String {
 mod tests {
     use super::*;
 
-    fn carried(asked: &Value) -> Value {
-        answers(asked, None, &["/w/p".into(), "/w".into()])["projects"].clone()
+    fn copied_projects(stored: &Value) -> Value {
+        answers(stored, None, &["/w/p".into(), "/w".into()])["projects"].clone()
     }
 
     #[test]
-    fn trust_is_carried_over_and_never_invented() {
+    fn only_a_trusted_folder_is_copied() {
         let yes = json!({"hasTrustDialogAccepted": true});
-        assert_eq!(carried(&json!({"projects": {"/w/p": yes, "/else": yes}})), json!({"/w/p": yes}));
-        assert_eq!(carried(&json!({"projects": {"/w": yes}})), json!({"/w": yes}));
+        assert_eq!(copied_projects(&json!({"projects": {"/w/p": yes, "/else": yes}})), json!({"/w/p": yes}));
+        assert_eq!(copied_projects(&json!({"projects": {"/w": yes}})), json!({"/w": yes}));
         for no in [json!(false), json!("true"), json!(1), json!(null)] {
-            assert_eq!(carried(&json!({"projects": {"/w/p": {"hasTrustDialogAccepted": no}}})), json!({}));
+            assert_eq!(copied_projects(&json!({"projects": {"/w/p": {"hasTrustDialogAccepted": no}}})), json!({}));
         }
-        assert_eq!(carried(&json!({"projects": {"/w/p": {}}})), json!({}));
-        assert_eq!(carried(&json!("broken")), json!({}));
+        assert_eq!(copied_projects(&json!({"projects": {"/w/p": {}}})), json!({}));
+        assert_eq!(copied_projects(&json!("broken")), json!({}));
     }
 
     #[test]
-    fn of_a_folder_only_its_answers_are_carried_over() {
-        let asked = json!({"mcpServers": {"x": {}}, "oauthAccount": {}, "projects": {"/w/p": {
+    fn only_answers_and_theme_are_copied() {
+        let stored = json!({"mcpServers": {"x": {}}, "oauthAccount": {}, "projects": {"/w/p": {
             "hasTrustDialogAccepted": true, "disabledMcpjsonServers": ["d"], "allowedTools": ["Bash"], "history": ["h"],
             "mcpServers": {"y": {}}, "lastSessionId": "s",
         }}});
         let folder = json!({"hasTrustDialogAccepted": true, "disabledMcpjsonServers": ["d"]});
         let expected = json!({"hasCompletedOnboarding": true, "projects": {"/w/p": folder}, "theme": "light"});
-        assert_eq!(answers(&asked, Some("light"), &["/w/p".into()]), expected);
+        assert_eq!(answers(&stored, Some("light"), &["/w/p".into()]), expected);
     }
 
     #[test]
-    fn a_worktree_has_its_repositorys_trust() {
+    fn worktree_includes_the_main_worktree() {
         let root = tempfile::tempdir().expect("a directory");
         let root = root.path().canonicalize().expect("a path");
         fs::create_dir_all(root.join("main/.git/worktrees/w")).expect("directories");
@@ -286,18 +291,18 @@ mod tests {
     }
 
     #[test]
-    fn a_theme_of_the_users_own_is_a_plain_name() {
+    fn custom_theme_must_be_a_plain_file_name() {
         let own = tempfile::tempdir().expect("a directory");
         fs::create_dir(own.path().join("themes")).expect("a directory");
         fs::write(own.path().join("themes/mine.json"), "{}").expect("a file");
         fs::write(own.path().join("secret.json"), "s").expect("a file");
-        assert_eq!(custom("custom:mine", own.path()), Some(("mine.json".into(), "{}".into())));
-        assert_eq!(custom("custom:../secret", own.path()), None);
-        assert_eq!(custom("dark", own.path()), None);
+        assert_eq!(custom_theme("custom:mine", own.path()), Some(("mine.json".into(), "{}".into())));
+        assert_eq!(custom_theme("custom:../secret", own.path()), None);
+        assert_eq!(custom_theme("dark", own.path()), None);
     }
 
     #[test]
-    fn a_path_with_special_characters_fits_itself() {
-        assert_eq!(literal("/home/a[b]{c}*"), r"/home/a\[b\]\{c\}\*");
+    fn special_characters_in_paths_are_escaped() {
+        assert_eq!(escape_pattern("/home/a[b]{c}*"), r"/home/a\[b\]\{c\}\*");
     }
 }

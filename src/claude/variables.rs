@@ -1,148 +1,148 @@
-//! Every environment variable that Claude Code is given or spared, with a word on each.
+//! Every environment variable that is set or removed for Claude Code, and why.
 //!
-//! Facts are of Claude Code 2.1.331, most of them seen in runs of it against a logging server.
+//! Facts are from Claude Code 2.1.331, most of them seen in runs against a logging server.
 //!
-//! A variable in a settings file beats one in the environment, so the whole table goes into the `--settings` overlay
-//! too, which beats the files: what is set here as it is, what is removed here as an empty string.
+//! A variable in a settings file overrides one in the environment, so the whole table also goes into the `--settings`
+//! overlay, which overrides the files: a variable set here keeps its value, one removed here becomes an empty string.
 
 use std::{collections::BTreeMap, path::Path};
 
 use crate::{backend::Tiers, base::pattern::matches, config::Tier};
 
-/// What the child is given: name and value.
+/// The variables set for the child, by name.
 pub type Table = BTreeMap<String, String>;
 
-/// What of the session the table depends on.
+/// The properties of a session that its variables depend on.
 pub struct Facts<'a> {
     pub url: &'a str,
     pub token: &'a str,
     pub tiers: &'a Tiers,
-    /// How the model picker describes it.
+    /// The model's description in the model picker.
     pub description: &'a str,
-    /// Tokens that the backend really has.
+    /// The backend's actual context window, in tokens.
     pub context: u32,
     pub max_output_tokens: u32,
     pub thinking: bool,
-    /// Whether the prompt is to be short.
+    /// Whether to keep the prompt short.
     pub lean: bool,
-    /// The backend's host, where that is this machine by another name.
+    /// The backend's host, if it is another name of this machine.
     pub own_host: Option<&'a str>,
-    /// What is inherited as `NO_PROXY` and `no_proxy`, in this order.
+    /// The inherited `NO_PROXY` and `no_proxy`, in this order.
     pub no_proxy: [Option<String>; 2],
 }
 
-/// What keeps requests to those that every backend understands.
+/// Variables that limit requests to what every backend supports.
 pub const BETAS_OFF: [(&str, &str); 2] = [
-    // Drops the beta headers and body fields that only Anthropic's own service knows.
+    // Drops the beta headers and body fields that only Anthropic's API knows.
     ("CLAUDE_CODE_DISABLE_EXPERIMENTAL_BETAS", "1"),
-    // Without the first, a `system` message appears among the messages, which most chat templates reject.
+    // `mid_conv_system` puts a `system` message between the others, which most chat templates reject.
     ("CLAUDE_CODE_MODEL_CAPABILITIES", "-mid_conv_system,-mid_conv_tool_change,-adaptive_thinking,-effort"),
 ];
 
+/// Returns the variables to set for a session.
 pub fn table(facts: &Facts) -> Table {
     let mut table = Table::from(
         [
-            // Where requests go; Claude Code adds `/v1/messages`.
+            // Claude Code adds `/v1/messages`.
             ("ANTHROPIC_BASE_URL", facts.url),
-            // Sent as `Authorization: Bearer`. Never empty: without it a stored login would be sent instead.
+            // Sent as `Authorization: Bearer`. Never empty, or a stored login would be sent instead.
             ("ANTHROPIC_AUTH_TOKEN", facts.token),
-            // An alias, so that what `/model` may write into the user's settings is never a local name.
+            // An alias, so that `/model` never writes a local model's name into the user's settings.
             ("ANTHROPIC_MODEL", "sonnet"),
-            // Makes Claude Code ignore routing, credentials, models and proxies in every settings file, a helper that
-            // prints a key, and a stored login.
+            // Makes Claude Code ignore a stored login, `apiKeyHelper`, and routing, credentials, models and proxies in
+            // every settings file.
             ("CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST", "1"),
-            // An unknown model is otherwise taken to have a million tokens of context …
+            // Otherwise Claude Code assumes a context window of 1M tokens for an unknown model.
             ("CLAUDE_CODE_DISABLE_1M_CONTEXT", "1"),
-            // A header that differs in every session and so spoils the backend's cache of the prompt's beginning …
+            // A header that differs in every session, which invalidates the backend's prompt cache.
             ("CLAUDE_CODE_ATTRIBUTION_HEADER", "0"),
-            // … and a reminder that does the same within one.
+            // A reminder that changes within a session, with the same effect.
             ("CLAUDE_CODE_TOTAL_TOKENS_REMINDER", "off"),
-            // Together: the backend's is the only address contacted.
+            // With these two, Claude Code contacts no address but the backend's.
             ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
             ("CLAUDE_CODE_DISABLE_OFFICIAL_MARKETPLACE_AUTOINSTALL", "1"),
-            // At its start it would rewrite an older model's name in the user's settings.
+            // Otherwise Claude Code renames older models in the user's settings at startup.
             ("CLAUDE_CODE_DISABLE_LEGACY_MODEL_REMAP", "1"),
-            // Background sessions and agent views start daemons that would outlive the backend.
+            // Background sessions and the agent view start daemons that outlive the backend.
             ("CLAUDE_CODE_DISABLE_AGENT_VIEW", "1"),
-            // Milliseconds. A long prompt is silent for minutes on a small machine; the defaults give up on it.
+            // A slow machine can take minutes to prefill a long prompt; the defaults time out.
             ("CLAUDE_STREAM_IDLE_TIMEOUT_MS", "1800000"),
             ("API_TIMEOUT_MS", "3600000"),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned())),
     );
     table.extend(BETAS_OFF.map(|(name, value)| (name.to_owned(), value.to_owned())));
-    // … so this is the window it compacts by, and shows in `/context`.
+    // The context window, which decides when to compact and which `/context` shows.
     table.insert("CLAUDE_CODE_MAX_CONTEXT_TOKENS".into(), facts.context.to_string());
-    // Kept free for the answer.
     table.insert("CLAUDE_CODE_MAX_OUTPUT_TOKENS".into(), facts.max_output_tokens.to_string());
     if !facts.thinking {
         table.insert("CLAUDE_CODE_DISABLE_THINKING".into(), "1".into());
     }
     if facts.lean {
-        // It adds instructions, and a path that differs from project to project.
+        // Auto memory adds instructions to the prompt, and a path that differs in every project.
         table.insert("CLAUDE_CODE_DISABLE_AUTO_MEMORY".into(), "1".into());
     }
     let mut set = |name: &str, value: &str| table.insert(name.to_owned(), value.to_owned());
-    // A tier that is not mapped is asked for as `claude-…`, which no backend has.
+    // An unmapped tier is requested as `claude-…`, which no backend has.
     for (tier, model) in facts.tiers.iter().filter(|(tier, _)| *tier != Tier::Subagent) {
         let tier = tier.name().to_uppercase();
         set(&format!("ANTHROPIC_DEFAULT_{tier}_MODEL"), model);
-        // What the model picker shows.
+        // For the model picker.
         set(&format!("ANTHROPIC_DEFAULT_{tier}_MODEL_NAME"), model);
         set(&format!("ANTHROPIC_DEFAULT_{tier}_MODEL_DESCRIPTION"), facts.description);
     }
     if let Some(subagent) = facts.tiers.model(Tier::Subagent) {
         set("CLAUDE_CODE_SUBAGENT_MODEL", subagent);
-        // Without it an agent's own definition would win.
+        // Otherwise the model in an agent's definition wins.
         set("CLAUDE_CODE_SUBAGENT_MODEL_FORCE", "1");
     }
-    // A proxy would be sent the prompt in clear text. The lower-case name wins where both are read, and `localhost`
-    // does not cover the address.
+    // A proxy would receive the prompt in clear text. If both names are set, the lower-case one wins, and `localhost`
+    // doesn't cover 127.0.0.1.
     let [upper, lower] = &facts.no_proxy;
-    for (name, theirs) in
+    for (name, inherited) in
         [("NO_PROXY", upper.as_ref().or(lower.as_ref())), ("no_proxy", lower.as_ref().or(upper.as_ref()))]
     {
-        let theirs = theirs.filter(|theirs| !theirs.is_empty()).map(|theirs| format!("{theirs},"));
+        let inherited = inherited.filter(|hosts| !hosts.is_empty()).map(|hosts| format!("{hosts},"));
         let own = facts.own_host.map(|host| format!(",{host}")).unwrap_or_default();
-        table.insert(name.into(), format!("{}127.0.0.1,localhost{own}", theirs.unwrap_or_default()));
+        table.insert(name.into(), format!("{}127.0.0.1,localhost{own}", inherited.unwrap_or_default()));
     }
     table
 }
 
-/// What has Claude Code live in the directory `home`, in a throwaway session.
+/// Returns the variables that make `home` the configuration directory of a throwaway session.
 pub fn throwaway(home: &Path, tmp: &Path) -> Table {
     let text = |path: &Path| path.to_string_lossy().into_owned();
     Table::from(
         [
-            // Settings, history and memory; `.claude.json` too.
+            // Settings, history, memory and `.claude.json`.
             ("CLAUDE_CONFIG_DIR", text(home)),
-            // Login; on macOS it names another keychain entry. Empty it would mean ~/.claude.
+            // The login; on macOS the name of the keychain entry. An empty value means ~/.claude.
             ("CLAUDE_SECURESTORAGE_CONFIG_DIR", text(home)),
-            // Its temporary files, and its sockets where there is no XDG_RUNTIME_DIR, which the session's tools need as
-            // it is. (So they do XDG_STATE_HOME, where an installed one locks its version.)
+            // Temporary files, and sockets if XDG_RUNTIME_DIR is unset. XDG_RUNTIME_DIR and XDG_STATE_HOME (where an
+            // installed Claude Code locks its version) stay as they are, because the session's tools need them.
             ("CLAUDE_CODE_TMPDIR", text(tmp)),
-            // Logins of Anthropic's other programs, else in ~/.config/anthropic.
+            // Logins of Anthropic's other programs, by default in ~/.config/anthropic.
             ("ANTHROPIC_CONFIG_DIR", text(&home.join("anthropic"))),
-            // It would put an extension into the user's editor.
+            // Otherwise Claude Code installs an extension into the user's editor.
             ("CLAUDE_CODE_IDE_SKIP_AUTO_INSTALL", "1".into()),
         ]
         .map(|(name, value)| (name.to_owned(), value)),
     )
 }
 
-/// What would have a throwaway session use the user's own memory or plugins all the same. Not for the overlay: in a
-/// variable that names a directory an empty string may mean anything.
-pub const ELSEWHERE: &[&str] = &[
+/// Inherited variables that would make a throwaway session use the user's memory or plugins. The overlay omits them,
+/// because the effect of an empty directory name is unknown.
+pub const REMOVED_IN_THROWAWAY: &[&str] = &[
     "CLAUDE_CODE_REMOTE_MEMORY_DIR",
     "CLAUDE_COWORK_MEMORY_PATH_OVERRIDE",
     "CLAUDE_CODE_PLUGIN_CACHE_DIR",
     "CLAUDE_CODE_PLUGIN_SEED_DIR",
 ];
 
-/// Patterns of the variables that would send requests, credentials or prompts elsewhere. Those that the table sets are
-/// replaced, not removed.
+/// Patterns of inherited variables that would send requests, credentials or prompts elsewhere. Variables that the table
+/// sets are replaced, not removed.
 pub const REMOVED: &[&str] = &[
-    // Credentials that would be sent beside ours.
+    // Credentials that would be sent along with ours.
     "ANTHROPIC_API_KEY",
     "ANTHROPIC_CUSTOM_HEADERS",
     "ANTHROPIC_BETAS",
@@ -156,7 +156,7 @@ pub const REMOVED: &[&str] = &[
     "CLAUDE_CODE_OAUTH_*",
     "CLAUDE_CODE_*_FILE_DESCRIPTOR",
     "AWS_BEARER_TOKEN_BEDROCK",
-    // Other providers and other addresses.
+    // Other providers and addresses.
     "ANTHROPIC_API_HOST",
     "ANTHROPIC_UNIX_SOCKET",
     "ANTHROPIC_BEDROCK_*",
@@ -171,7 +171,7 @@ pub const REMOVED: &[&str] = &[
     "CLAUDE_CODE_API_BASE_URL",
     "CLAUDE_CODE_GB_BASE_URL",
     "_CLAUDE_CODE_ASSUME_FIRST_PARTY_BASE_URL",
-    // Other models, and what is added to requests.
+    // Other models, and additions to requests.
     "ANTHROPIC_*MODEL*",
     "CLAUDE_CODE_SUBAGENT_MODEL*",
     "CLAUDE_CODE_WORKFLOW_SUBAGENT_MODEL",
@@ -180,11 +180,11 @@ pub const REMOVED: &[&str] = &[
     "CLAUDE_CODE_EXTRA_BODY",
     "CLAUDE_CODE_EXTRA_METADATA",
     "CLAUDE_CODE_DISABLE_THINKING",
-    // What a Claude Code that we are started from says about itself.
+    // Set by a Claude Code session that lclaude runs in.
     "CLAUDECODE",
     "CLAUDE_CODE_ENTRYPOINT",
     "CLAUDE_CODE_SESSION_*",
-    // Telemetry of the user's own was seen to carry prompts.
+    // The user's own telemetry was seen to contain prompts.
     "CLAUDE_CODE_ENABLE_TELEMETRY",
     "OTEL_*",
     "ANT_*",
@@ -193,8 +193,9 @@ pub const REMOVED: &[&str] = &[
     "CLAUDE_CODE_CLIENT_DATA_URL",
 ];
 
-/// The names behind the patterns above that a settings file could set; the overlay needs them one by one.
-/// (Those Claude Code 2.1.331 contains, as `strings` finds them, that send anything anywhere.)
+/// Names that match the patterns above and that a settings file can set; the overlay can't use patterns.
+///
+/// Found with `strings` in Claude Code 2.1.331; only variables that affect what is sent, and where.
 pub const REMOVED_NAMES: &[&str] = &[
     "ANTHROPIC_API_HOST",
     "ANTHROPIC_API_KEY",
@@ -297,16 +298,16 @@ pub fn is_removed(name: &str) -> bool {
     REMOVED.iter().any(|pattern| matches(pattern, name))
 }
 
-/// Whether an inherited variable is taken from the child, or has another value there.
-pub fn is_overruled(name: &str) -> bool {
+/// Whether an inherited variable is removed or replaced for the child.
+pub fn is_overridden(name: &str) -> bool {
     is_removed(name) || name.starts_with("ANTHROPIC_DEFAULT_") || ROUTING.contains(&name)
 }
 
-/// Those of the table that say where requests go, and as whom.
-pub const ROUTING: &[&str] = &["ANTHROPIC_BASE_URL", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_MODEL"];
+/// Variables of the table that set the address, the credential and the model.
+const ROUTING: &[&str] = &["ANTHROPIC_BASE_URL", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_MODEL"];
 
-/// Those that Claude Code takes from settings files even so, `CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST` or not; only an overlay
-/// beats them.
+/// Patterns of variables that Claude Code reads from settings files despite `CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST`.
+/// Only the overlay overrides them.
 const OBEYED_FROM_SETTINGS: &[&str] = &[
     "ANTHROPIC_BETAS",
     "API_TIMEOUT_MS",
@@ -319,7 +320,7 @@ const OBEYED_FROM_SETTINGS: &[&str] = &[
     "OTEL_*",
 ];
 
-/// Whether a settings file that sets `name` has its way in a Claude Code without our overlay.
+/// Whether Claude Code without our overlay obeys a settings file that sets `name`.
 pub fn is_obeyed_from_settings(name: &str) -> bool {
     OBEYED_FROM_SETTINGS.iter().any(|pattern| matches(pattern, name))
 }
@@ -329,12 +330,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_name_for_the_overlay_is_one_that_is_removed() {
+    fn removed_names_match_removed_patterns() {
         assert_eq!(REMOVED_NAMES.iter().find(|name| !is_removed(name)), None);
     }
 
     #[test]
-    fn the_users_other_cloud_credentials_stay() {
+    fn unrelated_credentials_are_kept() {
         for name in ["AWS_ACCESS_KEY_ID", "GOOGLE_APPLICATION_CREDENTIALS", "CLAUDE_CONFIG_DIR", "HTTPS_PROXY"] {
             assert!(!is_removed(name), "{name}");
         }

@@ -1,54 +1,57 @@
-//! The options that choose a backend and a model, for a session and for the verbs alike.
+//! The options that choose a backend and a model, shared by sessions and the verbs.
 
 use std::path::PathBuf;
 
 use crate::{base::ui, config::Overrides};
 
-/// What every command can be told that has to do with a backend.
+/// The help heading of the options that choose a backend and a model.
+pub const HEADING: &str = "Backend and model";
+
+/// The options of every command that uses a backend, except `--model`, which Claude Code has too.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Choice {
-    /// The backend to use: ollama, lmstudio, llamacpp, command or endpoint
-    #[arg(long, value_name = "KIND")]
+    /// Use this backend: ollama, lmstudio, llamacpp, command or endpoint
+    #[arg(long, value_name = "KIND", help_heading = HEADING)]
     pub backend: Option<String>,
     /// Use the profile [profiles.NAME] of the configuration
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", help_heading = HEADING)]
     pub profile: Option<String>,
-    /// Tokens of context asked of the backend
-    #[arg(long, value_name = "TOKENS")]
+    /// Request a context window of this many tokens
+    #[arg(long, value_name = "TOKENS", help_heading = HEADING)]
     pub context: Option<u32>,
-    /// Read this configuration instead of ~/.config/lclaude/config.toml
+    /// Read this configuration file instead of ~/.config/lclaude/config.toml
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Answer yes to what lclaude would ask, such as whether to download a model
+    /// Answer yes to every question, such as whether to download a model
     #[arg(long)]
     pub yes: bool,
 }
 
 impl Choice {
-    /// As the topmost layer of the settings, with a model beside it.
+    /// Returns the options and `model` as the topmost layer of the settings.
     pub fn overrides(&self, model: Option<String>) -> Overrides {
         let Choice { backend, profile, context, .. } = self.clone();
         Overrides { backend, profile, context, model, lean: false, throwaway: None }
     }
 }
 
-/// Which backend and model a verb is about; what is not said comes from the configuration, as for a session.
+/// The backend and model that a verb uses. Options that are not given come from the configuration, as for a session.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Selection {
     #[command(flatten)]
     pub choice: Choice,
-    /// A model of the backend's
-    #[arg(long, value_name = "NAME")]
+    /// Use this model of the backend
+    #[arg(long, value_name = "NAME", help_heading = HEADING)]
     pub model: Option<String>,
 }
 
 impl Selection {
-    /// As the topmost layer of the settings.
+    /// Returns the options as the topmost layer of the settings.
     pub fn overrides(&self) -> Overrides {
         self.choice.overrides(self.model.clone())
     }
 
-    /// `verb` with this selection, as one could type it.
+    /// Returns the command line of `verb` with these options, without `--yes`.
     pub fn line(&self, verb: &str) -> String {
         let Choice { backend, profile, context, config, yes: _ } = &self.choice;
         let context = context.map(|tokens| tokens.to_string());
@@ -64,6 +67,6 @@ impl Selection {
         for (option, value) in options {
             words.extend(value.iter().flat_map(|value| [option.to_owned(), value.clone()]));
         }
-        ui::command_line(words.into_iter())
+        ui::quote_command(words.into_iter())
     }
 }

@@ -1,31 +1,31 @@
-//! What a command line asks for, read once.
+//! A parsed command line.
 
 use std::ffi::OsString;
 
 use super::{choice::Choice, verbs::Verb};
 
-/// What is to be done.
+/// What a command line asks lclaude to do.
 #[derive(Debug)]
-pub enum Command {
-    Session(Session),
+pub enum Invocation {
+    Session(SessionArguments),
     /// A verb of `lclaude local`.
     Local(Verb),
-    /// What can be typed after these words?
+    /// Complete the last of these words.
     Complete(Vec<OsString>),
-    /// A text that was asked for, such as a verb's help.
-    Explain(String),
+    /// Print a text, such as a verb's help.
+    Print(String),
     Keeper,
     Help,
     Version,
 }
 
 #[derive(Debug)]
-pub struct Session {
+pub struct SessionArguments {
     pub choice: Choice,
     pub lean: bool,
     pub throwaway: Option<bool>,
     pub keep: bool,
     pub dry_run: bool,
-    /// Claude Code's, `--model` and `--settings` included.
+    /// Claude Code's arguments, including `--model` and `--settings`.
     pub claude: Vec<OsString>,
 }

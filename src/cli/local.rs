@@ -1,59 +1,65 @@
-//! Reading `lclaude local VERB …`, and saying what is wrong with it.
+//! Parses `lclaude local VERB …` and explains errors in it.
 
 use std::ffi::OsString;
 
 use clap::{
-    CommandFactory, Parser,
+    CommandFactory, FromArgMatches,
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
-use super::{command::Command, verbs::Verbs};
+use super::{
+    command::Invocation,
+    verbs::{self, Verbs},
+};
 use crate::{
     base::error::{Code, Failure, Result},
-    config::nearest,
+    config::find_nearest,
 };
 
-const AS_A_WORD: &str = "lclaude -- local passes the word to Claude Code";
-/// The one reserved word.
+const ESCAPE_HELP: &str = "lclaude -- local  # to pass the word \"local\" to Claude Code";
+/// The only reserved word.
 pub const NAME: &str = "local";
 
-/// `before`: options that stood before the word `local`; they are the verb's.
+/// Parses the arguments of `lclaude local`.
+///
+/// `before`: options before the word `local`, which belong to the verb.
 ///
 /// # Errors
 /// `Usage`.
-pub fn parse(before: &[OsString], after: &[OsString]) -> Result<Command> {
+pub fn parse(before: &[OsString], after: &[OsString]) -> Result<Invocation> {
     let (verb, rest) = after.split_at(after.len().min(1));
     let name = OsString::from("lclaude local");
     let words = std::iter::once(&name).chain(verb).chain(before).chain(rest);
-    match Verbs::try_parse_from(words) {
-        Ok(parsed) => Ok(Command::Local(parsed.verb)),
-        Err(error) if error.kind() == ErrorKind::DisplayHelp => Ok(Command::Explain(error.render().to_string())),
-        Err(error) => Err(misunderstood(&error, verb.first())),
+    let matches = verbs::grouped_command().try_get_matches_from(words);
+    match matches.and_then(|matches| Verbs::from_arg_matches(&matches)) {
+        Ok(parsed) => Ok(Invocation::Local(parsed.verb)),
+        Err(error) if error.kind() == ErrorKind::DisplayHelp => Ok(Invocation::Print(error.render().to_string())),
+        Err(error) => Err(usage_failure(&error, verb.first())),
     }
 }
 
-fn misunderstood(error: &clap::Error, verb: Option<&OsString>) -> Failure {
+fn usage_failure(error: &clap::Error, verb: Option<&OsString>) -> Failure {
     let command = Verbs::command();
     let verbs: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
-    let all = format!("the verbs are {}", verbs.join(", "));
+    let all = format!("the commands are {}", verbs.join(", "));
     let Some(verb) = verb.map(|verb| verb.to_string_lossy()) else {
-        return Failure::new(Code::Usage, "`lclaude local` needs a verb")
-            .why(all)
+        return Failure::new(Code::Usage, "`lclaude local` requires a command")
+            .cause(all)
             .help("lclaude local --help")
-            .help(AS_A_WORD);
+            .help(ESCAPE_HELP);
     };
     if verbs.contains(&&*verb) {
         let why = match (error.kind(), error.get(ContextKind::ValidValue)) {
-            (ErrorKind::MissingRequiredArgument, _) => format!("`lclaude local {verb}` needs it"),
-            (_, Some(ContextValue::Strings(values))) => format!("`lclaude local {verb}` takes {}", values.join(", ")),
-            _ => format!("`lclaude local {verb}` cannot use it"),
+            (ErrorKind::MissingRequiredArgument, _) => format!("`lclaude local {verb}` requires it"),
+            (_, Some(ContextValue::Strings(values))) => format!("possible values: {}", values.join(", ")),
+            _ => format!("`lclaude local {verb}` doesn't accept it"),
         };
-        let failure = Failure::new(Code::Usage, in_words(error)).why(why);
+        let failure = Failure::new(Code::Usage, summarize(error)).cause(why);
         let failure = match (error.kind(), error.get(ContextKind::InvalidArg)) {
             (ErrorKind::UnknownArgument, Some(ContextValue::String(typed))) => {
                 let known = command.find_subcommand(&*verb).into_iter().flat_map(clap::Command::get_arguments);
                 let known: Vec<String> = known.filter_map(|known| Some(known.get_long()?.to_owned())).collect();
-                match nearest(typed.trim_start_matches('-'), known.iter().map(String::as_str)) {
+                match find_nearest(typed.trim_start_matches('-'), known.iter().map(String::as_str)) {
                     Some(near) => failure.help(format!("did you mean --{near}?")),
                     None => failure,
                 }
@@ -62,32 +68,32 @@ fn misunderstood(error: &clap::Error, verb: Option<&OsString>) -> Failure {
         };
         return failure.help(format!("lclaude local {verb} --help"));
     }
-    let failure = Failure::new(Code::Usage, format!("there is no `lclaude local {verb}`")).why(all);
-    let failure = match nearest(&verb, verbs.into_iter()) {
+    let failure = Failure::new(Code::Usage, format!("unknown command `lclaude local {verb}`")).cause(all);
+    let failure = match find_nearest(&verb, verbs.into_iter()) {
         Some(near) => failure.help(format!("did you mean `lclaude local {near}`?")),
         None => failure,
     };
-    failure.help(AS_A_WORD)
+    failure.help(ESCAPE_HELP)
 }
 
-/// The first sentence of what the parser says, without what only a programmer reads in it.
-pub fn in_words(error: &clap::Error) -> String {
+/// Returns the first sentence of a parser error, in plain words.
+pub fn summarize(error: &clap::Error) -> String {
     let text = error.render().to_string();
-    // What is missing stands on lines of its own.
-    let first = text.lines().scan(true, |goes_on, line| {
-        let taken = goes_on.then(|| line.trim());
-        *goes_on = line.ends_with(':') || line.starts_with(' ');
+    // Missing arguments follow on lines of their own.
+    let first = text.lines().scan(true, |continues, line| {
+        let taken = continues.then(|| line.trim());
+        *continues = line.ends_with(':') || line.starts_with(' ');
         taken
     });
     let words = first.collect::<Vec<_>>().join(" ");
     let words = words.trim_start_matches("error: ").trim_end();
     let words = words.strip_suffix(" found").unwrap_or(words);
     let words = words.replace("the following required arguments were not provided:", "missing:");
-    let words = words.replace("invalid digit found in string", "it is not a number");
-    words.replace("number too large to fit in target type", "it is too large")
+    let words = words.replace("invalid digit found in string", "not a number");
+    words.replace("number too large to fit in target type", "out of range")
 }
 
-/// The verbs and their options, to be read by other programs' means.
+/// Returns the verbs and their options, for completions and the manual page.
 pub fn command() -> clap::Command {
     Verbs::command()
 }

@@ -1,4 +1,5 @@
-//! What can be typed: types, and how they are read. Nothing is carried out here.
+//! The command line: the options and verbs, their help texts, and the parser. Nothing here reads the configuration or
+//! carries out a command.
 
 mod choice;
 mod command;
@@ -7,10 +8,11 @@ mod session;
 mod verbs;
 
 pub use choice::{Choice, Selection};
-pub use command::{Command, Session};
-pub use local::{NAME as LOCAL, command as verbs_command};
-pub use session::{command, help, parse};
+pub use command::{Invocation, SessionArguments};
+pub use local::{NAME as LOCAL, command as local_command};
+pub use session::{command as session_command, help, parse};
 pub use verbs::{
-    Completions, Doctor, Env, Format, Init, Logs, Man, Models, Run, Serve, Setup, Shell, Status, Stop, Trust, Untrust,
-    Verb, Which,
+    CompletionsArguments, DoctorArguments, EnvArguments, Format, InitArguments, LogsArguments, ManArguments,
+    ModelsArguments, RunArguments, ServeArguments, SetupArguments, Shell, StatusArguments, StopArguments,
+    TargetArguments, TrustArguments, UntrustArguments, Verb,
 };

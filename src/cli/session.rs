@@ -1,95 +1,123 @@
-//! What can be typed. lclaude's own options come first, freely mixed with Claude Code's `--model` and `--settings`; the
-//! first other argument, or `--`, ends them, and all from there on is Claude Code's.
+//! Parses `lclaude [LCLAUDE OPTIONS] [CLAUDE ARGUMENTS...]`.
+//!
+//! lclaude's options come first, mixed with Claude Code's `--model` and `--settings`. The first other argument or `--`
+//! ends them; the rest belongs to Claude Code.
 
-use std::ffi::OsString;
+use std::{ffi::OsString, iter};
 
 use clap::{CommandFactory, Parser, ValueHint};
 
 use super::{
-    choice::Choice,
-    command::{Command, Session},
+    choice::{Choice, HEADING},
+    command::{Invocation, SessionArguments},
     local,
 };
 use crate::{
-    base::error::{Code, Failure, Result},
-    config::nearest,
+    base::{
+        error::{Code, Failure, Result},
+        ui,
+    },
+    config::find_nearest,
     keeper,
 };
 
-/// What the shells' completions ask with; not for people either.
+/// The hidden verb that the shell completions call.
 const COMPLETE_VERB: [&str; 3] = [local::NAME, "complete", "--"];
 
-/// Run Claude Code on a model of your own.
+/// Run Claude Code on a local model
 ///
-/// Starts the chosen backend on a free port, waits until the model can answer, runs Claude Code with the routing in
-/// that one process, and leaves nothing behind.
+/// lclaude starts your inference server on a free port, waits until it is ready, points this
+/// one Claude Code process at it, and stops the server when you exit.
 #[derive(Debug, Parser)]
 #[command(
     name = "lclaude",
+    verbatim_doc_comment,
     disable_help_flag = true,
     disable_version_flag = true,
     args_override_self = true,
-    override_usage = "lclaude [LCLAUDE OPTIONS] [CLAUDE ARGUMENTS...]",
+    override_usage = "lclaude [LCLAUDE OPTIONS] [CLAUDE ARGUMENTS...]\n       lclaude local COMMAND [OPTIONS]",
     after_help = AFTER_HELP
 )]
 struct Arguments {
     #[command(flatten)]
     choice: Choice,
-    /// Six tools, a short prompt and no MCP servers but those of --mcp-config, for small machines
-    #[arg(long)]
+    /// Use six tools, a short prompt, and only the MCP servers from --mcp-config
+    #[arg(long, help_heading = SESSION)]
     lean: bool,
-    /// An empty home for this session, gone at its end: your own history, settings, memory and login stay out of it
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    /// Use an empty home, without your history, settings, memory and login
+    #[arg(
+        long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        hide_possible_values = true, help_heading = SESSION
+    )]
     throwaway: Option<bool>,
-    /// Keep a throwaway session's home, and say where it is
-    #[arg(long)]
+    /// Keep the home of a throwaway session and print its path
+    #[arg(long, help_heading = SESSION)]
     keep: bool,
-    /// Start nothing; print what would be
+    /// Show what would run, without starting anything
     #[arg(long)]
     dry_run: bool,
-    /// A model of the backend's, such as a .gguf file (Claude's own aliases are passed on)
-    #[arg(long, value_name = "NAME")]
+    /// Use this model, such as a .gguf file (aliases such as opus are passed to Claude Code)
+    #[arg(long, value_name = "NAME", help_heading = HEADING)]
     model: Vec<OsString>,
-    /// Claude Code's settings, merged with lclaude's
-    #[arg(long, value_name = "FILE OR JSON", value_hint = ValueHint::FilePath)]
+    /// Merge these Claude Code settings with lclaude's
+    #[arg(long, value_name = "FILE OR JSON", value_hint = ValueHint::FilePath, help_heading = SESSION)]
     settings: Option<OsString>,
     /// Show this help and Claude Code's
     #[arg(long, short)]
     help: bool,
-    /// Show both programs' versions
+    /// Show the versions of lclaude and Claude Code
     #[arg(long, short = 'v')]
     version: bool,
     #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
     claude: Vec<OsString>,
 }
 
-const AFTER_HELP: &str = "\
-Everything after these is Claude Code's: lclaude -p \"explain this\", lclaude -c, lclaude --resume.
-All else is below one word, such as lclaude local setup, doctor, models and status: lclaude local --help.
-Variables: LCLAUDE_BACKEND, LCLAUDE_MODEL, LCLAUDE_PROFILE, LCLAUDE_CONTEXT.
-Exit codes: Claude Code's own, or 128+N if signal N ended it; lclaude's are 64 usage, 65 configuration,
-69 backend missing, failed or lost, 70 a bug, 75 not ready in time, 77 refused, 127 no Claude Code found.";
+const SESSION: &str = "Session";
 
+const AFTER_HELP: &str = "\
+All other arguments are passed to Claude Code.
+
+Examples:
+  lclaude                                   # use the default backend and model
+  lclaude --model qwen3-coder:30b           # use another model
+  lclaude -c                                # continue the last conversation
+  lclaude -p \"explain src/main.rs\"          # print an answer and exit
+  lclaude --backend llamacpp --model ~/models/qwen3-coder.gguf
+  lclaude --dry-run                         # show what would run
+
+Environment variables:
+  LCLAUDE_BACKEND, LCLAUDE_MODEL, LCLAUDE_PROFILE, LCLAUDE_CONTEXT
+
+Exit codes:
+  Claude Code's own, or 128+N if signal N ended it. lclaude's own: 64 usage, 65 configuration,
+  69 backend missing, failed or lost, 70 bug in lclaude, 75 not ready in time, 77 refused,
+  127 Claude Code not found.
+
+Other commands: `lclaude local --help`";
+
+/// Parses the arguments of `lclaude`.
+///
 /// # Errors
 /// `Usage`.
-pub fn parse(arguments: Vec<OsString>) -> Result<Command> {
-    if arguments.iter().take(keeper::VERB.len()).eq(keeper::VERB) {
-        return Ok(Command::Keeper);
+pub fn parse(arguments: Vec<OsString>) -> Result<Invocation> {
+    if arguments.iter().take(keeper::SUBCOMMAND.len()).eq(keeper::SUBCOMMAND) {
+        return Ok(Invocation::Keeper);
     }
     if arguments.iter().take(COMPLETE_VERB.len()).eq(COMPLETE_VERB) {
-        return Ok(Command::Complete(arguments[COMPLETE_VERB.len()..].to_vec()));
+        return Ok(Invocation::Complete(arguments[COMPLETE_VERB.len()..].to_vec()));
     }
     let name = OsString::from("lclaude");
-    let parsed = Arguments::try_parse_from(std::iter::once(&name).chain(&arguments)).map_err(|error| {
-        Failure::new(Code::Usage, local::in_words(&error))
-            .why("the options before Claude Code's arguments are lclaude's, and it cannot use this one")
-            .help("lclaude --help lists them; lclaude -- passes everything after it to Claude Code")
+    let parsed = Arguments::try_parse_from(iter::once(&name).chain(&arguments)).map_err(|error| {
+        Failure::new(Code::Usage, local::summarize(&error))
+            .cause("lclaude parses the options before Claude Code's arguments")
+            .help("lclaude --help")
+            .help("lclaude -- ARGUMENTS  # to pass all arguments to Claude Code")
     })?;
     if parsed.help {
-        return Ok(Command::Help);
+        return Ok(Invocation::Help);
     }
     if parsed.version {
-        return Ok(Command::Version);
+        return Ok(Invocation::Version);
     }
     let dashes = arguments.len().checked_sub(parsed.claude.len() + 1).map(|before| &arguments[before]);
     let escaped = dashes.is_some_and(|argument| argument == "--");
@@ -98,42 +126,50 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Command> {
             let (before, after) = arguments.split_at(arguments.len() - parsed.claude.len());
             return local::parse(before, &after[1..]);
         }
-        Some(word) if !escaped => misspelt(&word.to_string_lossy())?,
+        Some(word) if !escaped => check_misspelled(&word.to_string_lossy())?,
         _ => {}
     }
-    // Back among Claude Code's, where those that come later are found too.
+    // Put back, so that they are parsed together with a `--model` or `--settings` among Claude Code's arguments.
     let mut claude = Vec::new();
     for (option, values) in [("--model", parsed.model), ("--settings", parsed.settings.into_iter().collect())] {
         claude.extend(values.into_iter().flat_map(|value| [OsString::from(option), value]));
     }
     claude.extend(parsed.claude);
     let Arguments { choice, lean, throwaway, keep, dry_run, .. } = parsed;
-    Ok(Command::Session(Session { choice, lean, throwaway, keep, dry_run, claude }))
+    Ok(Invocation::Session(SessionArguments { choice, lean, throwaway, keep, dry_run, claude }))
 }
 
-/// Our options, for telling a misspelt one from one of Claude Code's.
-const OWN: &[&str] =
+/// lclaude's options, to detect misspelled ones among Claude Code's.
+const OWN_OPTIONS: &[&str] =
     &["--backend", "--profile", "--context", "--lean", "--throwaway", "--keep", "--config", "--dry-run", "--yes"];
 
-fn misspelt(word: &str) -> Result<()> {
+/// Rejects an unknown option that resembles one of lclaude's.
+fn check_misspelled(word: &str) -> Result<()> {
     let name = word.split('=').next().unwrap_or(word);
-    if !name.starts_with("--") || crate::claude::arguments::is_known(name) {
+    if !name.starts_with("--") || crate::claude::arguments::is_known_option(name) {
         return Ok(());
     }
-    match nearest(name, OWN.iter().copied()).filter(|near| strsim::damerau_levenshtein(name, near) <= 3) {
+    match find_nearest(name, OWN_OPTIONS.iter().copied()).filter(|near| strsim::damerau_levenshtein(name, near) <= 3) {
         None => Ok(()),
         Some(near) => Err(Failure::new(Code::Usage, format!("unknown option {name}"))
-            .why("neither lclaude nor Claude Code is known to have it")
-            .help(format!("did you mean {near}? To pass it to Claude Code: lclaude -- {word}"))),
+            .cause("neither lclaude nor Claude Code has an option of this name")
+            .help(format!("did you mean {near}?"))
+            .help(format!(
+                "{}  # to pass it to Claude Code",
+                ui::quote_command(["lclaude", "--", word].map(Into::into).into_iter())
+            ))),
     }
 }
 
-/// The text of `--help`.
+/// Returns the text of `--help`.
 pub fn help() -> String {
-    command().render_long_help().to_string()
+    let command = command();
+    // clap's own long help puts every option on two lines.
+    let about = command.get_long_about().cloned().unwrap_or_default();
+    command.about(about).render_help().to_string()
 }
 
-/// All that stands before Claude Code's arguments, to be read by other programs' means.
+/// Returns lclaude's options, for completions and the manual page.
 pub fn command() -> clap::Command {
     Arguments::command()
 }

@@ -1,14 +1,14 @@
-//! The verbs of `lclaude local` and their options, as they can be typed. What each one does is in `local`.
+//! The verbs of `lclaude local`, their options and their help.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{ffi::OsString, fmt::Write, path::PathBuf};
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
 use super::choice::Selection;
 
-/// What lclaude can do beside running Claude Code.
+/// Set up, inspect and stop local backends
 #[derive(Debug, Parser)]
-#[command(name = "lclaude local", disable_help_subcommand = true)]
+#[command(name = "lclaude local", disable_help_subcommand = true, after_help = AFTER_HELP)]
 pub struct Verbs {
     #[command(subcommand)]
     pub verb: Verb,
@@ -16,38 +16,91 @@ pub struct Verbs {
 
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    Setup(Setup),
-    Doctor(Doctor),
-    Models(Models),
-    Status(Status),
-    Stop(Stop),
-    Logs(Logs),
-    Init(Init),
-    Trust(Trust),
-    Untrust(Untrust),
-    Env(Env),
-    Run(Run),
-    Serve(Serve),
-    Completions(Completions),
-    Man(Man),
+    Setup(SetupArguments),
+    Doctor(DoctorArguments),
+    Models(ModelsArguments),
+    Status(StatusArguments),
+    Stop(StopArguments),
+    Logs(LogsArguments),
+    Init(InitArguments),
+    Trust(TrustArguments),
+    Untrust(UntrustArguments),
+    Env(EnvArguments),
+    Run(RunArguments),
+    Serve(ServeArguments),
+    Completions(CompletionsArguments),
+    Man(ManArguments),
 }
 
-/// From nothing to a working local Claude Code, step by step
+const AFTER_HELP: &str = "\
+Examples:
+  lclaude local setup              # install and configure what is missing
+  lclaude local doctor --live      # find out why something doesn't work
+  lclaude local models             # see which models fit in memory
+  lclaude local stop --all         # stop all backends
+  eval \"$(lclaude local env)\"      # point other programs at a running backend
+
+Help for one command: `lclaude local COMMAND --help`";
+
+/// The verbs by topic, in the order of the help.
+const GROUPS: &[(&str, &[&str])] = &[
+    ("Getting started", &["setup", "doctor", "models"]),
+    ("Running backends", &["status", "stop", "logs"]),
+    ("Projects", &["init", "trust", "untrust"]),
+    ("Other programs", &["env", "run", "serve"]),
+    ("Shell", &["completions", "man"]),
+];
+
+/// Returns the verbs as a command whose help groups them.
+pub fn grouped_command() -> clap::Command {
+    let mut command = Verbs::command();
+    let mut groups = String::new();
+    for (title, verbs) in GROUPS {
+        writeln!(groups, "{title}:").expect("a String takes any text");
+        for verb in verbs.iter().filter_map(|verb| command.find_subcommand(verb)) {
+            let about = verb.get_about().map(ToString::to_string).unwrap_or_default();
+            writeln!(groups, "  {:<12} {about}", verb.get_name()).expect("a String takes any text");
+        }
+        groups.push('\n');
+    }
+    for verb in GROUPS.iter().flat_map(|(_, verbs)| *verbs) {
+        command = command.mut_subcommand(verb, |verb| match verb.get_long_about().cloned() {
+            // clap's own long help puts every option on two lines.
+            Some(about) => verb.about(about).long_about(None),
+            None => verb,
+        });
+    }
+    command.help_template(format!(
+        "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{groups}Options:\n{{options}}{{after-help}}"
+    ))
+}
+
+/// Set up a backend, a model and the configuration, step by step
 #[derive(Debug, clap::Args)]
-pub struct Setup {
+#[command(after_help = "\
+Examples:
+  lclaude local setup
+  lclaude local setup --dry-run
+  lclaude local setup --backend llamacpp --model ~/models/qwen3-coder.gguf")]
+pub struct SetupArguments {
     #[command(flatten)]
     pub choice: Selection,
-    /// Show what would be done, and do nothing
+    /// Show the steps without running them
     #[arg(long)]
     pub dry_run: bool,
 }
 
-/// Why it does not work: every check, and what mends it
+/// Diagnose problems and suggest fixes
 #[derive(Debug, clap::Args)]
-pub struct Doctor {
+#[command(after_help = "\
+Examples:
+  lclaude local doctor
+  lclaude local doctor --live
+  lclaude local doctor --backend ollama --json")]
+pub struct DoctorArguments {
     #[command(flatten)]
     pub choice: Selection,
-    /// Start the backend and prove the wiring with requests
+    /// Start the backend and test it with real requests
     #[arg(long)]
     pub live: bool,
     /// Print JSON
@@ -55,9 +108,14 @@ pub struct Doctor {
     pub json: bool,
 }
 
-/// Every backend's models, and which fit
+/// List the models of each backend and whether they fit in memory
 #[derive(Debug, clap::Args)]
-pub struct Models {
+#[command(after_help = "\
+Examples:
+  lclaude local models
+  lclaude local models --backend ollama
+  lclaude local models --context 131072 --json")]
+pub struct ModelsArguments {
     #[command(flatten)]
     pub choice: Selection,
     /// Print JSON
@@ -65,10 +123,15 @@ pub struct Models {
     pub json: bool,
 }
 
-/// The backends that are up, and who uses them
+/// Show running backends and their sessions
 #[derive(Debug, clap::Args)]
-pub struct Status {
-    /// Show it live, until q or Ctrl-C
+#[command(after_help = "\
+Examples:
+  lclaude local status
+  lclaude local status --watch
+  lclaude local status --json")]
+pub struct StatusArguments {
+    /// Keep the display up to date until q or Ctrl-C
     #[arg(long, conflicts_with = "json")]
     pub watch: bool,
     /// Print one JSON object
@@ -76,100 +139,151 @@ pub struct Status {
     pub json: bool,
 }
 
-/// End a backend that is up
+/// Stop a running backend
 ///
-/// Without anything else the only one there is. Asks before it ends one that sessions use.
+/// Without arguments, stops the only running backend. Asks first if sessions are using it.
 #[derive(Debug, clap::Args)]
-pub struct Stop {
+#[command(after_help = "\
+Examples:
+  lclaude local stop
+  lclaude local stop 3f2a              # the backend whose ID starts with 3f2a
+  lclaude local stop --model qwen3-coder:30b
+  lclaude local stop --all --yes       # all backends, without asking")]
+pub struct StopArguments {
     #[command(flatten)]
-    pub which: Which,
-    /// All of them
+    pub which: TargetArguments,
+    /// Stop all backends
     #[arg(long, conflicts_with_all = ["id", "backend", "profile", "context", "config", "model"])]
     pub all: bool,
 }
 
-/// A backend's log
+/// Show a backend's log
 ///
-/// Without anything else that of the backend that was last up.
+/// Without arguments, shows the log that was written last.
 #[derive(Debug, clap::Args)]
-pub struct Logs {
+#[command(after_help = "\
+Examples:
+  lclaude local logs
+  lclaude local logs --follow
+  lclaude local logs 3f2a              # the backend whose ID starts with 3f2a")]
+pub struct LogsArguments {
     #[command(flatten)]
-    pub which: Which,
-    /// Go on as it grows, until Ctrl-C
+    pub which: TargetArguments,
+    /// Keep printing new lines until Ctrl-C
     #[arg(short, long)]
     pub follow: bool,
 }
 
-/// Write a .lclaude.toml for this project
+/// Create a .lclaude.toml for this project
 #[derive(Debug, clap::Args)]
-pub struct Init {
+#[command(after_help = "\
+Examples:
+  lclaude local init
+  lclaude local init --backend ollama --model qwen3-coder:30b
+  lclaude local init --lean --context 32768")]
+pub struct InitArguments {
     #[command(flatten)]
     pub choice: Selection,
-    /// A small tool set and prompt
+    /// Use fewer tools and a shorter prompt in this project
     #[arg(long)]
     pub lean: bool,
-    /// Sessions that leave nothing of theirs
+    /// Use an empty home for each session in this project
     #[arg(long)]
     pub throwaway: bool,
 }
 
-/// Allow a project file what needs your word
+/// Trust this project's .lclaude.toml
 #[derive(Debug, clap::Args)]
-pub struct Trust {
-    /// The file, or a directory of its project [default: where you are]
+#[command(after_help = "\
+Examples:
+  lclaude local trust
+  lclaude local trust ~/src/project
+  lclaude local trust --list")]
+pub struct TrustArguments {
+    /// Trust this file, or the one of the project in this directory [default: the current directory]
     #[arg(conflicts_with = "list")]
     pub file: Option<PathBuf>,
-    /// List what is trusted
+    /// List the trusted files
     #[arg(long)]
     pub list: bool,
-    /// Do not ask
+    /// Trust the file without asking
     #[arg(long)]
     pub yes: bool,
 }
 
-/// Take back what trust allowed
+/// Revoke trust in this project's .lclaude.toml
 #[derive(Debug, clap::Args)]
-pub struct Untrust {
-    /// The file, or its directory [default: where you are]
+#[command(after_help = "\
+Examples:
+  lclaude local untrust
+  lclaude local untrust ~/src/project
+  lclaude local untrust ~/src/deleted/.lclaude.toml")]
+pub struct UntrustArguments {
+    /// Revoke trust in this file, or in the one in this directory [default: the current directory]
     pub file: Option<PathBuf>,
 }
 
-/// The variables of a backend that is up, for other programs
+/// Print the environment variables of a running backend
 ///
-/// For the backend that a session would have here: eval "$(lclaude local env)" in bash and zsh,
-/// lclaude local env --format fish | source in fish. The key of the backend is among them.
+/// Selects the backend that a session here would use, and starts nothing. The output contains
+/// the backend's key.
 #[derive(Debug, clap::Args)]
-pub struct Env {
+#[command(
+    verbatim_doc_comment,
+    after_help = "\
+Examples:
+  eval \"$(lclaude local env)\"                  # in bash and zsh
+  lclaude local env --format fish | source     # in fish
+  lclaude local env --format dotenv > .env"
+)]
+pub struct EnvArguments {
     #[command(flatten)]
     pub choice: Selection,
-    /// How they are written down; bash is zsh's and sh's too
+    /// Use this output format; bash also works in zsh and sh
     #[arg(long, value_enum, default_value = "bash")]
     pub format: Format,
 }
 
-/// Run any program in the environment of a session
+/// Run a program with the environment of a session
 ///
-/// The program speaks to the backend, or starts something that does: a script with the Agent SDK, an editor's agent,
-/// claude itself. It ends as it would without lclaude, with its own exit code; 127 if it cannot be started.
+/// The program uses the backend itself or starts something that does, such as an Agent SDK
+/// script, an editor's agent or claude. The exit code is the program's own, or 127 if it can't
+/// be started.
 #[derive(Debug, clap::Args)]
-#[command(override_usage = "lclaude local run [OPTIONS] -- PROGRAM [ARGUMENTS...]")]
-pub struct Run {
+#[command(
+    verbatim_doc_comment,
+    override_usage = "lclaude local run [OPTIONS] -- PROGRAM [ARGUMENTS...]",
+    after_help = "\
+Examples:
+  lclaude local run -- node agent.mjs
+  lclaude local run --model qwen3-coder:30b -- python3 agent.py
+  lclaude local run --dry-run -- claude -p hello"
+)]
+pub struct RunArguments {
     #[command(flatten)]
     pub choice: Selection,
-    /// Start nothing; print what would be
+    /// Show what would run, without starting anything
     #[arg(long)]
     pub dry_run: bool,
-    /// The program and its arguments
+    /// Run this program with these arguments
     #[arg(trailing_var_arg = true, value_name = "PROGRAM")]
     pub command: Vec<OsString>,
 }
 
-/// Keep the backend up, and print the environment to use
+/// Keep a backend running for programs started elsewhere
 ///
-/// For programs that are started elsewhere, such as an editor's agent. Prints the environment once the backend answers,
-/// and keeps the backend up until Ctrl-C (exit code 130), or until it is lost for good (69).
+/// Prints the environment variables once the backend is ready, and keeps it running until
+/// Ctrl-C (exit code 130) or until it can't be restarted (exit code 69).
 #[derive(Debug, clap::Args)]
-pub struct Serve {
+#[command(
+    verbatim_doc_comment,
+    after_help = "\
+Examples:
+  lclaude local serve
+  lclaude local serve --backend llamacpp --model ~/models/qwen3-coder.gguf
+  lclaude local serve --json"
+)]
+pub struct ServeArguments {
     #[command(flatten)]
     pub choice: Selection,
     /// Print one JSON object: url, token, models, context, env, removed
@@ -177,19 +291,29 @@ pub struct Serve {
     pub json: bool,
 }
 
-/// Completions for a shell, to be sourced: eval "$(lclaude local completions bash)"
+/// Print a shell completion script
 #[derive(Debug, clap::Args)]
-pub struct Completions {
-    /// The shell that is to read it
+#[command(after_help = "\
+Examples:
+  eval \"$(lclaude local completions bash)\"           # in ~/.bashrc
+  eval \"$(lclaude local completions zsh)\"            # in ~/.zshrc
+  lclaude local completions fish | source            # in ~/.config/fish/config.fish
+  eval \"$(lclaude local completions bash --hook)\"    # the hook for claude")]
+pub struct CompletionsArguments {
+    /// Print the script for this shell
     pub shell: Shell,
-    /// Print what makes `claude` mean lclaude in projects with a .lclaude.toml, instead
+    /// Print the hook that makes claude run lclaude in projects with a .lclaude.toml
     #[arg(long)]
     pub hook: bool,
 }
 
-/// The manual page, to be read with: lclaude local man | man -l -
+/// Print the manual page
 #[derive(Debug, clap::Args)]
-pub struct Man {}
+#[command(after_help = "\
+Examples:
+  lclaude local man | man -l -
+  lclaude local man > ~/.local/share/man/man1/lclaude.1")]
+pub struct ManArguments {}
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum Shell {
@@ -198,7 +322,7 @@ pub enum Shell {
     Fish,
 }
 
-/// How variables are written down.
+/// How variables are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
     #[value(aliases = ["zsh", "sh"])]
@@ -208,12 +332,25 @@ pub enum Format {
     Dotenv,
 }
 
-/// What a verb that is about backends can be told.
+/// The backend that a verb acts on, selected by ID or by the options of a session.
 #[derive(Debug, Clone, Default, clap::Args)]
-pub struct Which {
-    /// Its id, or the beginning of it, as `lclaude local status` shows it
+pub struct TargetArguments {
+    /// Select the backend whose ID starts with this; `lclaude local status` shows IDs
     #[arg(value_name = "ID", conflicts_with_all = ["backend", "profile", "context", "config", "model"])]
     pub id: Option<String>,
     #[command(flatten)]
     pub choice: Selection,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn help_groups_list_every_verb_once_in_order() {
+        let grouped: Vec<&str> = GROUPS.iter().flat_map(|(_, verbs)| verbs.iter().copied()).collect();
+        let command = Verbs::command();
+        let verbs: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
+        assert_eq!(grouped, verbs);
+    }
 }

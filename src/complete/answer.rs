@@ -1,71 +1,66 @@
-//! What can be typed next, for the shells' completions: `lclaude local complete -- WORDS...`, where the last word is the
-//! one being typed. Not for people: the scripts in `shell/completions` ask it at every press of Tab.
-//!
-//! So it is quick and silent. It reads files, starts no backend, writes nothing, speaks to no network, and completes
-//! nothing where anything fails. Options and verbs are those of `cli` and `local`; none is named here a second time.
+//! Parses the words up to the cursor and prints the candidates for the last word, which is the one being typed.
 
-use super::names;
 use std::ffi::OsString;
 
 use clap::{Arg, ArgAction, Command, ValueHint};
 
-use super::names::Chosen;
+use super::names::{self, ChosenOptions};
 use crate::{base::ui, claude::arguments, cli};
 
-/// A line of the answer, its parts apart by tabs.
-enum Answer {
-    /// `word TEXT ABOUT`: this can be typed.
+/// A line of the answer, with tab-separated fields.
+enum Completion {
+    /// `word TEXT ABOUT`: a candidate and its description.
     Word(String, String),
-    /// `claude TEXT`: this too, where the shell has no completion of its own for Claude Code.
+    /// `claude TEXT`: a candidate for shells that have no completion for Claude Code.
     Claude(String),
-    /// `claude-from N`: from the Nth of the words on, counted from 0, it is Claude Code's command line.
+    /// `claude-from N`: Claude Code's command line starts at word N, counted from 0.
     ClaudeFrom(usize),
-    /// `command-from N`: from there on it is another program's.
+    /// `command-from N`: another program's command line starts at word N.
     CommandFrom(usize),
-    /// `files ENDING`: the name of a file can be typed.
+    /// `files ENDING`: file names with this ending are candidates.
     Files(&'static str),
 }
 
-/// Prints the answer.
+/// Prints the candidates for the last of `words`.
 pub fn run(words: &[OsString]) {
-    // What is typed may be anything; what is not UTF-8 is nobody's option and no name of ours.
+    // No option or name of ours has a character that is not valid UTF-8.
     let words: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let lines = answers(&words).into_iter().map(|answer| match answer {
-        Answer::Word(text, about) => format!("word\t{text}\t{about}\n"),
-        Answer::Claude(text) => format!("claude\t{text}\n"),
-        Answer::ClaudeFrom(at) => format!("claude-from\t{at}\n"),
-        Answer::CommandFrom(at) => format!("command-from\t{at}\n"),
-        Answer::Files(ending) => format!("files\t{ending}\n"),
+        Completion::Word(text, about) => format!("word\t{text}\t{about}\n"),
+        Completion::Claude(text) => format!("claude\t{text}\n"),
+        Completion::ClaudeFrom(at) => format!("claude-from\t{at}\n"),
+        Completion::CommandFrom(at) => format!("command-from\t{at}\n"),
+        Completion::Files(ending) => format!("files\t{ending}\n"),
     });
     ui::print(&lines.collect::<String>());
 }
 
-fn answers(words: &[String]) -> Vec<Answer> {
+fn answers(words: &[String]) -> Vec<Completion> {
     let Some((current, before)) = words.split_last() else {
         return Vec::new();
     };
-    let session = cli::command();
-    let mut line = Line { before, current, at: 0, chosen: Chosen::default() };
-    if let Some(waiting) = line.pass_options(&session) {
+    let session = cli::session_command();
+    let mut line = Line { before, current, at: 0, chosen: ChosenOptions::default() };
+    if let Some(waiting) = line.skip_options(&session) {
         return line.value(waiting, "");
     }
     match line.next() {
         Some(cli::LOCAL) => line.after_local(),
-        Some(_) => line.claudes(),
-        None => match line.inline(&session) {
+        Some(_) => line.claude_code(),
+        None => match line.inline_value(&session) {
             Some(answers) => answers,
-            None => line.beginning(&session),
+            None => line.own_options(&session),
         },
     }
 }
 
-/// A command line with the cursor at its end, read from the left.
+/// A command line with the cursor at its end, read from left to right.
 struct Line<'a> {
     before: &'a [String],
     current: &'a str,
-    /// How many of the words before the current one are read.
+    /// How many of the words before the current one have been read.
     at: usize,
-    chosen: Chosen,
+    chosen: ChosenOptions,
 }
 
 impl Line<'_> {
@@ -73,9 +68,9 @@ impl Line<'_> {
         self.before.get(self.at).map(String::as_str)
     }
 
-    /// Reads options of the command's with their values, up to another word. Gives the one whose value is the current
+    /// Reads the command's options and their values, up to another word. Returns the option whose value is the current
     /// word.
-    fn pass_options<'c>(&mut self, command: &'c Command) -> Option<&'c Arg> {
+    fn skip_options<'c>(&mut self, command: &'c Command) -> Option<&'c Arg> {
         while let Some(word) = self.next() {
             let (name, inline) = split(word);
             let option = option(command, name)?;
@@ -92,28 +87,28 @@ impl Line<'_> {
             };
             self.at += 1;
             if let Some(value) = value {
-                self.chosen.take(option.get_id().as_str(), value);
+                self.chosen.record(option.get_id().as_str(), value);
             }
         }
         None
     }
 
-    /// `--option=value`.
-    fn inline(&self, command: &Command) -> Option<Vec<Answer>> {
+    /// Completes `--option=value`.
+    fn inline_value(&self, command: &Command) -> Option<Vec<Completion>> {
         let (name, value) = split(self.current);
         value?;
         Some(self.value(option(command, name)?, &format!("{name}=")))
     }
 
-    /// The values of an option or positional, with what stands before them in the same word.
-    fn value(&self, argument: &Arg, prefix: &str) -> Vec<Answer> {
-        let word = |value: String| Answer::Word(format!("{prefix}{value}"), String::new());
+    /// Returns the values of an option or positional, after the `prefix` in the same word.
+    fn value(&self, argument: &Arg, prefix: &str) -> Vec<Completion> {
+        let word = |value: String| Completion::Word(format!("{prefix}{value}"), String::new());
         match argument.get_id().as_str() {
             "backend" => return names::backends().map(word).collect(),
             "profile" => return self.chosen.profiles().into_iter().map(word).collect(),
             "model" => {
                 let models = self.chosen.models().into_iter().map(word);
-                return models.chain([Answer::Files(".gguf")]).collect();
+                return models.chain([Completion::Files(".gguf")]).collect();
             }
             _ => {}
         }
@@ -122,33 +117,33 @@ impl Line<'_> {
             return possible.iter().map(|value| word(value.get_name().to_owned())).collect();
         }
         match argument.get_value_hint() {
-            ValueHint::AnyPath | ValueHint::FilePath => vec![Answer::Files("")],
+            ValueHint::AnyPath | ValueHint::FilePath => vec![Completion::Files("")],
             _ => Vec::new(),
         }
     }
 
-    /// Where lclaude's own options may still stand.
-    fn beginning(&self, session: &Command) -> Vec<Answer> {
+    /// Completes a word where lclaude's own options may still come.
+    fn own_options(&self, session: &Command) -> Vec<Completion> {
         let mut answers = Vec::new();
         if self.current.starts_with('-') {
             answers.extend(options(session));
         } else {
-            answers.push(Answer::Word(cli::LOCAL.into(), "lclaude's own verbs".into()));
-            answers.extend(arguments::commands().map(|name| Answer::Claude(name.to_owned())));
+            answers.push(Completion::Word(cli::LOCAL.into(), "Set up, inspect and stop local backends".into()));
+            answers.extend(arguments::commands().map(|name| Completion::Claude(name.to_owned())));
         }
-        answers.extend(self.claudes());
+        answers.extend(self.claude_code());
         answers
     }
 
-    /// Claude Code's own command line, in which lclaude still understands two options.
-    fn claudes(&self) -> Vec<Answer> {
+    /// Completes Claude Code's command line, in which lclaude still parses `--model` and `--settings`.
+    fn claude_code(&self) -> Vec<Completion> {
         let (escaped, from) = match self.next() {
             Some("--") => (true, self.at + 1),
             _ => (self.before[self.at..].iter().any(|word| word == "--"), self.at),
         };
         if !escaped {
-            let session = cli::command();
-            let shared = |name: &str| option(&session, name).filter(|_| arguments::is_known(name));
+            let session = cli::session_command();
+            let shared = |name: &str| option(&session, name).filter(|_| arguments::is_known_option(name));
             let last = self.before[self.at..].last().and_then(|word| shared(word));
             if let Some(waiting) = last.filter(|option| takes_value(option)) {
                 return self.value(waiting, "");
@@ -159,22 +154,22 @@ impl Line<'_> {
                 return self.value(option, &format!("{name}="));
             }
         }
-        let mut answers = vec![Answer::ClaudeFrom(from)];
+        let mut answers = vec![Completion::ClaudeFrom(from)];
         if self.current.starts_with('-') {
-            answers.extend(arguments::options().map(|name| Answer::Claude(name.to_owned())));
+            answers.extend(arguments::options().map(|name| Completion::Claude(name.to_owned())));
         } else {
-            answers.push(Answer::Files(""));
+            answers.push(Completion::Files(""));
         }
         answers
     }
 
-    /// `local VERB ...`
-    fn after_local(&mut self) -> Vec<Answer> {
+    /// Completes `local VERB ...`.
+    fn after_local(&mut self) -> Vec<Completion> {
         self.at += 1;
-        let verbs = cli::verbs_command();
+        let verbs = cli::local_command();
         let Some(name) = self.next() else {
             let verbs = verbs.get_subcommands().filter(|verb| !verb.is_hide_set());
-            return verbs.map(|verb| Answer::Word(verb.get_name().into(), about(verb.get_about()))).collect();
+            return verbs.map(|verb| Completion::Word(verb.get_name().into(), about(verb.get_about()))).collect();
         };
         let Some(verb) = verbs.find_subcommand(name) else {
             return Vec::new();
@@ -183,20 +178,20 @@ impl Line<'_> {
         let mut positionals = verb.get_positionals();
         let mut positional = positionals.next();
         loop {
-            if let Some(waiting) = self.pass_options(verb) {
+            if let Some(waiting) = self.skip_options(verb) {
                 return self.value(waiting, "");
             }
             let runs = positional.is_some_and(Arg::is_trailing_var_arg_set);
             match self.next() {
-                Some("--") if runs => return vec![Answer::CommandFrom(self.at + 1)],
-                Some(_) if runs => return vec![Answer::CommandFrom(self.at)],
+                Some("--") if runs => return vec![Completion::CommandFrom(self.at + 1)],
+                Some(_) if runs => return vec![Completion::CommandFrom(self.at)],
                 Some(_) => positional = positionals.next(),
-                None if runs && !self.current.starts_with('-') => return vec![Answer::CommandFrom(self.at)],
+                None if runs && !self.current.starts_with('-') => return vec![Completion::CommandFrom(self.at)],
                 None => break,
             }
             self.at += 1;
         }
-        if let Some(answers) = self.inline(verb) {
+        if let Some(answers) = self.inline_value(verb) {
             return answers;
         }
         let value = positional.filter(|_| !self.current.starts_with('-'));
@@ -222,13 +217,13 @@ fn takes_value(option: &Arg) -> bool {
     matches!(option.get_action(), ArgAction::Set | ArgAction::Append)
 }
 
-/// All options of a command, as they are typed.
-fn options(command: &Command) -> impl Iterator<Item = Answer> {
+/// Returns all options of a command.
+fn options(command: &Command) -> impl Iterator<Item = Completion> {
     let options = command.get_arguments().filter(|argument| !argument.is_positional() && !argument.is_hide_set());
-    options.filter_map(|option| Some(Answer::Word(format!("--{}", option.get_long()?), about(option.get_help()))))
+    options.filter_map(|option| Some(Completion::Word(format!("--{}", option.get_long()?), about(option.get_help()))))
 }
 
-/// One line, which is all that a shell has room for.
+/// Returns the first line of a help text.
 fn about(text: Option<&clap::builder::StyledStr>) -> String {
     let text = text.map(ToString::to_string).unwrap_or_default();
     text.lines().next().unwrap_or_default().replace('\t', " ")

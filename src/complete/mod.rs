@@ -1,8 +1,8 @@
-//! What can be typed next, for the shells' completions: `lclaude local complete -- WORDS...`, where the last word is the
-//! one being typed. Not for people: the scripts in `shell/completions` ask it at every press of Tab.
+//! Shell completion: `lclaude local complete -- WORDS...`, which the scripts in `shell/completions` run whenever Tab is
+//! pressed.
 //!
-//! So it is quick and silent. It reads files, starts no backend, writes nothing, speaks to no network, and completes
-//! nothing where anything fails. Options and verbs are those of `cli` and `local`; none is named here a second time.
+//! It must be fast and silent: it starts no backend, writes no file, uses no network, and prints nothing if
+//! anything fails. The options and verbs come from `cli`; none is listed here again.
 
 mod answer;
 mod names;

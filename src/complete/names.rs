@@ -1,4 +1,4 @@
-//! The names that can be completed: backends, the user's profiles, and the models that are installed.
+//! Names to complete: backends, the user's profiles, and installed models.
 
 use std::{
     path::{Path, PathBuf},
@@ -14,24 +14,25 @@ use crate::{
     launch,
 };
 
-/// How long a backend may take to say what it has, before Tab does without.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// How long a backend may take to list its models.
+const LIST_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// What the options before the cursor say that decides which names there are.
+/// The options before the cursor that determine the names.
 #[derive(Default)]
-pub struct Chosen {
+pub struct ChosenOptions {
     backend: Option<String>,
     profile: Option<String>,
     config: Option<PathBuf>,
 }
 
+/// Returns the names of all backends.
 pub fn backends() -> impl Iterator<Item = String> {
     ALL.into_iter().map(|backend| backend.kind().to_string())
 }
 
-impl Chosen {
-    /// Takes note of an option, by its name in `cli`.
-    pub fn take(&mut self, option: &str, value: String) {
+impl ChosenOptions {
+    /// Records an option by its name in `cli`.
+    pub fn record(&mut self, option: &str, value: String) {
         match option {
             "backend" => self.backend = Some(value),
             "profile" => self.profile = Some(value),
@@ -40,15 +41,16 @@ impl Chosen {
         }
     }
 
+    /// Returns the user's profiles.
     pub fn profiles(&self) -> Vec<String> {
         let Ok(environment) = Environment::read() else {
             return Vec::new();
         };
-        // Without the profile that is chosen so far: it may be half typed.
-        typeable(self.settings(Overrides::default(), &environment).profiles.into_keys().collect())
+        // Without the chosen profile, which may be half typed.
+        completable(self.settings(Overrides::default(), &environment).profiles.into_keys().collect())
     }
 
-    /// The models that the chosen backend has, or with none chosen every backend.
+    /// Returns the models of the chosen backend, or of all backends if none is chosen.
     pub fn models(&self) -> Vec<String> {
         let Ok(environment) = Environment::read() else {
             return Vec::new();
@@ -60,10 +62,10 @@ impl Chosen {
         names.extend(asked.flat_map(|backend| installed(backend, &settings, &environment)));
         names.sort();
         names.dedup();
-        typeable(names)
+        completable(names)
     }
 
-    /// A configuration that cannot be read is said when it is used; here there is then nothing to go by.
+    /// Returns the settings, or the defaults if the configuration is invalid; a session reports that.
     fn settings(&self, overrides: Overrides, environment: &Environment) -> Settings {
         let file = self.config.as_ref().map(|file| environment.absolute(file, Path::new("")));
         let project = Project::find(environment).ok().flatten();
@@ -76,12 +78,12 @@ fn installed(backend: &dyn Backend, settings: &Settings, environment: &Environme
     let Ok(runtime) = launch::event_loop() else {
         return Vec::new();
     };
-    let asked = async { timeout(PATIENCE, backend.model_names(settings, environment)).await };
+    let asked = async { timeout(LIST_TIMEOUT, backend.model_names(settings, environment)).await };
     runtime.block_on(asked).unwrap_or_default()
 }
 
-/// A tab or a line's end would be read as the end of the name.
-fn typeable(mut names: Vec<String>) -> Vec<String> {
+/// Removes names with control characters, since a tab or newline ends a field.
+fn completable(mut names: Vec<String>) -> Vec<String> {
     names.retain(|name| !name.is_empty() && !name.contains(char::is_control));
     names
 }

@@ -1,4 +1,4 @@
-//! Changing single keys of a configuration file. What the user wrote there, comments and order, stays as it is.
+//! Changes single keys of a configuration file and preserves its comments, order and formatting.
 
 use std::{
     fmt, fs, io,
@@ -13,28 +13,28 @@ use crate::base::{
 };
 
 /// The byte order mark.
-const MARK: char = '\u{feff}';
+const BOM: char = '\u{feff}';
 
-/// A change of one file, before it is made.
+/// A change to one file that is not written yet.
 #[derive(Debug, Clone)]
 pub struct Edit {
     pub file: PathBuf,
-    /// Whether a value that is there is replaced.
+    /// Whether it replaces an existing value.
     pub changes: bool,
     text: String,
-    /// As they are shown: `+ key = value`, and `- key = value` for what is replaced.
+    /// The diff shown to the user: `+ key = value`, and `- key = value` for a replaced value.
     lines: Vec<String>,
 }
 
 impl Edit {
-    /// What it takes for `file` to have these values at its top level; `None` if it has them.
+    /// Returns the change that gives `file` these top-level values, or `None` if it already has them.
     ///
     /// # Errors
-    /// `Config` for a file that cannot be read.
+    /// `Config` if the file can't be read.
     pub fn new<'a>(file: &Path, wanted: impl IntoIterator<Item = (&'a str, Value)>) -> Result<Option<Self>> {
         let failed = |why: String| {
             Failure::new(Code::Config, format!("{} cannot be read", file.display()))
-                .why(why)
+                .cause(why)
                 .help(format!("ls -l {}", file.display()))
         };
         let text = match fs::read_to_string(file) {
@@ -45,20 +45,20 @@ impl Edit {
         Ok(Some(edit).filter(|edit| !edit.lines.is_empty()))
     }
 
-    /// Makes it, in one step: nobody ever reads half a file.
+    /// Writes the change atomically.
     ///
     /// # Errors
-    /// `Config`.
+    /// `Config` if the file can't be written.
     pub fn write(&self) -> Result<()> {
         self.replace().map_err(|error| {
             let lines = self.lines.iter().filter_map(|line| line.strip_prefix("+ "));
-            let failure = Failure::new(Code::Config, format!("{} cannot be written", self.file.display())).why(error);
-            failure.help(format!("write these lines into it: {}", lines.collect::<Vec<_>>().join("; ")))
+            let failure = Failure::new(Code::Config, format!("{} cannot be written", self.file.display())).cause(error);
+            failure.help(format!("add these lines to it: {}", lines.collect::<Vec<_>>().join("; ")))
         })
     }
 
     fn replace(&self) -> io::Result<()> {
-        let file = behind_links(&self.file);
+        let file = resolve_links(&self.file);
         fs::create_dir_all(file.parent().ok_or(io::ErrorKind::NotFound)?)?;
         disk::replace(&file, self.text.as_bytes())
     }
@@ -75,26 +75,26 @@ fn edit<'a>(file: &Path, text: &str, wanted: impl IntoIterator<Item = (&'a str, 
     let (mut lines, mut changes) = (Vec::new(), false);
     for (key, value) in wanted {
         match document.get_mut(key).and_then(Item::as_value_mut) {
-            Some(old) if is_same(old, &value) => {}
+            Some(old) if is_equal(old, &value) => {}
             Some(old) => {
-                lines.push(format!("- {key} = {}", plain(old)));
-                lines.push(format!("+ {key} = {}", plain(&value)));
+                lines.push(format!("- {key} = {}", without_decor(old)));
+                lines.push(format!("+ {key} = {}", without_decor(&value)));
                 changes = true;
-                set(&mut document, key, value);
+                set_value(&mut document, key, value);
             }
             None => {
-                lines.push(format!("+ {key} = {}", plain(&value)));
-                set(&mut document, key, value);
+                lines.push(format!("+ {key} = {}", without_decor(&value)));
+                set_value(&mut document, key, value);
             }
         }
     }
-    Ok(Edit { file: file.to_owned(), changes, text: written(document, text), lines })
+    Ok(Edit { file: file.to_owned(), changes, text: render(document, text), lines })
 }
 
-/// The document as text, in the manner of the text that it was read from.
-pub fn written(mut document: DocumentMut, before: &str) -> String {
+/// Returns the document as text, with the line endings and byte order mark of `before`, its original text.
+pub fn render(mut document: DocumentMut, before: &str) -> String {
     if before.parse().is_ok_and(|before: DocumentMut| before.is_empty()) && !document.is_empty() {
-        // A file of comments alone keeps them on top.
+        // toml_edit puts new keys above the comments of a file that has no keys yet.
         let comments = document.trailing().as_str().unwrap_or_default().to_owned();
         document.set_trailing("");
         if let Some((mut key, _)) = document.iter_mut().next() {
@@ -105,15 +105,15 @@ pub fn written(mut document: DocumentMut, before: &str) -> String {
     if before.contains("\r\n") {
         text = text.replace("\r\n", "\n").replace('\n', "\r\n");
     }
-    // Which the parser leaves out, as Windows' editors put it in.
-    if before.starts_with(MARK) && !text.starts_with(MARK) {
-        text.insert(0, MARK);
+    // The parser drops the byte order mark that Windows editors add.
+    if before.starts_with(BOM) && !text.starts_with(BOM) {
+        text.insert(0, BOM);
     }
     text
 }
 
-/// In the place of an old value, with the comment beside it.
-pub fn set(document: &mut DocumentMut, key: &str, mut new: Value) {
+/// Sets a top-level value. An existing one keeps its place and its comment.
+pub fn set_value(document: &mut DocumentMut, key: &str, mut new: Value) {
     match document.get_mut(key).and_then(Item::as_value_mut) {
         Some(old) => {
             *new.decor_mut() = old.decor().clone();
@@ -123,20 +123,20 @@ pub fn set(document: &mut DocumentMut, key: &str, mut new: Value) {
     }
 }
 
-/// However it is quoted.
-fn is_same(one: &Value, other: &Value) -> bool {
+/// Returns whether two strings or integers are equal, however they are written.
+fn is_equal(one: &Value, other: &Value) -> bool {
     (one.as_str(), one.as_integer()) == (other.as_str(), other.as_integer())
 }
 
-/// A value without the spaces and comments around it.
-fn plain(value: &Value) -> String {
+/// Returns the value without surrounding spaces and comments.
+fn without_decor(value: &Value) -> String {
     value.clone().decorated("", "").to_string()
 }
 
-/// Where the file really is, so that a link to it stays one.
-fn behind_links(file: &Path) -> PathBuf {
+/// Returns the target of symlinks, so that writing doesn't replace a link with a file.
+fn resolve_links(file: &Path) -> PathBuf {
     let beside = |target: PathBuf| file.parent().map_or_else(|| target.clone(), |parent| parent.join(&target));
-    // What a link leads to may not be there yet.
+    // The target of a link may not exist yet.
     fs::canonicalize(file).or_else(|_| fs::read_link(file).map(beside)).unwrap_or_else(|_| file.to_owned())
 }
 
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_added_and_everything_else_stays() {
+    fn new_keys_leave_the_rest_of_the_file_unchanged() {
         let before = "# mine\nlean = true # small machine\n\n# tuned\n[llamacpp]\nthreads = 4\n";
         let edit = edited(before, &[("backend", "llamacpp"), ("model", "x")]);
         assert_eq!(
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_replaced_where_it_stands() {
+    fn replaced_value_keeps_its_place_and_comment() {
         let edit =
             edited("model = 'a'   # the small one\nbackend = 'ollama'\n", &[("backend", "ollama"), ("model", "b")]);
         assert_eq!(edit.text, "model = \"b\"   # the small one\nbackend = 'ollama'\n");
@@ -169,12 +169,12 @@ mod tests {
     }
 
     #[test]
-    fn comments_alone_stay_on_top() {
+    fn comments_stay_on_top_in_a_file_without_keys() {
         assert_eq!(edited("# all defaults\n", &[("model", "x")]).text, "# all defaults\nmodel = \"x\"\n");
     }
 
     #[test]
-    fn a_file_of_windows_stays_one() {
+    fn windows_line_endings_and_bom_are_preserved() {
         let edit = edited("\u{feff}# mine\r\nmodel = 'a'\r\n", &[("model", "b"), ("backend", "c")]);
         assert_eq!(edit.text, "\u{feff}# mine\r\nmodel = \"b\"\r\nbackend = \"c\"\r\n");
     }

@@ -1,8 +1,8 @@
-//! The names a configuration file may use, and the nearest one to a name it may not.
+//! The known configuration keys, and suggestions for unknown ones.
 
 use toml::{Table, Value};
 
-/// Every key, with dots for the tables it is in. A `*` stands for any name (of an environment variable).
+/// Every key, with its tables separated by dots. `*` stands for the name of an environment variable.
 const KEYS: &[&str] = &[
     "backend",
     "model",
@@ -52,52 +52,52 @@ const KEYS: &[&str] = &[
     "endpoint.token_env",
 ];
 
-/// No name that was meant is longer, in characters. To compare and to print them takes its time.
-const LONGEST: usize = 256;
+/// Longest name that is compared or printed in full, in characters. Longer ones would be slow, and can't be a typo.
+const MAX_LENGTH: usize = 256;
 
 #[cfg(test)]
 pub fn all() -> impl Iterator<Item = &'static str> {
     KEYS.iter().copied()
 }
 
-/// The first key in `table` that no configuration may have, and the nearest that it may.
-pub fn unknown(table: &Table) -> Option<(String, Option<String>)> {
+/// Returns the first unknown key in `table` and the nearest known one.
+pub fn find_unknown(table: &Table) -> Option<(String, Option<String>)> {
     let mut table = table.clone();
-    // Each holds the same keys as the file itself. Its name may have dots.
+    // A profile has the same keys as the file. Its name may contain dots.
     let profiles = match table.remove("profiles") {
         Some(Value::Table(profiles)) => profiles,
         _ => Table::new(),
     };
     let in_profile = |(name, profile): (&String, &Value)| {
-        let (key, nearest) = unknown_here(profile.as_table()?)?;
-        let whole = |key: String| format!("profiles.{}.{key}", as_key(name));
-        Some((whole(key), nearest.map(whole)))
+        let (key, nearest) = find_unknown_in_table(profile.as_table()?)?;
+        let full = |key: String| format!("profiles.{}.{key}", quote_key(name));
+        Some((full(key), nearest.map(full)))
     };
-    unknown_here(&table).or_else(|| profiles.iter().find_map(in_profile))
+    find_unknown_in_table(&table).or_else(|| profiles.iter().find_map(in_profile))
 }
 
-fn unknown_here(table: &Table) -> Option<(String, Option<String>)> {
+fn find_unknown_in_table(table: &Table) -> Option<(String, Option<String>)> {
     let unknown = |key: &String| !KEYS.iter().any(|known| matches(known, key));
     let key = leaves(table).into_iter().find(unknown)?;
-    let nearest = nearest(&key, KEYS.iter().copied()).map(str::to_owned);
-    Some((shortened(key), nearest))
+    let nearest = find_nearest(&key, KEYS.iter().copied()).map(str::to_owned);
+    Some((shorten(key), nearest))
 }
 
-/// As TOML has it.
-pub fn as_key(key: &str) -> String {
+/// Returns the key as written in TOML, quoted if necessary.
+pub fn quote_key(key: &str) -> String {
     let bare = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
     if !key.is_empty() && key.chars().all(bare) { key.to_owned() } else { format!("{key:?}") }
 }
 
-/// With its end left out where nobody would read so far.
-pub fn shortened(text: String) -> String {
-    match text.char_indices().nth(LONGEST) {
+/// Truncates a long text, ending it with `…`.
+pub fn shorten(text: String) -> String {
+    match text.char_indices().nth(MAX_LENGTH) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
     }
 }
 
-/// The dotted paths of all values that are not tables; an empty table counts as a value.
+/// Returns the dotted paths of all values. A table is only a value if it is empty.
 pub fn leaves(table: &Table) -> Vec<String> {
     let mut found = Vec::new();
     for (key, value) in table {
@@ -111,10 +111,10 @@ pub fn leaves(table: &Table) -> Vec<String> {
     found
 }
 
-/// The closest of `known` to what was written, if it is close enough to have been meant. Also compares the last part
-/// alone, for a key written into the wrong table.
-pub fn nearest<'a>(written: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    if written.len() > LONGEST {
+/// Returns the name in `known` closest to `written`, or `None` if none is similar. Also compares the last parts alone,
+/// to suggest a key that was written in the wrong table.
+pub fn find_nearest<'a>(written: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    if written.len() > MAX_LENGTH {
         return None;
     }
     let last = |path: &'a str| path.rsplit('.').next().unwrap_or(path);
@@ -144,19 +144,22 @@ fn matches(known: &str, key: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn unknown_in(text: &str) -> Option<(String, Option<String>)> {
-        unknown(&text.parse().expect("the test's own TOML"))
+    fn find_unknown_in(text: &str) -> Option<(String, Option<String>)> {
+        find_unknown(&text.parse().expect("the test's own TOML"))
     }
 
     #[test]
-    fn known_keys_pass_everywhere() {
-        assert_eq!(unknown_in("backend = 'x'\n[llamacpp.env]\nA = '1'\n[claude]\n[profiles.p]\nmodel = 'y'"), None);
-        assert_eq!(unknown_in("[profiles.\"glm-4.7\"]\nmodel = 'y'\nclaude.env.A = 'z'\n[profiles.empty]"), None);
+    fn known_keys_are_accepted_in_files_and_profiles() {
+        assert_eq!(
+            find_unknown_in("backend = 'x'\n[llamacpp.env]\nA = '1'\n[claude]\n[profiles.p]\nmodel = 'y'"),
+            None
+        );
+        assert_eq!(find_unknown_in("[profiles.\"glm-4.7\"]\nmodel = 'y'\nclaude.env.A = 'z'\n[profiles.empty]"), None);
     }
 
     #[test]
-    fn the_nearest_known_key_is_named() {
-        let near = |text| unknown_in(text).expect("an unknown key").1;
+    fn unknown_key_suggests_the_nearest_known_key() {
+        let near = |text| find_unknown_in(text).expect("an unknown key").1;
         assert_eq!(near("modle = 'x'").as_deref(), Some("model"));
         assert_eq!(near("[llamacpp]\ngpu_layer = 1").as_deref(), Some("llamacpp.gpu_layers"));
         assert_eq!(near("threads = 4").as_deref(), Some("llamacpp.threads"));
@@ -166,8 +169,8 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_nobody_could_have_meant_is_shown_by_its_beginning() {
-        let (shown, nearest) = unknown_in(&format!("{} = 1", "model".repeat(100_000))).expect("an unknown key");
-        assert_eq!((shown.chars().count(), nearest), (LONGEST + 1, None));
+    fn very_long_key_is_truncated_without_suggestion() {
+        let (shown, nearest) = find_unknown_in(&format!("{} = 1", "model".repeat(100_000))).expect("an unknown key");
+        assert_eq!((shown.chars().count(), nearest), (MAX_LENGTH + 1, None));
     }
 }

@@ -1,10 +1,10 @@
-//! The kinds of backend that a configuration can choose.
+//! The kinds of backend that the configuration can select.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A kind of backend, under the name it has in the configuration. What each one does is in `backend`.
+/// A kind of backend, serialized by its name in the configuration. `backend` implements each kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -16,7 +16,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The name that the configuration has for it.
+    /// Returns its name in the configuration.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ollama => "ollama",
@@ -27,7 +27,7 @@ impl Kind {
         }
     }
 
-    /// The key without which it cannot be used, for a kind that the user has to describe first.
+    /// Returns the key that the user must set before this kind can be used, or `None` if it needs no configuration.
     pub fn required_key(self) -> Option<&'static str> {
         match self {
             Self::Command => Some("command.run"),
@@ -36,7 +36,7 @@ impl Kind {
         }
     }
 
-    /// Whether it runs a program of the user's that may fetch or load whatever model name it is given.
+    /// Returns whether it runs a program that may download or load any model name it is given.
     pub fn loads_any_name(self) -> bool {
         self == Self::Command
     }

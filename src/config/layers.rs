@@ -1,4 +1,4 @@
-//! Reading the layers and merging them; the later wins, key by key.
+//! Reads the layers of configuration and merges them key by key. Later layers override earlier ones.
 
 use std::{fs, io, path::Path};
 
@@ -6,7 +6,7 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::{
-    file::{LONGEST_FILE, parse, text},
+    file::{MAX_FILE, decode, parse},
     keys,
     project::{self, Project},
     settings::{Settings, Sources},
@@ -16,7 +16,7 @@ use crate::base::environment::Environment;
 use crate::base::error::{Code, Failure, Result};
 use crate::base::variables::{DEPTH, LOG, Variables};
 
-/// What the command line says about settings.
+/// Settings from the command line.
 #[derive(Debug, Clone, Default)]
 pub struct Overrides {
     pub backend: Option<String>,
@@ -27,18 +27,18 @@ pub struct Overrides {
     pub model: Option<String>,
 }
 
-struct Layer {
+struct SettingsLayer {
     source: Source,
     table: Table,
 }
 
 /// Reads every layer and merges them.
 ///
-/// `file` is read if it exists; with `file_required` a missing one is an error.
+/// A missing `file` is an error only with `file_required`.
 ///
 /// # Errors
-/// `Config` for an unreadable, malformed or contradictory file or variable, `Usage` for an option, `Refused` for a
-/// project's file that asks for more than it may.
+/// `Config` if a file or variable is unreadable, malformed or contradictory, `Usage` for an invalid option, `Refused`
+/// for a project file that contains settings that require trust.
 pub fn load(
     file: &Path,
     file_required: bool,
@@ -47,22 +47,22 @@ pub fn load(
     environment: &Environment,
 ) -> Result<Settings> {
     let user = read_file(file, file_required)?;
-    let own = user.table.clone();
+    let user_table = user.table.clone();
     let mut layers = vec![user];
     if let Some(project) = project {
-        layers.push(Layer { source: Source::Project(project.path.clone()), table: project.layer()? });
+        layers.push(SettingsLayer { source: Source::Project(project.path.clone()), table: project.layer()? });
     }
     layers.push(variables(&environment.variables)?);
     layers.push(options(overrides));
 
-    let chosen = layers
+    let selected = layers
         .iter()
         .rev()
         .find_map(|layer| Some((layer.table.get("profile")?.as_str()?.to_owned(), layer.source_of("profile"))));
-    if let Some((name, asked_by)) = chosen {
-        layers.push(profile(&own, file, &name, &asked_by)?);
+    if let Some((name, selected_by)) = selected {
+        layers.push(profile(&user_table, file, &name, &selected_by)?);
     }
-    // A profile has its place below or above the project's file.
+    // A profile comes before or after the project file, depending on who selected it.
     layers.sort_by(|one, other| one.source.cmp(&other.source));
 
     let mut merged = Table::new();
@@ -75,14 +75,14 @@ pub fn load(
     settings.sources = sources;
     settings.untrusted = project.filter(|project| !project.is_trusted()).map(|project| project.path.clone());
     settings.make_paths_absolute(environment);
-    settings.drop_overruled_tiers();
+    settings.drop_overridden_tiers();
     settings.validate()?;
-    project::check(&settings, &own)?;
+    project::check(&settings, &user_table)?;
     Ok(settings)
 }
 
-impl Layer {
-    /// Variables and options have a source for each key.
+impl SettingsLayer {
+    /// Returns the source of a key. In the layers of variables and options, each key has its own.
     fn source_of(&self, key: &str) -> Source {
         match &self.source {
             Source::Variable(_) => {
@@ -112,100 +112,99 @@ const OPTIONS: &[(&str, &str)] = &[
     ("--throwaway", "throwaway"),
 ];
 
-fn read_file(path: &Path, required: bool) -> Result<Layer> {
+fn read_file(path: &Path, required: bool) -> Result<SettingsLayer> {
     let source = Source::File(path.to_owned());
     let failed = |why: String, help: String| {
-        Failure::new(Code::Config, format!("{} cannot be read", path.display())).why(why).help(help)
+        Failure::new(Code::Config, format!("{} cannot be read", path.display())).cause(why).help(help)
     };
     let size = match fs::metadata(path) {
         Ok(meta) if !meta.is_file() => {
-            let aside = format!("mv {0} {0}.old", path.display());
-            return Err(failed("it is not a regular file".into(), format!("ls -ld {}", path.display())).help(aside));
+            let rename = format!("mv {0} {0}.old", path.display());
+            return Err(failed("it is not a regular file".into(), format!("ls -ld {}", path.display())).help(rename));
         }
         Ok(meta) => meta.len(),
         Err(error) if error.kind() == io::ErrorKind::NotFound && !required => {
-            return Ok(Layer { source, table: Table::new() });
+            return Ok(SettingsLayer { source, table: Table::new() });
         }
         Err(error) => return Err(failed(error.to_string(), "check the path given with --config".into())),
     };
-    if size > LONGEST_FILE {
-        return Err(failed(
-            format!("it is {size} bytes long; a configuration is never over 1 MiB"),
-            format!("ls -l {}", path.display()),
-        ));
+    if size > MAX_FILE {
+        return Err(failed(format!("it is {size} bytes; the limit is 1 MiB"), format!("ls -l {}", path.display())));
     }
     let bytes = fs::read(path).map_err(|error| failed(error.to_string(), format!("chmod u+r {}", path.display())))?;
-    let table = parse(&text(bytes, path)?, path)?;
-    Ok(Layer { source, table })
+    let table = parse(&decode(bytes, path)?, path)?;
+    Ok(SettingsLayer { source, table })
 }
 
-/// One of the user's own: `own` is what `file` has.
-fn profile(own: &Table, file: &Path, name: &str, asked_by: &Source) -> Result<Layer> {
-    let profiles = own.get("profiles").and_then(Value::as_table);
+/// Returns a profile of the user's configuration `file`, whose content is `user_table`.
+fn profile(user_table: &Table, file: &Path, name: &str, selected_by: &Source) -> Result<SettingsLayer> {
+    let profiles = user_table.get("profiles").and_then(Value::as_table);
     if let Some(table) = profiles.and_then(|profiles| profiles.get(name)).and_then(Value::as_table) {
         let (name, file) = (name.to_owned(), file.to_owned());
-        let source = match asked_by {
-            Source::Variable(_) | Source::Option(_) => Source::AskedProfile(name, file),
+        let source = match selected_by {
+            Source::Variable(_) | Source::Option(_) => Source::SelectedProfile(name, file),
             _ => Source::Profile(name, file),
         };
-        return Ok(Layer { source, table: table.clone() });
+        return Ok(SettingsLayer { source, table: table.clone() });
     }
     let known: Vec<&str> = profiles.into_iter().flat_map(Table::keys).map(String::as_str).collect();
-    let failure = Failure::new(asked_by.code(), format!("there is no profile `{name}`")).why(format!(
-        "{asked_by} asks for it, and {} has {}",
+    let failure = Failure::new(selected_by.code(), format!("there is no profile `{name}`")).cause(format!(
+        "selected by {selected_by}; profiles in {}: {}",
         file.display(),
-        listed(&known)
+        join_names(&known)
     ));
-    let failure = match keys::nearest(name, known.into_iter()) {
-        Some(near) => failure.help(format!("--profile {near}")),
-        None => failure.help(format!("add [profiles.{}] to {}", keys::as_key(name), file.display())),
+    let failure = match keys::find_nearest(name, known.into_iter()) {
+        Some(near) => failure.help(format!("did you mean `--profile {near}`?")),
+        None => failure.help(format!("add [profiles.{}] to {}", keys::quote_key(name), file.display())),
     };
-    Err(match asked_by {
+    Err(match selected_by {
         Source::Variable(variable) => failure.help(format!("unset {variable}")),
         _ => failure,
     })
 }
 
-fn listed(names: &[&str]) -> String {
+fn join_names(names: &[&str]) -> String {
     match names {
         [] => "none".into(),
         names => names.join(", "),
     }
 }
 
-/// Names of ours in the environment that mean nothing, with the nearest that does.
+/// Returns a warning for each unknown `LCLAUDE_*` environment variable, with the nearest known one.
 pub fn unknown_variables(inherited: &Variables) -> Vec<String> {
     let known = || VARIABLES.iter().map(|(name, _)| *name).chain([LOG, DEPTH]);
     let names = inherited.names().filter_map(|name| name.to_str());
     names
         .filter(|name| name.starts_with("LCLAUDE_") && !known().any(|known| known == *name))
-        .map(|name| match keys::nearest(name, known()) {
-            Some(near) => format!("lclaude: warning: {name} means nothing to lclaude; did you mean {near}?"),
-            None => format!("lclaude: warning: {name} means nothing to lclaude"),
+        .map(|name| match keys::find_nearest(name, known()) {
+            Some(near) => format!("lclaude: warning: unknown environment variable {name}; did you mean {near}?"),
+            None => format!("lclaude: warning: unknown environment variable {name}"),
         })
         .collect()
 }
 
-fn variables(inherited: &Variables) -> Result<Layer> {
+fn variables(inherited: &Variables) -> Result<SettingsLayer> {
     let mut table = Table::new();
     for (variable, key) in VARIABLES {
         let Some(value) = inherited.get(variable) else {
             continue;
         };
-        let bad = |why: &str| {
-            Failure::new(Code::Config, format!("{variable} cannot be used")).why(why).help(format!("unset {variable}"))
+        let invalid = |why: &str| {
+            Failure::new(Code::Config, format!("invalid value for {variable}"))
+                .cause(why)
+                .help(format!("unset {variable}"))
         };
-        let value = value.to_str().ok_or_else(|| bad("its value is not UTF-8"))?.to_owned();
+        let value = value.to_str().ok_or_else(|| invalid("it is not valid UTF-8"))?.to_owned();
         let value = match *key {
-            "context" => Value::Integer(value.parse().map_err(|_| bad("its value is not a number of tokens"))?),
+            "context" => Value::Integer(value.parse().map_err(|_| invalid("it is not a number of tokens"))?),
             _ => Value::String(value),
         };
         table.insert((*key).to_owned(), value);
     }
-    Ok(Layer { source: Source::Variable(""), table })
+    Ok(SettingsLayer { source: Source::Variable(""), table })
 }
 
-fn options(overrides: &Overrides) -> Layer {
+fn options(overrides: &Overrides) -> SettingsLayer {
     let strings = [("backend", &overrides.backend), ("profile", &overrides.profile), ("model", &overrides.model)];
     let mut table: Table =
         strings.into_iter().filter_map(|(key, value)| Some((key.to_owned(), Value::String(value.clone()?)))).collect();
@@ -218,10 +217,10 @@ fn options(overrides: &Overrides) -> Layer {
     if let Some(throwaway) = overrides.throwaway {
         table.insert("throwaway".into(), Value::Boolean(throwaway));
     }
-    Layer { source: Source::Option(""), table }
+    SettingsLayer { source: Source::Option(""), table }
 }
 
-fn merge(into: &mut Table, sources: &mut Sources, layer: Layer) {
+fn merge(into: &mut Table, sources: &mut Sources, layer: SettingsLayer) {
     for leaf in keys::leaves(&layer.table) {
         sources.insert(leaf.clone(), layer.source_of(&leaf));
     }
@@ -239,21 +238,24 @@ fn merge_tables(into: &mut Table, from: Table) {
     }
 }
 
-/// Files were checked one by one, so only a variable or an option can be at fault here.
+/// Returns the failure for an invalid variable or option. Files were checked before merging.
 fn bad_value(error: &toml::de::Error, merged: &Table, sources: &Sources) -> Failure {
-    // Each alone, to find the one at fault.
-    let at_fault = merged.iter().find(|(key, value)| {
+    // Deserialize each value alone to find the invalid one.
+    let invalid = merged.iter().find(|(key, value)| {
         let alone = Table::from_iter([((*key).clone(), (*value).clone())]);
         Settings::deserialize(Value::Table(alone)).is_err()
     });
-    let source = at_fault.and_then(|(key, _)| sources.get(key)).cloned().unwrap_or(Source::Default);
-    let value = at_fault.map(|(_, value)| value.to_string()).unwrap_or_default();
-    // The parser's word for one of several names.
-    let why = error.message().trim().replace("unknown variant", "there is no").replace(", expected", ":");
-    let failure = Failure::new(source.code(), format!("{source} cannot be {value}")).why(why);
+    let source = invalid.and_then(|(key, _)| sources.get(key)).cloned().unwrap_or(Source::Default);
+    let (key, value) = invalid.map(|(key, value)| (key.clone(), value.to_string())).unwrap_or_default();
+    // The parser says "unknown variant `x`, expected one of …".
+    let why = match error.message().trim().split_once(", expected ") {
+        Some((_, expected)) => format!("expected {expected}"),
+        None => error.message().trim().to_owned(),
+    };
+    let failure = Failure::new(source.code(), format!("invalid value {value} for {key} (from {source})")).cause(why);
     match source {
         Source::Variable(name) => failure.help(format!("unset {name}")),
         _ => failure,
     }
-    .help("lclaude --help lists what is possible")
+    .help("lclaude --help")
 }

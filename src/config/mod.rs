@@ -1,7 +1,7 @@
-//! What the user wants, from every place they can say it, and where each value came from.
+//! Configuration: reads files, environment variables and options, and merges them into [`Settings`].
 //!
-//! `layers` reads and merges; this file says what a setting is. Nothing here looks at the machine beyond the
-//! configuration files themselves: whether a program or a model exists is for `plan` to find out.
+//! Every value keeps its [`Source`], and a project file is limited to what its trust allows. Nothing here looks at the
+//! machine beyond the configuration files and the trust list; backends check that programs and models exist.
 
 mod edit;
 mod file;
@@ -14,11 +14,11 @@ mod source;
 mod tier;
 pub mod trust;
 
-pub use edit::{Edit, set, written};
-pub use keys::nearest;
+pub use edit::{Edit, render, set_value};
+pub use keys::find_nearest;
 pub use kind::Kind;
 pub use layers::{Overrides, load, unknown_variables};
 pub use project::Project;
-pub use settings::{Instance, Lifetime, Settings, Thinking};
+pub use settings::{Lifetime, OllamaInstance, Settings, Thinking};
 pub use source::Source;
 pub use tier::Tier;

@@ -1,7 +1,7 @@
-//! A project's `.lclaude.toml`: where it is, its bytes, and what it may say without the user's word.
+//! A project's `.lclaude.toml`: finding it, reading it, and checking which of its settings require trust.
 //!
-//! It came with somebody's repository, so nothing here follows a link, waits, or believes a second look: the bytes that
-//! were read are the ones that are hashed, shown and parsed.
+//! The file may come from an untrusted repository, so reading it follows no symlink and never blocks, and the same
+//! bytes are hashed, shown and parsed.
 
 use std::{
     fs::OpenOptions,
@@ -15,135 +15,135 @@ use toml::{Table, Value};
 
 use super::{
     file,
-    keys::{as_key, shortened},
+    keys::{quote_key, shorten},
     settings::Settings,
     source::Source,
-    trust::{Standing, Store},
+    trust::{TrustList, TrustState},
 };
 use crate::base::{
     environment::Environment,
     error::{Code, Failure, Result},
 };
 
-pub const NAME: &str = ".lclaude.toml";
+pub const FILE_NAME: &str = ".lclaude.toml";
 
-/// What a file may say without the user's word: a choice among what the user has already.
-const ALWAYS: &[&str] = &["backend", "model", "models", "context", "lean", "throwaway", "profile"];
+/// The keys that an untrusted file may set, which only select among what the user already has.
+const ALLOWED_UNTRUSTED: &[&str] = &["backend", "model", "models", "context", "lean", "throwaway", "profile"];
 
-/// No model's name is longer, in bytes.
-const LONGEST_NAME: usize = 256;
+/// Longest model name, in bytes.
+const MAX_NAME: usize = 256;
 
-/// A project's file, read once.
+/// A project file as it was read.
 #[derive(Debug)]
 pub struct Project {
     pub path: PathBuf,
     pub text: String,
-    /// SHA-256 of its bytes, in hex.
+    /// SHA-256 of the bytes, in hex.
     pub hash: String,
-    pub standing: Standing,
+    pub standing: TrustState,
 }
 
-/// One value that a file asks for.
-pub struct Ask {
-    /// Dotted, as in messages.
+/// One setting in a project file.
+pub struct ProjectSetting {
+    /// The dotted key.
     pub key: String,
-    /// On one line, to the letter.
+    /// The exact value, on one line.
     pub value: String,
-    /// Why it needs the user's word, where it does.
+    /// Why the setting requires trust, or `None` if it doesn't.
     pub needs_word: Option<&'static str>,
 }
 
 impl Project {
-    /// The nearest file from `here` up, as it is now.
+    /// Reads the nearest file in `here` or a directory above it.
     ///
     /// # Errors
-    /// `Refused` for one that is not a regular file of the user's own, `Config` for one that cannot be read.
+    /// `Refused` if it isn't a regular file that the user owns, `Config` if it can't be read.
     pub fn find(environment: &Environment) -> Result<Option<Self>> {
         match locate(environment)? {
-            Some(path) => Self::read(path, &Store::new(&environment.places.state)),
+            Some(path) => Self::read(path, &TrustList::new(&environment.places.state)),
             None => Ok(None),
         }
     }
 
-    /// The file at `path`, which is canonical; `None` when there is none.
-    pub fn read(path: PathBuf, store: &Store) -> Result<Option<Self>> {
+    /// Reads the file at `path`, which must be canonical. Returns `None` if there is none.
+    pub fn read(path: PathBuf, store: &TrustList) -> Result<Option<Self>> {
         let Some(bytes) = read(&path)? else {
             return Ok(None);
         };
         let hash: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-        let text = file::text(bytes, &path)?;
+        let text = file::decode(bytes, &path)?;
         let standing = store.standing(&path, &hash)?;
         Ok(Some(Project { path, text, hash, standing }))
     }
 
     pub fn is_trusted(&self) -> bool {
-        self.standing == Standing::Trusted
+        self.standing == TrustState::Trusted
     }
 
-    /// All that it asks for.
+    /// Returns all its settings.
     ///
     /// # Errors
-    /// `Config` for what no configuration may say.
-    pub fn asks(&self) -> Result<Vec<Ask>> {
-        Ok(asks(&self.table()?))
+    /// `Config` if the file is malformed or has unknown keys.
+    pub fn asks(&self) -> Result<Vec<ProjectSetting>> {
+        Ok(list_settings(&self.table()?))
     }
 
-    /// As a layer of the settings.
+    /// Returns its table, to be merged.
     ///
     /// # Errors
-    /// `Config` when it is malformed, `Refused` when it asks for what needs the user's word and does not have it.
+    /// `Config` if it is malformed, `Refused` if it is untrusted and contains settings that require trust.
     pub(super) fn layer(&self) -> Result<Table> {
         let table = self.table()?;
         if self.is_trusted() {
             return Ok(table);
         }
-        let mut needing = asks(&table);
-        needing.retain(|ask| ask.needs_word.is_some());
-        if needing.is_empty() { Ok(table) } else { Err(self.untrusted(&needing)) }
+        let mut restricted = list_settings(&table);
+        restricted.retain(|setting| setting.needs_word.is_some());
+        if restricted.is_empty() { Ok(table) } else { Err(self.untrusted(&restricted)) }
     }
 
     fn table(&self) -> Result<Table> {
         let table = file::parse(&self.text, &self.path)?;
         if table.contains_key("profiles") {
-            return Err(Failure::new(Code::Config, format!("{} cannot have [profiles]", self.path.display()))
-                .why("profiles are your own; a project's file can only choose one, with profile = \"NAME\"")
-                .help("move them into ~/.config/lclaude/config.toml"));
+            return Err(Failure::new(Code::Config, format!("[profiles] is not allowed in {}", self.path.display()))
+                .cause("a project file can only select one of your own profiles, with profile = \"NAME\"")
+                .help("move them to ~/.config/lclaude/config.toml"));
         }
         Ok(table)
     }
 
-    fn untrusted(&self, needing: &[Ask]) -> Failure {
-        let keys: Vec<String> = needing
+    fn untrusted(&self, restricted: &[ProjectSetting]) -> Failure {
+        let keys: Vec<String> = restricted
             .iter()
-            .map(|ask| match ask.key.as_str() {
-                // The key alone would be allowed.
-                key if ALWAYS.contains(&key) || key.starts_with("models.") => {
-                    let value = shortened(ask.value.clone());
-                    format!("{key} = {value} ({})", ask.needs_word.unwrap_or_default())
+            .map(|setting| match setting.key.as_str() {
+                // The key is allowed, so only its value explains the refusal.
+                key if ALLOWED_UNTRUSTED.contains(&key) || key.starts_with("models.") => {
+                    let value = shorten(setting.value.clone());
+                    format!("{key} = {value} ({})", setting.needs_word.unwrap_or_default())
                 }
                 key => key.to_owned(),
             })
             .collect();
-        let changed = if self.standing == Standing::Changed { "it has changed since you trusted it: " } else { "" };
-        Failure::new(Code::Refused, format!("{} asks for what needs your word", self.path.display()))
-            .why(format!("{changed}{} could run programs, load files or send your code elsewhere", keys.join(", ")))
-            .help("lclaude local trust shows all that it asks for, and allows it if you say so")
+        let changed = if self.standing == TrustState::Changed { "it has changed since you trusted it; " } else { "" };
+        Failure::new(Code::Refused, format!("{} contains settings that require trust", self.path.display()))
+            .cause(format!("{changed}{} could run programs, load files or send your code elsewhere", keys.join(", ")))
+            .help("lclaude local trust")
     }
 }
 
-/// The nearest file from `here` up to the root of the repository, whatever kind of file it is.
+/// Returns the nearest file in `here` or above it, up to the root of the repository. It may be of any file type.
 pub fn locate(environment: &Environment) -> Result<Option<PathBuf>> {
     let directories = directories(environment.working_dir()?, environment.home()).into_iter();
-    Ok(directories.map(|directory| directory.join(NAME)).find(|file| file.symlink_metadata().is_ok()))
+    Ok(directories.map(|directory| directory.join(FILE_NAME)).find(|file| file.symlink_metadata().is_ok()))
 }
 
-/// The directory that a project's file belongs in; `None` in the home directory, which is never a project.
+/// Returns the directory that the project file belongs in, or `None` in the home directory, which is never a project.
 pub fn root(environment: &Environment) -> Result<Option<PathBuf>> {
     Ok(directories(environment.working_dir()?, environment.home()).pop().map(Path::to_owned))
 }
 
-/// Those that a file is looked for in, the nearest first: up to the one with a `.git`, which is a file in a worktree and
-/// a submodule; without any only `here`. What the home directory is kept in (some have it in git) is no project either.
+/// Returns the directories to search, nearest first: from `here` up to the one with a `.git` (a file in a worktree or
+/// submodule), or only `here` if there is none. The search stops below the home directory, which may itself be in git.
 fn directories<'a>(here: &'a Path, home: &Path) -> Vec<&'a Path> {
     let home = home.canonicalize().unwrap_or_else(|_| home.to_owned());
     let mut directories: Vec<&Path> = here.ancestors().take_while(|directory| **directory != home).collect();
@@ -152,137 +152,146 @@ fn directories<'a>(here: &'a Path, home: &Path) -> Vec<&'a Path> {
     directories
 }
 
-/// The bytes of a regular file of the user's own; all is asked of the one descriptor that is then read.
+/// Reads a regular file that the user owns. All checks use the descriptor that is then read.
 fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     let refused = |why: String, help: String| {
-        Failure::new(Code::Refused, format!("{} is not used", path.display())).why(why).help(help)
+        Failure::new(Code::Refused, format!("refusing to use {}", path.display())).cause(why).help(help)
     };
     let unreadable = |error: io::Error| {
         Failure::new(Code::Config, format!("{} cannot be read", path.display()))
-            .why(error)
-            .help(format!("ls -l {0}; chmod u+r {0}", path.display()))
+            .cause(error)
+            .help(format!("chmod u+r {}", path.display()))
     };
-    let look = || format!("ls -l {0}, and remove it: rm {0}", path.display());
+    let unsuitable =
+        |why: &str| refused(why.into(), format!("ls -l {}", path.display())).help(format!("rm {}", path.display()));
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
     let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
-            return Err(refused("it is a symlink, and could lead anywhere".into(), look()));
+            return Err(unsuitable("it is a symlink"));
         }
         Err(error) => return Err(unreadable(error)),
     };
     let meta = file.metadata().map_err(unreadable)?;
     if !meta.is_file() {
-        return Err(refused("it is not a regular file".into(), look()));
+        return Err(unsuitable("it is not a regular file"));
     }
     let user = rustix::process::geteuid().as_raw();
     if meta.uid() != user {
         return Err(refused(
             format!("it belongs to uid {}, and you are uid {user}", meta.uid()),
-            format!("if you want it all the same: sudo chown {user} {}", path.display()),
+            format!("sudo chown {user} {}", path.display()),
         ));
     }
-    let too_long = || refused("it is over 1 MiB long, and no configuration is".into(), look());
-    if meta.len() > file::LONGEST_FILE {
+    let too_long = || unsuitable("it is larger than 1 MiB");
+    if meta.len() > file::MAX_FILE {
         return Err(too_long());
     }
     let mut bytes = Vec::new();
-    file.take(file::LONGEST_FILE + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    // It may have grown meanwhile.
-    if bytes.len() as u64 > file::LONGEST_FILE {
+    file.take(file::MAX_FILE + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    // The file may have grown since the check.
+    if bytes.len() as u64 > file::MAX_FILE {
         return Err(too_long());
     }
     Ok(Some(bytes))
 }
 
-fn asks(table: &Table) -> Vec<Ask> {
+fn list_settings(table: &Table) -> Vec<ProjectSetting> {
     let mut found = Vec::new();
     collect(table, "", &mut found);
-    // Last, where they stay in sight.
-    found.sort_by_key(|ask| ask.needs_word.is_some());
+    // Settings that require trust come last, where they stay visible.
+    found.sort_by_key(|setting| setting.needs_word.is_some());
     found
 }
 
-/// Goes by the structure, not by names with dots in them: a quoted key may have those too.
-fn collect(table: &Table, prefix: &str, found: &mut Vec<Ask>) {
+/// Walks the tables instead of splitting keys at dots, since a quoted key may contain dots.
+fn collect(table: &Table, prefix: &str, found: &mut Vec<ProjectSetting>) {
     for (key, value) in table {
-        let name = format!("{prefix}{}", as_key(key));
+        let name = format!("{prefix}{}", quote_key(key));
         match value {
             Value::Table(inner) => collect(inner, &format!("{name}."), found),
-            value => found.push(Ask { needs_word: needs_word(&name, value), key: name, value: as_value(value) }),
+            value => {
+                found.push(ProjectSetting { needs_word: trust_reason(&name, value), key: name, value: to_line(value) })
+            }
         }
     }
 }
 
-fn needs_word(key: &str, value: &Value) -> Option<&'static str> {
+/// Returns why a setting requires trust, or `None` if it doesn't.
+fn trust_reason(key: &str, value: &Value) -> Option<&'static str> {
     let first = key.split('.').next().unwrap_or(key);
     match (first, value.as_str()) {
-        ("model" | "models", Some(name)) => more_than_a_name(name),
-        _ if ALWAYS.contains(&first) => None,
-        _ => Some("not a choice among what you have"),
+        ("model" | "models", Some(name)) => invalid_name_reason(name),
+        _ if ALLOWED_UNTRUSTED.contains(&first) => None,
+        _ => Some("requires trust"),
     }
 }
 
-/// Why a model's name is more than one, if it is.
-pub fn more_than_a_name(name: &str) -> Option<&'static str> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "._:/-".contains(c);
-    if name.len() > LONGEST_NAME {
+/// Returns why `name` can't be a plain model name, or `None` if it can.
+pub fn invalid_name_reason(name: &str) -> Option<&'static str> {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "._:/-".contains(c);
+    if name.len() > MAX_NAME {
         return Some("too long for a name");
     }
     if name.starts_with('-') {
         return Some("an option");
     }
-    if !name.starts_with(|c: char| c.is_ascii_alphanumeric()) || !name.chars().all(plain) {
+    if !name.starts_with(|c: char| c.is_ascii_alphanumeric()) || !name.chars().all(is_allowed) {
         return Some(if name.contains('/') { "a path" } else { "not a name" });
     }
     let host = name.split_once('/').map(|(host, _)| host);
     if host.is_some_and(|host| host.contains(['.', ':']) || host.eq_ignore_ascii_case("localhost")) {
-        return Some("another host's");
+        return Some("on another host");
     }
     let is_path = name.split('/').any(|part| matches!(part, "" | "." | ".."));
     (is_path || name.to_ascii_lowercase().ends_with(".gguf")).then_some("a path")
 }
 
-/// As JSON, which TOML is much like, since that has no line ends in it.
-fn as_value(value: &Value) -> String {
+/// Returns the value as JSON, which looks much like TOML but always fits on one line.
+fn to_line(value: &Value) -> String {
     serde_json::to_string(value).unwrap_or_else(|_| format!("{value:?}"))
 }
 
-/// What only the settings as a whole can tell about a project's file. `own`: the user's file.
+/// Checks the project file against the merged settings. `user_table`: the user's configuration file.
 ///
 /// # Errors
-/// `Config` for a backend that the user has not described, `Refused` for a model that a command would be given.
-pub(super) fn check(settings: &Settings, own: &Table) -> Result<()> {
+/// `Config` for a backend that the user hasn't configured, `Refused` for an untrusted model name that would be passed
+/// to the user's `[command]`.
+pub(super) fn check(settings: &Settings, user_table: &Table) -> Result<()> {
     let Some(kind) = settings.backend else {
         return Ok(());
     };
     let source = settings.source("backend");
     if matches!(source, Source::Project(_)) && !settings.describes(kind) {
-        return Err(Failure::new(Code::Config, format!("{source} asks for the backend {kind}, which you do not have"))
-            .why(format!("your own configuration has no [{kind}]"))
-            .help(format!("describe it in your own [{kind}], or choose another: lclaude --backend ollama")));
+        return Err(Failure::new(Code::Config, format!("{source} selects backend {kind}, which is not configured"))
+            .cause(format!("your own configuration has no [{kind}] table"))
+            .help(format!("add a [{kind}] table to your own configuration"))
+            .help("lclaude --backend ollama"));
     }
-    // A server that takes any name may download it, or load a directory of that name.
-    let stranger = settings.model_names().find(|(key, name)| {
-        kind.loads_any_name() && settings.is_untrusted(key) && !own_names(own).iter().any(|own| own == name)
+    // A server that accepts any name may download that model or load a directory of that name.
+    let unknown = settings.model_names().find(|(key, name)| {
+        kind.loads_any_name()
+            && settings.is_untrusted(key)
+            && !user_models(user_table).iter().any(|model| model == name)
     });
-    match stranger {
+    match unknown {
         None => Ok(()),
-        Some((key, name)) => Err(Failure::new(Code::Refused, format!("{name} is not a model of yours"))
-            .why(format!(
-                "{} sets {key}, and your [command] might fetch or load whatever it is given",
+        Some((key, name)) => Err(Failure::new(Code::Refused, format!("model {name} is not in your own configuration"))
+            .cause(format!(
+                "{} sets {key}, and your [command] might download or load any model it is given",
                 settings.source(key)
             ))
             .help("lclaude local trust")
-            .help(format!("or by your own word: lclaude --model {name}"))),
+            .help(format!("lclaude --model {name}"))),
     }
 }
 
-/// Every model that the user's own file names, in profiles too.
-fn own_names(own: &Table) -> Vec<&str> {
-    let profiles = own.get("profiles").and_then(Value::as_table);
-    let tables = std::iter::once(own).chain(profiles.into_iter().flat_map(Table::values).filter_map(Value::as_table));
+/// Returns every model that the user's own file names, including its profiles.
+fn user_models(user_table: &Table) -> Vec<&str> {
+    let profiles = user_table.get("profiles").and_then(Value::as_table);
+    let tables =
+        std::iter::once(user_table).chain(profiles.into_iter().flat_map(Table::values).filter_map(Value::as_table));
     let mut names = Vec::new();
     for table in tables {
         names.extend(table.get("model").and_then(Value::as_str));
@@ -298,9 +307,9 @@ mod tests {
     use crate::config::keys;
 
     #[test]
-    fn a_name_is_no_path_no_option_and_no_other_hosts() {
+    fn model_name_is_not_an_option_a_path_or_on_another_host() {
         for name in ["qwen3:4b", "glm-4.7-flash", "me/coder:30b", "unsloth/Qwen3-4B-GGUF:Q4_K_M", "a.b", "glm:cloud"] {
-            assert_eq!(more_than_a_name(name), None, "{name}");
+            assert_eq!(invalid_name_reason(name), None, "{name}");
         }
         for (name, why) in [
             ("-m", "an option"),
@@ -313,40 +322,43 @@ mod tests {
             ("weights/", "a path"),
             ("evil.gguf", "a path"),
             ("evil.GGUF", "a path"),
-            ("hf.co/a/b", "another host's"),
-            ("HuggingFace.co/a/b", "another host's"),
-            ("host:5000/a", "another host's"),
-            ("LOCALHOST/a", "another host's"),
-            ("https://x/y", "another host's"),
+            ("hf.co/a/b", "on another host"),
+            ("HuggingFace.co/a/b", "on another host"),
+            ("host:5000/a", "on another host"),
+            ("LOCALHOST/a", "on another host"),
+            ("https://x/y", "on another host"),
             ("", "not a name"),
             ("a b", "not a name"),
             ("a\u{1b}[31m", "not a name"),
             ("é", "not a name"),
             (&"a".repeat(257), "too long for a name"),
         ] {
-            assert_eq!(more_than_a_name(name), Some(why), "{name}");
+            assert_eq!(invalid_name_reason(name), Some(why), "{name}");
         }
     }
 
     #[test]
-    fn only_a_choice_among_what_the_user_has_needs_no_word() {
-        let needing = |text: &str| -> Vec<String> {
-            let asks = asks(&text.parse().expect("the test's own TOML"));
-            asks.into_iter().filter(|ask| ask.needs_word.is_some()).map(|ask| ask.key).collect()
+    fn only_allowed_keys_need_no_trust() {
+        let restricted = |text: &str| -> Vec<String> {
+            let settings = list_settings(&text.parse().expect("the test's own TOML"));
+            settings.into_iter().filter(|setting| setting.needs_word.is_some()).map(|setting| setting.key).collect()
         };
-        assert!(needing("backend='ollama'\nmodel='a'\ncontext=1\nlean=true\nthrowaway=true\nprofile='p'").is_empty());
-        assert!(needing("[models]\nopus='a'\nhaiku='b/c'\n[claude]\n").is_empty());
-        assert_eq!(needing("[models]\nopus='/a'\nhaiku='b'"), ["models.opus"]);
-        assert_eq!(needing("\"models.opus\" = 'x'"), ["\"models.opus\""]);
-        for key in keys::all().filter(|key| !ALWAYS.contains(&key.split('.').next().expect("a part"))) {
+        assert!(
+            restricted("backend='ollama'\nmodel='a'\ncontext=1\nlean=true\nthrowaway=true\nprofile='p'").is_empty()
+        );
+        assert!(restricted("[models]\nopus='a'\nhaiku='b/c'\n[claude]\n").is_empty());
+        assert_eq!(restricted("[models]\nopus='/a'\nhaiku='b'"), ["models.opus"]);
+        assert_eq!(restricted("\"models.opus\" = 'x'"), ["\"models.opus\""]);
+        for key in keys::all().filter(|key| !ALLOWED_UNTRUSTED.contains(&key.split('.').next().expect("a part"))) {
             let key = key.replace('*', "X");
-            assert_eq!(needing(&format!("{key} = 'x'")), [key]);
+            assert_eq!(restricted(&format!("{key} = 'x'")), [key]);
         }
     }
 
     #[test]
-    fn a_value_cannot_pretend_to_be_another_line() {
-        let asks = asks(&"claude.env.\"A\\nB\" = \"\"\"\nmodel = 'x'\u{85}\"\"\"".parse().expect("TOML"));
-        assert!(!asks[0].key.contains('\n') && !asks[0].value.contains('\n'), "{} {}", asks[0].key, asks[0].value);
+    fn line_breaks_in_keys_and_values_are_escaped() {
+        let settings = list_settings(&"claude.env.\"A\\nB\" = \"\"\"\nmodel = 'x'\u{85}\"\"\"".parse().expect("TOML"));
+        let ProjectSetting { key, value, .. } = &settings[0];
+        assert!(!key.contains('\n') && !value.contains('\n'), "{key} {value}");
     }
 }

@@ -1,13 +1,5 @@
-//! What the user wants, from every place they can say it, and where each value came from.
-//!
-//! `layers` reads and merges; this file says what a setting is. Nothing here looks at the machine beyond the
-//! configuration files themselves: whether a program or a model exists is for `plan` to find out.
+//! The settings and their validation. `layers` reads and merges them.
 
-use super::kind::Kind;
-use super::source::Source;
-use super::tier::Tier;
-use crate::base::context::{CONTEXT_LIMITS, DEFAULT_CONTEXT, LEAST_CONTEXT};
-use crate::base::environment::Environment;
 use std::{
     collections::BTreeMap,
     fmt,
@@ -17,9 +9,14 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::error::{Code, Failure, Result};
+use super::{kind::Kind, source::Source, tier::Tier};
+use crate::base::{
+    context::{CONTEXT_LIMITS, DEFAULT_CONTEXT, MIN_CONTEXT},
+    environment::Environment,
+    error::{Code, Failure, Result},
+};
 
-/// The merged settings. `None` means that nobody said anything.
+/// The merged settings. `None` means unset.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
@@ -27,63 +24,63 @@ pub struct Settings {
     pub model: Option<String>,
     pub context: Option<u32>,
     pub profile: Option<String>,
-    /// Whether a context too small for Claude Code is refused.
+    /// Whether to refuse a context window too small for Claude Code.
     pub context_check: Option<bool>,
-    /// Whether a model that cannot fit into memory is refused.
+    /// Whether to refuse a model that doesn't fit in memory.
     pub memory_check: Option<bool>,
-    /// A small tool set and prompt, for small machines. `None`: where the context asks for it.
+    /// Whether to use fewer tools and a shorter prompt. If unset, the context window decides.
     pub lean: Option<bool>,
-    /// An empty home for each session, gone at its end.
+    /// Whether each session gets an empty home that is deleted afterwards.
     pub throwaway: Option<bool>,
     pub models: Models,
-    pub claude: Claude,
+    pub claude: ClaudeSettings,
     pub lifetime: Lifetime,
-    pub ollama: Ollama,
-    pub lmstudio: LmStudio,
-    pub llamacpp: LlamaCpp,
-    pub command: Command,
-    pub endpoint: Endpoint,
-    /// Chosen and merged by `layers`; kept here only so that a file may have them.
+    pub ollama: OllamaSettings,
+    pub lmstudio: LmStudioSettings,
+    pub llamacpp: LlamaCppSettings,
+    pub command: CommandSettings,
+    pub endpoint: EndpointSettings,
+    /// Only declared so that a file may contain it; `layers` selects and merges profiles.
     pub profiles: BTreeMap<String, toml::Table>,
     #[serde(skip)]
     pub(super) sources: Sources,
-    /// The project's file among the layers, if it does not have the user's word.
+    /// The project file among the layers, if it is untrusted.
     #[serde(skip)]
     pub(super) untrusted: Option<PathBuf>,
 }
 
-/// `[models]`: a model of its own for a tier of Claude Code's.
+/// `[models]`: separate models for Claude Code's tiers.
 pub type Models = BTreeMap<Tier, String>;
 
 /// `[ollama]`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Ollama {
+pub struct OllamaSettings {
     pub path: Option<PathBuf>,
-    pub instance: Instance,
-    /// Where the shared server is; else `OLLAMA_HOST`, else Ollama's own default.
+    pub instance: OllamaInstance,
+    /// The shared server's address. Defaults to `OLLAMA_HOST`, then to Ollama's own default.
     pub host: Option<String>,
     pub models_dir: Option<PathBuf>,
     pub kv_cache_type: Option<String>,
     pub env: BTreeMap<String, String>,
 }
 
-/// Whose Ollama server it is.
+/// Which Ollama server to use.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Instance {
-    /// One of our own, on the user's models.
+pub enum OllamaInstance {
+    /// A private server that uses the user's models.
     #[default]
     Private,
-    /// The one that runs already.
+    /// The server that is already running.
     Shared,
 }
 
 /// `[lmstudio]`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct LmStudio {
-    /// The program `lms`.
+pub struct LmStudioSettings {
+    /// The path of `lms`.
     pub path: Option<PathBuf>,
     /// `max`, `off`, or a number from 0 to 1.
     pub gpu: Option<String>,
@@ -93,8 +90,8 @@ pub struct LmStudio {
 /// `[command]`: any server that speaks `/v1/messages`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Command {
-    /// With `{port}`, `{model}`, `{context}` and `{host}`.
+pub struct CommandSettings {
+    /// The command line, which may contain `{port}`, `{model}`, `{context}` and `{host}`.
     pub run: Vec<String>,
     pub health: Option<String>,
     pub env: BTreeMap<String, String>,
@@ -103,16 +100,16 @@ pub struct Command {
 /// `[endpoint]`: a server that somebody else runs.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Endpoint {
+pub struct EndpointSettings {
     pub url: Option<String>,
-    /// The name of the variable that holds its token.
+    /// The environment variable that contains the token.
     pub token_env: Option<String>,
 }
 
-/// `[claude]`: the program lclaude runs.
+/// `[claude]`: how to run Claude Code.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Claude {
+pub struct ClaudeSettings {
     pub path: Option<PathBuf>,
     pub args: Vec<String>,
     pub env: BTreeMap<String, String>,
@@ -120,7 +117,7 @@ pub struct Claude {
     pub thinking: Thinking,
 }
 
-/// Whether Claude Code asks the model to think. `auto`: if the model is known to be able to.
+/// Whether Claude Code asks the model to think. `auto` does so if the model is known to support it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "toml::Value")]
 pub enum Thinking {
@@ -138,22 +135,22 @@ impl TryFrom<toml::Value> for Thinking {
             toml::Value::Boolean(true) => Ok(Thinking::On),
             toml::Value::Boolean(false) => Ok(Thinking::Off),
             toml::Value::String(word) if word == "auto" => Ok(Thinking::Auto),
-            other => Err(format!("thinking is \"auto\", true or false, not {other}")),
+            other => Err(format!("expected \"auto\", true or false, found {other}")),
         }
     }
 }
 
-/// `[lifetime]`: how long a backend is waited for, kept and revived.
+/// `[lifetime]`: how long to wait for a backend, keep it, and how often to restart it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Lifetime {
-    /// How long a backend stays after its last session.
+    /// How long a backend stays up after its last session.
     #[serde(with = "humantime_serde")]
     pub linger: Duration,
-    /// How long a start may go on without a sign of progress.
+    /// How long a start may take without progress.
     #[serde(with = "humantime_serde")]
     pub startup_timeout: Duration,
-    /// How often a backend that crashed is started again.
+    /// How often to restart a crashed backend.
     pub restarts: u32,
 }
 
@@ -163,17 +160,17 @@ impl Default for Lifetime {
     }
 }
 
-/// `[llamacpp]`: llama-server's options under the names of its long flags.
+/// `[llamacpp]`: llama-server's options, named after its long flags.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct LlamaCpp {
+pub struct LlamaCppSettings {
     pub path: Option<PathBuf>,
     pub gguf: Option<PathBuf>,
     pub hf: Option<String>,
     pub threads: Option<u32>,
     pub batch_size: Option<u32>,
     pub ubatch_size: Option<u32>,
-    /// A number, or llama-server's own `auto` and `all`.
+    /// A number, or llama-server's `auto` or `all`.
     pub gpu_layers: Option<GpuLayers>,
     pub cache_type_k: Option<String>,
     pub cache_type_v: Option<String>,
@@ -200,42 +197,43 @@ impl fmt::Display for GpuLayers {
 pub(super) type Sources = BTreeMap<String, Source>;
 
 impl Settings {
-    /// Where the value of a dotted key came from.
+    /// Returns the source of a dotted key's value.
     pub fn source(&self, key: &str) -> Source {
         self.sources.get(key).cloned().unwrap_or(Source::Default)
     }
 
-    /// All keys that somebody set, with the source that won.
+    /// Returns all keys that are set, with their sources.
     pub fn sources(&self) -> impl Iterator<Item = (&str, &Source)> {
         self.sources.iter().map(|(key, source)| (key.as_str(), source))
     }
 
-    /// Whether anything under a key was written into the user's own file, and not typed, exported or a project's.
+    /// Returns whether any value under a key comes from the user's own file, including its profiles.
     pub fn is_from_own_file(&self, key: &str) -> bool {
-        let below = |path: &str| path == key || path.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'));
-        let own = |source: &Source| matches!(source, Source::File(_) | Source::Profile(..) | Source::AskedProfile(..));
-        self.sources().any(|(path, source)| below(path) && own(source))
+        let is_under = |path: &str| path == key || path.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'));
+        let is_own =
+            |source: &Source| matches!(source, Source::File(_) | Source::Profile(..) | Source::SelectedProfile(..));
+        self.sources().any(|(path, source)| is_under(path) && is_own(source))
     }
 
-    /// Whether a value is that of a project's file without the user's word.
+    /// Returns whether a value comes from an untrusted project file.
     pub fn is_untrusted(&self, key: &str) -> bool {
         self.untrusted.is_some() && matches!(self.source(key), Source::Project(_))
     }
 
-    /// Whether a model is used because a project's file says so without the user's word: it names the model, or it chooses
-    /// the backend, which may know another one by the name that the user wrote for theirs.
-    fn is_strangers_choice(&self, key: &str) -> bool {
+    /// Returns whether an untrusted project file decides which model is used: it names the model, or it selects the
+    /// backend, which may have another model of the name that the user configured.
+    fn is_untrusted_model(&self, key: &str) -> bool {
         let is_typed = matches!(self.source(key), Source::Option(_));
         self.is_untrusted(key) || self.project_choice().is_some() && !is_typed
     }
 
-    /// The project's file that chooses what is used without the user's word: nothing may be downloaded for it.
+    /// Returns the untrusted project file if it decides which model is used, since then nothing may be downloaded.
     pub fn untrusted_choice(&self) -> Option<&Path> {
         let mut keys = self.model_names().map(|(key, _)| key).chain(self.model.is_none().then_some("model"));
-        self.untrusted.as_deref().filter(|_| keys.any(|key| self.is_strangers_choice(key)))
+        self.untrusted.as_deref().filter(|_| keys.any(|key| self.is_untrusted_model(key)))
     }
 
-    /// The project's file, where it chose the backend, or the profile that did.
+    /// Returns the project file if it selects the backend or the profile.
     pub fn project_choice(&self) -> Option<PathBuf> {
         ["backend", "profile"].into_iter().find_map(|key| match self.source(key) {
             Source::Project(path) => Some(path),
@@ -243,7 +241,7 @@ impl Settings {
         })
     }
 
-    /// Every model that is named: its key, and the name.
+    /// Returns the key and name of every configured model.
     pub fn model_names(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.model.as_deref().map(|name| ("model", name)).into_iter().chain(self.tier_models())
     }
@@ -253,24 +251,24 @@ impl Settings {
         self.models.iter().map(|(tier, name)| (tier.key(), name.as_str()))
     }
 
-    /// Whether all is there that a kind of backend needs to be told.
+    /// Returns whether a kind of backend has the configuration it requires.
     pub fn describes(&self, kind: Kind) -> bool {
         kind.required_key().is_none_or(|key| self.sources.contains_key(key))
     }
 
-    /// Returns the path that the name of a model may be: absolute, and a relative one belongs to the place it was written
-    /// in.
+    /// Returns the path that a model name may be, made absolute: a relative one is resolved against the directory of the
+    /// file that sets it, or the working directory if no file does.
     pub fn model_path(&self, key: &str, written: &str, environment: &Environment) -> PathBuf {
         self.absolute(key, Path::new(written), environment)
     }
 
     fn absolute(&self, key: &str, written: &Path, environment: &Environment) -> PathBuf {
-        // Without a working directory only what is absolute can be found.
+        // Without a working directory only absolute paths can be found.
         let working_dir = environment.working_dir().unwrap_or(Path::new("/"));
-        environment.absolute(written, self.source(key).base(working_dir))
+        environment.absolute(written, self.source(key).base_dir(working_dir))
     }
 
-    /// Makes every path that the user wrote absolute.
+    /// Makes every configured path absolute.
     pub(super) fn make_paths_absolute(&mut self, environment: &Environment) {
         let absolute = |settings: &Self, key: &str, path: &Option<PathBuf>| {
             path.as_ref().map(|path| settings.absolute(key, path, environment))
@@ -281,7 +279,7 @@ impl Settings {
         self.lmstudio.path = absolute(self, "lmstudio.path", &self.lmstudio.path);
         self.llamacpp.path = absolute(self, "llamacpp.path", &self.llamacpp.path);
         self.llamacpp.gguf = absolute(self, "llamacpp.gguf", &self.llamacpp.gguf);
-        // A name alone is looked for on PATH.
+        // A bare name is looked up on PATH.
         let program = self.command.run.first().map(PathBuf::from).filter(|program| program.components().count() > 1);
         if let Some(program) = program.map(|program| self.absolute("command.run", &program, environment))
             && let Some(text) = program.to_str()
@@ -298,8 +296,8 @@ impl Settings {
         self.context_check.unwrap_or(true)
     }
 
-    /// A model that was chosen later than a tier's own, on the command line say, is the tier's too.
-    pub(super) fn drop_overruled_tiers(&mut self) {
+    /// Removes the model of a tier if `model` comes from a later source, such as the command line.
+    pub(super) fn drop_overridden_tiers(&mut self) {
         let general = self.source("model");
         let sources = &mut self.sources;
         self.models.retain(|tier, _| {
@@ -311,42 +309,44 @@ impl Settings {
         });
     }
 
-    /// What no single file can check: values out of range, and those that contradict each other.
+    /// Checks ranges, and that values don't contradict each other, which needs all layers.
     pub(super) fn validate(&self) -> Result<()> {
         if let Some(context) = self.context.filter(|context| !CONTEXT_LIMITS.contains(context)) {
             let source = self.source("context");
-            return Err(Failure::new(source.code(), format!("a context of {context} tokens makes no sense"))
-                .why(format!(
-                    "{source} asks for it; it must be between {} and {}, and Claude Code needs {LEAST_CONTEXT} at the least",
+            return Err(Failure::new(source.code(), format!("a context of {context} tokens is out of range"))
+                .cause(format!(
+                    "set by {source}; it must be between {} and {}, and Claude Code needs at least {MIN_CONTEXT}",
                     CONTEXT_LIMITS.start(),
                     CONTEXT_LIMITS.end()
                 ))
-                .help(format!("context = {DEFAULT_CONTEXT} in the configuration, or --context {DEFAULT_CONTEXT}")));
+                .help(format!(
+                    "set context = {DEFAULT_CONTEXT} in the configuration, or pass --context {DEFAULT_CONTEXT}"
+                )));
         }
         if let Some(most) = self.claude.max_output_tokens.filter(|most| !(1..self.context()).contains(most)) {
-            return Err(Failure::new(Code::Config, format!("[claude] max_output_tokens = {most} makes no sense"))
-                .why(format!(
-                    "{} sets it; an answer has at least one token and fits into the context of {}",
+            return Err(Failure::new(Code::Config, format!("[claude] max_output_tokens = {most} is out of range"))
+                .cause(format!(
+                    "set by {}; it must be at least 1 and less than the context of {} tokens",
                     self.source("claude.max_output_tokens"),
                     self.context()
                 ))
-                .help("remove it: an eighth of the context is chosen by itself"));
+                .help("remove it to use the default, an eighth of the context"));
         }
-        self.passable()?;
+        self.validate_strings()?;
         let (gguf, hf) = (self.source("llamacpp.gguf"), self.source("llamacpp.hf"));
         if self.llamacpp.gguf.is_some() && self.llamacpp.hf.is_some() && gguf == hf {
-            return Err(Failure::new(Code::Config, "[llamacpp] gguf and hf contradict each other")
-                .why(format!("{gguf} sets both, and llama-server serves one model"))
-                .help("keep one of the two lines"));
+            return Err(Failure::new(Code::Config, "[llamacpp] gguf and hf cannot be used together")
+                .cause(format!("{gguf} sets both, but llama-server serves only one model"))
+                .help("remove one of the two lines"));
         }
         Ok(())
     }
 
-    /// Whether the system can hand the arguments and variables to a program at all.
-    fn passable(&self) -> Result<()> {
+    /// Checks that the system can pass the arguments and environment variables to a program.
+    fn validate_strings(&self) -> Result<()> {
         let failed = |key: &str, what: String| {
             Failure::new(Code::Config, format!("{key}: {what}"))
-                .why(format!("{} sets it, and no program can be given that", self.source(key)))
+                .cause(format!("set by {}; the system cannot pass it to a program", self.source(key)))
                 .help(format!("correct {key}"))
         };
         let tables = [
@@ -359,10 +359,10 @@ impl Settings {
             for (name, value) in env {
                 let key = format!("{table}.{name}");
                 if name.is_empty() || name.contains(['=', '\0']) {
-                    return Err(failed(&key, format!("{name:?} is no name of a variable")));
+                    return Err(failed(&key, format!("{name:?} is not a valid variable name")));
                 }
                 if value.contains('\0') {
-                    return Err(failed(&key, "its value has a zero byte".into()));
+                    return Err(failed(&key, "its value contains a zero byte".into()));
                 }
             }
         }
@@ -373,7 +373,7 @@ impl Settings {
         ];
         for (key, args) in lists {
             if args.iter().any(|argument| argument.contains('\0')) {
-                return Err(failed(key, "an argument has a zero byte".into()));
+                return Err(failed(key, "an argument contains a zero byte".into()));
             }
         }
         Ok(())

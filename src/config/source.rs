@@ -1,4 +1,4 @@
-//! Where a value came from, and what that counts for.
+//! The source of a configuration value, and the precedence of sources.
 
 use std::{
     fmt,
@@ -7,21 +7,21 @@ use std::{
 
 use crate::base::error::Code;
 
-/// Where a value came from; later ones win.
+/// Where a value came from. Later variants override earlier ones.
 ///
-/// A profile counts as much as who chose it: one that a file chose yields to what the project's file says itself, one
-/// that the user asks for now does not.
+/// The precedence of a profile depends on who selected it: the project file overrides a profile that a file selects,
+/// but not one that a variable or an option selects.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {
     Default,
-    /// The user's own file.
+    /// The user's configuration file.
     File(PathBuf),
-    /// In the user's own file, chosen there or in the project's.
+    /// A profile in the user's file, selected there or in the project file.
     Profile(String, PathBuf),
-    /// The project's file.
+    /// The project file.
     Project(PathBuf),
-    /// In the user's own file, chosen by a variable or an option.
-    AskedProfile(String, PathBuf),
+    /// A profile in the user's file, selected by a variable or an option.
+    SelectedProfile(String, PathBuf),
     Variable(&'static str),
     Option(&'static str),
 }
@@ -31,7 +31,7 @@ impl fmt::Display for Source {
         match self {
             Source::Default => write!(f, "default"),
             Source::File(path) | Source::Project(path) => write!(f, "{}", path.display()),
-            Source::Profile(name, path) | Source::AskedProfile(name, path) => {
+            Source::Profile(name, path) | Source::SelectedProfile(name, path) => {
                 write!(f, "profile {name} in {}", path.display())
             }
             Source::Variable(name) => write!(f, "{name}"),
@@ -41,7 +41,7 @@ impl fmt::Display for Source {
 }
 
 impl Source {
-    /// A fault on the command line is the command line's, any other the configuration's.
+    /// Returns the exit code for an invalid value from this source: `Usage` for an option, else `Config`.
     pub fn code(&self) -> Code {
         match self {
             Source::Option(_) => Code::Usage,
@@ -49,12 +49,13 @@ impl Source {
         }
     }
 
-    /// The directory that a relative path from here is relative to: a file's own, or else where the user is.
-    pub(super) fn base<'a>(&'a self, here: &'a Path) -> &'a Path {
+    /// Returns the directory that relative paths resolve against: the file's own, or `here` for other sources.
+    pub(super) fn base_dir<'a>(&'a self, here: &'a Path) -> &'a Path {
         match self {
-            Source::File(file) | Source::Project(file) | Source::Profile(_, file) | Source::AskedProfile(_, file) => {
-                file.parent().unwrap_or(here)
-            }
+            Source::File(file)
+            | Source::Project(file)
+            | Source::Profile(_, file)
+            | Source::SelectedProfile(_, file) => file.parent().unwrap_or(here),
             Source::Default | Source::Variable(_) | Source::Option(_) => here,
         }
     }

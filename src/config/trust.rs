@@ -1,5 +1,5 @@
-//! Which project files the user has trusted, and as what: a list of paths with the SHA-256 of each, in the state
-//! directory. Sessions only read it; `lclaude local trust` and `untrust` change it, one at a time.
+//! The trust list: the paths of trusted project files with the SHA-256 of each, in the state directory. Sessions only
+//! read it; `lclaude local trust` and `untrust` change it under a lock.
 
 use std::{
     collections::BTreeMap,
@@ -14,45 +14,50 @@ use crate::base::{
     error::{Code, Failure, Result},
 };
 
-/// Each file's canonical path, and the hash of what it said when it was trusted.
+/// Each file's canonical path and the SHA-256 of its content when it was trusted.
 pub type Trusted = BTreeMap<PathBuf, String>;
 
-/// What the user has said of a file.
+/// Whether the user trusts a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
-    /// Nothing.
+pub enum TrustState {
+    /// Not trusted.
     Unknown,
-    /// That it is trusted; but it said something else then.
+    /// Trusted, but the content has changed since.
     Changed,
     Trusted,
 }
 
-pub struct Store {
+pub struct TrustList {
     file: PathBuf,
 }
 
-impl Store {
+impl TrustList {
     pub fn new(state: &Path) -> Self {
-        Store { file: state.join("trust.json") }
+        TrustList { file: state.join("trust.json") }
     }
 
+    /// Returns whether the file at `path` is trusted with the content of this hash.
+    ///
     /// # Errors
-    /// `Config` when the list cannot be read.
-    pub fn standing(&self, path: &Path, hash: &str) -> Result<Standing> {
+    /// `Config` if the list can't be read.
+    pub fn standing(&self, path: &Path, hash: &str) -> Result<TrustState> {
         Ok(match self.list()?.get(path) {
-            None => Standing::Unknown,
-            Some(trusted) if trusted == hash => Standing::Trusted,
-            Some(_) => Standing::Changed,
+            None => TrustState::Unknown,
+            Some(trusted) if trusted == hash => TrustState::Trusted,
+            Some(_) => TrustState::Changed,
         })
     }
 
+    /// Returns the whole list.
+    ///
     /// # Errors
-    /// `Config` when it cannot be read.
+    /// `Config` if it can't be read.
     pub fn list(&self) -> Result<Trusted> {
         let unusable = |why: String| {
-            Failure::new(Code::Config, format!("the list of trusted files, {}, cannot be read", self.file.display()))
-                .why(why)
-                .help(format!("rm {}, and trust the files again that you still trust", self.file.display()))
+            Failure::new(Code::Config, format!("the trust list {} cannot be read", self.file.display()))
+                .cause(why)
+                .help(format!("rm {}", self.file.display()))
+                .help("then trust each project again: lclaude local trust")
         };
         match disk::read(&self.file) {
             Ok(text) => serde_json::from_slice(&text).map_err(|error| unusable(error.to_string())),
@@ -61,37 +66,37 @@ impl Store {
         }
     }
 
-    /// Whether a path can be in the list, which is text.
+    /// Checks that a path can be stored in the list, which is JSON.
     ///
     /// # Errors
-    /// `Config` when it is not UTF-8.
+    /// `Config` if it isn't valid UTF-8.
     pub fn can_hold(&self, path: &Path) -> Result<()> {
         match path.to_str() {
             Some(_) => Ok(()),
             None => Err(Failure::new(Code::Config, format!("{} cannot be trusted", path.display()))
-                .why(format!("its path is not UTF-8, and the list of trusted files, {}, is", self.file.display()))
+                .cause("its path is not valid UTF-8")
                 .help("rename its directory")),
         }
     }
 
-    /// Changes the list; `change` gives whether it did.
+    /// Applies `change` to the list. Returns its result: whether the list changed.
     ///
     /// # Errors
-    /// `Config` when it cannot be read or written.
+    /// `Config` if the list can't be read or written.
     pub fn change(&self, change: impl FnOnce(&mut Trusted) -> bool) -> Result<bool> {
-        // Until the end of this function, so that nobody's change is lost.
+        // Held to the end of this function, so that no concurrent change is lost.
         let _lock = self.lock().map_err(|error| self.unwritable(error))?;
         let mut trusted = self.list()?;
         let changed = change(&mut trusted);
         if changed {
-            let text = serde_json::to_vec_pretty(&trusted).expect("plain data, with paths that it can hold");
+            let text = serde_json::to_vec_pretty(&trusted).expect("plain data with UTF-8 paths");
             disk::replace(&self.file, &text).map_err(|error| self.unwritable(error))?;
         }
         Ok(changed)
     }
 
     fn lock(&self) -> io::Result<fs::File> {
-        disk::make_dir(self.directory())?;
+        disk::create_private_dir(self.directory())?;
         let lock = self.file.with_extension("lock");
         let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(lock)?;
         lock.lock()?;
@@ -104,7 +109,7 @@ impl Store {
 
     fn unwritable(&self, error: io::Error) -> Failure {
         Failure::new(Code::Config, format!("{} cannot be written", self.file.display()))
-            .why(error)
-            .help(format!("df -h {0}, and ls -ld {0}", self.directory().display()))
+            .cause(error)
+            .help(format!("df -h {0}; ls -ld {0}", self.directory().display()))
     }
 }

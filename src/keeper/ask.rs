@@ -1,6 +1,6 @@
-//! Asking keepers, and telling them to end: for the verbs of `lclaude local`, which hold no lease and start nothing.
+//! Status and stop requests to keepers, for the verbs of `lclaude local`. They hold no lease and start nothing.
 //!
-//! Every wait here has an end, since a keeper may be suspended, or may belong to another version of lclaude.
+//! Every wait has a timeout, since a keeper may be suspended or belong to another version of lclaude.
 
 use std::{fs, io, path::Path, time::Duration};
 
@@ -15,10 +15,10 @@ use tokio::{
 };
 
 use super::{
-    files::{Holder, LockFile, PlanFiles, Rouse},
+    files::{Escalation, Holder, LockFile, PlanFiles},
     protocol::{Answer, ToKeeper, receive, send},
-    report::{About, Report, Session, State},
-    start::Start,
+    report::{KeeperInfo, Report, SessionInfo, State},
+    start::StartRequest,
     sweep,
 };
 use crate::base::{
@@ -26,49 +26,49 @@ use crate::base::{
     process::Identity,
 };
 
-/// How long an answer to `status` may take. A keeper has nothing to do that takes longer.
-const ANSWER: Duration = Duration::from_secs(1);
-/// Keepers of one plan that are ended one after the other: sessions that were waiting may have started a new one.
-const ROUNDS: u32 = 5;
-/// Before another look at a keeper that has no socket yet, or no longer.
-const PAUSE: Duration = Duration::from_millis(50);
+/// How long an answer to `status` may take; a working keeper never needs longer.
+const STATUS_TIMEOUT: Duration = Duration::from_secs(1);
+/// Attempts to stop a plan's keeper, since waiting sessions may each time start a new one.
+const MAX_ATTEMPTS: u32 = 5;
+/// Time between two checks of a keeper that has no socket.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// All backends that are up, coming up, or left behind, the oldest first.
-pub async fn survey(runtime: &Path) -> Vec<Report> {
-    // At once, so that those that do not answer cost one wait.
-    let mut asking = JoinSet::new();
-    for id in ids(runtime) {
+/// Returns all backends that are up, starting, or left behind, oldest first.
+pub async fn list_backends(runtime: &Path) -> Vec<Report> {
+    // Concurrently, so that all keepers that don't answer cost one timeout.
+    let mut requests = JoinSet::new();
+    for id in plan_ids(runtime) {
         let files = PlanFiles::new(runtime, &id);
-        asking.spawn(async move { ask(&files, &id).await });
+        requests.spawn(async move { ask(&files, &id).await });
     }
-    let mut found: Vec<Report> = asking.join_all().await.into_iter().flatten().collect();
+    let mut found: Vec<Report> = requests.join_all().await.into_iter().flatten().collect();
     found.sort_by(|one, other| other.up_for.cmp(&one.up_for).then_with(|| one.about.id.cmp(&other.about.id)));
     found
 }
 
-/// The plans that ever had a keeper.
-fn ids(runtime: &Path) -> impl Iterator<Item = String> {
+/// Returns the IDs of all plans that ever had a keeper.
+fn plan_ids(runtime: &Path) -> impl Iterator<Item = String> {
     let entries = fs::read_dir(runtime).into_iter().flatten().flatten().map(|entry| entry.path());
     let plans = entries.filter(|path| path.extension().is_some_and(|ending| ending == "lock"));
     plans.filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()))
 }
 
-/// One plan's backend; `None` if nothing of it is there.
-pub async fn report(runtime: &Path, id: &str) -> Option<Report> {
+/// Returns one plan's backend, or `None` if nothing of it is left.
+pub async fn query_backend(runtime: &Path, id: &str) -> Option<Report> {
     ask(&PlanFiles::new(runtime, id), id).await
 }
 
 async fn ask(files: &PlanFiles, id: &str) -> Option<Report> {
-    let asked = timeout(ANSWER, async {
-        let mut talk = Talk::with(files).await.ok()?;
-        talk.say(&ToKeeper::Status).await
+    let answer = timeout(STATUS_TIMEOUT, async {
+        let mut client = KeeperClient::connect(files).await.ok()?;
+        client.request(&ToKeeper::Status).await
     });
-    let state = match asked.await {
+    let state = match answer.await {
         Ok(Some(Answer::Status { report })) => {
             let group = report.group.or_else(|| files.holder()?.backend);
             return Some(Report { group, ..*report });
         }
-        // Nobody, one that is about to end, or one of another version.
+        // No keeper, one that is exiting, or one of another version.
         Ok(_) => None,
         Err(_) => Some(State::Stuck),
     };
@@ -79,25 +79,25 @@ async fn ask(files: &PlanFiles, id: &str) -> Option<Report> {
             true => State::Stopping,
             false => State::Unknown,
         },
-        None if holder.left_something() => State::LeftBehind,
+        None if holder.is_left_behind() => State::LeftBehind,
         None => return None,
     };
-    let about = About { id: id.to_owned(), keeper: holder.keeper.pid, ..holder.about };
+    let about = KeeperInfo { id: id.to_owned(), keeper: holder.keeper.pid, ..holder.about };
     Some(Report { about, state, group: holder.backend, ..Report::default() })
 }
 
-/// Whether there is a keeper, whatever it may be doing.
+/// Returns whether a keeper exists, in any state.
 fn is_held(files: &PlanFiles) -> bool {
-    // Shared and for an instant: a keeper that starts just now waits for it.
-    LockFile::existing(&files.lock()).is_ok_and(|lock| !lock.try_lock().unwrap_or(true))
+    // Held only for a moment; a keeper that is just starting waits for it.
+    LockFile::open_existing(&files.lock()).is_ok_and(|lock| !lock.try_lock().unwrap_or(true))
 }
 
-/// Keepers of other versions of lclaude that serve the same, by version and process. They serve their own sessions to the
-/// end, and no others. Reads a few small files and asks nobody, since a session waits.
-pub fn of_other_versions(start: &Start) -> Vec<(String, i32)> {
-    let holders = ids(&start.runtime).filter_map(|id| PlanFiles::new(&start.runtime, &id).holder());
+/// Returns the version and PID of keepers from other versions of lclaude that serve the same models. They accept no
+/// sessions of this version. Only reads lock files, since a session is waiting.
+pub fn find_other_versions(start: &StartRequest) -> Vec<(String, i32)> {
+    let holders = plan_ids(&start.runtime).filter_map(|id| PlanFiles::new(&start.runtime, &id).holder());
     let is_other = |holder: &Holder| {
-        let About { version, kind, models, .. } = &holder.about;
+        let KeeperInfo { version, kind, models, .. } = &holder.about;
         !version.is_empty()
             && version != env!("CARGO_PKG_VERSION")
             && *kind == start.plan.kind.to_string()
@@ -108,108 +108,110 @@ pub fn of_other_versions(start: &Start) -> Vec<(String, i32)> {
     holders.filter(is_other).map(|holder| (holder.about.version, holder.keeper.pid)).collect()
 }
 
-/// What came of a request to end a backend.
+/// The result of a request to stop a backend.
 #[derive(Debug)]
-pub enum Stopped {
-    /// Backend and keeper have gone. These sessions have been told, and end by themselves.
+pub enum StopOutcome {
+    /// Backend and keeper are gone. These sessions were notified and are exiting.
     Gone(Vec<Identity>),
-    /// Nothing was there.
+    /// There was nothing to stop.
     NotThere,
-    /// Not ended: these sessions use it.
-    InUse(Vec<Session>),
-    /// Not ended: its keeper does not answer, so nobody knows who uses it.
+    /// Not stopped, because these sessions use it.
+    InUse(Vec<SessionInfo>),
+    /// Not stopped, because its keeper doesn't answer, so sessions may be using it.
     NoAnswer,
 }
 
-/// Ends a plan's backend and returns when nothing of it is left. Without `force` only one that no session uses.
+/// Stops a plan's backend and returns when nothing of it is left. Without `force`, does so only if no session uses it.
 ///
 /// # Errors
-/// `Unavailable` when it cannot be ended.
-pub async fn stop(runtime: &Path, id: &str, force: bool) -> Result<Stopped> {
+/// `Unavailable` if it can't be stopped.
+pub async fn stop(runtime: &Path, id: &str, force: bool) -> Result<StopOutcome> {
     let files = PlanFiles::new(runtime, id);
-    let (mut was_there, mut told) = (false, Vec::new());
-    for _ in 0..ROUNDS {
-        if let Ok(mut talk) = Talk::with(&files).await {
-            match talk.stop(&files, force, &mut told).await {
-                Some(Answer::InUse { sessions }) => return Ok(Stopped::InUse(sessions)),
-                None if !force => return Ok(Stopped::NoAnswer),
+    let (mut was_there, mut notified) = (false, Vec::new());
+    for _ in 0..MAX_ATTEMPTS {
+        if let Ok(mut client) = KeeperClient::connect(&files).await {
+            match client.stop(&files, force, &mut notified).await {
+                Some(Answer::InUse { sessions }) => return Ok(StopOutcome::InUse(sessions)),
+                None if !force => return Ok(StopOutcome::NoAnswer),
                 _ => {}
             }
         } else if is_held(&files) {
             if !files.holder().is_some_and(|holder| holder.ending) {
-                // It comes up, or its socket was deleted, which it looks after when it is woken.
-                files.rouse(Rouse::Wake).await;
-                sleep(PAUSE).await;
+                // It is starting, or its socket was deleted and it recreates it when woken.
+                files.escalate(Escalation::Wake).await;
+                sleep(POLL_INTERVAL).await;
                 continue;
             }
-            until_free(&files).await;
+            wait_until_free(&files).await;
         } else if files.holder().is_some_and(|holder| holder.has_leftovers()) {
-            sweep::tidy_up(&files.lock()).await;
+            sweep::clean_up(&files.lock()).await;
         } else {
-            return Ok(if was_there { Stopped::Gone(told) } else { Stopped::NotThere });
+            return Ok(if was_there { StopOutcome::Gone(notified) } else { StopOutcome::NotThere });
         }
         was_there = true;
     }
     let pid = files.holder().map_or(0, |holder| holder.keeper.pid);
-    Err(Failure::new(Code::Unavailable, "the backend could not be ended")
-        .why(format!("its keeper, process {pid}, goes on or comes back each time"))
-        .help("end its sessions first: lclaude local status shows them"))
+    Err(Failure::new(Code::Unavailable, "the backend could not be stopped")
+        .cause(format!("its keeper (process {pid}) keeps running or is started again each time"))
+        .help("end its sessions first; lclaude local status lists them"))
 }
 
-/// Until the keeper that is ending has ended. One that takes too long is killed.
-async fn until_free(files: &PlanFiles) {
-    let Ok(lock) = LockFile::existing(&files.lock()) else {
+/// Waits until the exiting keeper is gone, and kills it if it takes too long.
+async fn wait_until_free(files: &PlanFiles) {
+    let Ok(lock) = LockFile::open_existing(&files.lock()) else {
         return;
     };
     let mut waiting = tokio::task::spawn_blocking(move || lock.lock());
-    for rouse in [Rouse::Wake, Rouse::Kill] {
-        if timeout(files.patience(rouse), &mut waiting).await.is_ok() {
+    for step in [Escalation::Wake, Escalation::Kill] {
+        if timeout(files.timeout_before(step), &mut waiting).await.is_ok() {
             return;
         }
-        files.rouse(rouse).await;
+        files.escalate(step).await;
     }
     let _ = waiting.await;
 }
 
-/// A connection that is no lease.
-struct Talk {
+/// A connection that isn't a lease.
+struct KeeperClient {
     lines: Lines<BufReader<OwnedReadHalf>>,
     write: OwnedWriteHalf,
 }
 
-impl Talk {
-    async fn with(files: &PlanFiles) -> io::Result<Self> {
+impl KeeperClient {
+    async fn connect(files: &PlanFiles) -> io::Result<Self> {
         let (read, write) = UnixStream::connect(files.socket()).await?.into_split();
-        Ok(Talk { lines: BufReader::new(read).lines(), write })
+        Ok(KeeperClient { lines: BufReader::new(read).lines(), write })
     }
 
-    async fn say(&mut self, request: &ToKeeper) -> Option<Answer> {
+    async fn request(&mut self, request: &ToKeeper) -> Option<Answer> {
         send(&mut self.write, request).await.ok()?;
         receive(&mut self.lines).await
     }
 
-    /// Its answer to `stop`, and if that is yes, its end. A keeper that does not answer is woken, and with `force` killed.
-    async fn stop(&mut self, files: &PlanFiles, force: bool, told: &mut Vec<Identity>) -> Option<Answer> {
+    /// Sends `stop`, and waits until the keeper refuses or is gone. Wakes a keeper that doesn't answer; with `force`,
+    /// kills it. Adds the sessions that the keeper notified to `notified`.
+    async fn stop(&mut self, files: &PlanFiles, force: bool, notified: &mut Vec<Identity>) -> Option<Answer> {
         send(&mut self.write, &ToKeeper::Stop { force }).await.ok()?;
         let mut agreed = false;
-        for rouse in [Rouse::Wake, Rouse::Kill] {
+        for step in [Escalation::Wake, Escalation::Kill] {
             loop {
-                // To wake it does no harm, so that need not wait for long.
-                let patience = if rouse == Rouse::Wake && !agreed { ANSWER } else { files.patience(rouse) };
-                let Ok(answer) = timeout(patience, receive(&mut self.lines)).await else {
+                // Waking a keeper is harmless, so this doesn't wait long to do it.
+                let limit =
+                    if step == Escalation::Wake && !agreed { STATUS_TIMEOUT } else { files.timeout_before(step) };
+                let Ok(answer) = timeout(limit, receive(&mut self.lines)).await else {
                     break;
                 };
                 match answer {
                     Some(Answer::Stopping { sessions }) => {
                         agreed = true;
-                        told.extend(sessions.iter().filter_map(|session| Identity::of(session.pid)));
+                        notified.extend(sessions.iter().filter_map(|session| Identity::of(session.pid)));
                     }
-                    // Its end, or another version's words.
+                    // The connection closed, or another version sent an unknown message.
                     answer => return answer.or(Some(Answer::Unknown)),
                 }
             }
-            if rouse == Rouse::Wake || force || agreed {
-                files.rouse(rouse).await;
+            if step == Escalation::Wake || force || agreed {
+                files.escalate(step).await;
             }
         }
         None

@@ -1,11 +1,12 @@
-//! A plan's files in the runtime directory, and the two locks that make one keeper of many that start at once.
+//! A plan's files in the runtime directory, including the two locks that ensure one keeper per plan.
 //!
-//! - `ID.gate`: held by a session while it looks for a keeper or starts one, so that sessions of the same millisecond
-//!   queue up behind the first. Released as soon as the keeper listens.
-//! - `ID.lock`: held by the keeper until its backend is gone. It contains who holds it and what it runs.
-//! - `ID.sock`: there only while the keeper takes new sessions.
+//! - `ID.gate`: held by a session while it finds or starts a keeper, so that sessions that start together queue behind
+//!   the first. Released as soon as the keeper listens.
+//! - `ID.lock`: held by the keeper until its backend is gone. Its content describes the keeper and what it runs.
+//! - `ID.sock`: exists only while the keeper accepts new sessions.
 //!
-//! Locks are the kernel's and end with their holder; the files stay, since removing one would let two hold "the" lock.
+//! The kernel releases a lock when its holder dies. Lock files are never removed, since two processes could then each
+//! lock a file of that name.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -19,8 +20,8 @@ use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    patience::{ENDING_PATIENCE, PATIENCE},
-    report::About,
+    report::KeeperInfo,
+    timeouts::{CLEANUP_TIMEOUT, REPLY_TIMEOUT},
 };
 use crate::{
     backend::Undo,
@@ -49,42 +50,43 @@ impl PlanFiles {
         self.stem.with_extension("lock")
     }
 
-    /// Removes the log of a backend that ended well from the runtime directory, where a throwaway session has it.
-    pub fn forget_log(&self) {
+    /// Removes the log that a throwaway session keeps in the runtime directory, once the backend has ended normally.
+    pub fn remove_log(&self) {
         for ending in ["log", "old"] {
             let _ = fs::remove_file(self.stem.with_extension(ending));
         }
     }
 
-    /// What the lock says of who holds it, or last held it.
+    /// Returns the current or last holder of the lock, as written in its file.
     pub fn holder(&self) -> Option<Holder> {
-        LockFile::existing(&self.lock()).ok().and_then(|mut lock| lock.holder())
+        LockFile::open_existing(&self.lock()).ok().and_then(|mut lock| lock.holder())
     }
 
-    /// Whether a keeper that has gone could not tidy up.
+    /// Returns whether a dead keeper left something to clean up.
     pub fn has_leftovers(&self) -> bool {
         self.holder().is_some_and(|holder| holder.has_leftovers())
     }
 
-    /// Whether sessions of a keeper that has gone may be about to have another one.
-    pub fn has_heirs(&self) -> bool {
-        self.holder().is_some_and(|holder| holder.has_heirs())
+    /// Returns whether sessions of a dead keeper may be about to start its replacement.
+    pub fn has_waiting_sessions(&self) -> bool {
+        self.holder().is_some_and(|holder| holder.has_waiting_sessions())
     }
 
-    /// How long an answer is waited for before the keeper is roused. One that is at work on its own end says so in its
-    /// lock, and may take its time.
-    pub fn patience(&self, before: Rouse) -> Duration {
-        let ending = before == Rouse::Kill && self.holder().is_some_and(|holder| holder.ending);
-        if ending { ENDING_PATIENCE } else { PATIENCE }
+    /// Returns how long to wait for the keeper before taking `step`. A keeper that says in its lock file that it is
+    /// shutting down gets longer before it is killed.
+    pub fn timeout_before(&self, step: Escalation) -> Duration {
+        let ending = step == Escalation::Kill && self.holder().is_some_and(|holder| holder.ending);
+        if ending { CLEANUP_TIMEOUT } else { REPLY_TIMEOUT }
     }
 
-    pub async fn rouse(&self, how: Rouse) {
+    /// Wakes or kills the keeper that holds the lock.
+    pub async fn escalate(&self, step: Escalation) {
         let Some(holder) = self.holder() else {
             return;
         };
-        match how {
-            Rouse::Wake => holder.keeper.signal(Signal::CONT),
-            Rouse::Kill => {
+        match step {
+            Escalation::Wake => holder.keeper.signal(Signal::CONT),
+            Escalation::Kill => {
                 holder.keeper.signal(Signal::KILL);
                 if let Some(backend) = holder.backend {
                     backend.end(Ending::Kill).await;
@@ -94,75 +96,77 @@ impl PlanFiles {
     }
 }
 
-/// What is done about a keeper that does not answer.
+/// What to do about a keeper that doesn't answer.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Rouse {
-    /// It may have been stopped; or its socket's file was deleted, which it looks after when it is woken.
+pub enum Escalation {
+    /// Send SIGCONT: the keeper may be suspended, and on this signal it recreates a deleted socket file.
     Wake,
-    /// With its backend.
+    /// Kill the keeper and its backend.
     Kill,
 }
 
-/// What a lock's file says of its holder.
+/// The content of a lock file: the keeper that holds it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Holder {
     pub keeper: Identity,
-    /// What it runs, for people.
+    /// What it runs, shown to the user.
     #[serde(default)]
-    pub about: About,
+    pub about: KeeperInfo,
     pub backend: Option<Group>,
-    /// What was done to a server that goes on without us, in the order it was done.
+    /// How to undo changes to a server that lclaude doesn't own, in the order the changes were made.
     #[serde(default)]
     pub undo: Vec<Undo>,
-    /// Whether it is ending what it holds.
+    /// Whether it is shutting down.
     #[serde(default)]
     pub ending: bool,
-    /// Whether it does so although sessions hold on.
+    /// Whether it is shutting down while sessions still hold leases.
     #[serde(default)]
     pub abandons: bool,
 }
 
 impl Holder {
-    /// A keeper that has left nothing behind.
-    pub fn tidy(self) -> Self {
+    /// Returns the holder with nothing left to clean up.
+    pub fn cleaned_up(self) -> Self {
         Holder { backend: None, undo: Vec::new(), ending: true, ..self }
     }
 
-    /// Whether anything that it had to end is still there.
-    pub fn left_something(&self) -> bool {
+    /// Returns whether its backend still runs or a change is not undone yet.
+    pub fn is_left_behind(&self) -> bool {
         self.backend.is_some_and(Group::is_there) || !self.undo.is_empty()
     }
 
+    /// Returns whether its backend or a change was never cleaned up, even if the backend has exited since.
     pub fn has_leftovers(&self) -> bool {
         self.backend.is_some() || !self.undo.is_empty()
     }
 
-    /// Whether there may be sessions that are about to have another keeper in its place.
-    pub fn has_heirs(&self) -> bool {
+    /// Returns whether sessions may be about to start a replacement.
+    pub fn has_waiting_sessions(&self) -> bool {
         self.abandons || self.backend.is_some()
     }
 }
 
-/// A lock file, opened; dropping it lets go of the lock.
+/// An open lock file. Dropping it releases the lock.
 pub struct LockFile(File);
 
 impl LockFile {
+    /// Opens the file, creating it if necessary.
     pub fn open(path: &Path) -> io::Result<Self> {
         let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
         options.map(LockFile)
     }
 
-    /// One that is there already; asking for it makes none.
-    pub fn existing(path: &Path) -> io::Result<Self> {
+    /// Opens the file without creating it.
+    pub fn open_existing(path: &Path) -> io::Result<Self> {
         OpenOptions::new().read(true).write(true).open(path).map(LockFile)
     }
 
-    /// Waits in the kernel, so it belongs on a thread that may block.
+    /// Takes the lock. Blocks the thread until it is free.
     pub fn lock(&self) -> io::Result<()> {
         self.0.lock()
     }
 
-    /// `false` when another process holds it.
+    /// Takes the lock if it is free; returns `false` if another process holds it.
     pub fn try_lock(&self) -> io::Result<bool> {
         match self.0.try_lock() {
             Ok(()) => Ok(true),
@@ -171,7 +175,7 @@ impl LockFile {
         }
     }
 
-    /// Leaves word for others; a full disk must not stop a keeper, so a failure is let pass.
+    /// Writes `holder` to the file. Errors are ignored, since a full disk must not stop a keeper.
     pub fn write_holder(&mut self, holder: &Holder) {
         let text = serde_json::to_vec(holder).expect("plain data");
         let _ = self.0.set_len(0).and_then(|()| self.0.seek(SeekFrom::Start(0))).and_then(|_| self.0.write_all(&text));

@@ -1,4 +1,4 @@
-//! The session's side of a lease: taking it, renewing it when the keeper is lost, letting go of it.
+//! The session's side of a lease: taking it, renewing it when the keeper is lost, and releasing it.
 
 use std::{
     collections::VecDeque,
@@ -6,75 +6,75 @@ use std::{
 };
 
 use super::{
-    files::{PlanFiles, Rouse},
-    link::{Farewell, Link},
-    patience::AGAIN,
+    files::{Escalation, PlanFiles},
+    link::{CloseOutcome, Link},
     protocol::{FromKeeper, Ready},
-    start::Start,
+    start::StartRequest,
     sweep,
+    timeouts::RETRY_HELP,
 };
 use crate::{
     backend::{self, Service, registry},
     base::{
         error::{Code, Failure, Result},
-        port::{self, Reserved},
+        port::{self, ReservedPort},
         process::{Ending, Identity},
     },
 };
 
-/// Keepers that may be lost without having had their backend up.
-const LOSSES: u32 = 3;
+/// Keepers that may be lost in a row before any of them has its backend up.
+const MAX_LOSSES: u32 = 3;
 
-/// A session's hold on its backend. Should the keeper be lost, the lease is renewed with its successor, which comes up on
-/// the same port with the same key: a running Claude Code goes on.
+/// A session's claim on its backend. If the keeper is lost, the lease is renewed with a new keeper on the same port
+/// with the same key, so a running Claude Code continues.
 pub struct Lease {
-    start: Start,
+    start: StartRequest,
     scratch: PathBuf,
     child: Option<Identity>,
-    hold: Hold,
-    /// Events known already.
-    known: VecDeque<FromKeeper>,
+    connection: Connection,
+    /// Events received but not returned yet.
+    pending: VecDeque<FromKeeper>,
     ready: Option<Ready>,
     losses: u32,
-    /// The keeper said that the backend is down for good, and ends.
+    /// The keeper reported that the backend can't be restarted, and is exiting.
     failed: bool,
-    reserved: Option<Reserved>,
+    reserved: Option<ReservedPort>,
 }
 
-enum Hold {
+enum Connection {
     Keeper(Box<Link>),
-    /// The keeper has gone without a word.
+    /// The keeper is gone.
     Lost,
-    /// A server that somebody else runs: nothing is held, and nothing happens to it that we would hear of.
-    Nothing,
+    /// There is no keeper, because somebody else runs the server.
+    External,
 }
 
 impl Lease {
-    /// Takes a lease on the plan's keeper, starting one if there is none.
+    /// Takes a lease from the plan's keeper, starting one if necessary.
     ///
-    /// `scratch` is the session's private directory, for the keeper to remove if the session cannot.
-    pub async fn take(start: Start, scratch: &Path) -> Result<Self> {
+    /// The keeper removes `scratch`, the session's private directory, if the session can't.
+    pub async fn take(start: StartRequest, scratch: &Path) -> Result<Self> {
         let backend = registry::backend(start.plan.kind);
-        let (hold, first) = match (backend.needs_keeper(), &start.endpoint) {
+        let (connection, first) = match (backend.needs_keeper(), &start.endpoint) {
             (false, Some(endpoint)) => {
-                // No keeper will do it.
-                sweep::sessions(&start.runtime);
+                // Otherwise a keeper does this.
+                sweep::remove_dead_sessions(&start.runtime);
                 let served = backend::visit(backend, &start.plan, endpoint).await?;
                 let ready = Ready { endpoint: endpoint.clone(), served, group: None };
-                (Hold::Nothing, FromKeeper::Ready(ready))
+                (Connection::External, FromKeeper::Ready(ready))
             }
             _ => {
-                let (link, first) = Link::make(&start, scratch).await?;
-                (Hold::Keeper(link.into()), first)
+                let (link, first) = Link::connect(&start, scratch).await?;
+                (Connection::Keeper(link.into()), first)
             }
         };
-        let known = VecDeque::from([first]);
+        let pending = VecDeque::from([first]);
         Ok(Lease {
             start,
             scratch: scratch.to_owned(),
             child: None,
-            hold,
-            known,
+            connection,
+            pending,
             ready: None,
             losses: 0,
             failed: false,
@@ -82,34 +82,34 @@ impl Lease {
         })
     }
 
-    /// Gives up before there is a lease: wakes a keeper that was stopped, so that it finds that nobody wants it.
-    pub async fn give_up(start: &Start) {
-        PlanFiles::new(&start.runtime, &start.plan.id()).rouse(Rouse::Wake).await;
+    /// Cleans up when `take` is canceled: wakes a suspended keeper, so that it notices that it is unused.
+    pub async fn give_up(start: &StartRequest) {
+        PlanFiles::new(&start.runtime, &start.plan.id()).escalate(Escalation::Wake).await;
     }
 
-    /// What happens next. May be dropped and called again, but while a child runs: that would break off a renewal, and
-    /// the next keeper would take the session for one that has died.
+    /// Returns the next event. May be dropped and called again, except while a child runs: dropping it could cancel a
+    /// renewal, and the new keeper would then treat the session as dead.
     pub async fn event(&mut self) -> FromKeeper {
         loop {
-            let event = match (self.known.pop_front(), &mut self.hold) {
+            let event = match (self.pending.pop_front(), &mut self.connection) {
                 (Some(event), _) => event,
-                (None, Hold::Keeper(link)) => match link.event().await {
+                (None, Connection::Keeper(link)) => match link.event().await {
                     None | Some(FromKeeper::Stopping) => {
-                        self.hold = Hold::Lost;
+                        self.connection = Connection::Lost;
                         continue;
                     }
                     Some(event) => event,
                 },
-                (None, Hold::Lost) => match self.renew().await {
+                (None, Connection::Lost) => match self.renew().await {
                     Ok(()) => continue,
                     Err(failure) => return FromKeeper::Failed { failure },
                 },
-                (None, Hold::Nothing) => std::future::pending().await,
+                (None, Connection::External) => std::future::pending().await,
             };
             self.failed |= matches!(event, FromKeeper::Failed { .. });
             if let FromKeeper::Ready(ready) = &event {
                 if self.ready.as_ref().is_some_and(|before| before.endpoint != ready.endpoint) {
-                    return FromKeeper::Failed { failure: moved() };
+                    return FromKeeper::Failed { failure: port_changed() };
                 }
                 self.reserve(ready.endpoint.port);
                 self.start = self.start.at(ready.endpoint.clone());
@@ -120,68 +120,68 @@ impl Lease {
         }
     }
 
-    /// Holds the port beside the keeper, so that nobody takes it if that is killed.
+    /// Holds the port alongside the keeper, so that nobody takes it if the keeper is killed.
     fn reserve(&mut self, port: u16) {
         if let Service::Program(program) = &self.start.plan.service
             && program.shares_port
             && self.reserved.is_none()
-            // Elsewhere a socket that is bound and never listens may be handed the connections of one that does.
+            // On other systems a bound socket that doesn't listen may receive the backend's connections.
             && cfg!(target_os = "linux")
         {
-            self.reserved = port::reserve(Some(port)).ok();
+            self.reserved = port::reserve_shared(Some(port)).ok();
         }
     }
 
     async fn renew(&mut self) -> Result<()> {
         tracing::warn!(pid = std::process::id(), losses = self.losses, "keeper lost");
-        if self.losses >= LOSSES {
+        if self.losses >= MAX_LOSSES {
             return Err(Failure::new(Code::Unavailable, "the backend's keeper was lost")
-                .why(format!("{LOSSES} keepers, one after the other, ended without a word"))
+                .cause(format!("{MAX_LOSSES} keepers in a row exited unexpectedly"))
                 .help(format!("tail {}", self.start.log.display())));
         }
-        let (mut link, first) = Link::make(&self.start, &self.scratch).await?;
+        let (mut link, first) = Link::connect(&self.start, &self.scratch).await?;
         self.losses += 1;
         if let Some(child) = self.child {
             link.guard(child).await;
         }
-        self.hold = Hold::Keeper(link.into());
-        self.known.push_back(first);
+        self.connection = Connection::Keeper(link.into());
+        self.pending.push_back(first);
         Ok(())
     }
 
-    /// Has the keeper end `child` should this process die first.
+    /// Asks the keeper to end `child` if this process dies first.
     pub async fn guard(&mut self, child: Identity) {
         self.child = Some(child);
-        if let Hold::Keeper(link) = &mut self.hold {
+        if let Connection::Keeper(link) = &mut self.connection {
             link.guard(child).await;
         }
     }
 
-    /// Lets go, and returns when nothing is left that only we were using.
+    /// Releases the lease. Returns when everything that only this session used is gone.
     pub async fn release(self) {
-        let farewell = match self.hold {
-            Hold::Keeper(link) => link.close(self.failed).await,
-            Hold::Lost => Farewell::Lost,
-            Hold::Nothing => return,
+        let outcome = match self.connection {
+            Connection::Keeper(link) => link.close(self.failed).await,
+            Connection::Lost => CloseOutcome::Lost,
+            Connection::External => return,
         };
-        if farewell == Farewell::Released {
+        if outcome == CloseOutcome::Released {
             return;
         }
-        // What a keeper that was killed has left: its processes, and what only another keeper can undo.
+        // Clean up after a killed keeper: end its processes, and let a new keeper undo its changes.
         if let Some(group) = self.ready.and_then(|ready| ready.group) {
             group.end(Ending::Kill).await;
         }
-        if farewell == Farewell::Lost
-            && let Ok((link, _)) = Link::make(&self.start, &self.scratch).await
+        if outcome == CloseOutcome::Lost
+            && let Ok((link, _)) = Link::connect(&self.start, &self.scratch).await
         {
             link.close(false).await;
         }
     }
 }
 
-/// The failure for a backend that came back elsewhere, while this session was suspended, say.
-fn moved() -> Failure {
-    Failure::new(Code::Unavailable, "the backend came back on another port")
-        .why("its keeper was lost, and another session had it started anew")
-        .help(AGAIN)
+/// Returns the failure for a backend that restarted on another port, for example while this session was suspended.
+fn port_changed() -> Failure {
+    Failure::new(Code::Unavailable, "the backend restarted on another port")
+        .cause("its keeper was lost, and another session started a new one")
+        .help(RETRY_HELP)
 }

@@ -1,5 +1,5 @@
-//! The keeper's side of its connections: a lease is one that said `hello`, open for as long as its session lives. One
-//! that only asks, or has not said anything yet, holds nothing up.
+//! The keeper's side of its connections. A connection that sent `hello` is a lease for as long as it is open; one that
+//! only sends a request, or nothing yet, keeps nothing running.
 
 use std::{
     cell::Cell,
@@ -17,9 +17,9 @@ use tokio::{
 };
 
 use super::{
-    patience::{AGAIN, PATIENCE},
     protocol::{Answer, FromKeeper, ToKeeper, receive, send},
-    report::{About, Report, Session, State},
+    report::{KeeperInfo, Report, SessionInfo, State},
+    timeouts::{REPLY_TIMEOUT, RETRY_HELP},
 };
 use crate::base::{
     error::{Code, Failure},
@@ -27,7 +27,7 @@ use crate::base::{
     scratch,
 };
 
-/// How long Claude Code has to leave in peace after its session died.
+/// How long Claude Code has to exit after its session died, before it is killed.
 const CHILD_GRACE: Duration = Duration::from_millis(500);
 
 #[derive(Clone)]
@@ -35,62 +35,61 @@ pub struct Leases {
     shared: Rc<Shared>,
 }
 
-/// What the keeper's own end has to do with leases.
-pub struct Terms {
-    pub about: About,
+/// What leases need to know about their keeper.
+pub struct KeeperContext {
+    pub about: KeeperInfo,
     pub runtime: PathBuf,
     pub linger: Duration,
-    /// How often the backend was started again.
+    /// Restarts of the backend.
     pub restarted: Rc<Cell<u32>>,
 }
 
 struct Shared {
-    terms: Terms,
+    context: KeeperContext,
     state: watch::Receiver<FromKeeper>,
     since: Instant,
-    /// Who holds on.
-    open: watch::Sender<Vec<Rc<Holding>>>,
-    /// When nobody began to.
+    open: watch::Sender<Vec<Rc<LeaseInfo>>>,
+    /// When the last lease closed.
     idle_since: Cell<Instant>,
-    /// Set once, when somebody wants the keeper to end.
+    /// Set when a client asks the keeper to stop.
     stop: watch::Sender<bool>,
 }
 
-struct Holding {
-    /// `None` until it has said hello.
-    session: Option<Session>,
+struct LeaseInfo {
+    /// `None` until the session sends `hello`.
+    session: Option<SessionInfo>,
     since: Instant,
 }
 
 impl Leases {
-    pub fn new(state: watch::Receiver<FromKeeper>, terms: Terms) -> Self {
+    pub fn new(state: watch::Receiver<FromKeeper>, context: KeeperContext) -> Self {
         let now = Instant::now();
         let (open, _) = watch::channel(Vec::new());
         let (stop, _) = watch::channel(false);
-        Leases { shared: Rc::new(Shared { terms, state, since: now, open, idle_since: Cell::new(now), stop }) }
+        Leases { shared: Rc::new(Shared { context, state, since: now, open, idle_since: Cell::new(now), stop }) }
     }
 
-    /// The connection of the session that started this keeper: a lease even before it says so.
-    pub fn take_first(&self, stream: BufReader<UnixStream>) {
-        let lease = Open::new(self.shared.clone(), None);
+    /// Serves the session that started this keeper, which holds a lease even before its `hello`.
+    pub fn accept_first(&self, stream: BufReader<UnixStream>) {
+        let lease = OpenLease::new(self.shared.clone(), None);
         tokio::task::spawn_local(serve(stream, self.shared.clone(), Some(lease)));
     }
 
-    /// A connection that has yet to say what it wants.
-    pub fn take(&self, stream: BufReader<UnixStream>) {
+    /// Serves a new connection.
+    pub fn accept(&self, stream: BufReader<UnixStream>) {
         tokio::task::spawn_local(serve(stream, self.shared.clone(), None));
     }
 
-    /// Whether anybody holds on.
-    pub fn are_open(&self) -> bool {
+    /// Returns whether any lease is open.
+    pub fn has_open(&self) -> bool {
         !self.shared.open.borrow().is_empty()
     }
 
     /// Returns once no lease has been open for as long as `linger`.
-    pub async fn all_closed(&self, linger: Duration) {
+    pub async fn wait_until_closed(&self, linger: Duration) {
         let mut open = self.shared.open.subscribe();
         loop {
-            // The sender is our own, so neither wait can fail.
+            // `self` owns the sender, so neither wait can fail.
             let _ = open.wait_for(Vec::is_empty).await;
             if timeout(linger, open.wait_for(|open| !open.is_empty())).await.is_err() {
                 return;
@@ -98,13 +97,13 @@ impl Leases {
         }
     }
 
-    /// Returns once somebody has asked for the end, with what those who hold a lease are told.
-    pub async fn stopped(&self) -> Option<Failure> {
+    /// Returns once a client has sent `stop`, with the failure to report to sessions that still hold a lease.
+    pub async fn wait_for_stop(&self) -> Option<Failure> {
         let _ = self.shared.stop.subscribe().wait_for(|stop| *stop).await;
         let held = !self.shared.open.borrow().is_empty();
         let failure = Failure::new(Code::Unavailable, "`lclaude local stop` ended the backend")
-            .why("somebody ran it while this session was using the backend")
-            .help(AGAIN);
+            .cause("it was run while this session was using the backend")
+            .help(RETRY_HELP);
         held.then_some(failure)
     }
 }
@@ -114,12 +113,12 @@ impl Shared {
         *self.state.borrow() == FromKeeper::Stopping
     }
 
-    fn sessions(&self) -> Vec<Session> {
-        let told = |holding: &Rc<Holding>| {
-            let session = holding.session.clone()?;
-            Some(Session { held_for: holding.since.elapsed().as_secs(), ..session })
+    fn sessions(&self) -> Vec<SessionInfo> {
+        let session = |lease: &Rc<LeaseInfo>| {
+            let session = lease.session.clone()?;
+            Some(SessionInfo { held_for: lease.since.elapsed().as_secs(), ..session })
         };
-        self.open.borrow().iter().filter_map(told).collect()
+        self.open.borrow().iter().filter_map(session).collect()
     }
 
     fn report(&self) -> Report {
@@ -132,7 +131,7 @@ impl Shared {
             FromKeeper::Starting => State::Starting,
             FromKeeper::Progress(progress) => State::Progress(progress),
             FromKeeper::Ready(_) if self.open.borrow().is_empty() => {
-                State::Lingering { left: self.terms.linger.saturating_sub(self.idle_since.get().elapsed()).as_secs() }
+                State::Lingering { left: self.context.linger.saturating_sub(self.idle_since.get().elapsed()).as_secs() }
             }
             FromKeeper::Ready(_) => State::Ready,
             FromKeeper::Restarting { reason } => State::Restarting { reason },
@@ -140,39 +139,39 @@ impl Shared {
             FromKeeper::Stopping | FromKeeper::Released => State::Stopping,
         };
         Report {
-            about: self.terms.about.clone(),
+            about: self.context.about.clone(),
             state,
             served: ready.as_ref().map(|ready| ready.served.clone()),
             group: ready.as_ref().and_then(|ready| ready.group),
             endpoint: ready.map(|ready| ready.endpoint),
             sessions: self.sessions(),
-            restarts: self.terms.restarted.get(),
+            restarts: self.context.restarted.get(),
             up_for: Some(self.since.elapsed().as_secs()),
         }
     }
 }
 
-/// One lease, while it lives.
-struct Open {
+/// One open lease. Dropping it closes the lease.
+struct OpenLease {
     shared: Rc<Shared>,
-    holding: Rc<Holding>,
+    info: Rc<LeaseInfo>,
 }
 
-impl Open {
-    fn new(shared: Rc<Shared>, session: Option<Session>) -> Self {
-        let holding = Rc::new(Holding { session, since: Instant::now() });
-        shared.open.send_modify(|open| open.push(holding.clone()));
-        Open { shared, holding }
+impl OpenLease {
+    fn new(shared: Rc<Shared>, session: Option<SessionInfo>) -> Self {
+        let info = Rc::new(LeaseInfo { session, since: Instant::now() });
+        shared.open.send_modify(|open| open.push(info.clone()));
+        OpenLease { shared, info }
     }
 
-    /// Closes it, and waits until it is known whether it was the last.
+    /// Closes the lease and waits until it is known whether it was the last one.
     async fn close(self) -> FromKeeper {
         let shared = self.shared.clone();
         drop(self);
         let mut open = shared.open.subscribe();
         let mut state = shared.state.clone();
         let others = async {
-            if shared.terms.linger.is_zero() {
+            if shared.context.linger.is_zero() {
                 let _ = open.wait_for(|open| !open.is_empty()).await;
             }
         };
@@ -184,27 +183,27 @@ impl Open {
     }
 }
 
-impl Drop for Open {
+impl Drop for OpenLease {
     fn drop(&mut self) {
         self.shared.idle_since.set(Instant::now());
-        self.shared.open.send_modify(|open| open.retain(|other| !Rc::ptr_eq(other, &self.holding)));
+        self.shared.open.send_modify(|open| open.retain(|other| !Rc::ptr_eq(other, &self.info)));
     }
 }
 
-/// One connection. `first`: the lease that it has already.
-async fn serve(stream: BufReader<UnixStream>, shared: Rc<Shared>, first: Option<Open>) {
-    // Nothing is in the buffer yet but what the other end sent, so it goes on being read.
+/// Serves one connection. `first`: the lease it already holds.
+async fn serve(stream: BufReader<UnixStream>, shared: Rc<Shared>, first: Option<OpenLease>) {
+    // Wraps the whole reader, since its buffer may already contain the next message.
     let (read, mut write) = tokio::io::split(stream);
     let mut lines = BufReader::new(read).lines();
-    match timeout(PATIENCE, receive(&mut lines)).await {
-        // It goes to another keeper, with its private directory.
+    match timeout(REPLY_TIMEOUT, receive(&mut lines)).await {
+        // The session goes on to another keeper, and keeps its private directory.
         Ok(Some(ToKeeper::Hello { .. })) if shared.is_stopping() => {
             let _ = send(&mut write, &FromKeeper::Stopping).await;
         }
         Ok(Some(ToKeeper::Hello { scratch, session })) => {
-            let lease = Open::new(shared, Some(session));
+            let lease = OpenLease::new(shared, Some(session));
             drop(first);
-            hold_on(&mut lines, &mut write, &scratch, lease).await;
+            serve_session(&mut lines, &mut write, &scratch, lease).await;
         }
         Ok(Some(ToKeeper::Status)) => {
             let _ = send(&mut write, &Answer::Status { report: shared.report().into() }).await;
@@ -216,42 +215,42 @@ async fn serve(stream: BufReader<UnixStream>, shared: Rc<Shared>, first: Option<
             }
             shared.stop.send_replace(true);
             let _ = send(&mut write, &Answer::Stopping { sessions: shared.sessions() }).await;
-            // The end of this connection is to be the end of this process.
+            // The client waits for the connection to close, which must not happen before this process exits.
             std::future::pending::<()>().await;
         }
         _ => {}
     }
 }
 
-/// One session, from its `hello` to its end, however that comes.
-async fn hold_on(
+/// Serves one session from its `hello` until it ends or dies.
+async fn serve_session(
     lines: &mut Lines<impl AsyncBufRead + Unpin>,
     write: &mut (impl AsyncWrite + Unpin),
     scratch: &Path,
-    lease: Open,
+    lease: OpenLease,
 ) {
     let mut child = None;
     tokio::select! {
-        () = listen(lines, &mut child) => {}
-        () = tell(write, lease.shared.state.clone()) => {}
+        () = receive_child(lines, &mut child) => {}
+        () = send_states(write, lease.shared.state.clone()) => {}
     }
-    // Otherwise it was told to leave, and goes on with another keeper.
+    // A session that left because this keeper is stopping goes on with another keeper.
     if !lease.shared.is_stopping() {
         if let Some(child) = child {
             end_child(child).await;
         }
-        remove_scratch(scratch, &lease.shared.terms.runtime);
+        remove_scratch(scratch, &lease.shared.context.runtime);
     }
-    let farewell = lease.close().await;
-    let _ = send(write, &farewell).await;
-    if farewell == FromKeeper::Stopping {
-        // The session waits for the end of the connection, which is to be the end of this process.
+    let last_message = lease.close().await;
+    let _ = send(write, &last_message).await;
+    if last_message == FromKeeper::Stopping {
+        // The session waits for the connection to close, which must not happen before this process exits.
         std::future::pending::<()>().await;
     }
 }
 
-/// Until the session closes its end, or is no more.
-async fn listen(lines: &mut Lines<impl AsyncBufRead + Unpin>, child: &mut Option<Identity>) {
+/// Records the session's Claude Code in `child`; returns when the session closes the connection or dies.
+async fn receive_child(lines: &mut Lines<impl AsyncBufRead + Unpin>, child: &mut Option<Identity>) {
     while let Some(message) = receive(lines).await {
         if let ToKeeper::Child { process } = message {
             *child = Some(process);
@@ -259,8 +258,8 @@ async fn listen(lines: &mut Lines<impl AsyncBufRead + Unpin>, child: &mut Option
     }
 }
 
-/// Passes every change of state on; ends only when the session takes no more.
-async fn tell(write: &mut (impl AsyncWrite + Unpin), mut state: watch::Receiver<FromKeeper>) {
+/// Sends every change of state; returns when the session no longer receives.
+async fn send_states(write: &mut (impl AsyncWrite + Unpin), mut state: watch::Receiver<FromKeeper>) {
     loop {
         let now = state.borrow_and_update().clone();
         if send(write, &now).await.is_err() || state.changed().await.is_err() {
@@ -269,7 +268,7 @@ async fn tell(write: &mut (impl AsyncWrite + Unpin), mut state: watch::Receiver<
     }
 }
 
-/// Ends a Claude Code whose session died and could not. One that was suspended has to wake to hear of it.
+/// Ends the Claude Code of a dead session. SIGCONT lets a suspended one handle the SIGHUP.
 async fn end_child(child: Identity) {
     child.signal(Signal::HUP);
     child.signal(Signal::CONT);
@@ -280,7 +279,7 @@ async fn end_child(child: Identity) {
     child.signal(Signal::KILL);
 }
 
-/// Only ever a session's directory right inside our own.
+/// Removes `scratch`, but only if it is a session's directory directly inside `runtime`.
 fn remove_scratch(scratch: &Path, runtime: &Path) {
     if scratch.parent() == Some(runtime) && scratch::owner(scratch).is_some() {
         scratch::remove(scratch);

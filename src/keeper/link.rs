@@ -1,4 +1,4 @@
-//! A session's connection to a keeper: finding one or starting it, hearing from it, closing the lease.
+//! A session's connection to a keeper: finding or starting the keeper, receiving events, closing the lease.
 
 use std::{
     io,
@@ -19,158 +19,161 @@ use tokio::{
 };
 
 use super::{
-    files::{LockFile, PlanFiles, Rouse},
-    patience::PATIENCE,
+    files::{Escalation, LockFile, PlanFiles},
     protocol::{FromKeeper, ToKeeper, receive, send},
-    report::Session,
-    start::Start,
+    report::SessionInfo,
+    start::StartRequest,
+    timeouts::REPLY_TIMEOUT,
 };
 use crate::base::{
     error::{Code, Failure, Result},
-    paths::unusable,
+    paths::runtime_unusable,
     process::{Identity, own_program},
 };
 
-/// The command that a keeper is started with; not for people.
-pub const VERB: [&str; 2] = ["local", "keep"];
+/// The hidden subcommand that runs a keeper.
+pub const SUBCOMMAND: [&str; 2] = ["local", "keep"];
 
-/// A keeper may be on its way out each time we come; this often is no coincidence.
-const TRIES: u32 = 20;
-/// How long the sessions of a keeper that was lost have to start the next one. They do it at once; a machine may be busy.
-const HEIRS: Duration = Duration::from_millis(300);
+/// Attempts to reach a keeper. A few may meet one that is exiting, but not this many.
+const MAX_ATTEMPTS: u32 = 20;
+/// How long to wait for the sessions of a lost keeper to start its replacement, which takes longer on a busy machine.
+const REPLACEMENT_DELAY: Duration = Duration::from_millis(300);
 
-/// The connection.
+/// An open connection to a keeper.
 pub struct Link {
     lines: Lines<BufReader<OwnedReadHalf>>,
     write: OwnedWriteHalf,
     files: PlanFiles,
-    /// The keeper, if it was us who started it.
+    /// The keeper process, if this session started it.
     keeper: Option<Child>,
 }
 
-/// How a keeper parts from a session.
+/// What happened to the keeper when a lease closed.
 #[derive(PartialEq)]
-pub enum Farewell {
-    /// Others still use the backend, or it lingers.
+pub enum CloseOutcome {
+    /// It runs on, for other sessions or because it lingers.
     Released,
-    /// Backend and keeper have ended.
+    /// It and its backend are gone.
     Stopped,
-    /// The keeper has gone without a word.
+    /// It was lost, or left something to clean up.
     Lost,
 }
 
 impl Link {
-    /// Connects to the plan's keeper, or to one started for it, and hears its first word.
-    pub async fn make(start: &Start, scratch: &Path) -> Result<(Self, FromKeeper)> {
+    /// Connects to the plan's keeper, starting one if necessary, and returns its first event too.
+    pub async fn connect(start: &StartRequest, scratch: &Path) -> Result<(Self, FromKeeper)> {
         let files = PlanFiles::new(&start.runtime, &start.plan.id());
-        let hello = ToKeeper::Hello { scratch: scratch.to_owned(), session: Session::of_self() };
-        for again in 0..TRIES {
-            let greeted = match UnixStream::connect(files.socket()).await {
-                Ok(stream) => Self::over(stream, &files).greet(&hello, true).await,
-                Err(_) if again == 0 && start.endpoint.is_none() && files.has_heirs() => {
-                    // They know the port and the key, which their Claude Codes go on with; a keeper of ours would have others.
-                    sleep(HEIRS).await;
+        let hello = ToKeeper::Hello { scratch: scratch.to_owned(), session: SessionInfo::of_self() };
+        for attempt in 0..MAX_ATTEMPTS {
+            let connected = match UnixStream::connect(files.socket()).await {
+                Ok(stream) => Self::new(stream, &files).say_hello(&hello, true).await,
+                Err(_) if attempt == 0 && start.endpoint.is_none() && files.has_waiting_sessions() => {
+                    // Only they know the port and key that their Claude Code processes use.
+                    sleep(REPLACEMENT_DELAY).await;
                     None
                 }
                 Err(_) => Self::start(start, &files, &hello).await?,
             };
-            if let Some(greeted) = greeted {
-                return Ok(greeted);
+            if let Some(connected) = connected {
+                return Ok(connected);
             }
         }
-        Err(Failure::new(Code::Unavailable, "the backend's keeper ends as soon as it starts")
-            .why(format!("{TRIES} tries; its files are {}.*", files.socket().with_extension("").display()))
-            .help("ps -ef | grep lclaude shows what still runs"))
+        Err(Failure::new(Code::Unavailable, "the backend's keeper exits as soon as it starts")
+            .cause(format!(
+                "{MAX_ATTEMPTS} attempts failed; its files are {}.*",
+                files.socket().with_extension("").display()
+            ))
+            .help("ps -ef | grep lclaude"))
     }
 
-    /// What the keeper says next; `None` when it has gone without a word. May be dropped and called again.
+    /// Returns the keeper's next event, or `None` if the keeper is gone. May be dropped and called again.
     pub async fn event(&mut self) -> Option<FromKeeper> {
         receive(&mut self.lines).await
     }
 
-    /// Has the keeper end `child` should this process die first.
+    /// Asks the keeper to end `child` if this process dies first.
     pub async fn guard(&mut self, child: Identity) {
-        // A keeper that is lost is noticed elsewhere.
+        // `event` notices a lost keeper.
         let _ = send(&mut self.write, &ToKeeper::Child { process: child }).await;
     }
 
-    /// Closes the lease. `failed`: the keeper has said so, and ends without another word.
-    pub async fn close(mut self, failed: bool) -> Farewell {
+    /// Closes the lease. `failed`: the keeper has reported a failure, so it exits without sending `Stopping`.
+    pub async fn close(mut self, failed: bool) -> CloseOutcome {
         let _ = self.write.shutdown().await;
-        let mut farewell = if failed { Farewell::Stopped } else { Farewell::Lost };
-        // After `Stopping` the connection ends with the keeper, and the keeper after its backend.
-        while let Some(word) = self.hear().await {
-            match word {
-                FromKeeper::Released => return Farewell::Released,
-                FromKeeper::Stopping => farewell = Farewell::Stopped,
+        let mut outcome = if failed { CloseOutcome::Stopped } else { CloseOutcome::Lost };
+        // After `Stopping` the keeper outlives its backend and closes the connection when it exits.
+        while let Some(event) = self.next_event().await {
+            match event {
+                FromKeeper::Released => return CloseOutcome::Released,
+                FromKeeper::Stopping => outcome = CloseOutcome::Stopped,
                 _ => {}
             }
         }
         if let Some(mut keeper) = self.keeper {
-            // It closes its end a moment before it has ended itself.
-            let _ = timeout(PATIENCE, keeper.wait()).await;
+            // It closes the connection shortly before it has exited.
+            let _ = timeout(REPLY_TIMEOUT, keeper.wait()).await;
         }
-        if self.files.has_leftovers() { Farewell::Lost } else { farewell }
+        if self.files.has_leftovers() { CloseOutcome::Lost } else { outcome }
     }
 
-    /// Starts a keeper, unless another session did while we waited for the gate.
-    async fn start(start: &Start, files: &PlanFiles, hello: &ToKeeper) -> Result<Option<(Self, FromKeeper)>> {
-        let failed = |error| unusable(&start.runtime, error);
+    /// Starts a keeper, unless another session did so while this one waited for the gate.
+    async fn start(start: &StartRequest, files: &PlanFiles, hello: &ToKeeper) -> Result<Option<(Self, FromKeeper)>> {
+        let failed = |error| runtime_unusable(&start.runtime, error);
         let gate = LockFile::open(&files.gate()).map_err(failed)?;
         let gate = tokio::task::spawn_blocking(move || gate.lock().map(|()| gate)).await;
         let _gate = gate.map_err(io::Error::other).and_then(|gate| gate).map_err(failed)?;
 
         if let Ok(stream) = UnixStream::connect(files.socket()).await {
-            return Ok(Self::over(stream, files).greet(hello, true).await);
+            return Ok(Self::new(stream, files).say_hello(hello, true).await);
         }
         let (stream, keeper) = spawn(&start.plan.id()).map_err(|error| {
             Failure::new(Code::Unavailable, "the backend's keeper could not be started")
-                .why(error)
-                .help("ulimit -u shows how many processes you may have; a reinstalled lclaude has to be started anew")
+                .cause(error)
+                .help("ulimit -u shows the process limit; if you have just reinstalled lclaude, run the command again")
         })?;
-        let mut link = Self::over(stream, files);
+        let mut link = Self::new(stream, files);
         link.keeper = Some(keeper);
         if send(&mut link.write, start).await.is_err() {
             return Ok(None);
         }
-        // It may have to wait for its predecessor first, and knows itself how long.
-        Ok(link.greet(hello, false).await)
+        // No timeout: it may have to wait for its predecessor, and limits that wait itself.
+        Ok(link.say_hello(hello, false).await)
     }
 
-    fn over(stream: UnixStream, files: &PlanFiles) -> Self {
+    fn new(stream: UnixStream, files: &PlanFiles) -> Self {
         let (read, write) = stream.into_split();
         Link { lines: BufReader::new(read).lines(), write, files: files.clone(), keeper: None }
     }
 
-    /// Says hello and hears the first word; `None` if the keeper is on its way out. With `hurry`, one that does not
-    /// answer is stuck.
-    async fn greet(mut self, hello: &ToKeeper, hurry: bool) -> Option<(Self, FromKeeper)> {
+    /// Sends `hello` and returns the first event, or `None` if the keeper is exiting. With `escalate`, a keeper that
+    /// doesn't answer is woken and then killed.
+    async fn say_hello(mut self, hello: &ToKeeper, escalate: bool) -> Option<(Self, FromKeeper)> {
         send(&mut self.write, hello).await.ok()?;
-        let first = if hurry { self.hear().await } else { self.event().await };
+        let first = if escalate { self.next_event().await } else { self.event().await };
         let first = first.filter(|event| *event != FromKeeper::Stopping)?;
         Some((self, first))
     }
 
-    /// The next word of a keeper that owes us one. If none comes it is woken, since it may have been stopped, and at
-    /// last killed, with its backend.
-    async fn hear(&mut self) -> Option<FromKeeper> {
-        for rouse in [Rouse::Wake, Rouse::Kill] {
-            if let Ok(heard) = timeout(self.files.patience(rouse), self.event()).await {
-                return heard;
+    /// Returns the next event, which is due now. If none comes, wakes the keeper, since it may be suspended, and then
+    /// kills it and its backend.
+    async fn next_event(&mut self) -> Option<FromKeeper> {
+        for step in [Escalation::Wake, Escalation::Kill] {
+            if let Ok(event) = timeout(self.files.timeout_before(step), self.event()).await {
+                return event;
             }
-            self.files.rouse(rouse).await;
+            self.files.escalate(step).await;
         }
         None
     }
 }
 
-/// Starts a keeper with one end of a socket pair as its standard input. The plan goes through that, never through the
-/// arguments, which everybody can read.
+/// Starts a keeper with one end of a socket pair as its standard input. The plan is sent through the socket, since
+/// other users can read command-line arguments.
 fn spawn(id: &str) -> io::Result<(UnixStream, Child)> {
     let (ours, theirs) = StdStream::pair()?;
     let keeper = Command::new(own_program()?)
         .arg0("lclaude")
-        .args(VERB)
+        .args(SUBCOMMAND)
         .arg(id)
         .stdin(OwnedFd::from(theirs))
         .stdout(Stdio::null())

@@ -1,7 +1,7 @@
-//! The backend's log: kept in a file for people, and its last lines in memory for errors.
+//! The backend's log: a file for the user, and the last lines in memory for error messages.
 //!
-//! It comes through a pipe rather than going straight to the file, so that a full disk costs the file and never the
-//! backend, and so that a line is an event: the start is watched without polling for it.
+//! The backend writes to a pipe rather than to the file, so a full disk never stops it, and each line is an event that
+//! the start can wait for without polling.
 
 use std::{
     cell::RefCell,
@@ -20,12 +20,14 @@ use tokio::{
     task::JoinHandle,
 };
 
+/// Lines kept for error messages.
 const TAIL: usize = 12;
-const LONGEST_LINE: usize = 2_000;
-/// Bytes after which a new file is begun: a backend that logs each token for days must not fill the disk.
-const LONGEST_FILE: u64 = 16 * 1024 * 1024;
+/// In bytes.
+const MAX_LINE: usize = 2_000;
+/// In bytes. Then a new file is started, since a backend that logs every token for days must not fill the disk.
+const MAX_FILE: u64 = 16 * 1024 * 1024;
 
-/// The file; every write may fail without harm.
+/// The log file. Failed writes are ignored.
 pub struct LogFile {
     path: PathBuf,
     file: Option<File>,
@@ -33,11 +35,11 @@ pub struct LogFile {
 }
 
 impl LogFile {
-    /// Begins a file at `path`; the one before it is kept beside, as `….old`, since it may tell of a crash.
+    /// Creates a file at `path`. The previous one is kept as `….old`, since it may explain a crash.
     pub fn create(path: &Path) -> Self {
         let open = || -> io::Result<File> {
             if let Some(dir) = path.parent() {
-                crate::base::disk::make_dir(dir)?;
+                crate::base::disk::create_private_dir(dir)?;
             }
             let _ = fs::rename(path, path.with_extension("old"));
             OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
@@ -45,8 +47,8 @@ impl LogFile {
         LogFile { path: path.to_owned(), file: open().ok(), written: 0 }
     }
 
-    pub fn line(&mut self, line: &str) {
-        if self.written > LONGEST_FILE {
+    pub fn write_line(&mut self, line: &str) {
+        if self.written > MAX_FILE {
             *self = LogFile::create(&self.path);
         }
         if let Some(file) = &mut self.file {
@@ -56,32 +58,32 @@ impl LogFile {
     }
 }
 
-/// Reads one run of a backend.
-pub struct Reader {
+/// Reads the output of one run of a backend.
+pub struct LogReader {
     tail: Rc<RefCell<VecDeque<String>>>,
     task: JoinHandle<()>,
 }
 
-impl Reader {
-    /// Reads `output` to its end. The lines come out of the channel too, for as long as somebody holds its other end.
+impl LogReader {
+    /// Reads `output` to its end and also sends each line to the returned channel, until the receiver is dropped.
     pub fn start(output: OwnedFd, file: Rc<RefCell<LogFile>>) -> io::Result<(Self, mpsc::UnboundedReceiver<String>)> {
         rustix::io::ioctl_fionbio(&output, true)?;
-        // Unchecked, since it may be a pseudo-terminal: what matters is that it can be waited for, as a pipe can.
+        // Unchecked, since it may be a pseudo-terminal, which can be polled like a pipe.
         let pipe = pipe::Receiver::from_file_unchecked(File::from(output))?;
         let tail = Rc::new(RefCell::new(VecDeque::new()));
         let (sender, lines) = mpsc::unbounded_channel();
         let task = tokio::task::spawn_local(read(pipe, file, tail.clone(), sender));
-        Ok((Reader { tail, task }, lines))
+        Ok((LogReader { tail, task }, lines))
     }
 
-    /// The last lines, once all that was written has been read. A process that outlives the backend may hold the pipe
-    /// open, so this does not wait for long.
+    /// Returns the last lines once all output has been read, or after 200 ms: a process that outlives the backend may
+    /// hold the pipe open.
     pub async fn tail(&mut self) -> Vec<String> {
         let _ = tokio::time::timeout(std::time::Duration::from_millis(200), &mut self.task).await;
         self.peek()
     }
 
-    /// The last lines so far.
+    /// Returns the last lines read so far.
     pub fn peek(&self) -> Vec<String> {
         self.tail.borrow().iter().cloned().collect()
     }
@@ -105,7 +107,7 @@ async fn read(
                 }
                 None => {
                     line.extend_from_slice(bytes);
-                    (bytes.len(), Some(b'\n').filter(|_| line.len() > LONGEST_LINE))
+                    (bytes.len(), Some(b'\n').filter(|_| line.len() > MAX_LINE))
                 }
             },
         };
@@ -115,27 +117,27 @@ async fn read(
         };
         if !line.is_empty() {
             let text = String::from_utf8_lossy(&line);
-            // A progress bar ends its lines with a carriage return; nobody wants a hundred of them in a log.
+            // Progress bars end each update with a carriage return, and the log needs none of them.
             if end == b'\n' || !text.contains('%') {
-                keep(&text, &file, &tail);
+                record(&text, &file, &tail);
             }
-            // Nobody listens once the backend is up.
+            // The receiver is gone once the backend is up.
             let _ = sender.send(text.into_owned());
             line.clear();
         }
     }
     if !line.is_empty() {
-        keep(&String::from_utf8_lossy(&line), &file, &tail);
+        record(&String::from_utf8_lossy(&line), &file, &tail);
     }
 }
 
-fn keep(line: &str, file: &RefCell<LogFile>, tail: &RefCell<VecDeque<String>>) {
-    file.borrow_mut().line(line);
+fn record(line: &str, file: &RefCell<LogFile>, tail: &RefCell<VecDeque<String>>) {
+    file.borrow_mut().write_line(line);
     let mut tail = tail.borrow_mut();
     if tail.len() == TAIL {
         tail.pop_front();
     }
-    tail.push_back(line.chars().take(LONGEST_LINE).collect());
+    tail.push_back(line.chars().take(MAX_LINE).collect());
 }
 
 #[cfg(test)]
@@ -143,20 +145,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_log_never_fills_the_disk() {
+    fn log_rotates_at_the_size_limit() {
         let dir = tempfile::tempdir().expect("a directory");
-        let path = dir.path().join("it.log");
+        let path = dir.path().join("backend.log");
         let mut log = LogFile::create(&path);
         let line = "x".repeat(1024 * 1024);
         for _ in 0..40 {
-            log.line(&line);
+            log.write_line(&line);
         }
-        log.line("the last");
+        log.write_line("the last");
         let text = |path: &Path| fs::read_to_string(path).expect("text");
         assert!(text(&path).ends_with("x\nthe last\n"));
         for file in [path.clone(), path.with_extension("old")] {
-            // The line that is one too many is written all the same.
-            assert!((1..=LONGEST_FILE as usize + line.len() + 1).contains(&text(&file).len()), "{}", file.display());
+            // The line that exceeds the limit is still written.
+            assert!((1..=MAX_FILE as usize + line.len() + 1).contains(&text(&file).len()), "{}", file.display());
         }
         assert_eq!(fs::read_dir(dir.path()).expect("a directory").count(), 2);
     }

@@ -1,27 +1,26 @@
-//! The keeper: the process that owns a backend, apart from every session that uses it.
+//! The keeper process and the sessions' side of it: leases, the protocol, and the runtime files they share.
 //!
-//! It is this same binary, started by the first session that needs a plan. It takes leases, watches the backend, tells
-//! every session what happens, and ends backend and itself when the last lease has closed. It knows nothing of Claude
-//! Code but the process to end when a session dies.
+//! A keeper owns one backend and outlives any single session. All it knows about Claude Code is which process to end if
+//! a session dies. Nothing here reads the configuration or the command line: a plan arrives complete.
 
 mod ask;
 mod files;
-mod hold;
 mod lease;
 mod leases;
 mod link;
 mod log;
-mod patience;
 mod protocol;
 mod report;
+mod run;
 mod start;
 mod supervise;
 mod sweep;
+mod timeouts;
 
-pub use ask::{Stopped, of_other_versions, report, stop, survey};
-pub use hold::{is_up, run};
+pub use ask::{StopOutcome, find_other_versions, list_backends, query_backend, stop};
 pub use lease::Lease;
-pub use link::VERB;
+pub use link::SUBCOMMAND;
 pub use protocol::{FromKeeper as Event, Ready};
-pub use report::{Report, Session, State};
-pub use start::Start;
+pub use report::{Report, SessionInfo, State};
+pub use run::{is_up, run};
+pub use start::StartRequest;

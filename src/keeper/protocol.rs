@@ -1,16 +1,15 @@
-//! What sessions and keepers say to each other: one JSON object a line, over a unix socket.
+//! The protocol between sessions and keepers: one JSON object per line, over a unix socket.
 //!
-//! The first line a keeper ever reads is its [`Start`], from the session that started it. Every session, that one
-//! included, then says `hello`, and from there on the open connection is its lease. Who says `status` or `stop` instead
-//! gets an [`Answer`] and has no lease. Those two may come from another version of lclaude: what it does not know is
-//! passed over, and what it does not say has a default.
+//! A keeper first reads its [`StartRequest`](super::start::StartRequest) from the session that started it. Every session, including that one, then sends
+//! `hello`, and the open connection becomes its lease. `status` and `stop` take no lease and get an [`Answer`]. They
+//! may come from another version of lclaude, so unknown messages are ignored and missing fields have defaults.
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::io::{AsyncBufRead, AsyncWrite, AsyncWriteExt, Lines};
 
-use super::report::{Report, Session};
+use super::report::{Report, SessionInfo};
 use crate::{
     backend::{Endpoint, Progress, Served},
     base::{
@@ -22,45 +21,45 @@ use crate::{
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ToKeeper {
-    /// Takes a lease. `scratch` is the session's private directory, which the keeper removes if the session cannot.
+    /// Takes a lease. The keeper removes `scratch`, the session's private directory, if the session can't.
     Hello {
         scratch: PathBuf,
-        /// Who it is, for people.
+        /// Shown to the user.
         #[serde(default)]
-        session: Session,
+        session: SessionInfo,
     },
-    /// Claude Code as it runs, to be ended if its session dies.
+    /// The running Claude Code process, to end if its session dies.
     Child { process: Identity },
-    /// What is up, and who uses it?
+    /// Asks what runs and who uses it.
     Status,
-    /// Ends the backend and the keeper: where sessions use them, only with `force`.
+    /// Stops the backend and the keeper. Needs `force` while sessions use them.
     Stop {
         #[serde(default)]
         force: bool,
     },
-    /// Something of another version's.
+    /// Sent by another version.
     #[serde(other)]
     Unknown,
 }
 
-/// What `status` and `stop` are answered.
+/// The answer to `status` or `stop`.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Answer {
     Status {
         report: Box<Report>,
     },
-    /// Not ended: these sessions use it.
+    /// Not stopped, because these sessions use it.
     InUse {
         #[serde(default)]
-        sessions: Vec<Session>,
+        sessions: Vec<SessionInfo>,
     },
-    /// The connection ends when backend and keeper have. These sessions are told.
+    /// Stopping; the connection closes when backend and keeper are gone. These sessions are notified.
     Stopping {
         #[serde(default)]
-        sessions: Vec<Session>,
+        sessions: Vec<SessionInfo>,
     },
-    /// Something of another version's.
+    /// Sent by another version.
     #[serde(other)]
     Unknown,
 }
@@ -71,26 +70,26 @@ pub enum FromKeeper {
     Starting,
     Progress(Progress),
     Ready(Ready),
-    /// The backend crashed and is being started again on its port.
+    /// The backend crashed and is restarting on the same port.
     Restarting {
         reason: String,
     },
-    /// It is down for good.
+    /// The backend won't be restarted.
     Failed {
         failure: Failure,
     },
-    /// The last lease was closed: the connection ends when the backend has.
+    /// The last lease closed; the connection closes when the backend is gone.
     Stopping,
-    /// This lease is closed, and others are not.
+    /// This lease is closed, and the backend stays up.
     Released,
 }
 
-/// A backend that answers.
+/// A backend that accepts requests.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Ready {
     pub endpoint: Endpoint,
     pub served: Served,
-    /// The processes of ours behind it, if any.
+    /// The process group, if lclaude started the server.
     pub group: Option<Group>,
 }
 
@@ -104,7 +103,7 @@ pub async fn send(to: &mut (impl AsyncWrite + Unpin), message: &impl Serialize) 
     to.write_all(&encode(message)).await
 }
 
-/// The next message; `None` when the other end has closed, crashed, or talks nonsense.
+/// Returns the next message, or `None` if the connection is closed or the message can't be parsed.
 pub async fn receive<T: DeserializeOwned>(from: &mut Lines<impl AsyncBufRead + Unpin>) -> Option<T> {
     let line = from.next_line().await.ok().flatten()?;
     serde_json::from_str(&line).ok()
@@ -113,18 +112,18 @@ pub async fn receive<T: DeserializeOwned>(from: &mut Lines<impl AsyncBufRead + U
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{backend::BackendPlan, keeper::start::Start};
     use crate::{
-        backend::{Program, Service, registry},
+        backend::{BackendPlan, Program, Service, registry},
         config::Settings,
+        keeper::start::StartRequest,
     };
 
     #[test]
-    fn no_secret_is_in_what_debug_shows() {
+    fn debug_output_contains_no_secrets() {
         let secret = "a secret".to_owned();
         let mut program = Program::new("/bin/server".into());
         program.environment.insert("HF_TOKEN".into(), secret.clone());
-        let start = Start {
+        let start = StartRequest {
             plan: BackendPlan {
                 kind: registry::ALL[0].kind(),
                 service: Service::Program(program),

@@ -1,52 +1,52 @@
-//! What a keeper tells of itself to whoever asks: plain data, for people and for the verbs of `lclaude local`.
+//! The status report of a keeper, as plain data for the verbs of `lclaude local`.
 //!
-//! The keeper that answers may be of another version, so every part has a default, and names are text.
+//! It may come from another version of lclaude, so every field has a default, and names are strings.
 
 use serde::{Deserialize, Serialize};
 
-use super::start::Start;
+use super::start::StartRequest;
 use crate::{
     backend::{Endpoint, Progress, Served},
     base::{error::Failure, process::Group},
 };
 
-/// A backend that is up, or coming up, or left behind.
+/// A backend that is up, starting, or left behind.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Report {
-    pub about: About,
+    pub about: KeeperInfo,
     pub state: State,
-    /// Both once it is ready.
+    /// Set once the backend is ready, as is `endpoint`.
     pub served: Option<Served>,
-    /// Its token is a secret: it leaves the keeper through its socket, in a directory that is ours alone, and no further
-    /// than to whom the user hands it.
+    /// Its token is a secret: it only leaves the keeper through the socket, in a private directory, and must only be
+    /// shown when the user asks for it.
     pub endpoint: Option<Endpoint>,
-    /// The processes of ours behind it, if any.
+    /// The process group, if lclaude started the server.
     pub group: Option<Group>,
-    pub sessions: Vec<Session>,
-    /// How often it was started again after a crash.
+    pub sessions: Vec<SessionInfo>,
+    /// Restarts after a crash.
     pub restarts: u32,
-    /// Seconds since the keeper came; `None` where it has not said so itself.
+    /// Seconds since the keeper started, or `None` if it didn't answer.
     pub up_for: Option<u64>,
 }
 
-/// What stays the same from a keeper's start to its end.
+/// What stays the same for a keeper's lifetime.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct About {
-    /// The plan's: 16 hex digits.
+pub struct KeeperInfo {
+    /// The plan's ID: 16 hex digits.
     pub id: String,
-    /// Of lclaude.
+    /// The version of lclaude.
     pub version: String,
-    /// The keeper's process; 0 where it is not known.
+    /// The keeper's PID, or 0 if unknown.
     pub keeper: i32,
     pub kind: String,
-    /// The program's path, or what else serves.
+    /// The program's path, or the server's name.
     pub name: String,
     pub models: Vec<String>,
-    /// Where the model is.
+    /// Where the model comes from.
     pub origin: String,
-    /// Tokens asked for.
+    /// The requested context window in tokens.
     pub context: u32,
     /// The backend's log.
     pub log: String,
@@ -58,9 +58,9 @@ pub enum State {
     Starting,
     Progress(Progress),
     Ready,
-    /// Ready, and nobody uses it.
+    /// Ready, but unused.
     Lingering {
-        /// Seconds until it ends.
+        /// Seconds until it stops.
         left: u64,
     },
     Restarting {
@@ -70,41 +70,41 @@ pub enum State {
         failure: Failure,
     },
     Stopping,
-    /// There is a keeper, and it does not answer.
+    /// The keeper doesn't answer.
     Stuck,
-    /// There is no keeper, and what it ran was not tidied up.
+    /// The keeper is gone, but what it ran was not cleaned up.
     LeftBehind,
-    /// Something of another version's.
+    /// Sent by another version.
     #[default]
     #[serde(other)]
     Unknown,
 }
 
-/// Who holds a lease.
+/// A session that holds a lease.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Session {
-    /// Of lclaude.
+pub struct SessionInfo {
+    /// The version of lclaude.
     pub version: String,
     pub pid: u32,
-    /// Its working directory.
+    /// The working directory.
     pub directory: String,
     /// Seconds since it took the lease.
     pub held_for: u64,
 }
 
 impl Report {
-    /// As much of its id as one types.
+    /// Returns the first 8 digits of the plan's ID, enough for the command line.
     pub fn short_id(&self) -> &str {
         self.about.id.get(..8).unwrap_or(&self.about.id)
     }
 }
 
-impl About {
-    /// What this process, a keeper, is about.
-    pub fn keeper(start: &Start) -> Self {
+impl KeeperInfo {
+    /// Describes this process as a keeper.
+    pub fn of_keeper(start: &StartRequest) -> Self {
         let plan = &start.plan;
-        About {
+        KeeperInfo {
             id: plan.id(),
             version: env!("CARGO_PKG_VERSION").into(),
             keeper: std::process::id().cast_signed(),
@@ -118,10 +118,10 @@ impl About {
     }
 }
 
-impl Session {
+impl SessionInfo {
     pub fn of_self() -> Self {
         let directory = std::env::current_dir().unwrap_or_default();
-        Session {
+        SessionInfo {
             version: env!("CARGO_PKG_VERSION").into(),
             pid: std::process::id(),
             directory: directory.to_string_lossy().into_owned(),

@@ -1,4 +1,4 @@
-//! What a keeper is started with.
+//! The message that configures a new keeper.
 
 use std::{fmt, path::PathBuf};
 
@@ -9,35 +9,35 @@ use crate::{
     config::Lifetime,
 };
 
-/// All a keeper needs to know.
+/// Everything a keeper needs to know. It is sent through a socket, since it contains the key.
 #[derive(Clone, Serialize, Deserialize)]
-pub struct Start {
+pub struct StartRequest {
     pub plan: BackendPlan,
     pub lifetime: Lifetime,
     pub runtime: PathBuf,
     /// The backend's log.
     pub log: PathBuf,
-    /// Where our own is.
+    /// The state directory, which holds lclaude's own log.
     pub state: PathBuf,
     /// Whether the user agreed to a download.
     pub may_pull: bool,
-    /// The key of a server that has one already.
+    /// The key, if the server already has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
-    /// Where the backend is, when that is settled: where a lost keeper's was, or where somebody else runs one.
+    /// The backend's address and key, if already fixed: a lost keeper's, or those of a server that somebody else runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<Endpoint>,
 }
 
-impl fmt::Debug for Start {
+impl fmt::Debug for StartRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Start({:?}, token masked)", self.plan)
     }
 }
 
-impl Start {
-    /// The same, on the port and with the key that a running Claude Code already has.
+impl StartRequest {
+    /// Returns a copy that keeps the port and key of a running Claude Code.
     pub fn at(&self, endpoint: Endpoint) -> Self {
-        Start { endpoint: Some(endpoint), ..self.clone() }
+        StartRequest { endpoint: Some(endpoint), ..self.clone() }
     }
 }

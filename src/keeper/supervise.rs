@@ -1,4 +1,4 @@
-//! Bringing a backend up, telling when it answers, and bringing it back when it crashes.
+//! Starts a backend, waits until it is ready, and restarts it when it crashes.
 
 use crate::base::variables::Variables;
 use std::{
@@ -20,65 +20,65 @@ use tokio::{
 };
 
 use super::{
-    log::{LogFile, Reader},
-    patience::AGAIN,
+    log::{LogFile, LogReader},
     protocol::{FromKeeper, Ready},
-    start::Start,
+    start::StartRequest,
+    timeouts::RETRY_HELP,
 };
 use crate::{
     backend::{
-        self, Cause, Endpoint, HOST, Program, Progress, Served, Service, Starting, Undo, Unfit, describe_status,
+        self, Cause, Endpoint, HOST, Program, Progress, Served, Service, StartError, Starting, Undo, describe_status,
         diagnose, registry,
     },
     base::{
         error::{Code, Failure, Result},
-        port::{self, Reserved},
-        process::{Ending, Group, Identity, die_with_parent, output},
+        port::{self, ReservedPort},
+        process::{Ending, Group, Identity, die_with_parent, open_output},
     },
 };
 
-/// Ports tried before giving up.
-const PORTS: u32 = 5;
-/// A backend that stayed up for this long has its count of restarts forgiven.
-const STABLE: Duration = Duration::from_secs(600);
-/// Between two looks at a server that is no child of ours.
-const WATCH: Duration = Duration::from_secs(3);
+/// Ports to try before giving up.
+const MAX_PORTS: u32 = 5;
+/// Uptime after which the count of restarts is reset.
+const STABLE_AFTER: Duration = Duration::from_secs(600);
+/// Time between two checks of a server that lclaude didn't start.
+const CHECK_INTERVAL: Duration = Duration::from_secs(3);
 
-/// The backend of one keeper, through all its runs.
+/// The backend of one keeper, across restarts.
 pub struct Supervisor {
-    start: Start,
+    start: StartRequest,
     log: Rc<RefCell<LogFile>>,
     client: Client,
     endpoint: Endpoint,
-    reserved: Option<Reserved>,
-    run: Option<Run>,
+    reserved: Option<ReservedPort>,
+    run: Option<BackendRun>,
     was_ready: bool,
-    /// How often it was started again, in all.
+    /// Total restarts.
     restarted: Rc<Cell<u32>>,
-    /// What was done to a server that goes on without us.
+    /// How to undo changes to a server that keeps running.
     undo: RefCell<Vec<Undo>>,
 }
 
 /// One run of the program.
-struct Run {
+struct BackendRun {
     child: Child,
     group: Group,
-    log: Reader,
+    log: LogReader,
 }
 
 impl Supervisor {
-    /// `undo`: what a keeper before this one had done and could not undo.
-    pub fn new(start: Start, undo: Vec<Undo>, restarted: Rc<Cell<u32>>) -> Self {
+    /// `undo`: changes that a previous keeper made and didn't undo.
+    pub fn new(start: StartRequest, undo: Vec<Undo>, restarted: Rc<Cell<u32>>) -> Self {
         let (url, client) = match &start.plan.service {
             Service::Running(url) => (url.clone(), backend::client_for(url)),
             Service::Program(_) | Service::Managed { .. } => (String::new(), backend::client()),
         };
         let token = start.token.clone();
-        let fresh = || Endpoint { url, port: 0, token: token.unwrap_or_else(new_token) };
+        let new = || Endpoint { url, port: 0, token: token.unwrap_or_else(new_token) };
         Supervisor {
             log: Rc::new(RefCell::new(LogFile::create(&start.log))),
             client,
-            endpoint: start.endpoint.clone().unwrap_or_else(fresh),
+            endpoint: start.endpoint.clone().unwrap_or_else(new),
             reserved: None,
             run: None,
             was_ready: start.endpoint.is_some(),
@@ -88,19 +88,19 @@ impl Supervisor {
         }
     }
 
-    /// Keeps the backend up and says what happens; returns only when it is down for good. `started` hears of every
-    /// group of processes and of what is to be undone, so that others can see to it.
+    /// Runs the backend and publishes its state. Returns only when it can't be restarted. `on_change` gets each new
+    /// process group and the changes to undo, so that another keeper can clean up if this one is killed.
     ///
-    /// May be dropped at any point; [`Supervisor::end`] then ends what runs.
-    pub async fn keep_up(
+    /// May be dropped at any point; [`Supervisor::end`] then stops what runs.
+    pub async fn keep_running(
         &mut self,
         state: &watch::Sender<FromKeeper>,
-        started: impl Fn(Option<Group>, &[Undo]),
+        on_change: impl Fn(Option<Group>, &[Undo]),
     ) -> Failure {
         let mut restarts = 0;
         loop {
             let was_ready = self.was_ready;
-            let up = self.bring_up(state, &started).await;
+            let up = self.bring_up(state, &on_change).await;
             let up_since = Instant::now();
             let failure = match up {
                 Ok(served) => {
@@ -111,34 +111,34 @@ impl Supervisor {
                         served,
                         group: self.run.as_ref().map(|run| run.group),
                     }));
-                    self.until_it_ends().await
+                    self.wait_until_down().await
                 }
                 Err(failure) if !was_ready => return failure,
                 Err(failure) => {
-                    let what = format!("{} crashed and could not be started again", self.start.plan.name());
-                    Failure { what, ..failure }.help(AGAIN)
+                    let what = format!("{} crashed and could not be restarted", self.start.plan.name());
+                    Failure { what, ..failure }.help(RETRY_HELP)
                 }
             };
-            if up_since.elapsed() > STABLE {
+            if up_since.elapsed() > STABLE_AFTER {
                 restarts = 0;
             }
             if restarts >= self.start.lifetime.restarts {
                 return failure;
             }
             let reason = failure.why.unwrap_or(failure.what);
-            tracing::warn!(reason, restarts, "backend is started again");
+            tracing::warn!(reason, restarts, "restarting backend");
             self.restarted.update(|restarted| restarted + 1);
             state.send_replace(FromKeeper::Restarting { reason });
-            // The first restart is immediate: a turn is waiting for it.
+            // The first restart is immediate, since a turn is waiting for it.
             sleep(Duration::from_millis(500) * restarts * restarts).await;
             restarts += 1;
         }
     }
 
-    /// Ends the backend and everything in its group, or what was done to one that is not ours.
+    /// Stops the backend and its process group, or undoes the changes to a server that lclaude didn't start.
     pub async fn end(&mut self) {
         self.end_run().await;
-        // The last first.
+        // In reverse order.
         while let Some(undo) = self.undo.get_mut().last() {
             registry::undo(undo).await;
             self.undo.get_mut().pop();
@@ -148,56 +148,57 @@ impl Supervisor {
     async fn end_run(&mut self) {
         if let (Some(run), Service::Program(program)) = (&mut self.run, &self.start.plan.service) {
             let reap = run.child.wait();
-            // A group is empty only when its leader has been waited for.
+            // The group stays non-empty until its leader has been reaped.
             let _ = tokio::join!(run.group.end(program.ending), reap);
         }
-        // Only now: whoever drops this half-way can call it again.
+        // Cleared last, so that a call dropped half-way can be repeated.
         self.run = None;
-        let _ = fs::remove_file(self.file());
+        let _ = fs::remove_file(self.preset_file());
         if self.was_ready && self.reserved.is_none() {
-            // Nobody else may take it before the next start does.
-            self.reserved = port::hold(Some(self.endpoint.port)).ok();
+            // Keep other programs off the port until the restart.
+            self.reserved = port::reserve_exclusive(Some(self.endpoint.port)).ok();
         }
     }
 
     async fn bring_up(
         &mut self,
         state: &watch::Sender<FromKeeper>,
-        started: &impl Fn(Option<Group>, &[Undo]),
+        on_change: &impl Fn(Option<Group>, &[Undo]),
     ) -> Result<Served> {
         let Service::Program(program) = self.start.plan.service.clone() else {
-            return self.attach(state, started).await;
+            return self.attach(state, on_change).await;
         };
-        for _ in 0..PORTS {
+        for _ in 0..MAX_PORTS {
             self.reserve(&program)?;
             let lines = self.spawn(&program)?;
-            started(self.run.as_ref().map(|run| run.group), &[]);
-            let unfit = match self.until_ready(Some(lines), state, started).await {
+            on_change(self.run.as_ref().map(|run| run.group), &[]);
+            let unfit = match self.wait_until_ready(Some(lines), state, on_change).await {
                 Ok(served) => return Ok(served),
                 Err(unfit) => unfit,
             };
             self.end_run().await;
             match unfit {
-                Unfit::Failed(failure) => return Err(failure),
-                // Claude Code knows this port, so no other one will do.
-                Unfit::Stranger if self.was_ready => return Err(stranger(self.endpoint.port)),
-                Unfit::Stranger => self.reserved = None,
+                StartError::Failed(failure) => return Err(failure),
+                // Claude Code already uses this port, so another one won't do.
+                StartError::NotOurs if self.was_ready => return Err(port_taken(self.endpoint.port)),
+                StartError::NotOurs => self.reserved = None,
             }
         }
         Err(Failure::new(Code::Unavailable, format!("{} did not start", self.start.plan.name()))
-            .why(format!("each of the {PORTS} ports it was given was taken by another program"))
-            .help("ss -tlnp shows who takes them; run the same command again"))
+            .cause(format!("other programs took all {MAX_PORTS} ports it was given"))
+            .help("ss -tlnp shows which programs listen on which ports")
+            .help(RETRY_HELP))
     }
 
-    /// Uses a server that runs already.
+    /// Uses a server that is already running.
     async fn attach(
         &mut self,
         state: &watch::Sender<FromKeeper>,
-        started: &impl Fn(Option<Group>, &[Undo]),
+        on_change: &impl Fn(Option<Group>, &[Undo]),
     ) -> Result<Served> {
-        let served = self.until_ready(None, state, started).await.map_err(|unfit| match unfit {
-            Unfit::Failed(failure) => failure,
-            Unfit::Stranger => backend::unexpected_response(&self.start.plan.name(), &self.endpoint.url),
+        let served = self.wait_until_ready(None, state, on_change).await.map_err(|unfit| match unfit {
+            StartError::Failed(failure) => failure,
+            StartError::NotOurs => backend::unexpected_response(&self.start.plan.name(), &self.endpoint.url),
         })?;
         if let Some(url) = &served.at {
             self.endpoint.url.clone_from(url);
@@ -205,16 +206,17 @@ impl Supervisor {
         Ok(served)
     }
 
-    /// Where the program's own file is.
-    fn file(&self) -> PathBuf {
+    /// Returns the path of the file generated for the program.
+    fn preset_file(&self) -> PathBuf {
         self.start.runtime.join(format!("{}.preset", self.start.plan.id()))
     }
 
     fn reserve(&mut self, program: &Program) -> Result<()> {
         if self.reserved.is_none() {
             let wanted = Some(self.endpoint.port).filter(|_| self.was_ready);
-            let reserved = if program.shares_port { port::reserve(wanted) } else { port::hold(wanted) };
-            let reserved = reserved.map_err(port::none_free)?;
+            let reserved =
+                if program.shares_port { port::reserve_shared(wanted) } else { port::reserve_exclusive(wanted) };
+            let reserved = reserved.map_err(port::no_free_port)?;
             self.endpoint.port = reserved.port;
             self.endpoint.url = format!("http://{HOST}:{}", reserved.port);
             self.reserved = Some(reserved);
@@ -222,50 +224,50 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Starts the program and gives the lines of its log.
+    /// Starts the program and returns a channel of its log lines.
     fn spawn(&mut self, program: &Program) -> Result<mpsc::UnboundedReceiver<String>> {
         let failed = |error: io::Error| {
             Failure::new(Code::Unavailable, format!("{} could not be started", program.path.display()))
-                .why(error)
+                .cause(error)
                 .help(format!("file {}", program.path.display()))
         };
-        let (read, write) = output(program.terminal).map_err(failed)?;
-        let (log, lines) = Reader::start(read, self.log.clone()).map_err(failed)?;
-        let file = self.file();
+        let (read, write) = open_output(program.terminal).map_err(failed)?;
+        let (log, lines) = LogReader::start(read, self.log.clone()).map_err(failed)?;
+        let file = self.preset_file();
         if let Some(content) = &program.file {
             fs::write(&file, content).map_err(failed)?;
         }
         let mut command = program.command(&self.endpoint, &file);
         let stdout = write.try_clone().map_err(failed)?;
         command.stdin(Stdio::null()).stdout(stdout).stderr(write).process_group(0);
-        // A server that ends its own children must have the chance to: killed, Ollama leaves its runners.
-        let death = if program.ending == Ending::Kill { Signal::KILL } else { Signal::TERM };
-        die_with_parent(&mut command, death);
+        // TERM lets a server stop its children: a killed Ollama leaves its runners behind.
+        let death_signal = if program.ending == Ending::Kill { Signal::KILL } else { Signal::TERM };
+        die_with_parent(&mut command, death_signal);
         if !program.shares_port {
             self.reserved = None;
         }
         let child = Command::from(command).spawn().map_err(failed)?;
         let leader = child.id().and_then(Identity::of);
         let leader = leader.unwrap_or(Identity { pid: child.id().map_or(0, |id| id.cast_signed()), start: 0 });
-        self.run = Some(Run { child, group: Group::led_by(leader), log });
+        self.run = Some(BackendRun { child, group: Group::led_by(leader), log });
         Ok(lines)
     }
 
-    /// Waits until the backend can answer, for as long as it gets on.
-    async fn until_ready(
+    /// Waits until the backend is ready, as long as it makes progress.
+    async fn wait_until_ready(
         &mut self,
         mut lines: Option<mpsc::UnboundedReceiver<String>>,
         state: &watch::Sender<FromKeeper>,
-        started: &impl Fn(Option<Group>, &[Undo]),
-    ) -> Result<Served, Unfit> {
+        on_change: &impl Fn(Option<Group>, &[Undo]),
+    ) -> Result<Served, StartError> {
         let group = self.run.as_ref().map(|run| run.group);
         let note = |undo: Undo| {
             let mut all = self.undo.borrow_mut();
             undo.add_to(&mut all);
-            started(group, &all);
+            on_change(group, &all);
         };
         let (progress, mut news) = mpsc::unbounded_channel();
-        let line_came = Notify::new();
+        let new_log_line = Notify::new();
         let plan = &self.start.plan;
         let kind = registry::backend(plan.kind);
         let variables = Variables::read();
@@ -274,7 +276,7 @@ impl Supervisor {
             client: &self.client,
             endpoint: &self.endpoint,
             progress: progress.clone(),
-            line_came: &line_came,
+            new_log_line: &new_log_line,
             may_pull: self.start.may_pull,
             note: &note,
         };
@@ -303,8 +305,8 @@ impl Supervisor {
                         None => Vec::new(),
                     };
                     return Err(match diagnose(status, &log) {
-                        Cause::AddressInUse => Unfit::Stranger,
-                        cause => Unfit::Failed(kind.start_failure(cause, plan, status, log)),
+                        Cause::AddressInUse => StartError::NotOurs,
+                        cause => StartError::Failed(kind.start_failure(cause, plan, status, log)),
                     });
                 }
                 served = &mut up => return served,
@@ -312,11 +314,11 @@ impl Supervisor {
                     if let Some(step) = kind.progress(&line) {
                         let _ = progress.send(step);
                     }
-                    line_came.notify_one();
+                    new_log_line.notify_one();
                 }
                 Some(step) = news.recv() => {
                     if last.as_ref() != Some(&step) {
-                        // Words may change while nothing moves, such as the time that a stalled download still needs.
+                        // A change of `detail` isn't progress: a stalled download still updates its estimated time.
                         let moved = |last: &Progress| last.stage != step.stage || last.fraction != step.fraction;
                         if last.as_ref().is_none_or(moved) {
                             deadline = Instant::now() + limit;
@@ -329,64 +331,64 @@ impl Supervisor {
                 }
                 () = sleep_until(deadline) => {
                     let log = self.run.as_ref().map(|run| run.log.peek()).unwrap_or_default();
-                    return Err(Unfit::Failed(
+                    return Err(StartError::Failed(
                         Failure::new(Code::NotReady, format!("{} was not ready in time", plan.name()))
-                            .why(format!("nothing moved for {}", humantime::format_duration(limit)))
+                            .cause(format!("no progress for {}", humantime::format_duration(limit)))
                             .log_tail(log)
-                            .help("[lifetime] startup_timeout = \"30m\" waits longer"),
+                            .help("set startup_timeout = \"30m\" in [lifetime] to wait longer"),
                     ));
                 }
             }
         }
     }
 
-    /// Nobody tells of the end of a server that is no child of ours, so it is looked at from time to time.
-    async fn until_it_is_gone(&self) -> Failure {
+    /// Waits for the end of a server that isn't our child, by checking it regularly.
+    async fn wait_until_gone(&self) -> Failure {
         let plan = &self.start.plan;
         let kind = registry::backend(plan.kind);
         let mut missed = false;
         loop {
-            sleep(WATCH).await;
-            let there = kind.is_still_there(plan, &self.client, &self.endpoint).await;
-            // Once may be a server that is busy.
-            if !there && missed {
-                return Failure::new(Code::Unavailable, format!("{} is no longer there", plan.name()))
-                    .why(format!("it has ended, or unloaded {}", plan.models.join(", ")))
-                    .help(AGAIN);
+            sleep(CHECK_INTERVAL).await;
+            let is_there = kind.is_still_serving(plan, &self.client, &self.endpoint).await;
+            // A busy server may miss one check.
+            if !is_there && missed {
+                return Failure::new(Code::Unavailable, format!("{} is no longer available", plan.name()))
+                    .cause(format!("it exited or unloaded {}", plan.models.join(", ")))
+                    .help(RETRY_HELP);
             }
-            missed = !there;
+            missed = !is_there;
         }
     }
 
-    /// Waits for the end of the backend.
-    async fn until_it_ends(&mut self) -> Failure {
+    /// Waits until the backend is down and cleans up after it.
+    async fn wait_until_down(&mut self) -> Failure {
         let Some(run) = &mut self.run else {
-            return self.until_it_is_gone().await;
+            return self.wait_until_gone().await;
         };
         let status = run.child.wait().await.ok();
-        // What it started is of no use without it, and may hold its memory, and its log open.
+        // Its children are useless without it, and may hold memory and the log pipe.
         run.group.end(Ending::Kill).await;
         let log = run.log.tail().await;
         self.end_run().await;
-        // Anybody may have killed it, so only its own words tell of memory.
+        // SIGKILL alone doesn't mean out of memory, since anyone may have sent it, so only the log counts.
         let why = match diagnose(None, &log) {
             Cause::OutOfMemory => format!("out of memory ({})", describe_status(status)),
-            _ => format!("it ended with {}", describe_status(status)),
+            _ => format!("it exited with {}", describe_status(status)),
         };
         Failure::new(Code::Unavailable, format!("{} crashed", self.start.plan.name()))
-            .why(why)
+            .cause(why)
             .log_tail(log)
-            .help(AGAIN)
+            .help(RETRY_HELP)
     }
 }
 
-fn stranger(port: u16) -> Failure {
-    Failure::new(Code::Unavailable, format!("port {port} is answered by another program"))
-        .why("it did not accept our key, so it is not the backend that was started")
-        .help(AGAIN)
+fn port_taken(port: u16) -> Failure {
+    Failure::new(Code::Unavailable, format!("another program answers on port {port}"))
+        .cause("it rejected lclaude's key, so it isn't the backend that lclaude started")
+        .help(RETRY_HELP)
 }
 
-/// 128 bits from the system's generator, as hex.
+/// Returns 128 bits from the system's random number generator, as hex.
 fn new_token() -> String {
     let mut bytes = [0u8; 16];
     getrandom::fill(&mut bytes).expect("the system's random numbers need no file and no memory");

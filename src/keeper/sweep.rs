@@ -1,6 +1,6 @@
-//! What was left where nobody could tidy up: the backend and the private files of processes that were killed together.
+//! Cleanup after keepers and sessions that were killed: their backends and private files.
 //!
-//! A keeper does this once, while its own backend loads, so that no start waits for it.
+//! Each keeper does this once, while its own backend loads, so that it delays no start.
 
 use crate::backend::registry;
 use std::{fs, path::Path, time::Duration};
@@ -11,30 +11,31 @@ use crate::base::{
     scratch,
 };
 
-/// When the log of a plan that is no longer used is no longer kept.
-const OLD_LOG: Duration = Duration::from_secs(14 * 24 * 3600);
+/// How long the log of an unused plan is kept.
+const LOG_RETENTION: Duration = Duration::from_secs(14 * 24 * 3600);
 
+/// Removes old logs from `logs` and everything that dead sessions and keepers left in `runtime`.
 pub async fn sweep(runtime: &Path, logs: Option<&Path>) {
-    // In the runtime directory there are files that matter at any age.
+    // A throwaway session logs to the runtime directory, whose other files must not be removed by age.
     let logs = logs.filter(|logs| *logs != runtime);
     for log in logs.and_then(|logs| fs::read_dir(logs).ok()).into_iter().flatten().flatten() {
         let age = log.metadata().and_then(|meta| meta.modified()).ok().and_then(|time| time.elapsed().ok());
-        if age.is_some_and(|age| age > OLD_LOG) {
+        if age.is_some_and(|age| age > LOG_RETENTION) {
             let _ = fs::remove_file(log.path());
         }
     }
 
-    sessions(runtime);
+    remove_dead_sessions(runtime);
     for entry in fs::read_dir(runtime).into_iter().flatten().flatten() {
         let path = entry.path();
         if path.extension().is_some_and(|ending| ending == "lock") {
-            tidy_up(&path).await;
+            clean_up(&path).await;
         }
     }
 }
 
-/// The private directories of sessions that are no more: a token may be in them.
-pub fn sessions(runtime: &Path) {
+/// Removes the private directories of dead sessions, which may contain a token.
+pub fn remove_dead_sessions(runtime: &Path) {
     for entry in fs::read_dir(runtime).into_iter().flatten().flatten() {
         let path = entry.path();
         if scratch::owner(&path).is_some_and(|pid| Identity::of(pid).is_none()) {
@@ -43,9 +44,9 @@ pub fn sessions(runtime: &Path) {
     }
 }
 
-/// What the keeper of another plan left that no longer holds its lock. It is seen to under that lock, so that no new
-/// keeper comes between.
-pub async fn tidy_up(path: &Path) {
+/// Removes what a dead keeper left behind, if nobody holds its lock at `path`. Holding that lock meanwhile keeps a new
+/// keeper from starting.
+pub async fn clean_up(path: &Path) {
     let Ok(mut lock) = LockFile::open(path) else {
         return;
     };
@@ -62,6 +63,6 @@ pub async fn tidy_up(path: &Path) {
         for undo in left.undo.iter().rev() {
             registry::undo(undo).await;
         }
-        lock.write_holder(&left.tidy());
+        lock.write_holder(&left.cleaned_up());
     }
 }

@@ -1,12 +1,13 @@
-//! `lclaude local completions`: what a shell needs to complete lclaude's command line, or to have `claude` mean lclaude.
+//! `lclaude local completions`: prints a shell completion script, or the hook that makes `claude` run lclaude.
 //!
-//! The scripts are those in `shell`, which also `shell/install.sh` installs; they are in the program for those who have
-//! nothing but the program.
+//! The scripts in `shell`, which `shell/install.sh` installs too, are embedded for users who have only the program.
 
-use crate::base::{error::Result, ui};
-use crate::cli::{Completions, Shell};
+use crate::{
+    base::{error::Result, ui},
+    cli::{CompletionsArguments, Shell},
+};
 
-pub fn run(arguments: Completions) -> Result<u8> {
+pub fn run(arguments: CompletionsArguments) -> Result<u8> {
     ui::print(match (arguments.shell, arguments.hook) {
         (Shell::Bash, false) => include_str!("../../shell/completions/lclaude.bash"),
         (Shell::Zsh, false) => include_str!("../../shell/completions/_lclaude"),

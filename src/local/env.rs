@@ -1,8 +1,6 @@
-//! `lclaude local env`: the variables of a backend that is up. Starts nothing, and holds nothing up.
+//! `lclaude local env`: prints the variables of a running backend. Starts nothing and holds no lease.
 
-use super::format::Variables;
-use crate::cli::Env;
-use crate::cli::Selection;
+use super::{format::VariableChanges, selection::warn_about_settings};
 use crate::{
     backend::{self, registry},
     base::{
@@ -10,51 +8,55 @@ use crate::{
         error::{Code, Failure, Result},
         ui,
     },
+    cli::{EnvArguments, Selection},
     config::Settings,
     keeper::{self, Ready, Report, State},
     launch,
     session::{plan::Plan, run},
 };
 
-pub fn run(arguments: Env) -> Result<u8> {
-    let Env { choice, format } = arguments;
+pub fn run(arguments: EnvArguments) -> Result<u8> {
+    let EnvArguments { choice, format } = arguments;
     let environment = Environment::read()?;
     let settings = choice.settings(&environment)?;
     let plan = Plan::new(settings, environment.clone())?;
     let runtime = launch::event_loop()?;
     let ready = runtime.block_on(find(&plan, &choice, &environment))?;
-    run::say_what_it_has(&plan, &ready, false)?;
-    super::selection::warn_of_settings(&environment, true)?;
+    run::print_notes(&plan, &ready, false)?;
+    warn_about_settings(&environment, true)?;
     let routed = plan.routing.route(&ready.endpoint, &ready.served, plan.is_lean(&ready.served));
-    let variables = Variables {
+    let variables = VariableChanges {
         set: routed.variables(),
-        // Those of the shell that asks, which is the one to be told.
+        // Only variables that are set in this environment, which is that of the calling shell.
         removed: routed.removed.iter().filter_map(|name| name.to_str().map(str::to_owned)).collect(),
     };
-    for name in variables.left_out(format) {
-        ui::say(format_args!("lclaude: warning: [claude] env: no shell can have a variable {name:?}; it is left out"));
+    for name in variables.unsupported_names(format) {
+        ui::message(format_args!("lclaude: warning: left out {name:?} from [claude] env: not a valid variable name"));
     }
-    ui::print(&variables.written(format));
+    ui::print(&variables.render(format));
     Ok(0)
 }
 
-/// The backend that a session would have here.
+/// Returns the backend that a session here would use.
+///
+/// # Errors
+/// `NotReady` if it is starting, `Unavailable` if it isn't running.
 async fn find(plan: &Plan, choice: &Selection, environment: &Environment) -> Result<Ready> {
     if let Some(endpoint) = &plan.endpoint {
-        // Somebody else's: up or not, it is not ours to start.
+        // Somebody else runs this server, so there is no keeper to ask.
         let served = backend::visit(registry::backend(plan.backend.kind), &plan.backend, endpoint).await?;
         return Ok(Ready { endpoint: endpoint.clone(), served, group: None });
     }
-    match keeper::report(plan.runtime(), &plan.backend.id()).await {
+    match keeper::query_backend(plan.runtime(), &plan.backend.id()).await {
         Some(Report { endpoint: Some(endpoint), served: Some(served), group, state, .. }) if is_up(&state) => {
             Ok(Ready { endpoint, served, group })
         }
         Some(Report { state: State::Starting | State::Progress(_) | State::Restarting { .. }, .. }) => {
-            Err(Failure::new(Code::NotReady, format!("{} is still coming up", plan.backend.kind))
-                .why("its model is being loaded, so nothing can answer yet")
-                .help(format!("{} says when it is ready", choice.line("serve"))))
+            Err(Failure::new(Code::NotReady, format!("{} is still starting", plan.backend.kind))
+                .cause("it is loading its model")
+                .help(format!("{}  # waits until it is ready", choice.line("serve"))))
         }
-        _ => Err(not_up(plan, choice, &keeper::survey(plan.runtime()).await, environment)),
+        _ => Err(not_running(plan, choice, &keeper::list_backends(plan.runtime()).await, environment)),
     }
 }
 
@@ -62,34 +64,36 @@ fn is_up(state: &State) -> bool {
     matches!(state, State::Ready | State::Lingering { .. })
 }
 
-fn not_up(plan: &Plan, choice: &Selection, all: &[Report], environment: &Environment) -> Failure {
+fn not_running(plan: &Plan, choice: &Selection, all: &[Report], environment: &Environment) -> Failure {
     let wanted = &plan.backend;
     let mut why = format!(
-        "nothing runs {} with {} and {} tokens of context",
+        "{} with {} and a context of {} tokens is not running",
         wanted.kind,
         wanted.models.join(", "),
         wanted.context
     );
     let up: Vec<&Report> = all.iter().filter(|report| is_up(&report.state)).collect();
     if up.is_empty() {
-        why.push_str(", and no other backend of lclaude's is up");
+        why.push_str(", and no other backend is");
     }
-    let mut failure = Failure::new(Code::Unavailable, "the backend is not up").why(why);
+    let mut failure = Failure::new(Code::Unavailable, "the backend is not running").cause(why);
     for report in up {
         let about = &report.about;
         let (kind, models, context) = (&about.kind, about.models.join(", "), about.context);
-        failure = failure.help(match naming(report, choice, environment) {
-            Some(line) => format!("{line} is for {kind} with {models}, which is up"),
-            None => format!("{kind} with {models} and {context} tokens is up, on settings that are not those here"),
+        failure = failure.help(match command_for(report, choice, environment) {
+            Some(line) => format!("{line}  # for {kind} with {models}, which is running"),
+            None => {
+                format!("lclaude local status  # {kind} with {models} and {context} tokens runs with other settings")
+            }
         });
     }
-    failure.help(format!("{} starts it and keeps it up", choice.line("serve")))
+    failure.help(format!("{}  # starts it", choice.line("serve")))
 }
 
-/// The line that names a backend that is up, proven by the plan it leads to.
-fn naming(report: &Report, choice: &Selection, environment: &Environment) -> Option<String> {
+/// Returns the shortest command line that selects a running backend, checked by planning it.
+fn command_for(report: &Report, choice: &Selection, environment: &Environment) -> Option<String> {
     let about = &report.about;
-    // The fewest words first.
+    // Fewest options first.
     let backends = [None, Some(&about.kind)];
     let names = [None, about.models.first(), Some(&about.origin)];
     for context in [None, Some(about.context)] {
@@ -98,7 +102,7 @@ fn naming(report: &Report, choice: &Selection, environment: &Environment) -> Opt
                 let mut selection = Selection { model: name.cloned(), ..choice.clone() };
                 selection.choice.backend = backend.cloned();
                 selection.choice.context = context;
-                if leads_to(&selection, &about.id, environment) {
+                if selects(&selection, &about.id, environment) {
                     return Some(selection.line("env"));
                 }
             }
@@ -107,7 +111,7 @@ fn naming(report: &Report, choice: &Selection, environment: &Environment) -> Opt
     None
 }
 
-fn leads_to(selection: &Selection, id: &str, environment: &Environment) -> bool {
-    let settings: Result<Settings> = selection.quiet_settings(environment);
+fn selects(selection: &Selection, id: &str, environment: &Environment) -> bool {
+    let settings: Result<Settings> = selection.settings_without_warnings(environment);
     settings.and_then(|settings| Plan::new(settings, environment.clone())).is_ok_and(|plan| plan.backend.id() == id)
 }

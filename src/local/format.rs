@@ -1,19 +1,23 @@
-//! Variables written down for whoever is to have them: a shell, or a program that reads a file.
+//! Formats environment variables for shells and for programs that read a file.
 
-use crate::cli::Format;
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 
-pub struct Variables {
-    pub set: std::collections::BTreeMap<String, String>,
-    /// To be taken away.
+use crate::cli::Format;
+
+pub struct VariableChanges {
+    pub set: BTreeMap<String, String>,
+    /// Names to unset.
     pub removed: Vec<String>,
 }
 
-impl Variables {
-    pub fn written(&self, format: Format) -> String {
-        let set = self.set.iter().filter(|(name, _)| can_have(format, name));
-        let removed = self.removed.iter().filter(|name| can_have(format, name)).map(String::as_str);
-        // A `;` at the end of each, for an `eval` that joins the lines.
+impl VariableChanges {
+    /// Returns the variables in a format, without those whose names it doesn't support.
+    pub fn render(&self, format: Format) -> String {
+        let set = self.set.iter().filter(|(name, _)| is_supported(format, name));
+        let removed = self.removed.iter().filter(|name| is_supported(format, name)).map(String::as_str);
+        // Each line ends in `;`, because an unquoted `eval $(…)` joins the lines.
         match format {
             Format::Bash => {
                 let set = set.map(|(name, value)| format!("export {name}={};\n", posix(value)));
@@ -23,7 +27,7 @@ impl Variables {
             }
             Format::Fish => {
                 let set = set.map(|(name, value)| format!("set -gx {name} {};\n", fish(value)));
-                set.chain(removed.map(fish_removes)).collect()
+                set.chain(removed.map(fish_unset)).collect()
             }
             Format::Json => {
                 let set = set.map(|(name, value)| (name.clone(), Value::from(value.as_str())));
@@ -32,27 +36,27 @@ impl Variables {
             }
             Format::Dotenv => {
                 let set = set.map(|(name, value)| format!("{name}={}\n", dotenv(value)));
-                // It knows no removal; Claude Code takes an empty variable for none.
+                // The format can't unset a variable; Claude Code treats an empty one as unset.
                 set.chain(removed.map(|name| format!("{name}=\n"))).collect()
             }
         }
     }
 
-    /// Names that are set and that this format cannot have.
-    pub fn left_out(&self, format: Format) -> Vec<&str> {
-        self.set.keys().map(String::as_str).filter(|name| !can_have(format, name)).collect()
+    /// Returns the names of variables that can't be set in this format.
+    pub fn unsupported_names(&self, format: Format) -> Vec<&str> {
+        self.set.keys().map(String::as_str).filter(|name| !is_supported(format, name)).collect()
     }
 }
 
-/// A name that is no identifier would be something else to a shell, a command perhaps.
-fn can_have(format: Format, name: &str) -> bool {
+/// Returns whether a format supports a name. A shell could run a name that isn't an identifier as a command.
+fn is_supported(format: Format, name: &str) -> bool {
     let is_identifier = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
         && !name.is_empty()
         && !name.starts_with(|first: char| first.is_ascii_digit());
     format == Format::Json || is_identifier
 }
 
-/// For every shell of the Bourne family.
+/// Quotes a value for all Bourne shells.
 fn posix(value: &str) -> String {
     format!("'{}'", value.replace('\'', r"'\''"))
 }
@@ -61,13 +65,14 @@ fn fish(value: &str) -> String {
     format!("'{}'", value.replace('\\', r"\\").replace('\'', r"\'"))
 }
 
-/// Only the global one: a universal variable is the user's for good, and an empty one hides it in this shell alone.
-fn fish_removes(name: &str) -> String {
+/// Erases the global variable. A universal variable belongs to all of the user's shells, so an empty global one hides
+/// it in this shell only.
+fn fish_unset(name: &str) -> String {
     format!("set -eg {name}; set -qU {name}; and set -gx {name} '';\n")
 }
 
-/// Between single quotes every reader takes all as it is. Only where there is one inside, double ones are used, about whose
-/// escapes the readers differ.
+/// Quotes a value with single quotes, which all readers take literally. A value with a single quote gets double
+/// quotes, whose escapes differ between readers.
 fn dotenv(value: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+,".contains(c);
     if !value.is_empty() && value.chars().all(plain) {
@@ -84,28 +89,28 @@ fn dotenv(value: &str) -> String {
 mod tests {
     use super::*;
 
-    fn variables() -> Variables {
+    fn variables() -> VariableChanges {
         let set = [("A", "it's \\ $HOME"), ("B-C", "x"), ("D", "")];
         let set = set.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        Variables { set: set.into(), removed: vec!["OLD".into(), "x;rm".into()] }
+        VariableChanges { set: set.into(), removed: vec!["OLD".into(), "x;rm".into()] }
     }
 
     #[test]
-    fn each_format_has_its_own_quotes() {
-        let written = |format| variables().written(format);
-        assert_eq!(written(Format::Bash), "export A='it'\\''s \\ $HOME';\nexport D='';\nunset OLD;\n");
+    fn each_format_quotes_values_its_own_way() {
+        let render = |format| variables().render(format);
+        assert_eq!(render(Format::Bash), "export A='it'\\''s \\ $HOME';\nexport D='';\nunset OLD;\n");
         assert_eq!(
-            written(Format::Fish),
+            render(Format::Fish),
             "set -gx A 'it\\'s \\\\ $HOME';\nset -gx D '';\nset -eg OLD; set -qU OLD; and set -gx OLD '';\n"
         );
-        assert_eq!(written(Format::Dotenv), "A=\"it's \\\\ \\$HOME\"\nD=''\nOLD=\n");
-        let json: Value = serde_json::from_str(&written(Format::Json)).expect("JSON");
+        assert_eq!(render(Format::Dotenv), "A=\"it's \\\\ \\$HOME\"\nD=''\nOLD=\n");
+        let json: Value = serde_json::from_str(&render(Format::Json)).expect("JSON");
         assert_eq!(json, serde_json::json!({"A": "it's \\ $HOME", "B-C": "x", "D": "", "OLD": null, "x;rm": null}));
     }
 
     #[test]
-    fn what_no_shell_can_have_is_known() {
-        assert_eq!(variables().left_out(Format::Bash), ["B-C"]);
-        assert_eq!(variables().left_out(Format::Json), [""; 0]);
+    fn names_that_no_shell_supports_are_listed() {
+        assert_eq!(variables().unsupported_names(Format::Bash), ["B-C"]);
+        assert_eq!(variables().unsupported_names(Format::Json), [""; 0]);
     }
 }

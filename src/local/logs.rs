@@ -1,6 +1,5 @@
-//! `lclaude local logs`: what a backend has said.
+//! `lclaude local logs`: prints a backend's log.
 
-use crate::cli::Logs;
 use std::{
     fs::{self, File},
     io::{self, Read, Write},
@@ -11,35 +10,37 @@ use std::{
 
 use tokio::time::sleep;
 
-use super::which::Said;
+use super::which::Target;
 use crate::{
     base::{
         disk,
         environment::Environment,
         error::{Code, Failure, Result},
         signals::Signals,
+        ui,
     },
+    cli::LogsArguments,
     launch,
 };
 
-/// Between two looks at a log that is followed. Not every system tells when a file grows.
-const PERIOD: Duration = Duration::from_millis(200);
+/// Time between two checks of a followed log. Polling works on every system.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-pub fn run(arguments: Logs) -> Result<u8> {
+pub fn run(arguments: LogsArguments) -> Result<u8> {
     let environment = Environment::read()?;
-    let path = choose(&logs(&environment), &arguments.which.read(&environment)?)?;
+    let path = choose(&logs(&environment), &arguments.which.resolve(&environment)?)?;
     let mut log = Log::open(&path).map_err(|error| unreadable(&path, error))?;
     if !arguments.follow {
-        return done(log.pass_on().map(|_| 0), &path);
+        return ignore_closed_pipe(log.print_new().map(|_| 0), &path);
     }
     let runtime = launch::event_loop()?;
     runtime.block_on(async {
         let mut signals = Signals::listen()?;
-        done(follow(&mut log, &path, &mut signals).await, &path)
+        ignore_closed_pipe(follow(&mut log, &path, &mut signals).await, &path)
     })
 }
 
-/// The logs there are, the one that was written last at the end. A throwaway session's is in the runtime directory.
+/// Returns all logs, the last written at the end. A throwaway session's log is in the runtime directory.
 fn logs(environment: &Environment) -> Vec<PathBuf> {
     let directories =
         [Some(environment.places.state.join("logs")), environment.places.runtime().ok().map(Path::to_owned)];
@@ -51,48 +52,47 @@ fn logs(environment: &Environment) -> Vec<PathBuf> {
     logs
 }
 
-fn choose(logs: &[PathBuf], said: &Said) -> Result<PathBuf> {
+fn choose(logs: &[PathBuf], target: &Target) -> Result<PathBuf> {
     let stem = |path: &Path| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let found: Vec<&PathBuf> = logs
         .iter()
-        .filter(|path| match said {
-            Said::Id(start) => stem(path).starts_with(start),
-            Said::Plan(id) => stem(path) == *id,
-            Said::Nothing => true,
+        .filter(|path| match target {
+            Target::Id(start) => stem(path).starts_with(start),
+            Target::Plan(id) => stem(path) == *id,
+            Target::Unspecified => true,
         })
         .collect();
-    let what = match (said, &found[..]) {
-        (Said::Id(start), [first, ..]) if found.iter().any(|path| stem(path) != stem(first)) => {
-            return Err(Failure::new(Code::Usage, format!("several logs' ids begin with {start}"))
-                .why(found.iter().map(|path| stem(path)).collect::<Vec<_>>().join(", "))
-                .help("write one of them as a whole"));
+    let what = match (target, &found[..]) {
+        (Target::Id(start), [first, ..]) if found.iter().any(|path| stem(path) != stem(first)) => {
+            return Err(Failure::new(Code::Usage, format!("several logs have an ID that starts with {start}"))
+                .cause(found.iter().map(|path| stem(path)).collect::<Vec<_>>().join(", "))
+                .help(format!("lclaude local logs {}", stem(first))));
         }
         (_, [.., last]) => return Ok((*last).clone()),
-        (Said::Id(start), []) => format!("no backend's log has an id that begins with {start}"),
-        (Said::Plan(_), []) => "the backend that these options choose has no log".into(),
-        (Said::Nothing, []) => "no backend has a log".into(),
+        (Target::Id(start), []) => format!("no log has an ID that starts with {start}"),
+        (Target::Plan(_), []) => "the selected backend has no log".into(),
+        (Target::Unspecified, []) => "no backend has a log".into(),
     };
     let failure = Failure::new(Code::Unavailable, what)
-        .why("a backend has one from its first start on; it is kept for 14 days after the last");
+        .cause("a backend's log is created when it first starts, and kept for 14 days after its last start");
     Err(match logs {
-        [] => failure.help("lclaude, or lclaude local serve, starts a backend"),
-        _ => failure.help("lclaude local logs shows the latest; lclaude local status shows what is up"),
+        [] => failure.help("lclaude local serve  # starts a backend"),
+        _ => failure.help("lclaude local logs  # shows the latest log"),
     })
 }
 
-/// Until a signal comes, or nobody reads any more.
+/// Prints new lines until a signal comes or the reader is gone.
 async fn follow(log: &mut Log, path: &Path, signals: &mut Signals) -> io::Result<u8> {
     loop {
-        log.pass_on()?;
-        // A new run of the backend has begun a new file, or the old one is empty again.
-        if let Some(anew) = log.successor(path) {
-            // What came between the last look and its end.
-            log.pass_on()?;
-            *log = anew;
+        log.print_new()?;
+        if let Some(replacement) = log.replacement(path) {
+            // Print what was written to the old file since the last read.
+            log.print_new()?;
+            *log = replacement;
             continue;
         }
         tokio::select! {
-            () = sleep(PERIOD) => {}
+            () = sleep(POLL_INTERVAL) => {}
             _ = signals.next() => return Ok(signals.exit_code()),
         }
     }
@@ -108,8 +108,8 @@ impl Log {
         Ok(Log { file: disk::open(path)?, read: 0 })
     }
 
-    /// Prints what is new.
-    fn pass_on(&mut self) -> io::Result<()> {
+    /// Prints what was added since the last call.
+    fn print_new(&mut self) -> io::Result<()> {
         let mut buffer = [0; 16 * 1024];
         let mut stdout = io::stdout().lock();
         loop {
@@ -122,16 +122,16 @@ impl Log {
         }
     }
 
-    /// The file that has come to be in its place.
-    fn successor(&self, path: &Path) -> Option<Self> {
-        let (there, ours) = (fs::metadata(path).ok()?, self.file.metadata().ok()?);
-        let is_same = (there.dev(), there.ino()) == (ours.dev(), ours.ino()) && there.len() >= self.read;
+    /// Returns the log of a new run of the backend, if it replaced or truncated this file.
+    fn replacement(&self, path: &Path) -> Option<Self> {
+        let (current, ours) = (fs::metadata(path).ok()?, self.file.metadata().ok()?);
+        let is_same = (current.dev(), current.ino()) == (ours.dev(), ours.ino()) && current.len() >= self.read;
         if is_same { None } else { Log::open(path).ok() }
     }
 }
 
-/// A reader that has had enough is no failure.
-fn done(ended: io::Result<u8>, path: &Path) -> Result<u8> {
+/// Turns a closed pipe into success, since the reader may stop early.
+fn ignore_closed_pipe(ended: io::Result<u8>, path: &Path) -> Result<u8> {
     match ended {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(0),
         ended => ended.map_err(|error| unreadable(path, error)),
@@ -139,7 +139,7 @@ fn done(ended: io::Result<u8>, path: &Path) -> Result<u8> {
 }
 
 fn unreadable(path: &Path, error: io::Error) -> Failure {
-    Failure::new(Code::Unavailable, format!("the log {} cannot be shown", path.display()))
-        .why(error)
-        .help(format!("ls -l {}", path.display()))
+    Failure::new(Code::Unavailable, format!("cannot read the log {}", path.display()))
+        .cause(error)
+        .help(format!("ls -l {}", ui::quote_path(path)))
 }

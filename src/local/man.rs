@@ -1,66 +1,65 @@
-//! `lclaude local man`: the manual page, LCLAUDE(1). Options and verbs are those that can be typed; the rest is here.
+//! `lclaude local man`: prints the manual page, LCLAUDE(1). Options and verbs come from `cli`.
 
-use crate::cli::Man;
 use clap::{Arg, Command};
 use roff::{Inline, Roff, bold, italic, roman};
 
 use crate::{
     base::{error::Result, ui},
-    cli,
+    cli::{self, ManArguments},
 };
 
 const DESCRIPTION: &[&str] = &[
-    "Type lclaude instead of claude, and Claude Code runs on a model of your own. lclaude starts your local inference \
-     server on a free port, waits until the model can answer, runs Claude Code with the routing in that one process, \
-     and ends everything when Claude Code exits.",
-    "lclaude's own options come first, freely mixed with --model and --settings. The first other argument, or --, ends \
-     them; everything from there on is Claude Code's, unchanged. The word local is reserved: lclaude -- local passes \
+    "Run Claude Code on a local model. lclaude starts your inference server on a free port, waits until it is ready, \
+     points this one Claude Code process at it, and stops the server when you exit. Your settings, your shell and your \
+     login stay as they are.",
+    "lclaude's own options come first, mixed with --model and --settings. The first other argument, or --, ends them; \
+     everything from there on is passed to Claude Code unchanged. The word local is reserved: lclaude -- local passes \
      it to Claude Code.",
 ];
 
 const EXAMPLES: &[(&str, &str)] = &[
-    ("lclaude", "The backend you have, with its default model or yours."),
-    ("lclaude --model qwen3-coder:30b -c", "Go on with the last conversation on this model."),
-    ("lclaude --backend llamacpp --model ~/models/x.gguf -p \"explain main.rs\"", "Print an answer and end."),
-    ("lclaude --dry-run", "Show what would be started, with which variables, and why."),
+    ("lclaude", "Use the default backend and model."),
+    ("lclaude --model qwen3-coder:30b -c", "Continue the last conversation on this model."),
+    ("lclaude --backend llamacpp --model ~/models/x.gguf -p \"explain main.rs\"", "Print an answer and exit."),
+    ("lclaude --dry-run", "Show what would run, with which variables, and why."),
 ];
 
 const VARIABLES: &[(&str, &str)] = &[
-    ("LCLAUDE_BACKEND", "As --backend."),
-    ("LCLAUDE_MODEL", "As --model."),
-    ("LCLAUDE_PROFILE", "As --profile."),
-    ("LCLAUDE_CONTEXT", "As --context."),
-    ("LCLAUDE_LOG", "How much lclaude writes into its own log: off, error, warn, info, debug or trace."),
+    ("LCLAUDE_BACKEND", "The same as --backend."),
+    ("LCLAUDE_MODEL", "The same as --model."),
+    ("LCLAUDE_PROFILE", "The same as --profile."),
+    ("LCLAUDE_CONTEXT", "The same as --context."),
+    ("LCLAUDE_LOG", "The level of lclaude's own log: off, error, warn, info, debug or trace."),
 ];
 
 const FILES: &[(&str, &str)] = &[
-    ("~/.config/lclaude/config.toml", "The configuration (in XDG_CONFIG_HOME, where that is set)."),
+    ("~/.config/lclaude/config.toml", "The configuration (below XDG_CONFIG_HOME if that is set)."),
     (
         ".lclaude.toml",
-        "A project's own: the nearest one from the working directory up to the root of the git repository.",
+        "A project's configuration: the nearest file from the working directory up to the root of the git repository.",
     ),
-    ("~/.local/state/lclaude/", "The backends' logs, and lclaude's own (in XDG_STATE_HOME, where that is set)."),
-    ("$XDG_RUNTIME_DIR/lclaude/", "Sockets and the private files of sessions."),
+    ("~/.local/state/lclaude/", "The logs of the backends and of lclaude (below XDG_STATE_HOME if that is set)."),
+    ("$XDG_RUNTIME_DIR/lclaude/", "Sockets and private files of sessions."),
 ];
 
 const EXIT_CODES: &[(&str, &str)] = &[
-    ("64", "The command line cannot be understood or served."),
-    ("65", "A configuration file, a variable or the surroundings are at fault."),
+    ("64", "The command line is invalid or asks for something lclaude can't do."),
+    ("65", "A configuration file, a variable, or the home or runtime directory is unusable."),
     ("69", "The backend is missing, failed to start, or was lost."),
     ("70", "A bug in lclaude."),
     ("75", "The backend was not ready in time."),
     ("77", "Refused: an administrator's policy or an untrusted project file forbids it."),
-    ("127", "No Claude Code was found, or no such program for lclaude local run."),
+    ("127", "Claude Code, or the program for lclaude local run, was not found."),
 ];
 
-pub fn run(_: Man) -> Result<u8> {
+pub fn run(_: ManArguments) -> Result<u8> {
     ui::print(&page().render());
     Ok(0)
 }
 
 fn page() -> Roff {
     let mut page = Roff::new();
-    let session = cli::command();
+    let session = cli::session_command();
     page.control("TH", ["LCLAUDE", "1", " ", concat!("lclaude ", env!("CARGO_PKG_VERSION")), "User Commands"]);
     page.control("SH", ["NAME"]).text([roman(format!("lclaude - {}", one_line(session.get_about())))]);
     page.control("SH", ["SYNOPSIS"]);
@@ -73,7 +72,7 @@ fn page() -> Roff {
         roman("...]"),
     ]);
     page.control("br", []);
-    page.text([bold("lclaude local "), italic("VERB"), roman(" ["), italic("OPTIONS"), roman("]")]);
+    page.text([bold("lclaude local "), italic("COMMAND"), roman(" ["), italic("OPTIONS"), roman("]")]);
     page.control("SH", ["DESCRIPTION"]);
     for paragraph in DESCRIPTION {
         page.control("PP", []).text([roman(*paragraph)]);
@@ -93,9 +92,9 @@ fn page() -> Roff {
 
 fn verbs(page: &mut Roff, session: &Command) {
     let is_known = |argument: &Arg| session.get_arguments().any(|known| known.get_id() == argument.get_id());
-    page.control("SH", ["VERBS"]);
-    page.text([roman("Most take the options above that have to do with a backend, too; the others are:")]);
-    for verb in cli::verbs_command().get_subcommands().filter(|verb| !verb.is_hide_set()) {
+    page.control("SH", ["COMMANDS"]);
+    page.text([roman("Most commands also accept the backend and model options above. Their other options are:")]);
+    for verb in cli::local_command().get_subcommands().filter(|verb| !verb.is_hide_set()) {
         let own = || verb.get_arguments().filter(|argument| argument.is_positional() || !is_known(argument));
         let positionals = verb.get_positionals().flat_map(|positional| [roman(" "), italic(value(positional))]);
         page.control("SS", [""; 0]);
@@ -133,7 +132,7 @@ fn names(option: &Arg) -> Vec<Inline> {
     names
 }
 
-/// What stands for the value.
+/// Returns the placeholder for the value.
 fn value(option: &Arg) -> String {
     let names = option.get_value_names().unwrap_or_default().iter().map(|name| name.to_string()).collect::<Vec<_>>();
     if names.is_empty() { option.get_id().as_str().to_uppercase() } else { names.join(" ") }

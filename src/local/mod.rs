@@ -1,4 +1,5 @@
-//! `lclaude local VERB`: everything beside the main job, a file a verb.
+//! The verbs of `lclaude local`, one file or folder each. They start backends only through `session`, and `cli` parses
+//! their arguments.
 
 mod completions;
 mod doctor;
@@ -20,7 +21,7 @@ mod which;
 
 use crate::{base::error::Result, cli::Verb};
 
-/// Carries out a verb and returns its exit code.
+/// Runs a verb and returns its exit code.
 pub fn run(verb: Verb) -> Result<u8> {
     match verb {
         Verb::Setup(arguments) => setup::run(arguments),

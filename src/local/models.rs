@@ -1,15 +1,15 @@
-//! `lclaude local models`: every backend's models in one table.
+//! `lclaude local models`: lists the models of every backend.
 //!
-//! Nothing is started for it: what a backend can only say while it runs is said to be so, beside what the others have.
+//! It starts nothing: a backend that lists its models only while it runs is reported as an error beside the others'
+//! models.
 
-use crate::cli::Models;
 use std::io::{self, IsTerminal};
 
 use serde_json::{Value, json};
 
 use crate::{
     backend::{
-        self, Listed, Tiers,
+        self, ListedModel, Tiers,
         registry::{self, ALL},
     },
     base::{
@@ -17,22 +17,23 @@ use crate::{
         error::{Code, Failure, Result},
         ui,
     },
+    cli::ModelsArguments,
     config::{Kind, Settings},
     launch,
     memory::{Estimate, Fit, Machine},
 };
 
-/// A line of the table.
+/// A row of the table.
 struct Row {
     kind: Kind,
-    model: Listed,
-    /// Bytes it takes at the context that is asked for.
+    model: ListedModel,
+    /// Bytes needed at the requested context window.
     need: Option<u64>,
     fits: Option<Fit>,
     tiers: Vec<&'static str>,
 }
 
-pub fn run(arguments: Models) -> Result<u8> {
+pub fn run(arguments: ModelsArguments) -> Result<u8> {
     let environment = Environment::read()?;
     let settings = arguments.choice.settings(&environment)?;
     let only = arguments.choice.choice.backend.as_ref().and(settings.backend);
@@ -40,7 +41,7 @@ pub fn run(arguments: Models) -> Result<u8> {
 
     let mut found = Vec::new();
     let mut failures = Vec::new();
-    let chosen = backend::kind(&settings, &environment);
+    let chosen = backend::configured_or_detected(&settings, &environment);
     for backend in ALL.into_iter().filter(|backend| only.is_none_or(|only| only == backend.kind())) {
         let kind = backend.kind();
         match runtime.block_on(backend.models(&settings, &environment, chosen == Some(kind))) {
@@ -48,10 +49,10 @@ pub fn run(arguments: Models) -> Result<u8> {
             Err(failure) => failures.push((kind, failure)),
         }
     }
-    // Whether there is such a plan is for a session to say; without one no tier uses anything.
+    // Sessions report an invalid plan. Without a plan, no tier has a model.
     let chosen = backend::plan(&settings, &environment).ok();
     let tiers = chosen.as_ref().map(|chosen| (chosen.plan.kind, &chosen.tiers));
-    let machine = Machine::look().map(Machine::with_tools);
+    let machine = Machine::detect().map(Machine::with_tools);
     let row = |(kind, model)| row(kind, model, &settings, machine.as_ref(), tiers);
     let rows: Vec<Row> = found.into_iter().map(row).collect();
 
@@ -60,28 +61,28 @@ pub fn run(arguments: Models) -> Result<u8> {
     } else {
         ui::print(&table(&rows, io::stdout().is_terminal()));
         for problem in rows.iter().filter_map(|row| row.model.problem.as_ref()) {
-            ui::say(format_args!("lclaude: warning: {}", harmless(problem)));
+            ui::message(format_args!("lclaude: warning: {}", harmless(problem)));
         }
         for (_, failure) in &failures {
-            ui::say(failure);
+            ui::message(failure);
         }
         if rows.is_empty() && failures.is_empty() {
-            return Err(none());
+            return Err(no_models());
         }
     }
-    // With models to show, what one backend cannot say is a word beside them.
+    // A failing backend decides the exit code only if there are no models to show.
     Ok(failures.first().filter(|_| rows.is_empty()).map_or(0, |(_, failure)| failure.exit_code()))
 }
 
-fn none() -> Failure {
-    Failure::new(Code::Unavailable, "no backend has a model")
-        .why("no model is installed, and the configuration names none")
-        .help("lclaude local setup downloads one if you say yes")
+fn no_models() -> Failure {
+    Failure::new(Code::Unavailable, "no models found")
+        .cause("no model is installed, and the configuration names none")
+        .help("lclaude local setup  # asks, then downloads one")
 }
 
 fn row(
     kind: Kind,
-    model: Listed,
+    model: ListedModel,
     settings: &Settings,
     machine: Option<&Machine>,
     tiers: Option<(Kind, &Tiers)>,
@@ -95,7 +96,7 @@ fn row(
     Row {
         kind,
         need: estimate.as_ref().map(|estimate| estimate.need().total()),
-        // Of a lower bound only a no is sure.
+        // A partial estimate is a lower bound, so it can only rule a model out.
         fits: estimate
             .zip(machine)
             .map(|(estimate, machine)| (estimate.is_partial(), estimate.fit(machine)))
@@ -106,31 +107,34 @@ fn row(
     }
 }
 
-const HEAD: [&str; 9] = ["NAME", "BACKEND", "SIZE", "QUANT", "TRAINED", "TOOLS", "THINKS", "FITS", "TIERS"];
+/// The version of the JSON output. Version 1 had no `format`, and spelled `quantization` with an s.
+const FORMAT: u32 = 2;
 
-/// In columns for people; else a line a model, with a tab between its fields.
-fn table(rows: &[Row], for_people: bool) -> String {
+const COLUMNS: [&str; 9] = ["NAME", "BACKEND", "SIZE", "QUANT", "TRAINED", "TOOLS", "THINKS", "FITS", "TIERS"];
+
+/// Returns aligned columns for a terminal, or tab-separated fields otherwise.
+fn table(rows: &[Row], is_terminal: bool) -> String {
     if rows.is_empty() {
         return String::new();
     }
     let unknown = || "?".to_owned();
     let cells = |row: &Row| {
-        let Listed { name, size, quantisation, trained, tools, thinking, .. } = &row.model;
+        let ListedModel { name, size, quantization, trained, tools, thinking, .. } = &row.model;
         let yes = |known: &Option<bool>| known.map_or_else(unknown, |yes| if yes { "yes" } else { "no" }.to_owned());
         [
             harmless(name),
             row.kind.to_string(),
-            size.map_or_else(unknown, ui::size),
-            quantisation.as_deref().map_or_else(unknown, harmless),
+            size.map_or_else(unknown, ui::format_bytes),
+            quantization.as_deref().map_or_else(unknown, harmless),
             trained.map_or_else(unknown, |trained| trained.to_string()),
             yes(tools),
             yes(thinking),
-            row.fits.map_or_else(unknown, |fits| in_a_word(fits).to_owned()),
+            row.fits.map_or_else(unknown, |fits| fit_name(fits).to_owned()),
             if row.tiers.is_empty() { "-".into() } else { row.tiers.join(",") },
         ]
     };
-    let lines: Vec<[String; 9]> = std::iter::once(HEAD.map(str::to_owned)).chain(rows.iter().map(cells)).collect();
-    if !for_people {
+    let lines: Vec<[String; 9]> = std::iter::once(COLUMNS.map(str::to_owned)).chain(rows.iter().map(cells)).collect();
+    if !is_terminal {
         return lines.iter().map(|line| format!("{}\n", line.join("\t"))).collect();
     }
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
@@ -142,7 +146,7 @@ fn table(rows: &[Row], for_people: bool) -> String {
     lines.iter().map(aligned).collect()
 }
 
-fn in_a_word(fits: Fit) -> &'static str {
+fn fit_name(fits: Fit) -> &'static str {
     match fits {
         Fit::Yes => "yes",
         Fit::Tight => "tight",
@@ -150,30 +154,31 @@ fn in_a_word(fits: Fit) -> &'static str {
     }
 }
 
-/// Without what would move a cursor, change a colour or turn text around: names come from files and servers.
+/// Returns the text without control characters, since names come from files and servers.
 fn harmless(text: &str) -> String {
-    text.chars().map(|c| if ui::misleads(c) { '\u{fffd}' } else { c }).collect()
+    text.chars().map(|c| if ui::is_unsafe(c) { '\u{fffd}' } else { c }).collect()
 }
 
 fn as_json(settings: &Settings, machine: Option<&Machine>, rows: &[Row], failures: &[(Kind, Failure)]) -> Value {
     let row = |row: &Row| {
-        let Listed { name, size, quantisation, trained, tools, thinking, problem, .. } = &row.model;
+        let ListedModel { name, size, quantization, trained, tools, thinking, problem, .. } = &row.model;
         json!({
             "name": name,
             "backend": row.kind,
             "size_bytes": size,
-            "quantisation": quantisation,
+            "quantization": quantization,
             "trained_context": trained,
             "tools": tools,
             "thinking": thinking,
             "needs_bytes": row.need,
-            "fits": row.fits.map(in_a_word),
+            "fits": row.fits.map(fit_name),
             "tiers": row.tiers,
             "problem": problem,
         })
     };
     let failure = |(kind, failure): &(Kind, Failure)| json!({"backend": kind, "what": failure.what, "why": failure.why, "help": failure.help});
     json!({
+        "format": FORMAT,
         "context": settings.context(),
         "memory": machine.map(|machine| json!({
             "total_bytes": machine.ram.total,
@@ -191,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_cannot_reach_the_terminal_as_commands() {
+    fn control_characters_in_names_are_replaced() {
         assert_eq!(harmless("a\x1b]0;x\x07b\u{202e}c\u{9b}m"), "a\u{fffd}]0;x\u{fffd}b\u{fffd}c\u{fffd}m");
         assert_eq!(harmless("qwen3:4b ü"), "qwen3:4b ü");
     }

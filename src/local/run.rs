@@ -1,32 +1,32 @@
-//! `lclaude local run`: any program in the environment that Claude Code would have, on a backend that is held for it.
+//! `lclaude local run`: runs a program with Claude Code's environment, as a session.
 
-use crate::cli::Run;
-
+use super::selection::warn_about_settings;
 use crate::{
     base::{
         environment::Environment,
         error::{Code, Failure, Result},
     },
     claude::Throwaway,
+    cli::RunArguments,
     launch,
     session::{
-        child::{Child, Program},
+        child::{Child, ChildProgram},
         plan::Plan,
     },
 };
 
-pub fn run(arguments: Run) -> Result<u8> {
-    let Run { choice, dry_run, command } = arguments;
+pub fn run(arguments: RunArguments) -> Result<u8> {
+    let RunArguments { choice, dry_run, command } = arguments;
     let Some((name, rest)) = command.split_first() else {
-        return Err(Failure::new(Code::Usage, "`lclaude local run` needs a program to run")
-            .why("there is none after its options")
+        return Err(Failure::new(Code::Usage, "`lclaude local run` requires a program")
+            .cause("no program is given after the options")
             .help("lclaude local run -- node agent.mjs"));
     };
     let environment = Environment::read()?;
     let settings = choice.settings(&environment)?;
     let throwaway = Throwaway::if_wanted(&settings, &environment)?;
-    super::selection::warn_of_settings(&environment, throwaway.is_none())?;
-    let child = Child::Program(Program::find(name, rest, throwaway)?);
+    warn_about_settings(&environment, throwaway.is_none())?;
+    let child = Child::Program(ChildProgram::find(name, rest, throwaway)?);
     let plan = Plan::new(settings, environment.clone())?;
     launch::run_child(&plan, &child, dry_run, choice.choice.yes)
 }

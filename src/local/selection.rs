@@ -1,4 +1,4 @@
-//! The settings that a verb's options lead to.
+//! The settings for a verb's options.
 
 use crate::{
     base::{environment::Environment, error::Result, ui},
@@ -9,22 +9,24 @@ use crate::{
 };
 
 impl Selection {
-    /// The settings that a session would have here.
+    /// Returns the settings of a session with these options, and warns about unknown environment variables.
     pub fn settings(&self, environment: &Environment) -> Result<Settings> {
         launch::settings(&self.choice, &self.overrides(), environment)
     }
 
-    /// The same, for a look at what would be.
-    pub fn quiet_settings(&self, environment: &Environment) -> Result<Settings> {
+    /// Returns the same settings without printing warnings.
+    pub fn settings_without_warnings(&self, environment: &Environment) -> Result<Settings> {
         let project = Project::find(environment)?;
-        launch::own_settings(&self.choice, &self.overrides(), project.as_ref(), environment)
+        launch::load_settings(&self.choice, &self.overrides(), project.as_ref(), environment)
     }
 }
 
-/// What our variables cannot do for a Claude Code that other programs start; `reads_own`: whether those read the user's own settings.
-pub fn warn_of_settings(environment: &Environment, reads_own: bool) -> Result<()> {
-    for words in claude::warnings_without_overlay(environment, reads_own)? {
-        ui::say(format_args!("lclaude: {words}"));
+/// Warns about settings files that override our variables in a Claude Code that another program starts.
+///
+/// `reads_own`: whether it reads the user's own settings.
+pub fn warn_about_settings(environment: &Environment, reads_own: bool) -> Result<()> {
+    for warning in claude::warnings_without_overlay(environment, reads_own)? {
+        ui::message(format_args!("lclaude: {warning}"));
     }
     Ok(())
 }

@@ -1,10 +1,9 @@
-//! `lclaude local serve`: a session without a child, for programs that somebody else starts.
+//! `lclaude local serve`: holds a lease without a child, for programs started elsewhere.
 
-use super::format::Variables;
-use crate::cli::Format;
-use crate::cli::Serve;
+use super::{format::VariableChanges, selection::warn_about_settings};
 use crate::{
     base::{environment::Environment, error::Result, scratch::Scratch, signals::Signals, ui},
+    cli::{Format, ServeArguments},
     keeper::{Event, Lease, Ready},
     launch,
     session::{
@@ -13,14 +12,14 @@ use crate::{
     },
 };
 
-pub fn run(arguments: Serve) -> Result<u8> {
-    let Serve { choice, json } = arguments;
+pub fn run(arguments: ServeArguments) -> Result<u8> {
+    let ServeArguments { choice, json } = arguments;
     let environment = Environment::read()?;
     let settings = choice.settings(&environment)?;
     let plan = Plan::new(settings, environment.clone())?;
-    super::selection::warn_of_settings(&environment, true)?;
+    warn_about_settings(&environment, true)?;
     let hint = format!("eval \"$({})\"", choice.line("env"));
-    launch::carry_out(&plan, choice.choice.yes, async |downloads, signals| {
+    launch::prepare_and_run(&plan, choice.choice.yes, async |downloads, signals| {
         serve(&plan, downloads, json, &hint, signals).await
     })
 }
@@ -30,21 +29,21 @@ async fn serve(plan: &Plan, downloads: Downloads, json: bool, hint: &str, signal
     let Some((mut lease, ready)) = run::backend_up(plan, downloads, scratch.path(), signals).await? else {
         return Ok(signals.exit_code());
     };
-    let ended = match say_how_to_use_it(plan, &ready, json, hint) {
-        Ok(()) => stay(&mut lease, signals).await,
+    let ended = match print_variables(plan, &ready, json, hint) {
+        Ok(()) => hold(&mut lease, signals).await,
         Err(failure) => Err(failure),
     };
     lease.release().await;
     ended
 }
 
-/// Whoever reads standard output has it all before the wait begins.
-fn say_how_to_use_it(plan: &Plan, ready: &Ready, json: bool, hint: &str) -> Result<()> {
-    run::say_what_it_has(plan, ready, false)?;
+/// Prints the variables, and how to use them. Stdout is complete and flushed before the wait begins.
+fn print_variables(plan: &Plan, ready: &Ready, json: bool, hint: &str) -> Result<()> {
+    run::print_notes(plan, ready, false)?;
     let routed = plan.routing.route(&ready.endpoint, &ready.served, plan.is_lean(&ready.served));
-    let variables = Variables { set: routed.variables(), removed: routed.removed_anywhere() };
+    let variables = VariableChanges { set: routed.variables(), removed: routed.removed_anywhere() };
     ui::print(&if json {
-        let told = serde_json::json!({
+        let object = serde_json::json!({
             "url": ready.endpoint.url,
             "token": ready.endpoint.token,
             "models": plan.backend.models,
@@ -52,17 +51,17 @@ fn say_how_to_use_it(plan: &Plan, ready: &Ready, json: bool, hint: &str) -> Resu
             "env": variables.set,
             "removed": variables.removed,
         });
-        format!("{told}\n")
+        format!("{object}\n")
     } else {
-        variables.written(Format::Bash)
+        variables.render(Format::Bash)
     });
     let url = &ready.endpoint.url;
-    ui::say(format_args!("lclaude: {} at {url} until Ctrl-C; in another shell: {hint}", plan.backend.kind));
+    ui::message(format_args!("lclaude: serving {} at {url} until Ctrl-C; in another shell: {hint}", plan.backend.kind));
     Ok(())
 }
 
-/// Until a signal comes, or the backend is lost for good.
-async fn stay(lease: &mut Lease, signals: &mut Signals) -> Result<u8> {
+/// Holds the lease until a signal comes or the backend fails.
+async fn hold(lease: &mut Lease, signals: &mut Signals) -> Result<u8> {
     let mut up = true;
     loop {
         let event = tokio::select! {
@@ -72,15 +71,15 @@ async fn stay(lease: &mut Lease, signals: &mut Signals) -> Result<u8> {
         match event {
             Event::Failed { failure } => return Err(failure),
             Event::Ready(_) if !up => {
-                ui::say("lclaude: the backend is up again, where it was");
+                ui::message("lclaude: the backend is up again at the same URL");
                 up = true;
             }
             Event::Ready(_) | Event::Stopping | Event::Released => {}
             event @ (Event::Starting | Event::Progress(_) | Event::Restarting { .. }) => {
                 if std::mem::take(&mut up) {
-                    ui::say(match event {
-                        Event::Restarting { reason } => format!("lclaude: starting the backend again: {reason}"),
-                        _ => "lclaude: starting the backend again: its keeper was lost".into(),
+                    ui::message(match event {
+                        Event::Restarting { reason } => format!("lclaude: restarting the backend: {reason}"),
+                        _ => "lclaude: restarting the backend: its keeper was lost".into(),
                     });
                 }
             }

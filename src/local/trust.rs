@@ -1,6 +1,5 @@
-//! `lclaude local trust`: shows what a project file asks for, and allows it, as it is now, if the user says so.
+//! `lclaude local trust`: shows the settings of a project file, and trusts its current content if the user agrees.
 
-use crate::cli::Trust;
 use std::{
     io,
     path::{Path, PathBuf},
@@ -12,54 +11,58 @@ use crate::{
         error::{Code, Failure, Result},
         ui,
     },
+    cli::TrustArguments,
     config::{
         Project,
-        project::{self, Ask, NAME},
-        trust::{Standing, Store},
+        project::{self, FILE_NAME, ProjectSetting},
+        trust::{TrustList, TrustState},
     },
 };
 
-/// Why there is none.
-pub(super) const NO_FILE: &str = "neither this directory nor one above it, up to the root of its repository, has one";
+/// Why no project file was found.
+pub(super) const NO_FILE: &str = "this directory and those above it, up to the root of the repository, contain none";
 
-pub fn run(arguments: Trust) -> Result<u8> {
+pub fn run(arguments: TrustArguments) -> Result<u8> {
     let environment = Environment::read()?;
-    let store = Store::new(&environment.places.state);
+    let store = TrustList::new(&environment.places.state);
     if arguments.list {
         return list(&store);
     }
     let path = find(arguments.file.as_deref(), &environment)?;
-    let project = Project::read(path.clone(), &store)?.ok_or_else(|| nothing_at(&path))?;
+    let project = Project::read(path.clone(), &store)?.ok_or_else(|| not_a_project_file(&path))?;
     let shown = shown(&path);
-    ui::print(&ui::harmless(&describe(&project, &project.asks()?)));
+    ui::print(&ui::escape(&describe(&project, &project.asks()?)));
     if project.is_trusted() {
-        ui::say(format_args!("lclaude: {shown} is trusted already, as it is now"));
+        ui::message(format_args!("lclaude: {shown} is already trusted"));
         return Ok(0);
     }
     store.can_hold(&path)?;
     if !arguments.yes {
         if !ui::can_ask() {
             return Err(Failure::new(Code::Usage, format!("{shown} is not trusted"))
-                .why("there is no terminal to ask you on")
-                .help("look at what it asks for, then: lclaude local trust --yes"));
+                .cause("there is no terminal to ask on")
+                .help(format!(
+                    "lclaude local trust --yes {}  # after reviewing the settings above",
+                    ui::quote_path(&path)
+                )));
         }
-        if !ui::agrees("Allow it?") {
+        if !ui::confirm("Trust this file?") {
             return Err(Failure::new(Code::Refused, format!("{shown} is not trusted"))
-                .why("you did not say yes")
-                .help("lclaude local trust asks again"));
+                .cause("you declined")
+                .help(format!("lclaude local trust {}", ui::quote_path(&path))));
         }
     }
-    // What was shown, whatever the file says by now.
+    // The hash of what was shown, since the file may have changed meanwhile.
     store.change(|trusted| trusted.insert(path.clone(), project.hash.clone()).as_ref() != Some(&project.hash))?;
-    ui::say(format_args!("lclaude: {shown} is trusted until it changes"));
+    ui::message(format_args!("lclaude: {shown} is trusted until it changes"));
     Ok(0)
 }
 
-/// All that it asks for, a line each, which no value of it can break.
-fn describe(project: &Project, asks: &[Ask]) -> String {
-    let changed = if project.standing == Standing::Changed { "has changed since you trusted it; it " } else { "" };
-    let mut text = format!("{} {changed}asks for\n", shown(&project.path));
-    for Ask { key, value, needs_word } in asks {
+/// Returns the settings as text. Values are JSON, so each setting stays on one line.
+fn describe(project: &Project, asks: &[ProjectSetting]) -> String {
+    let changed = if project.standing == TrustState::Changed { "has changed since you trusted it and " } else { "" };
+    let mut text = format!("{} {changed}contains:\n", shown(&project.path));
+    for ProjectSetting { key, value, needs_word } in asks {
         let mark = if needs_word.is_some() { '!' } else { ' ' };
         let why = match needs_word {
             Some(why) if key.starts_with("model") => format!("   ({why})"),
@@ -68,77 +71,82 @@ fn describe(project: &Project, asks: &[Ask]) -> String {
         text.push_str(&format!("  {mark} {key} = {value}{why}\n"));
     }
     if asks.is_empty() {
-        text.push_str("    nothing\n");
+        text.push_str("    no settings\n");
     }
     if asks.iter().any(|ask| ask.needs_word.is_some()) {
-        text.push_str("What has a ! needs your word: it could run programs, load files or send your code elsewhere.\n");
         text.push_str(
-            "You trust this text; a program or file that it names may change and is not asked about again.\n",
+            "Settings marked with ! require trust: they could run programs, load files or send your code elsewhere.\n",
+        );
+        text.push_str(
+            "Trust covers this text only; programs and files that it names may change without another question.\n",
         );
     } else {
-        text.push_str("None of it needs your word. With it, models that are named here may be downloaded too.\n");
+        text.push_str(
+            "None of these settings require trust. Trusting the file also allows downloading the models it names.\n",
+        );
     }
     text
 }
 
-fn list(store: &Store) -> Result<u8> {
+fn list(store: &TrustList) -> Result<u8> {
     let mut text = String::new();
     for path in store.list()?.into_keys() {
         let state = match Project::read(path.clone(), store) {
             Ok(Some(project)) if project.is_trusted() => "trusted",
-            Ok(Some(_)) => "changed since",
-            Ok(None) => "gone",
-            Err(_) => "cannot be used",
+            Ok(Some(_)) => "changed",
+            Ok(None) => "missing",
+            Err(_) => "invalid",
         };
         text.push_str(&format!("{state:<15} {}\n", shown(&path)));
     }
     if text.is_empty() {
-        ui::say("lclaude: no project file is trusted");
+        ui::message("lclaude: no project file is trusted");
     }
     ui::print(&text);
     Ok(0)
 }
 
-/// A path on one line, as it is listed.
+/// Returns a path on one line, as it is listed.
 pub(super) fn shown(path: &Path) -> String {
-    ui::harmless(&path.display().to_string()).replace('\n', "\\n")
+    ui::escape(&path.display().to_string()).replace('\n', "\\n")
 }
 
-/// The file that a session would use: where the user is, in a directory, or this very file.
+/// Returns the project file that a session would use in the current directory or in `named`. `named` may also be the
+/// file itself.
 fn find(named: Option<&Path>, environment: &Environment) -> Result<PathBuf> {
     let Some(named) = named else {
-        let here = environment.working_dir()?;
-        return project::locate(environment)?.ok_or_else(|| none(here).why(NO_FILE));
+        let directory = environment.working_dir()?;
+        return project::locate(environment)?.ok_or_else(|| not_found(directory).cause(NO_FILE));
     };
     let project_of = |directory: &Path| project::locate(&environment.clone().in_directory(directory));
     if named.is_dir() {
-        let directory = named.canonicalize().map_err(|error| none(named).why(error))?;
-        return project_of(&directory)?.ok_or_else(|| none(named).why("its project has none"));
+        let directory = named.canonicalize().map_err(|error| not_found(named).cause(error))?;
+        return project_of(&directory)?.ok_or_else(|| not_found(named).cause("its project has none"));
     }
-    let path = canonical(named).map_err(|error| none(named).why(error))?;
+    let path = canonical(named).map_err(|error| not_found(named).cause(error))?;
     let directory = path.parent().unwrap_or(&path);
     match project_of(directory)? {
         Some(found) if found == path => Ok(path),
-        _ => Err(nothing_at(&path)),
+        _ => Err(not_a_project_file(&path)),
     }
 }
 
-/// With the directory's real name, and the file's own, which may be a link or gone.
+/// Resolves only the directory, since the file itself may be a symlink or missing.
 pub(super) fn canonical(named: &Path) -> io::Result<PathBuf> {
     let parent = named.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     Ok(parent.canonicalize()?.join(named.file_name().unwrap_or(named.as_os_str())))
 }
 
-fn none(place: &Path) -> Failure {
-    no_file(place).help("lclaude local init writes one; lclaude local trust FILE takes one elsewhere")
+fn not_found(place: &Path) -> Failure {
+    no_file(place).help("lclaude local init  # creates one").help("lclaude local trust FILE")
 }
 
 pub(super) fn no_file(place: &Path) -> Failure {
-    Failure::new(Code::Usage, format!("there is no {NAME} for {}", shown(place)))
+    Failure::new(Code::Usage, format!("no {FILE_NAME} found for {}", shown(place)))
 }
 
-fn nothing_at(path: &Path) -> Failure {
-    Failure::new(Code::Usage, format!("{} is no project's file", shown(path)))
-        .why(format!("a session reads only a file that is named {NAME}, and none in the home directory"))
-        .help("lclaude local trust, in a directory of the project")
+fn not_a_project_file(path: &Path) -> Failure {
+    Failure::new(Code::Usage, format!("{} is not a project file", shown(path)))
+        .cause(format!("sessions read only files named {FILE_NAME}, outside the home directory"))
+        .help("cd PROJECT && lclaude local trust")
 }

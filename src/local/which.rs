@@ -1,43 +1,45 @@
-//! Which of the backends a verb is about: by the id that `lclaude local status` shows, or by the options that a session
-//! would have.
+//! Selects the backend that a verb acts on, by the ID that `lclaude local status` shows or by the options of a session.
 
-use crate::cli::Selection;
-use crate::cli::Which;
 use crate::{
     backend,
     base::{
         environment::Environment,
         error::{Code, Failure, Result},
     },
-    cli::Choice,
+    cli::{Choice, Selection, TargetArguments},
 };
 
-/// What was said of it.
-pub enum Said {
-    /// The beginning of an id.
+/// How the user selected a backend.
+pub enum Target {
+    /// The start of an ID.
     Id(String),
-    /// The id of the backend that a session with the same options would have.
+    /// The ID of the backend that a session with the same options would use.
     Plan(String),
-    Nothing,
+    /// No ID and no options.
+    Unspecified,
 }
 
-impl Which {
-    pub fn read(&self, environment: &Environment) -> Result<Said> {
+impl TargetArguments {
+    /// Returns the selected backend.
+    ///
+    /// # Errors
+    /// `Usage` for an invalid ID, or an error of the settings or the plan.
+    pub fn resolve(&self, environment: &Environment) -> Result<Target> {
         if let Some(id) = &self.id {
             let is_id = !id.is_empty() && id.len() <= 16 && id.chars().all(|c| c.is_ascii_hexdigit());
             return match is_id {
-                true => Ok(Said::Id(id.to_lowercase())),
-                false => Err(Failure::new(Code::Usage, format!("{id:?} is no backend's id"))
-                    .why("an id has up to 16 hex digits")
-                    .help("lclaude local status shows them; --model and --backend choose by name")),
+                true => Ok(Target::Id(id.to_lowercase())),
+                false => Err(Failure::new(Code::Usage, format!("invalid backend ID {id:?}"))
+                    .cause("an ID has up to 16 hex digits")
+                    .help("lclaude local status  # shows the IDs")),
             };
         }
         let Selection { choice: Choice { backend, profile, context, config, yes: _ }, model } = &self.choice;
         if [backend, profile, model].into_iter().all(Option::is_none) && context.is_none() && config.is_none() {
-            return Ok(Said::Nothing);
+            return Ok(Target::Unspecified);
         }
         let settings = self.choice.settings(environment)?;
         let chosen = backend::plan(&settings, environment)?;
-        Ok(Said::Plan(chosen.plan.id()))
+        Ok(Target::Plan(chosen.plan.id()))
     }
 }

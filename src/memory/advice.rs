@@ -1,4 +1,4 @@
-//! What there is to say about memory, with settings that were tried on the same figures before they are named.
+//! Messages about memory. Every suggested setting was checked against the same estimate.
 
 use super::{
     amount::Amount,
@@ -6,49 +6,50 @@ use super::{
     machine::Machine,
     shape::Layout,
 };
-use crate::base::context::{LEAST_CONTEXT, ROOMY_CONTEXT};
 use crate::base::{
+    context::{LEAN_BELOW, MIN_CONTEXT},
     error::{Code, Failure},
-    ui::size,
+    ui::format_bytes,
 };
 
-/// The smallest context that is proposed.
-const SMALLEST: u32 = LEAST_CONTEXT.next_multiple_of(8192);
-/// Contexts that are proposed, from the largest.
+/// The smallest context to suggest.
+const SMALLEST: u32 = MIN_CONTEXT.next_multiple_of(8192);
+/// Contexts to suggest, largest first.
 const CONTEXTS: &[u32] = &[131_072, 98_304, 65_536, 49_152, 32_768, SMALLEST];
 
-/// What it takes, in one line.
+/// Returns what the models need and what the machine has, in one line.
 pub fn describe(estimate: &Estimate, machine: &Machine) -> String {
     let later = match estimate.kept_prompts {
         0 => String::new(),
-        kept => format!(", later up to {} more for prompts it has seen", size(kept)),
+        kept => format!(", later up to {} more for cached prompts", format_bytes(kept)),
     };
-    format!("{}{later}; {}", needed(estimate, estimate.need()), machine)
+    format!("{}{later}; {}", describe_need(estimate, estimate.need()), machine)
 }
 
-/// The failure for what cannot fit.
+/// Returns the failure for models that can't fit.
 pub fn refusal(estimate: &Estimate, machine: &Machine) -> Failure {
-    // Some of it is never free.
+    // An eighth is left to the rest of the system.
     let room = machine.all().total / 8 * 7;
-    let failure = Failure::new(Code::Unavailable, format!("{} not fit into memory", subject(estimate, "does", "do")))
-        .why(format!("{}; {}", needed(estimate, estimate.need()), machine));
-    let failure = mends(estimate, room).into_iter().fold(failure, Failure::help);
-    failure.help("memory_check = false in the configuration starts it all the same")
+    let failure = Failure::new(Code::Unavailable, format!("{} not fit into memory", with_verb(estimate, "does", "do")))
+        .cause(format!("{}; {}", describe_need(estimate, estimate.need()), machine));
+    let failure = suggestions(estimate, room).into_iter().fold(failure, Failure::help);
+    failure.help("set memory_check = false to skip this check")
 }
 
-/// The words for what may not fit.
+/// Returns the warning for models that may not fit.
 pub fn warning(estimate: &Estimate, machine: &Machine) -> String {
     let Amount { free, .. } = machine.all();
-    let mends = mends(estimate, free).into_iter().map(|mend| format!("\n  help: {mend}")).collect::<String>();
-    format!("warning: memory is tight: {}{mends}", describe(estimate, machine))
+    let help = suggestions(estimate, free).into_iter().map(|line| format!("\n  help: {line}")).collect::<String>();
+    format!("warning: memory is tight: {}{help}", describe(estimate, machine))
 }
 
-fn subject(estimate: &Estimate, one: &str, several: &str) -> String {
+/// Returns the names of the models, followed by the verb in its singular or plural form.
+fn with_verb(estimate: &Estimate, singular: &str, plural: &str) -> String {
     let names: Vec<&str> = estimate.models.iter().map(|model| &*model.name).collect();
-    format!("{} {}", names.join(" and "), if names.len() > 1 { several } else { one })
+    format!("{} {}", names.join(" and "), if names.len() > 1 { plural } else { singular })
 }
 
-fn needed(estimate: &Estimate, need: Need) -> String {
+fn describe_need(estimate: &Estimate, need: Need) -> String {
     let least = if estimate.is_partial() { "at least" } else { "about" };
     let cache = estimate.models.iter().filter(|model| model.shape.is_some()).map(|model| &model.layout);
     let cache = cache.max_by_key(|layout| layout.context).map(|layout| {
@@ -57,21 +58,26 @@ fn needed(estimate: &Estimate, need: Need) -> String {
         } else {
             format!("{} and {}", layout.cache_k, layout.cache_v)
         };
-        format!(", KV cache {} ({} tokens, {kind}), buffers {}", size(need.cache), layout.context, size(need.buffers))
+        format!(
+            ", KV cache {} ({} tokens, {kind}), buffers {}",
+            format_bytes(need.cache),
+            layout.context,
+            format_bytes(need.buffers)
+        )
     });
     format!(
         "{} {least} {} (weights {}{})",
-        subject(estimate, "takes", "take"),
-        size(need.total()),
-        size(need.weights),
+        with_verb(estimate, "takes", "take"),
+        format_bytes(need.total()),
+        format_bytes(need.weights),
         cache.unwrap_or_default()
     )
 }
 
-/// Settings with which it takes no more than `most`, the gentlest first.
-fn mends(estimate: &Estimate, most: u64) -> Vec<String> {
+/// Returns settings with which everything fits into `limit` bytes, the least intrusive first.
+fn suggestions(estimate: &Estimate, limit: u64) -> Vec<String> {
     let need = |layout: &dyn Fn(&Layout) -> Layout| estimate.need_with(layout).total();
-    let fits = |need: u64| need.saturating_add(estimate.kept_prompts) <= most;
+    let fits = |need: u64| need.saturating_add(estimate.kept_prompts) <= limit;
     let total = estimate.need().total();
     let mut found = Vec::new();
     let kind = smaller_cache(estimate);
@@ -79,29 +85,33 @@ fn mends(estimate: &Estimate, most: u64) -> Vec<String> {
     if let Some((kind, setting)) = &cache {
         let with = need(&|layout| layout.with_cache(kind));
         if fits(with) && with < total {
-            found.push(format!("{setting}: about {}", size(with)));
+            found.push(format!("{setting}: about {}", format_bytes(with)));
         }
     }
     let asked = estimate.models.iter().map(|model| model.layout.context).max().unwrap_or(0);
     let smaller = || CONTEXTS.iter().copied().filter(|context| *context < asked);
-    let lean = |context: u32| if context < ROOMY_CONTEXT { ", for which Claude Code is made lean" } else { "" };
+    let lean = |context: u32| if context < LEAN_BELOW { ", with the lean prompt and tools" } else { "" };
     if let Some(context) = smaller().find(|context| fits(need(&|layout| layout.with_context(*context)))) {
         let with = need(&|layout| layout.with_context(context));
-        found.push(format!("--context {context}: about {}{}", size(with), lean(context)));
+        found.push(format!("--context {context}: about {}{}", format_bytes(with), lean(context)));
     }
     if let (true, Some((kind, setting))) = (found.is_empty(), &cache) {
         let both = |context: u32| need(&|layout| layout.with_cache(kind).with_context(context));
         if let Some(context) = smaller().find(|context| fits(both(*context))) {
-            found.push(format!("--context {context} and {setting}: about {}{}", size(both(context)), lean(context)));
+            found.push(format!(
+                "--context {context} and {setting}: about {}{}",
+                format_bytes(both(context)),
+                lean(context)
+            ));
         }
     }
     if found.is_empty() {
-        found.push(smaller_model(estimate, most));
+        found.push(smaller_model(estimate, limit));
     }
     found
 }
 
-/// The next smaller type of the cache that models still answer well with.
+/// Returns the next smaller cache type with which models still answer well.
 fn smaller_cache(estimate: &Estimate) -> Option<&'static str> {
     let layout = &estimate.models.first()?.layout;
     match (&*layout.cache_k, &*layout.cache_v) {
@@ -111,26 +121,26 @@ fn smaller_cache(estimate: &Estimate) -> Option<&'static str> {
     }
 }
 
-fn smaller_model(estimate: &Estimate, most: u64) -> String {
+fn smaller_model(estimate: &Estimate, limit: u64) -> String {
     let need = estimate.need_with(|layout| layout.with_context(SMALLEST));
-    let rest = most.saturating_sub(need.cache).saturating_sub(need.buffers).saturating_sub(estimate.kept_prompts);
+    let rest = limit.saturating_sub(need.cache).saturating_sub(need.buffers).saturating_sub(estimate.kept_prompts);
     if rest > need.weights / 3 {
-        format!("a smaller quantisation, of {} at the most, or a smaller model", size(rest))
+        format!("use a smaller quantization (at most {}) or a smaller model", format_bytes(rest))
     } else {
-        "a smaller model".into()
+        "use a smaller model".into()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::estimate::Model;
+    use crate::memory::estimate::ModelMemory;
 
     const GB: u64 = 1_000_000_000;
 
-    /// Three and a half gigabytes of cache for 65,536 tokens, 18.5 of weights.
+    /// 18.5 GB of weights, and 3.5 GB of cache for 65,536 tokens.
     fn estimate() -> Estimate {
-        let model = Model::glm_4_7_flash("glm".into(), Layout::new(65_536));
+        let model = ModelMemory::glm_4_7_flash("glm".into(), Layout::new(65_536));
         Estimate { models: vec![model], kept_prompts: 0, cache_setting: Some("[x] kv = \"{}\"") }
     }
 
@@ -139,12 +149,12 @@ mod tests {
     }
 
     #[test]
-    fn what_it_takes_is_said_in_figures() {
-        let said = describe(&estimate(), &machine(32 * GB, 28 * GB));
+    fn description_lists_weights_cache_and_buffers() {
+        let text = describe(&estimate(), &machine(32 * GB, 28 * GB));
         assert_eq!(
-            said,
+            text,
             "glm takes about 22.2 GB (weights 18.5 GB, KV cache 3.5 GB (65536 tokens, f16), buffers 151 MB); \
-             free is 28.0 GB of 32.0 GB"
+             28.0 GB of 32.0 GB is free"
         );
         let mut partial = estimate();
         partial.models[0].shape = None;
@@ -152,27 +162,26 @@ mod tests {
     }
 
     #[test]
-    fn settings_are_named_that_would_do() {
-        // An eighth is left to the rest of the machine.
+    fn suggested_settings_fit() {
         let help = |room: u64| refusal(&estimate(), &machine(room / 7 * 8 + 8, 0)).help;
-        let all_the_same = "memory_check = false in the configuration starts it all the same";
+        let skip_check = "set memory_check = false to skip this check";
         assert_eq!(
             help(21 * GB),
             [
                 "[x] kv = \"q8_0\": about 20.5 GB",
-                "--context 32768: about 20.4 GB, for which Claude Code is made lean",
-                all_the_same
+                "--context 32768: about 20.4 GB, with the lean prompt and tools",
+                skip_check
             ]
         );
-        assert_eq!(help(20 * GB), ["--context 24576: about 19.9 GB, for which Claude Code is made lean", all_the_same]);
-        let both = "--context 32768 and [x] kv = \"q8_0\": about 19.6 GB, for which Claude Code is made lean";
-        assert_eq!(help(19_600_000_000), [both, all_the_same]);
-        assert_eq!(help(16 * GB), ["a smaller quantisation, of 14.6 GB at the most, or a smaller model", all_the_same]);
-        assert_eq!(help(4 * GB), ["a smaller model", all_the_same]);
+        assert_eq!(help(20 * GB), ["--context 24576: about 19.9 GB, with the lean prompt and tools", skip_check]);
+        let both = "--context 32768 and [x] kv = \"q8_0\": about 19.6 GB, with the lean prompt and tools";
+        assert_eq!(help(19_600_000_000), [both, skip_check]);
+        assert_eq!(help(16 * GB), ["use a smaller quantization (at most 14.6 GB) or a smaller model", skip_check]);
+        assert_eq!(help(4 * GB), ["use a smaller model", skip_check]);
     }
 
     #[test]
-    fn a_cache_that_is_small_already_is_made_smaller_still() {
+    fn smaller_cache_is_the_next_smaller_type() {
         let small = |kind: &str| {
             let mut estimate = estimate();
             estimate.models[0].layout = estimate.models[0].layout.with_cache(kind);

@@ -1,13 +1,13 @@
-//! Bytes of memory.
+//! An amount of memory.
 
-/// Bytes of one kind of memory.
+/// Total and free bytes of one kind of memory.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Amount {
     pub total: u64,
     pub free: u64,
 }
 
-/// All of them together.
+/// Returns the sum of all amounts.
 pub fn sum(amounts: &[Amount]) -> Amount {
     let add = |sum: Amount, one: &Amount| Amount {
         total: sum.total.saturating_add(one.total),

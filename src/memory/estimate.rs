@@ -1,61 +1,58 @@
-//! Whether a model fits into memory, said before it is downloaded or loaded.
-//!
-//! `gguf` and `shape` tell what a model takes, `linux` or `macos` and `tools` what there is, this file compares the two,
-//! and `advice` puts it into words. Nothing here knows of backends or settings, and nothing is run but the programs that
-//! report graphics memory, which is why nobody may ask while joining a server that is up.
+//! Compares the memory that models need with what the machine has.
 
-use super::shape::Layout;
-use super::shape::Shape;
-use super::system;
+use std::path::Path;
+
 use super::{
     gguf,
     machine::{Fit, Machine},
+    shape::{Layout, Shape},
+    system,
 };
-use std::path::Path;
 
-/// A model that is to be loaded.
+/// A model to be loaded.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Model {
+pub struct ModelMemory {
     pub name: String,
-    /// Bytes of its files, where they are known.
+    /// Size of its files in bytes, if known.
     pub weights: Option<u64>,
     pub shape: Option<Shape>,
     pub layout: Layout,
 }
 
-impl Model {
-    /// What the file says, and how long it is; a file that cannot be read says nothing here, since others report that.
+impl ModelMemory {
+    /// Returns the model in `file`. If the file can't be read, its size and shape are unknown; the error is reported
+    /// elsewhere.
     pub fn read(name: String, file: &Path, layout: Layout) -> Self {
         match gguf::Header::read(file) {
-            Ok(header) => Model::of(name, &header, file, layout),
-            Err(_) => Model { name, weights: None, shape: None, layout },
+            Ok(header) => ModelMemory::of(name, &header, file, layout),
+            Err(_) => ModelMemory { name, weights: None, shape: None, layout },
         }
     }
 
-    /// The same, of a header that was read already.
+    /// Returns the model in `file`, whose header was already read.
     pub fn of(name: String, header: &gguf::Header, file: &Path, layout: Layout) -> Self {
         let shape = Shape::of(header);
-        Model { name, weights: shape.as_ref().and_then(|_| gguf::size(file)), shape, layout }
+        ModelMemory { name, weights: shape.as_ref().and_then(|_| gguf::size(file)), shape, layout }
     }
 
-    /// The default model before it is here: its form as its own `config.json` has it, and the size of the files that
-    /// Ollama and unsloth publish as Q4_K_M (18.3 to 19 GB).
+    /// Returns the default model before it is downloaded: its shape from its `config.json`, and the size of the Q4_K_M
+    /// files that Ollama and unsloth publish (18.3 to 19 GB).
     pub fn glm_4_7_flash(name: String, layout: Layout) -> Self {
-        Model { name, weights: Some(18_500_000_000), shape: Some(Shape::glm_4_7_flash()), layout }
+        ModelMemory { name, weights: Some(18_500_000_000), shape: Some(Shape::glm_4_7_flash()), layout }
     }
 }
 
-/// All that a server will load.
+/// Everything a server will load.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Estimate {
-    pub models: Vec<Model>,
-    /// Bytes that the server may come to fill with prompts it has seen.
+    pub models: Vec<ModelMemory>,
+    /// Bytes that the server's prompt cache may grow to.
     pub kept_prompts: u64,
-    /// The setting for the type of the KV cache, with `{}` for the type, if there is one.
+    /// The setting for the KV cache type, with `{}` in place of the type, if there is one.
     pub cache_setting: Option<&'static str>,
 }
 
-/// What a server takes, in bytes.
+/// Bytes of memory that a server needs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Need {
     pub weights: u64,
@@ -74,45 +71,49 @@ impl Estimate {
         self.need_with(Layout::clone)
     }
 
-    /// The same, were each model laid out otherwise.
+    /// Returns the need if `layout` changed the layout of each model.
     pub fn need_with(&self, layout: impl Fn(&Layout) -> Layout) -> Need {
-        let one = |need: Need, model: &Model| {
+        let add = |need: Need, model: &ModelMemory| {
             let layout = layout(&model.layout);
-            let of = |bytes: fn(&Shape, &Layout) -> u64| model.shape.as_ref().map_or(0, |shape| bytes(shape, &layout));
+            let size = |part: fn(&Shape, &Layout) -> u64| model.shape.as_ref().map_or(0, |shape| part(shape, &layout));
             Need {
                 weights: need.weights.saturating_add(model.weights.unwrap_or(0)),
-                cache: need.cache.saturating_add(of(Shape::cache)),
-                buffers: need.buffers.saturating_add(of(Shape::buffers)),
+                cache: need.cache.saturating_add(size(Shape::cache)),
+                buffers: need.buffers.saturating_add(size(Shape::buffers)),
             }
         };
-        self.models.iter().fold(Need::default(), one)
+        self.models.iter().fold(Need::default(), add)
     }
 
-    /// Whether anything is known at all.
+    /// Returns whether anything is known about any model.
     pub fn is_known(&self) -> bool {
         self.models.iter().any(|model| model.weights.is_some() || model.shape.is_some())
     }
 
-    /// Whether the figures are no more than a lower bound.
+    /// Returns whether the figures are only a lower bound.
     pub fn is_partial(&self) -> bool {
         self.models.iter().any(|model| model.weights.is_none() || model.shape.is_none())
     }
 
-    /// What is certain and what is not: memory that others use now may be free in a moment, and files are only mapped;
-    /// what is more than all there is can at best crawl.
+    /// Returns whether everything fits.
+    ///
+    /// Only more than the total memory counts as [`Fit::No`]: memory in use now may be free in a moment, and model
+    /// files are only mapped.
     pub fn fit(&self, machine: &Machine) -> Fit {
         machine.fit(self.need().total(), self.kept_prompts)
     }
 
-    /// Compares it with this machine.
-    pub fn weigh(&self) -> Option<(Fit, Machine)> {
-        weigh(self.need().total(), self.kept_prompts)
+    /// Compares the need with this machine. `None` if its memory is unknown.
+    pub fn compare(&self) -> Option<(Fit, Machine)> {
+        compare(self.need().total(), self.kept_prompts)
     }
 }
 
-/// Compares bytes with this machine. Programs are asked for graphics memory only where the rest does not do.
-pub fn weigh(need: u64, kept_prompts: u64) -> Option<(Fit, Machine)> {
-    let machine = Machine::look()?;
+/// Compares a number of bytes with this machine. `None` if its memory is unknown.
+///
+/// The slow programs that report graphics memory run only if the need doesn't fit otherwise.
+pub fn compare(need: u64, kept_prompts: u64) -> Option<(Fit, Machine)> {
+    let machine = Machine::detect()?;
     if machine.fit(need, kept_prompts) == Fit::Yes {
         return Some((Fit::Yes, machine));
     }
@@ -120,8 +121,8 @@ pub fn weigh(need: u64, kept_prompts: u64) -> Option<(Fit, Machine)> {
     Some((machine.fit(need, kept_prompts), machine))
 }
 
-/// The memory there is in all, whoever uses it now.
-pub fn total() -> Option<u64> {
+/// Returns the machine's RAM in bytes, used or not.
+pub fn total_ram() -> Option<u64> {
     system::ram().map(|ram| ram.total)
 }
 
@@ -132,7 +133,7 @@ mod tests {
     const GB: u64 = 1_000_000_000;
 
     fn estimate(weights: u64, kept_prompts: u64) -> Estimate {
-        let model = Model { name: "m".into(), weights: Some(weights), shape: None, layout: Layout::new(65_536) };
+        let model = ModelMemory { name: "m".into(), weights: Some(weights), shape: None, layout: Layout::new(65_536) };
         Estimate { models: vec![model], kept_prompts, cache_setting: None }
     }
 
@@ -141,28 +142,28 @@ mod tests {
     }
 
     #[test]
-    fn what_is_more_than_there_is_does_not_fit() {
+    fn need_above_total_memory_does_not_fit() {
         assert_eq!(estimate(20 * GB, 0).fit(&machine(16 * GB, 12 * GB, 0)), Fit::No);
         assert_eq!(estimate(16 * GB, 0).fit(&machine(16 * GB, 12 * GB, 0)), Fit::Tight);
     }
 
     #[test]
-    fn what_others_use_now_makes_it_tight() {
+    fn need_above_free_memory_is_tight() {
         assert_eq!(estimate(13 * GB, 0).fit(&machine(16 * GB, 12 * GB, 0)), Fit::Tight);
         assert_eq!(estimate(12 * GB, 0).fit(&machine(16 * GB, 12 * GB, 0)), Fit::Yes);
-        // What is only filled later counts too, but refuses nothing.
+        // The prompt cache fills later, so it can make the fit tight but not impossible.
         assert_eq!(estimate(12 * GB, GB).fit(&machine(16 * GB, 12 * GB, 0)), Fit::Tight);
         assert_eq!(estimate(16 * GB, GB).fit(&machine(16 * GB, 16 * GB, 0)), Fit::Tight);
     }
 
     #[test]
-    fn graphics_memory_counts_beside_the_rest() {
+    fn graphics_memory_is_added_to_ram() {
         assert_eq!(estimate(20 * GB, 0).fit(&machine(16 * GB, 12 * GB, 24 * GB)), Fit::Yes);
         assert_eq!(estimate(50 * GB, 0).fit(&machine(16 * GB, 12 * GB, 24 * GB)), Fit::No);
     }
 
     #[test]
-    fn sums_do_not_run_over() {
+    fn sums_do_not_overflow() {
         let mut huge = estimate(u64::MAX, u64::MAX);
         huge.models.push(huge.models[0].clone());
         assert_eq!(huge.fit(&machine(16 * GB, 12 * GB, 0)), Fit::No);

@@ -1,4 +1,4 @@
-//! Memory as Linux tells it; its twin is `macos.rs`.
+//! Memory as Linux reports it; `macos.rs` has the same functions for macOS.
 
 use std::{
     fs,
@@ -7,20 +7,20 @@ use std::{
 
 use super::amount::Amount;
 
-/// What the machine has, or the container, whichever is less. `None` where `/proc` does not say.
+/// Returns the RAM of the machine, or the container's limit if that is lower. `None` if `/proc/meminfo` can't be read.
 pub fn ram() -> Option<Amount> {
     let text = fs::read_to_string("/proc/meminfo").ok()?;
-    let of = |name: &str| {
+    let value = |name: &str| {
         let kilobytes = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
         kilobytes.trim().trim_end_matches(" kB").parse::<u64>().ok()?.checked_mul(1024)
     };
-    let machine = Amount { total: of("MemTotal")?, free: of("MemAvailable")? };
+    let machine = Amount { total: value("MemTotal")?, free: value("MemAvailable")? };
     let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    Some(limited(machine, Path::new("/sys/fs/cgroup"), &groups))
+    Some(apply_limits(machine, Path::new("/sys/fs/cgroup"), &groups))
 }
 
-/// `machine`, or less where a control group of ours, or one that it is in, has a limit (cgroups(7), versions 1 and 2).
-fn limited(machine: Amount, root: &Path, groups: &str) -> Amount {
+/// Returns `machine`, reduced to the limits of our control groups and their ancestors (cgroups(7), versions 1 and 2).
+fn apply_limits(machine: Amount, root: &Path, groups: &str) -> Amount {
     let mut least = machine;
     for line in groups.lines() {
         let mut parts = line.splitn(3, ':').skip(1);
@@ -34,10 +34,10 @@ fn limited(machine: Amount, root: &Path, groups: &str) -> Amount {
             }
             _ => continue,
         };
-        // In a container the path may be the host's, and the root is then the container's own group.
+        // In a container the path may be the host's; the root is then the container's own group.
         let own: PathBuf = root.join(path.trim_start_matches('/'));
         for group in own.ancestors().take_while(|group| group.starts_with(&root)) {
-            if let Some(group) = of_group(group, names, machine.total) {
+            if let Some(group) = read_limit(group, names, machine.total) {
                 least = Amount { total: least.total.min(group.total), free: least.free.min(group.free) };
             }
         }
@@ -45,19 +45,19 @@ fn limited(machine: Amount, root: &Path, groups: &str) -> Amount {
     least
 }
 
-/// `None`: it has no limit, or one above `most`, which is what the machine has.
-fn of_group(group: &Path, [limit, usage, cached]: [&str; 3], most: u64) -> Option<Amount> {
+/// Returns the limit of a control group, or `None` if it has none or one above `machine_total`.
+fn read_limit(group: &Path, [limit, usage, cached]: [&str; 3], machine_total: u64) -> Option<Amount> {
     let number = |name: &str| fs::read_to_string(group.join(name)).ok()?.trim().parse::<u64>().ok();
-    // `max` is no number. A session reads this too, so nothing is read in vain.
-    let total = number(limit).filter(|total| *total <= most)?;
+    // `max` (no limit) isn't a number. Sessions run this too, so the other files are read only if needed.
+    let total = number(limit).filter(|total| *total <= machine_total)?;
     let stat = fs::read_to_string(group.join("memory.stat")).unwrap_or_default();
-    // What was read from files is given back when it is needed.
+    // The kernel reclaims inactive file cache when memory is needed.
     let cached = stat.lines().find_map(|line| line.strip_prefix(cached)?.trim().parse().ok()).unwrap_or(0);
     let used = number(usage).unwrap_or(0).saturating_sub(cached);
     Some(Amount { total, free: total.saturating_sub(used) })
 }
 
-/// Graphics memory as AMD's driver shows it, without a program to ask.
+/// Returns the graphics memory of each AMD card, which the driver reports in files.
 pub fn gpus() -> Vec<Amount> {
     let cards = fs::read_dir("/sys/class/drm").into_iter().flatten().flatten();
     let card = |card: PathBuf| {
@@ -87,32 +87,32 @@ mod tests {
     }
 
     #[test]
-    fn this_machine_has_memory() {
-        let ram = ram().expect("/proc says so");
+    fn this_machine_has_free_memory() {
+        let ram = ram().expect("/proc/meminfo");
         assert!(ram.free > 0 && ram.free <= ram.total, "{ram:?}");
     }
 
     #[test]
-    fn a_containers_limit_counts_wherever_it_is_set() {
+    fn limit_of_a_parent_group_applies() {
         let root = tempfile::tempdir().expect("a directory");
         let limit =
             [("memory.max", "500\n"), ("memory.current", "300\n"), ("memory.stat", "anon 1\ninactive_file 100\n")];
         let files = limit.map(|(name, text)| (format!("user.slice/{name}"), text));
         write(root.path(), &files.each_ref().map(|(name, text)| (&**name, *text)));
         write(root.path(), &[("user.slice/mine/memory.max", "max\n")]);
-        let found = limited(MACHINE, root.path(), "0::/user.slice/mine\n");
+        let found = apply_limits(MACHINE, root.path(), "0::/user.slice/mine\n");
         assert_eq!(found, Amount { total: 500, free: 300 });
-        assert_eq!(limited(MACHINE, root.path(), "0::/elsewhere\n"), MACHINE);
+        assert_eq!(apply_limits(MACHINE, root.path(), "0::/elsewhere\n"), MACHINE);
     }
 
     #[test]
-    fn the_older_control_groups_count_too() {
+    fn cgroup_v1_limits_apply() {
         let root = tempfile::tempdir().expect("a directory");
-        // Its way to say that there is no limit.
+        // This value means that there is no limit.
         write(root.path(), &[("memory/memory.limit_in_bytes", "9223372036854771712\n")]);
-        assert_eq!(limited(MACHINE, root.path(), "4:memory:/docker/abc\n"), MACHINE);
+        assert_eq!(apply_limits(MACHINE, root.path(), "4:memory:/docker/abc\n"), MACHINE);
         write(root.path(), &[("memory/memory.limit_in_bytes", "600\n"), ("memory/memory.usage_in_bytes", "100\n")]);
-        let found = limited(MACHINE, root.path(), "5:cpu,cpuacct:/x\n4:memory:/docker/abc\n");
+        let found = apply_limits(MACHINE, root.path(), "5:cpu,cpuacct:/x\n4:memory:/docker/abc\n");
         assert_eq!(found, Amount { total: 600, free: 500 });
     }
 }

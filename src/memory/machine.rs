@@ -1,4 +1,4 @@
-//! What memory this machine has.
+//! The memory of this machine.
 
 use std::fmt;
 
@@ -6,23 +6,23 @@ use super::{
     amount::{Amount, sum},
     system, tools,
 };
-use crate::base::ui::size;
+use crate::base::ui::format_bytes;
 
-/// What there is to put a model into.
+/// The memory that models can use.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Machine {
     pub ram: Amount,
-    /// Graphics memory beside it, all cards together.
+    /// Separate graphics memory of all cards together.
     pub graphics: Amount,
 }
 
 impl Machine {
-    /// What the system says by itself. `None` where it does not.
-    pub fn look() -> Option<Self> {
+    /// Returns what the operating system reports, or `None` if it doesn't report RAM.
+    pub fn detect() -> Option<Self> {
         Some(Machine { ram: system::ram()?, graphics: sum(&system::gpus()) })
     }
 
-    /// The same with what programs have to be asked for, which takes a moment.
+    /// Adds the graphics memory reported by the drivers' programs, which take a moment.
     #[must_use]
     pub fn with_tools(self) -> Self {
         let found = sum(&tools::gpus());
@@ -30,12 +30,13 @@ impl Machine {
         Machine { graphics: if found.total > known.total { found } else { known }, ..self }
     }
 
-    /// Both kinds together.
+    /// Returns RAM and graphics memory together.
     pub fn all(&self) -> Amount {
         sum(&[self.ram, self.graphics])
     }
 
-    /// Whether so many bytes fit, of which those of kept prompts are filled only later and refuse nothing.
+    /// Returns whether `need` bytes fit. `kept_prompts` fill up later, so they can make the fit tight but not
+    /// impossible.
     pub fn fit(&self, need: u64, kept_prompts: u64) -> Fit {
         let Amount { total, free } = self.all();
         if need > total {
@@ -51,20 +52,20 @@ impl Machine {
 impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Machine { ram, graphics } = self;
-        write!(f, "free is {} of {}", size(ram.free), size(ram.total))?;
+        write!(f, "{} of {} is free", format_bytes(ram.free), format_bytes(ram.total))?;
         match graphics.total {
             0 => Ok(()),
-            total => write!(f, ", and {} of {} of graphics memory", size(graphics.free), size(total)),
+            total => write!(f, ", and {} of {} of graphics memory", format_bytes(graphics.free), format_bytes(total)),
         }
     }
 }
 
-/// Whether it fits.
+/// Whether a model fits into memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fit {
     Yes,
-    /// Only if others give memory back, or not for long.
+    /// It needs more than is free now, or will once the prompt cache fills up.
     Tight,
-    /// Not even on an empty machine.
+    /// It needs more than the machine has.
     No,
 }

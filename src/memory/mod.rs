@@ -1,8 +1,8 @@
-//! Whether a model fits into memory, said before it is downloaded or loaded.
+//! Estimates whether a model fits into memory, before it is downloaded or loaded.
 //!
-//! `gguf` and `shape` tell what a model takes, `linux` or `macos` and `tools` what there is, this file compares the two,
-//! and `advice` puts it into words. Nothing here knows of backends or settings, and nothing is run but the programs that
-//! report graphics memory, which is why nobody may ask while joining a server that is up.
+//! `gguf` and `shape` work out what a model needs, `linux`, `macos` and `tools` what the machine has, `estimate`
+//! compares the two, and `advice` writes the messages. Nothing here may depend on backends or settings. The only
+//! programs run are those that report graphics memory; they are slow, so don't ask while joining a running server.
 
 mod advice;
 mod amount;
@@ -20,8 +20,6 @@ mod tools;
 
 pub use advice::{describe, refusal, warning};
 pub use amount::Amount;
-pub use estimate::total;
-pub use estimate::weigh;
-pub use estimate::{Estimate, Model};
+pub use estimate::{Estimate, ModelMemory, compare, total_ram};
 pub use machine::{Fit, Machine};
 pub use shape::Layout;

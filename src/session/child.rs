@@ -1,5 +1,5 @@
-//! What a session runs on its backend: Claude Code, with arguments and settings of ours on top, or any other program,
-//! whose arguments are its own. Both get the same variables.
+//! The child process of a session: Claude Code, with our arguments and settings added, or another program with its own
+//! arguments. Both get the same environment variables.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -16,6 +16,7 @@ use crate::{
     base::{
         error::{Code, Failure, Result},
         process::die_with_parent,
+        ui,
     },
     claude::{self, Routed, SessionPlan, Throwaway},
 };
@@ -23,60 +24,61 @@ use crate::{
 #[derive(Debug)]
 pub enum Child {
     ClaudeCode(SessionPlan),
-    Program(Program),
+    Program(ChildProgram),
 }
 
-/// A program that speaks to Claude Code's backend, or starts something that does.
+/// A program that uses the backend, or starts something that does.
 #[derive(Debug)]
-pub struct Program {
+pub struct ChildProgram {
     pub path: PathBuf,
-    /// As it was typed, which is what it is told as its own name.
+    /// The name as typed, passed to the program as `argv[0]`.
     name: OsString,
     pub arguments: Vec<OsString>,
-    /// A home of its own for every Claude Code that it starts.
+    /// The home of every Claude Code that the program starts.
     throwaway: Option<Throwaway>,
 }
 
-impl Program {
+impl ChildProgram {
+    /// Finds a program by name or path.
+    ///
     /// # Errors
-    /// `NoClaude`, which stands for any program that cannot be started.
+    /// `NoClaude`, which is also the code for other programs, if it isn't found or isn't executable.
     pub fn find(name: &OsStr, arguments: &[OsString], throwaway: Option<Throwaway>) -> Result<Self> {
         match which::which(name) {
-            Ok(path) => Ok(Program { path, name: name.to_owned(), arguments: arguments.to_vec(), throwaway }),
-            Err(_) => Err(no_program(Path::new(name))),
+            Ok(path) => Ok(ChildProgram { path, name: name.to_owned(), arguments: arguments.to_vec(), throwaway }),
+            Err(_) => Err(not_found(Path::new(name))),
         }
     }
 }
 
-fn no_program(name: &Path) -> Failure {
-    let shown = name.display();
+fn not_found(name: &Path) -> Failure {
+    let (shown, quoted) = (name.display(), ui::quote_path(name));
     if !name.as_os_str().as_encoded_bytes().contains(&b'/') {
-        let failure = Failure::new(Code::NoClaude, format!("{shown} was not found")).why(
-            "no program of this name is on PATH; what only a shell knows (functions, aliases, built-in words) is none",
-        );
+        let failure = Failure::new(Code::NoClaude, format!("{shown} was not found"))
+            .cause("it isn't on PATH; shell functions, aliases and builtins can't be run");
         return if name.exists() {
-            failure.help(format!("./{shown} is the one in the working directory"))
+            failure.help(format!("lclaude local run -- {}", ui::quote_path(&Path::new(".").join(name))))
         } else {
-            failure.help(format!("command -v {shown} shows what your shell takes it for"))
+            failure.help(format!("command -v {quoted}"))
         };
     }
     if name.is_dir() {
-        return Failure::new(Code::NoClaude, format!("{shown} is no program"))
-            .why("it is a directory")
-            .help(format!("ls {shown} shows what is in it"));
+        return Failure::new(Code::NoClaude, format!("{shown} is not a program"))
+            .cause("it is a directory")
+            .help(format!("ls {quoted}"));
     }
     if name.exists() {
-        return Failure::new(Code::NoClaude, format!("{shown} cannot be run"))
-            .why("it is not executable")
-            .help(format!("chmod +x {shown}, or name its interpreter before it"));
+        return Failure::new(Code::NoClaude, format!("{shown} can't be run"))
+            .cause("it is not executable")
+            .help(format!("chmod +x {quoted}"));
     }
     Failure::new(Code::NoClaude, format!("{shown} was not found"))
-        .why("there is no such file")
-        .help(format!("ls {}", name.parent().unwrap_or(Path::new("/")).display()))
+        .cause("no such file")
+        .help(format!("ls {}", ui::quote_path(name.parent().unwrap_or(Path::new("/")))))
 }
 
 impl Child {
-    /// What it is called in messages.
+    /// Returns the name to use in messages.
     pub fn name(&self) -> String {
         match self {
             Child::ClaudeCode(_) => "Claude Code".into(),
@@ -84,12 +86,12 @@ impl Child {
         }
     }
 
-    /// What takes up again what it was at, when it had to be ended.
-    pub fn goes_on(&self) -> Option<&'static str> {
-        matches!(self, Child::ClaudeCode(_)).then_some("lclaude -c goes on with the conversation")
+    /// Returns the command that continues the work of a child that had to be ended.
+    pub fn resume_hint(&self) -> Option<&'static str> {
+        matches!(self, Child::ClaudeCode(_)).then_some("lclaude -c  # continues the conversation")
     }
 
-    /// The empty home that it gets, if it is to have one.
+    /// Returns the throwaway home, if the child gets one.
     pub fn throwaway(&self) -> Option<&Throwaway> {
         match self {
             Child::ClaudeCode(plan) => plan.throwaway.as_ref(),
@@ -97,20 +99,20 @@ impl Child {
         }
     }
 
-    /// The variables it gets, those of an empty home included.
-    pub fn housed(&self, routed: &Routed, scratch: &Path) -> Routed {
+    /// Returns the child's variables, including those of a throwaway home.
+    pub fn variables(&self, routed: &Routed, scratch: &Path) -> Routed {
         match self.throwaway() {
             Some(throwaway) => routed.clone().housed(throwaway, scratch),
             None => routed.clone(),
         }
     }
 
-    /// The command as it is to be started; what it needs as files goes into `scratch`.
+    /// Returns the command to start, and writes the files that it needs to `scratch`.
     pub fn command(&self, routed: &Routed, scratch: &Path) -> Result<Command> {
         if let Some(throwaway) = self.throwaway() {
             throwaway.make(scratch)?;
         }
-        let routed = self.housed(routed, scratch);
+        let routed = self.variables(routed, scratch);
         let mut command = match self {
             Child::ClaudeCode(plan) => plan.command(&routed, scratch)?,
             Child::Program(program) => {
@@ -120,30 +122,30 @@ impl Child {
             }
         };
         routed.apply(&mut command);
-        // A launcher killed with -9 would leave Claude Code retrying a dead port for minutes.
+        // Without this, `kill -9` of lclaude would leave Claude Code retrying a dead port for minutes.
         die_with_parent(&mut command, Signal::HUP);
         Ok(command)
     }
 
-    /// Starts it in our process group, with our standard streams.
+    /// Starts the child in our process group with our standard streams.
     pub fn spawn(&self, routed: &Routed, scratch: &Path) -> Result<process::Child> {
         let command = self.command(routed, scratch)?;
-        process::Command::from(command).spawn().map_err(|error| self.not_started(error))
+        process::Command::from(command).spawn().map_err(|error| self.spawn_failure(error))
     }
 
-    /// The failure for a program that the system does not start.
-    pub fn not_started(&self, error: io::Error) -> Failure {
+    /// Returns the failure for a child that the system couldn't start.
+    pub fn spawn_failure(&self, error: io::Error) -> Failure {
         match self {
             Child::ClaudeCode(plan) => {
-                let program = plan.program.display();
-                Failure::new(Code::NoClaude, format!("{program} could not be started"))
-                    .why(error)
-                    .help(format!("file {program}; {} installs it anew", claude::NPM))
+                Failure::new(Code::NoClaude, format!("{} could not be started", plan.program.display()))
+                    .cause(error)
+                    .help(format!("file {}", ui::quote_path(&plan.program)))
+                    .help(format!("{}  # reinstalls Claude Code", claude::NPM_INSTALL))
             }
-            Child::Program(Program { path, .. }) => {
+            Child::Program(ChildProgram { path, .. }) => {
                 Failure::new(Code::NoClaude, format!("{} could not be started", path.display()))
-                    .why(error)
-                    .help(format!("file {}", path.display()))
+                    .cause(error)
+                    .help(format!("file {}", ui::quote_path(path)))
             }
         }
     }

@@ -1,4 +1,4 @@
-//! `--dry-run`: the plan, printed, and nothing started.
+//! `--dry-run`: prints the plan and starts nothing.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -15,18 +15,18 @@ use crate::{
 };
 
 const PORT: &str = "PORT";
-/// The session's private directory.
+/// Stands for the session's private directory.
 const PRIVATE: &str = "PRIVATE";
 
 pub fn print(plan: &Plan, child: &Child, missing: &[String]) {
     let mut text = String::new();
     describe(&mut text, plan, child, missing).expect("a String takes any text");
-    ui::print(&ui::harmless(&text));
+    ui::print(&ui::escape(&text));
 }
 
 fn describe(out: &mut String, plan: &Plan, child: &Child, missing: &[String]) -> fmt::Result {
     describe_settings(out, plan.settings())?;
-    let known = plan.look();
+    let known = plan.inspect_models();
     let url = describe_backend(out, plan, known.trained, missing)?;
     if let Some(memory) = &known.memory {
         writeln!(out, "  {memory}")?;
@@ -34,7 +34,7 @@ fn describe(out: &mut String, plan: &Plan, child: &Child, missing: &[String]) ->
     let endpoint = Endpoint { url, port: 0, token: MASKED.into() };
     let expected = plan.expected(known.trained);
     let routed = plan.routing.route(&endpoint, &expected, plan.is_lean(&expected));
-    describe_child(out, child, &child.housed(&routed, Path::new(PRIVATE)))
+    describe_child(out, child, &child.variables(&routed, Path::new(PRIVATE)))
 }
 
 fn describe_settings(out: &mut String, settings: &Settings) -> fmt::Result {
@@ -49,7 +49,7 @@ fn describe_settings(out: &mut String, settings: &Settings) -> fmt::Result {
     Ok(())
 }
 
-/// Gives where it will be.
+/// Describes the backend and returns its URL.
 fn describe_backend(
     out: &mut String,
     plan: &Plan,
@@ -67,7 +67,7 @@ fn describe_backend(
             format!("http://{HOST}:{PORT}")
         }
         Service::Managed { program, .. } => {
-            writeln!(out, "  has {} start what does not run yet, and undoes that afterwards", program.display())?;
+            writeln!(out, "  {} starts the server if it isn't running, and stops it afterwards", program.display())?;
             format!("http://{HOST}:{PORT}")
         }
         Service::Running(url) => {
@@ -77,27 +77,27 @@ fn describe_backend(
     };
     let asked = backend.context;
     let rest = match trained {
-        Some(trained) => format!(", {} to be granted, trained for {trained}", trained.min(asked)),
-        None => " (what is granted and what it was trained for is known once it is up)".into(),
+        Some(trained) => format!(", {} expected, trained for {trained}", trained.min(asked)),
+        None => " (the granted context is known once the backend is up)".into(),
     };
-    writeln!(out, "  {} from {}; {asked} tokens of context asked{rest}", backend.models.join(", "), backend.origin)?;
+    writeln!(out, "  {} from {}; context: {asked} tokens requested{rest}", backend.models.join(", "), backend.origin)?;
     if !missing.is_empty() {
-        writeln!(out, "  to be downloaded first: {}", missing.join(", "))?;
+        writeln!(out, "  downloads first: {}", missing.join(", "))?;
     }
     Ok(url)
 }
 
 fn describe_child(out: &mut String, child: &Child, routed: &Routed) -> fmt::Result {
     let (title, words) = match child {
-        Child::ClaudeCode(plan) => ("claude", words_of_claude(plan, routed)),
-        Child::Program(program) => ("program", words_of(&program.path, text(&program.arguments))),
+        Child::ClaudeCode(plan) => ("claude", claude_words(plan, routed)),
+        Child::Program(program) => ("program", command_words(&program.path, to_text(&program.arguments))),
     };
     writeln!(out, "\n{title}")?;
     if let Some(throwaway) = child.throwaway() {
-        let end = if throwaway.kept().is_some() { "kept" } else { "gone" };
-        writeln!(out, "  in an empty home, {end} at the end; carried over: {}", throwaway.carried())?;
+        let end = if throwaway.kept().is_some() { "kept" } else { "removed" };
+        writeln!(out, "  in an empty home, {end} at the end; copied into it: {}", throwaway.carried())?;
     }
-    writeln!(out, "  {}", ui::command_line(words.into_iter()))?;
+    writeln!(out, "  {}", ui::quote_command(words.into_iter()))?;
     for name in routed.environment.keys().filter(|name| !routed.table.contains_key(name.as_str())) {
         writeln!(out, "  + {name}={MASKED}")?;
     }
@@ -110,34 +110,33 @@ fn describe_child(out: &mut String, child: &Child, routed: &Routed) -> fmt::Resu
     Ok(())
 }
 
-fn words_of_claude(session: &SessionPlan, routed: &Routed) -> Vec<String> {
-    let mut words = text(&session.own_arguments);
+fn claude_words(session: &SessionPlan, routed: &Routed) -> Vec<String> {
+    let mut words = to_text(&session.own_arguments);
     if routed.lean {
-        words.extend(text(&session.lean()));
+        words.extend(to_text(&session.lean()));
     }
     words.extend(["--settings".into(), "OVERLAY".into()]);
-    words.extend(text(&session.arguments));
-    words_of(&session.program, words)
+    words.extend(to_text(&session.arguments));
+    command_words(&session.program, words)
 }
 
-fn words_of(program: &Path, arguments: Vec<String>) -> Vec<String> {
+fn command_words(program: &Path, arguments: Vec<String>) -> Vec<String> {
     let mut words = vec![program.display().to_string()];
     words.extend(arguments);
     words
 }
 
-fn text(arguments: &[OsString]) -> Vec<String> {
+fn to_text(arguments: &[OsString]) -> Vec<String> {
     arguments.iter().map(|argument| argument.to_string_lossy().into()).collect()
 }
 
 fn describe_program(out: &mut String, program: &Program) -> fmt::Result {
     let arguments = program.arguments.iter().map(|argument| argument.replace("{port}", PORT));
-    writeln!(out, "  {}", ui::command_line(std::iter::once(program.path.display().to_string()).chain(arguments)))?;
-    let key =
-        program.key_variable.as_ref().map(|name| format!(", with a key of its own in {name}")).unwrap_or_default();
+    writeln!(out, "  {}", ui::quote_command(std::iter::once(program.path.display().to_string()).chain(arguments)))?;
+    let key = program.key_variable.as_ref().map(|name| format!(", with a random key in {name}")).unwrap_or_default();
     writeln!(out, "  on a free port of {HOST}{key}")?;
     for name in program.environment.keys() {
-        // The user's own may be secrets.
+        // Masked, because the user's own variables may be secrets.
         writeln!(out, "  + {name}={MASKED}")?;
     }
     for pattern in &program.removed {

@@ -1,4 +1,7 @@
-//! One session: its plan, the child that it runs, and the run itself.
+//! One session: its plan, its child, and the run from the lease to the exit code.
+//!
+//! A session uses a backend through a lease and never owns the backend process. Nothing here parses the command line or
+//! asks the user.
 
 pub mod child;
 pub mod dry_run;

@@ -1,42 +1,42 @@
-//! Settings, a backend and Claude Code become one plan: all that will happen, as data, before anything does.
+//! The plan of a session: the settings, the backend and the routing as data, complete before anything is started.
 
 use std::path::{Path, PathBuf};
 
-use super::verdict::{Proven, Verdicts};
+use super::verdict::{VerdictKey, Verdicts};
 use crate::{
     backend::{
-        self, BackendPlan, Chosen, Endpoint, Served, Service,
+        self, BackendPlan, ChosenBackend, Endpoint, Served, Service,
         address::is_remote,
-        context::{another_model, enough_context, least},
-        fit::Known,
+        context::{another_model, enough_context, minimum_clause},
+        fit::ModelFacts,
         registry,
     },
     base::{
-        context::{LEAST_CONTEXT, ROOMY_CONTEXT},
+        context::{LEAN_BELOW, MIN_CONTEXT},
         environment::Environment,
         error::{Code, Failure, Result},
     },
     claude::{self, Routing},
     config::Settings,
-    keeper::{self, Start},
+    keeper::{self, StartRequest},
 };
 
-/// Whether models that are missing may be downloaded.
+/// Whether missing models may be downloaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Downloads {
     Agreed,
     NotAgreed,
 }
 
-/// All that a session needs but its child. Made once, and never changed.
+/// Everything a session needs except its child. Immutable.
 #[derive(Debug)]
 pub struct Plan {
     pub backend: BackendPlan,
-    /// What programs are given so that they speak to it.
+    /// The variables that make programs use the backend.
     pub routing: Routing,
-    /// Why this backend, if nobody chose it.
+    /// Why this backend was chosen, if the user didn't choose one.
     pub reason: Option<String>,
-    /// Where the server is, if somebody else runs it.
+    /// The server's endpoint, if somebody else runs it.
     pub endpoint: Option<Endpoint>,
     settings: Settings,
     environment: Environment,
@@ -45,15 +45,17 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Plans a session.
+    ///
     /// # Errors
-    /// Whatever is wrong is found out here, before anything is started, as far as looking can tell.
+    /// All errors that can be detected without starting anything.
     pub fn new(settings: Settings, environment: Environment) -> Result<Self> {
         enough_context(&settings)?;
-        let Chosen { plan: backend, tiers, reason } = backend::plan(&settings, &environment)?;
+        let ChosenBackend { plan: backend, tiers, reason } = backend::plan(&settings, &environment)?;
         let places = &environment.places;
         Ok(Plan {
             log: if settings.throwaway == Some(true) {
-                // Nothing of such a session is in the home directory, not even this.
+                // A throwaway session writes nothing to the home directory.
                 places.runtime()?.join(format!("{}.log", backend.id()))
             } else {
                 places.state.join("logs").join(format!("{}.log", backend.id()))
@@ -68,20 +70,20 @@ impl Plan {
         })
     }
 
-    /// Returns the settings that it was made from.
+    /// Returns the settings that the plan was made from.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// Returns where sockets, locks and a session's private files are.
+    /// Returns the directory of sockets, locks and private files.
     pub fn runtime(&self) -> &Path {
         &self.runtime
     }
 
-    /// Makes the runtime directory if it is missing.
+    /// Creates the runtime directory if it is missing.
     ///
     /// # Errors
-    /// `Config` when it cannot be made private.
+    /// `Config` if it can't be made private.
     pub fn ready_runtime(&self) -> Result<()> {
         self.environment.places.ready_runtime()
     }
@@ -91,9 +93,9 @@ impl Plan {
         &self.log
     }
 
-    /// Returns what a keeper of this backend has to know.
-    pub fn start(&self, downloads: Downloads) -> Start {
-        Start {
+    /// Returns what a keeper needs to start this backend.
+    pub fn start(&self, downloads: Downloads) -> StartRequest {
+        StartRequest {
             plan: self.backend.clone(),
             lifetime: self.settings.lifetime.clone(),
             runtime: self.runtime.clone(),
@@ -105,17 +107,17 @@ impl Plan {
         }
     }
 
-    /// Whether the backend is up, so that nothing has to be loaded for another session.
+    /// Returns whether the backend is up, so that another session loads nothing.
     pub fn is_up(&self) -> bool {
         keeper::is_up(&self.runtime, &self.backend)
     }
 
-    /// Returns the project's file that chooses models without the user's word, for which nothing is downloaded.
+    /// Returns the untrusted project file that chooses models, if there is one. Nothing is downloaded for it.
     pub fn untrusted(&self) -> Option<&Path> {
         self.settings.untrusted_choice()
     }
 
-    /// Returns the models that the user has to agree to download first.
+    /// Returns the missing models that need the user's consent to download.
     pub async fn missing(&self) -> Vec<String> {
         let backend = registry::backend(self.backend.kind);
         let mut missing = backend.missing(&self.backend, &self.environment).await;
@@ -123,28 +125,26 @@ impl Plan {
         missing
     }
 
-    /// Returns the failure for a missing model that may not be downloaded, or `None` where a server that runs already says
-    /// it itself.
+    /// Returns the failure for a missing model that may not be downloaded, or `None` if a running server reports it.
     pub fn not_installed(&self, model: &str) -> Option<Failure> {
         registry::backend(self.backend.kind).not_installed(&self.backend, model, &self.environment)
     }
 
-    /// Weighs what will be loaded against the memory that there is, and returns a warning if it is tight. Reads the models'
-    /// headers, so only for a backend that is not up.
+    /// Checks whether the models fit in memory, and returns a warning if memory is tight. Reads the models' headers, so
+    /// call it only if the backend isn't up.
     ///
     /// # Errors
-    /// `Unavailable` when it cannot fit.
-    pub fn weigh(&self) -> Result<Option<String>> {
+    /// `Unavailable` if they can't fit.
+    pub fn check_memory(&self) -> Result<Option<String>> {
         backend::fit::check(&self.settings, &self.backend, &self.environment)
     }
 
-    /// Returns what a look at the models' files tells.
-    pub fn look(&self) -> Known {
-        backend::fit::look(&self.settings, &self.backend, &self.environment)
+    /// Returns what the headers of the models' files say.
+    pub fn inspect_models(&self) -> ModelFacts {
+        backend::fit::inspect(&self.settings, &self.backend, &self.environment)
     }
 
-    /// Returns what the backend serves if it gives all that is asked for and the model, `trained` for so many tokens, can
-    /// take.
+    /// Returns what the backend is expected to serve: the requested context, at most the model's `trained` tokens.
     pub fn expected(&self, trained: Option<u32>) -> Served {
         let asked = self.backend.context;
         let mut served = Served::new();
@@ -152,69 +152,73 @@ impl Plan {
         served
     }
 
-    /// What the user should know before Claude Code starts.
+    /// Returns the notes and warnings to print before Claude Code starts.
     ///
     /// # Errors
-    /// `Unavailable` when the context is too small for Claude Code to work at all.
-    pub fn judge(&self, served: &Served) -> Result<Vec<String>> {
+    /// `Unavailable` if the context is too small for Claude Code.
+    pub fn check_served(&self, served: &Served) -> Result<Vec<String>> {
         let model = &self.backend.models[0];
-        let mut words = Vec::new();
-        let by =
-            self.settings.project_choice().map(|file| format!(", as {} chose", file.display())).unwrap_or_default();
+        let mut notes = Vec::new();
+        let chosen =
+            self.settings.project_choice().map(|file| format!(" (chosen by {})", file.display())).unwrap_or_default();
         if let Service::Running(url) = &self.backend.service
             && is_remote(url)
         {
-            words.push(format!("your code goes to {url}{by}"));
+            notes.push(format!("your code is sent to {url}{chosen}"));
         }
         if let Some(place) = registry::backend(self.backend.kind).sends_prompts_to(&self.backend) {
-            words.push(format!("your code goes to {place}{by}"));
+            notes.push(format!("your code is sent to {place}{chosen}"));
         }
         if !served.tools {
-            words.push(format!(
-                "warning: {model} cannot call tools, so Claude Code can talk but neither read nor write files\n  \
-                 help: choose a model whose chat template has tools"
+            notes.push(format!(
+                "warning: {model} cannot call tools, so Claude Code can't read or write files\n  \
+                 help: lclaude local models  # shows which models can call tools"
             ));
         }
-        if served.context < LEAST_CONTEXT && self.settings.checks_context() {
+        if served.context < MIN_CONTEXT && self.settings.checks_context() {
             return Err(Failure::new(
                 Code::Unavailable,
-                format!("{} has too small a context for Claude Code", served.of),
+                format!("the context window of {} is too small for Claude Code", served.of),
             )
-            .why(format!("{}; {}", served.contexts(self.backend.context), least()))
+            .cause(format!("{}; {}", served.contexts(self.backend.context), minimum_clause()))
             .help(self.more_context(served))
-            .help("context_check = false starts it all the same"));
+            .help("set context_check = false to start anyway"));
         }
         if served.context < self.backend.context {
-            words.push(format!(
+            notes.push(format!(
                 "warning: {}: {}\n  help: {}",
                 served.of,
                 served.contexts(self.backend.context),
                 self.more_context(served)
             ));
         }
-        words.extend(served.notes.iter().cloned());
-        Ok(words)
+        notes.extend(served.notes.iter().cloned());
+        Ok(notes)
     }
 
-    /// What `lclaude local doctor --live` complained of, the last time it proved just this.
+    /// Returns the warning of the last `lclaude local doctor --live` with the same backend, models and Claude Code.
     pub fn verdict(&self, claude: &Path) -> Option<String> {
-        Verdicts::read(&self.environment.places.state).of(&Proven::of(&self.backend, claude))?.warning()
+        Verdicts::read(&self.environment.places.state).get(&VerdictKey::of(&self.backend, claude))?.warning()
     }
 
-    /// Whether Claude Code gets a small tool set and prompt: where the user says so, or says nothing and the context is
-    /// small.
+    /// Returns whether Claude Code gets a small tool set and prompt: `lean` is true, or unset and the context is small.
     pub fn is_lean(&self, served: &Served) -> bool {
-        self.settings.lean.unwrap_or(served.context < ROOMY_CONTEXT)
+        self.settings.lean.unwrap_or(served.context < LEAN_BELOW)
     }
 
-    /// What is left out, if anything is. `whole`: Claude Code's arguments are ours to give, not only its variables.
-    pub fn lean_words(&self, served: &Served, whole: bool) -> Option<String> {
-        let what = match whole {
-            true => "six tools, no MCP servers but --mcp-config's, no auto memory".into(),
-            false => format!("no auto memory; a claude in it wants --tools {} --strict-mcp-config", claude::LEAN_TOOLS),
+    /// Returns a note about what a lean session leaves out, or `None` if the session isn't lean.
+    ///
+    /// `is_claude`: whether the child is Claude Code, whose arguments lclaude sets.
+    pub fn lean_note(&self, served: &Served, is_claude: bool) -> Option<String> {
+        let what = match is_claude {
+            true => "six tools, only MCP servers from --mcp-config, no auto memory".into(),
+            false => format!("no auto memory; start claude with --tools {} --strict-mcp-config", claude::LEAN_TOOLS),
         };
-        let why =
-            if self.settings.lean == Some(true) { "" } else { ", since the context is small (lean = false keeps all)" };
+        let why = if self.settings.lean == Some(true) {
+            ""
+        } else {
+            ", because the context is small (set lean = false to turn this off)"
+        };
         self.is_lean(served).then(|| format!("lean: {what}{why}"))
     }
 
@@ -229,7 +233,7 @@ impl Plan {
     }
 }
 
-/// Where a model runs, for the picker.
+/// Returns where a model runs, for Claude Code's model picker.
 fn describe(backend: &BackendPlan) -> String {
     match &backend.service {
         Service::Running(url) if is_remote(url) => format!("at {url}"),

@@ -1,5 +1,5 @@
-//! The main job: start the chosen backend on a free port, wait for health, spawn Claude Code (or another program) with
-//! the routing in that one child, and tear everything down on exit.
+//! Runs a session: takes a lease on the backend, waits until it is ready, runs the child with the routing in its
+//! environment, and releases the lease when the child exits.
 
 use std::{os::unix::process::ExitStatusExt, path::Path, process::ExitStatus, time::Duration};
 
@@ -13,19 +13,19 @@ use super::{
 use crate::{
     base::{
         error::{Code, Failure, Result},
-        process::{Identity, Terminal, in_foreground},
+        process::{Identity, Terminal, is_in_foreground},
         scratch::Scratch,
         signals::Signals,
-        ui::{self, Waiting},
+        ui::{self, ProgressLine},
     },
     claude::Throwaway,
-    keeper::{self, Event, Lease, Ready, Start},
+    keeper::{self, Event, Lease, Ready, StartRequest},
 };
 
-/// How long the child has to say goodbye when its backend is lost for good.
-const FAREWELL: Duration = Duration::from_secs(2);
-/// How long a start that is given up before there is a lease may take to be undone.
-const UNDOING: Duration = Duration::from_secs(2);
+/// How long the child may take to exit after its backend failed.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long to wait for a lease that is no longer wanted, in order to release it.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Runs one session and returns its exit code: the child's own, or 128+N if signal N ended it or us.
 pub async fn run(plan: &Plan, child: &Child, downloads: Downloads, signals: &mut Signals) -> Result<u8> {
@@ -35,11 +35,11 @@ pub async fn run(plan: &Plan, child: &Child, downloads: Downloads, signals: &mut
     };
     let ended = run_child(plan, child, &ready, &mut lease, scratch.path(), signals).await;
     lease.release().await;
-    say_what_is_kept(child);
+    print_kept_home(child);
     ended
 }
 
-/// A lease on a backend that answers; `None` when a signal came first. To be released whatever happens next.
+/// Returns a lease on a backend that is ready, or `None` if a signal came first. The caller must release the lease.
 pub async fn backend_up(
     plan: &Plan,
     downloads: Downloads,
@@ -51,7 +51,7 @@ pub async fn backend_up(
         return Ok(None);
     };
     let ready = tokio::select! {
-        ready = wait_for_health(&mut lease, plan, &start) => ready.map(Some),
+        ready = wait_until_ready(&mut lease, plan, &start) => ready.map(Some),
         _ = signals.next() => Ok(None),
     };
     match ready {
@@ -63,20 +63,20 @@ pub async fn backend_up(
     }
 }
 
-/// Where a throwaway session's home is, if it was made and is to stay.
-fn say_what_is_kept(child: &Child) {
+/// Prints the path of a throwaway home that is kept.
+fn print_kept_home(child: &Child) {
     if let Some(home) = child.throwaway().and_then(Throwaway::kept).filter(|home| home.exists()) {
-        ui::say(format_args!("lclaude: this session's home is kept: {}", home.display()));
+        ui::message(format_args!("lclaude: kept this session's home: {}", home.display()));
     }
 }
 
-/// A lease on the backend, which is started if it does not run yet; `None` when a signal came first.
-async fn start_backend(start: Start, scratch: &Path, signals: &mut Signals) -> Result<Option<Lease>> {
-    let mut taking = std::pin::pin!(Lease::take(start.clone(), scratch));
+/// Returns a lease on the backend, starting it if necessary, or `None` if a signal came first.
+async fn start_backend(start: StartRequest, scratch: &Path, signals: &mut Signals) -> Result<Option<Lease>> {
+    let mut pending = std::pin::pin!(Lease::take(start.clone(), scratch));
     tokio::select! {
-        lease = &mut taking => lease.map(Some),
+        lease = &mut pending => lease.map(Some),
         _ = signals.next() => {
-            match timeout(UNDOING, taking).await {
+            match timeout(CANCEL_TIMEOUT, pending).await {
                 Ok(Ok(lease)) => lease.release().await,
                 _ => Lease::give_up(&start).await,
             }
@@ -85,18 +85,18 @@ async fn start_backend(start: Start, scratch: &Path, signals: &mut Signals) -> R
     }
 }
 
-/// Waits until the model can answer, and shows what it waits for.
-async fn wait_for_health(lease: &mut Lease, plan: &Plan, start: &Start) -> Result<Ready> {
-    let mut waiting = Waiting::new();
+/// Waits until the model can answer, and shows the progress.
+async fn wait_until_ready(lease: &mut Lease, plan: &Plan, start: &StartRequest) -> Result<Ready> {
+    let mut waiting = ProgressLine::new();
     loop {
         match lease.event().await {
             Event::Ready(ready) => return Ok(ready),
             Event::Failed { failure } => return Err(failure),
             Event::Progress(progress) => waiting.show(&progress.stage, progress.fraction, &progress.detail),
-            Event::Restarting { reason } => waiting.show("starting the backend again", None, &reason),
+            Event::Restarting { reason } => waiting.show("restarting the backend", None, &reason),
             event @ (Event::Starting | Event::Stopping | Event::Released) => {
                 if event == Event::Starting {
-                    say_who_else_serves_it(start);
+                    report_other_versions(start);
                 }
                 waiting.show(&format!("starting {}", plan.backend.kind), None, &plan.backend.models.join(", "));
             }
@@ -104,26 +104,26 @@ async fn wait_for_health(lease: &mut Lease, plan: &Plan, start: &Start) -> Resul
     }
 }
 
-/// Only where a backend is started, which takes longer than this look.
-fn say_who_else_serves_it(start: &Start) {
-    for (version, keeper) in keeper::of_other_versions(start) {
-        ui::say(format_args!(
-            "lclaude: sessions of lclaude {version} have this backend up too (keeper {keeper}); this one starts its own"
+/// Tells the user that another version of lclaude has the same backend up.
+fn report_other_versions(start: &StartRequest) {
+    for (version, keeper) in keeper::find_other_versions(start) {
+        ui::message(format_args!(
+            "lclaude: lclaude {version} is also running this backend (keeper {keeper}); starting a separate one"
         ));
     }
 }
 
-/// Says what the user should know of the backend before it is used.
+/// Prints the notes and warnings about a backend that is ready.
 ///
-/// `whole`: the child is Claude Code, whose arguments are ours to give.
-pub fn say_what_it_has(plan: &Plan, ready: &Ready, whole: bool) -> Result<()> {
-    for words in plan.judge(&ready.served)?.into_iter().chain(plan.lean_words(&ready.served, whole)) {
-        ui::say(format_args!("lclaude: {words}"));
+/// `is_claude`: whether the child is Claude Code, whose arguments lclaude sets.
+pub fn print_notes(plan: &Plan, ready: &Ready, is_claude: bool) -> Result<()> {
+    for note in plan.check_served(&ready.served)?.into_iter().chain(plan.lean_note(&ready.served, is_claude)) {
+        ui::message(format_args!("lclaude: {note}"));
     }
     Ok(())
 }
 
-/// Runs the child, with the routing in it alone, until it ends or has to be ended.
+/// Runs the child until it exits or its backend fails. Only the child's environment has the routing.
 async fn run_child(
     plan: &Plan,
     child: &Child,
@@ -132,39 +132,40 @@ async fn run_child(
     scratch: &Path,
     signals: &mut Signals,
 ) -> Result<u8> {
-    say_what_it_has(plan, ready, matches!(child, Child::ClaudeCode(_)))?;
+    print_notes(plan, ready, matches!(child, Child::ClaudeCode(_)))?;
     if let Child::ClaudeCode(session) = child
         && let Some(warning) = plan.verdict(&session.program)
     {
-        ui::say(format_args!("lclaude: {warning}"));
+        ui::message(format_args!("lclaude: {warning}"));
     }
     let routed = plan.routing.route(&ready.endpoint, &ready.served, plan.is_lean(&ready.served));
     let terminal = Terminal::save();
-    let (name, goes_on) = (child.name(), child.goes_on());
+    let (name, resume_hint) = (child.name(), child.resume_hint());
     let mut child = child.spawn(&routed, scratch)?;
     tracing::info!(pid = std::process::id(), name, child = ?child.id(), backend = ?ready.endpoint, "child started");
     let ended = watch(&mut child, &name, lease, signals).await;
     if !ended.as_ref().is_ok_and(|ended| ended.status.code().is_some()) {
         terminal.restore();
     }
-    let Ended { status, crashes } = ended.map_err(|failure| match goes_on {
+    let Ended { status, crashes } = ended.map_err(|failure| match resume_hint {
         Some(help) => failure.help(help),
         None => failure,
     })?;
     if crashes > 0 {
-        let log = plan.log().display();
-        ui::say(format_args!("lclaude: the backend crashed and was started again, {crashes}×; see {log}"));
+        let (times, log) =
+            (if crashes == 1 { "once".into() } else { format!("{crashes} times") }, plan.log().display());
+        ui::message(format_args!("lclaude: the backend crashed and was restarted {times}; see {log}"));
     }
     Ok(exit_code(status))
 }
 
-/// How the child ended, and how often its backend had to be started again meanwhile.
+/// How the child exited, and how often its backend was restarted before that.
 struct Ended {
     status: ExitStatus,
     crashes: u32,
 }
 
-/// Waits for the child, passes signals on to it, and ends it if its backend is lost for good.
+/// Waits for the child, forwards signals to it, and ends it if its backend fails.
 async fn watch(child: &mut process::Child, name: &str, lease: &mut Lease, signals: &mut Signals) -> Result<Ended> {
     let identity = child.id().and_then(Identity::of);
     if let Some(identity) = identity {
@@ -172,13 +173,14 @@ async fn watch(child: &mut process::Child, name: &str, lease: &mut Lease, signal
     }
     let mut crashes = 0;
     loop {
-        // Not dropped for a signal: the lease may be about to be renewed.
+        // Kept across signals, because dropping it could cancel a renewal of the lease.
         let mut event = std::pin::pin!(lease.event());
         let event = loop {
             tokio::select! {
                 status = child.wait() => {
                     let failed = |error| {
-                        Failure::new(Code::Bug, format!("{name} cannot be waited for")).why(error).help("please report it")
+                        let what = format!("cannot wait for {name}");
+                        Failure::new(Code::Bug, what).cause(error).help("report this as a bug")
                     };
                     return Ok(Ended { status: status.map_err(failed)?, crashes });
                 }
@@ -197,9 +199,9 @@ async fn watch(child: &mut process::Child, name: &str, lease: &mut Lease, signal
     }
 }
 
-/// Passes a signal on, unless the terminal has sent it to the child as well.
+/// Forwards a signal to the child, unless the terminal already sent it there.
 pub fn forward(signal: Signal, child: Option<Identity>) {
-    let from_keyboard = matches!(signal, Signal::INT | Signal::QUIT) && in_foreground();
+    let from_keyboard = matches!(signal, Signal::INT | Signal::QUIT) && is_in_foreground();
     if let Some(child) = child.filter(|_| !from_keyboard) {
         child.signal(signal);
     }
@@ -208,10 +210,10 @@ pub fn forward(signal: Signal, child: Option<Identity>) {
 async fn end(child: &mut process::Child, identity: Option<Identity>) {
     if let Some(identity) = identity {
         identity.signal(Signal::TERM);
-        // It may be suspended.
+        // A suspended child doesn't see the signal before it continues.
         identity.signal(Signal::CONT);
     }
-    if timeout(FAREWELL, child.wait()).await.is_err() {
+    if timeout(EXIT_TIMEOUT, child.wait()).await.is_err() {
         let _ = child.kill().await;
     }
 }

@@ -1,8 +1,7 @@
-//! What `lclaude local doctor --live` found, kept so that a later start of the same can warn at once.
+//! The results of `lclaude local doctor --live`, stored so that later sessions can warn at their start.
 //!
-//! "The same" is the backend's program, the models with their files, and Claude Code's program, each with the time it was
-//! last changed, and the context that is asked for: an upgrade makes another one, and nothing has to be run to notice. A
-//! session only reads the file, and reads it once.
+//! A result is stored under the backend's program, the model files and Claude Code's program, each with its
+//! modification time, and the requested context, so an upgrade invalidates it. A session only reads the file, once.
 
 use std::{
     fs,
@@ -17,28 +16,29 @@ use crate::{
     base::{
         disk,
         error::{Code, Failure, Result},
+        ui,
     },
 };
 
 const FILE: &str = "verdicts.json";
-/// The oldest goes first.
-const MOST: usize = 50;
+/// Verdicts to keep; older ones are dropped.
+const MAX_VERDICTS: usize = 50;
 
-/// What was proven.
+/// What a verdict is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Proven {
-    /// Program or URL.
+pub struct VerdictKey {
+    /// The program's path or the URL.
     backend: String,
     backend_changed: u64,
     models: Vec<String>,
-    /// Where each is a file of the user's.
+    /// The models' files, if they are the user's own files.
     files: Vec<(PathBuf, u64)>,
     context: u32,
     claude: PathBuf,
     claude_changed: u64,
 }
 
-impl Proven {
+impl VerdictKey {
     pub fn of(backend: &BackendPlan, claude: &Path) -> Self {
         let program = match &backend.service {
             Service::Program(program) => program.path.clone(),
@@ -46,91 +46,90 @@ impl Proven {
             Service::Running(url) => url.into(),
         };
         let claude = claude.canonicalize().unwrap_or_else(|_| claude.to_owned());
-        Proven {
-            backend_changed: changed(&program),
+        VerdictKey {
+            backend_changed: modified(&program),
             backend: program.display().to_string(),
             models: backend.models.clone(),
             files: {
                 let files = registry::backend(backend.kind).files(backend).into_iter();
-                files.map(|file| (file.clone(), changed(&file))).collect()
+                files.map(|file| (file.clone(), modified(&file))).collect()
             },
             context: backend.context,
-            claude_changed: changed(&claude),
+            claude_changed: modified(&claude),
             claude,
         }
     }
 }
 
-/// Seconds since the epoch; 0 for what is no file.
-fn changed(file: &Path) -> u64 {
-    let changed = fs::metadata(file).and_then(|meta| meta.modified()).ok();
-    changed.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).map_or(0, |age| age.as_secs())
+/// Returns a file's modification time in seconds since the epoch, or 0 if it can't be read.
+fn modified(file: &Path) -> u64 {
+    let modified = fs::metadata(file).and_then(|meta| meta.modified()).ok();
+    modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).map_or(0, |age| age.as_secs())
 }
 
+/// The result of one run of `doctor --live`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Verdict {
-    subject: Proven,
-    /// Claude Code's, for people.
+    subject: VerdictKey,
+    /// Claude Code's version, for display.
     version: Option<String>,
-    /// As in 2026-11-23.
+    /// The date, such as 2026-11-23.
     pub date: String,
-    /// What failed, in words.
+    /// A sentence for each failed check.
     pub complaints: Vec<String>,
 }
 
 impl Verdict {
-    pub fn new(subject: Proven, version: Option<String>, complaints: Vec<String>) -> Self {
+    pub fn new(subject: VerdictKey, version: Option<String>, complaints: Vec<String>) -> Self {
         let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
         let date = now.split('T').next().unwrap_or_default().to_owned();
         Verdict { subject, version, date, complaints }
     }
 
-    /// The line that a session begins with, if there is anything to complain of.
+    /// Returns the warning to print at the start of a session, or `None` if all checks passed.
     pub fn warning(&self) -> Option<String> {
         let first = self.complaints.first()?;
         let more = match self.complaints.len() {
             1 => String::new(),
             count => format!(" (and {} more)", count - 1),
         };
-        Some(format!(
-            "warning: doctor found on {} that {first}{more}; lclaude local doctor --live looks again",
-            self.date
-        ))
+        Some(format!("warning: doctor found on {} that {first}{more}\n  help: lclaude local doctor --live", self.date))
     }
 }
 
-/// All verdicts, the newest last.
+/// All stored verdicts, newest last.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Verdicts(Vec<Verdict>);
 
 impl Verdicts {
-    /// None at all from a file that is missing or damaged: it is a help, and no session depends on it.
+    /// Reads the stored verdicts. A missing or invalid file counts as empty, since no session depends on it.
     pub fn read(state: &Path) -> Self {
         disk::read(&state.join(FILE)).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
     }
 
-    pub fn of(&self, subject: &Proven) -> Option<&Verdict> {
+    /// Returns the verdict about `subject`.
+    pub fn get(&self, subject: &VerdictKey) -> Option<&Verdict> {
         self.0.iter().find(|verdict| verdict.subject == *subject)
     }
 
-    /// Keeps one, in place of an older one of the same.
+    /// Stores a verdict, replacing an older one about the same subject.
     ///
     /// # Errors
-    /// `Config` when it cannot be written.
+    /// `Config` if the file can't be written.
     pub fn add(state: &Path, verdict: Verdict) -> Result<()> {
         let Verdicts(mut verdicts) = Self::read(state);
         verdicts.retain(|known| known.subject != verdict.subject);
         verdicts.push(verdict);
-        let surplus = verdicts.len().saturating_sub(MOST);
+        let surplus = verdicts.len().saturating_sub(MAX_VERDICTS);
         verdicts.drain(..surplus);
         let file = state.join(FILE);
         let text = serde_json::to_vec(&Verdicts(verdicts)).expect("plain data");
-        // A session may read it meanwhile.
-        disk::make_dir(state).and_then(|()| disk::replace(&file, &text)).map_err(|error| {
+        // Replaced atomically, because a session may be reading it.
+        disk::create_private_dir(state).and_then(|()| disk::replace(&file, &text)).map_err(|error| {
             Failure::new(Code::Config, format!("{} cannot be written", file.display()))
-                .why(error)
-                .help(format!("ls -ld {}", state.display()))
+                .cause(error)
+                .help(format!("ls -ld {}", ui::quote_path(state)))
         })
     }
 }
@@ -139,37 +138,37 @@ impl Verdicts {
 mod tests {
     use super::*;
 
-    fn proven(model: usize) -> Proven {
+    fn key(model: usize) -> VerdictKey {
         let (backend, claude) = ("/bin/server".into(), "/bin/claude".into());
         let models = vec![model.to_string()];
-        Proven { backend, backend_changed: 1, models, files: Vec::new(), context: 1, claude, claude_changed: 1 }
+        VerdictKey { backend, backend_changed: 1, models, files: Vec::new(), context: 1, claude, claude_changed: 1 }
     }
 
     #[test]
-    fn a_new_verdict_takes_the_place_of_the_old_one_and_the_oldest_goes() {
+    fn new_verdict_replaces_the_old_one_and_the_oldest_is_dropped() {
         let state = tempfile::tempdir().expect("a directory");
         let add = |model: usize, complaint: &str| {
-            let verdict = Verdict::new(proven(model), None, vec![complaint.to_owned()]);
+            let verdict = Verdict::new(key(model), None, vec![complaint.to_owned()]);
             Verdicts::add(state.path(), verdict).expect("it can be written");
         };
         add(1, "first");
         add(1, "second");
-        let complaints = |model| Verdicts::read(state.path()).of(&proven(model)).map(|found| found.complaints.clone());
+        let complaints = |model| Verdicts::read(state.path()).get(&key(model)).map(|found| found.complaints.clone());
         assert_eq!(complaints(1), Some(vec!["second".to_owned()]));
-        (2..=MOST + 1).for_each(|model| add(model, "later"));
+        (2..=MAX_VERDICTS + 1).for_each(|model| add(model, "later"));
         assert_eq!((complaints(1), complaints(2).is_some()), (None, true));
-        assert_eq!(Verdicts::read(state.path()).0.len(), MOST);
+        assert_eq!(Verdicts::read(state.path()).0.len(), MAX_VERDICTS);
     }
 
     #[test]
-    fn a_warning_names_the_day_and_the_first_complaint() {
+    fn warning_has_the_date_and_the_first_complaint() {
         let verdict = |complaints: &[&str]| {
             let complaints = complaints.iter().map(|&complaint| complaint.to_owned()).collect();
-            Verdict { date: "2026-11-23".into(), ..Verdict::new(proven(1), None, complaints) }.warning()
+            Verdict { date: "2026-11-23".into(), ..Verdict::new(key(1), None, complaints) }.warning()
         };
         assert_eq!(verdict(&[]), None);
         let warning = verdict(&["m cannot call tools", "more"]).expect("a warning");
-        let start = "warning: doctor found on 2026-11-23 that m cannot call tools (and 1 more); ";
+        let start = "warning: doctor found on 2026-11-23 that m cannot call tools (and 1 more)\n";
         assert!(warning.starts_with(start), "{warning}");
     }
 }

@@ -228,7 +228,8 @@ fn documentation_shows_the_rooms_in_the_same_order() {
 fn no_room_but_the_backends_names_a_kind_of_backend() {
     let source = Source::read();
     let mut named = Vec::new();
-    for (module, file) in source.files.iter().filter(|(module, _)| module.first().is_none_or(|room| room != "backend")) {
+    for (module, file) in source.files.iter().filter(|(module, _)| module.first().is_none_or(|room| room != "backend"))
+    {
         let text = fs::read_to_string(file).expect("a file of this project");
         let names = text.lines().filter(|line| {
             line.match_indices("Kind::").any(|(at, _)| !line[..at].ends_with(|before: char| before.is_alphanumeric()))

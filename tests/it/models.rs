@@ -233,7 +233,7 @@ fn json_has_every_figure() {
             "name": "small:latest",
             "backend": "ollama",
             "size_bytes": null,
-            "quantisation": "Q4_K_M",
+            "quantization": "Q4_K_M",
             "trained_context": 131_072,
             "tools": true,
             "thinking": false,

@@ -9,25 +9,25 @@ use crate::{
     backend::{
         checks,
         interface::Backend,
-        listed::Listed,
+        listed::ListedModel,
         plan::BackendPlan,
         served::Served,
-        starting::{Starting, Unfit},
+        starting::{StartError, Starting},
         subject::Subject,
     },
     base::{
-        check::{Check, State},
+        check::{Check, Severity},
         environment::Environment,
         error::Result,
     },
     config::{Kind, Settings},
 };
 
-/// A server that a command line of the user's starts.
-pub struct Command;
+/// A server that the user's own command starts.
+pub struct CommandBackend;
 
 #[async_trait(?Send)]
-impl Backend for Command {
+impl Backend for CommandBackend {
     fn kind(&self) -> Kind {
         Kind::Command
     }
@@ -44,29 +44,29 @@ impl Backend for Command {
         plan::plan(settings, &self.wanted(settings)?)
     }
 
-    async fn models(&self, settings: &Settings, _: &Environment, is_asked: bool) -> Result<Option<Vec<Listed>>> {
+    async fn models(&self, settings: &Settings, _: &Environment, is_asked: bool) -> Result<Option<Vec<ListedModel>>> {
         if !is_asked && !settings.describes(self.kind()) {
             return Ok(None);
         }
-        // Only the server itself knows what it has, and it does not run; so this is what it may be asked for.
-        let mut listed: Vec<Listed> = Vec::new();
+        // Only the running server knows its models, so this lists the configured ones.
+        let mut listed: Vec<ListedModel> = Vec::new();
         for (_, name) in settings.model_names() {
             if !listed.iter().any(|known| known.name == name) {
-                listed.push(Listed::named(name));
+                listed.push(ListedModel::named(name));
             }
         }
         Ok(Some(listed))
     }
 
-    async fn bring_up(&self, plan: &BackendPlan, starting: &Starting<'_>) -> Result<Served, Unfit> {
+    async fn bring_up(&self, plan: &BackendPlan, starting: &Starting<'_>) -> Result<Served, StartError> {
         plan::bring_up(plan, starting).await
     }
 
-    async fn check_installation(&self, subject: &Subject<'_>, _: State) -> Vec<Check> {
+    async fn check_installation(&self, subject: &Subject<'_>, _: Severity) -> Vec<Check> {
         vec![checks::configured(self, subject, "[command] run is set")]
     }
 
     async fn check_models(&self, _: &Subject<'_>, plan: &BackendPlan) -> Vec<Check> {
-        vec![checks::found(plan, ""), checks::later("tools")]
+        vec![checks::models_found(plan, ""), checks::known_later("tools")]
     }
 }

@@ -1,7 +1,9 @@
-//! Any server that speaks the Messages API, started by a command line of the user's: vLLM, SGLang, LocalAI, MLX servers,
-//! llama-swap, …
+//! Any server with the Messages API, started by the user's own command: vLLM, SGLang, LocalAI, MLX servers, llama-swap,
+//! …
+//!
+//! Nothing is assumed about the server beyond its health path and the Messages API.
 
 mod kind;
 mod plan;
 
-pub use kind::Command;
+pub use kind::CommandBackend;

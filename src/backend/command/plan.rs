@@ -1,4 +1,4 @@
-//! The plan of a `[command]`, and waiting for its server.
+//! Builds the plan of a `[command]`, and waits for its server.
 
 use std::path::Path;
 
@@ -10,28 +10,34 @@ use crate::{
         plan::{BackendPlan, HOST, Program, Service},
         program,
         served::Served,
-        starting::{Health, Starting, Unfit},
+        starting::{Health, StartError, Starting},
     },
-    base::error::{Code, Failure, Result},
+    base::{
+        error::{Code, Failure, Result},
+        ui,
+    },
     config::{Kind, Settings},
 };
 
-/// What helps where the server wants a token.
-const TOKEN_HELP: &str = "start it without a key: it listens on 127.0.0.1 only";
+/// The help for a server that rejects the token.
+const TOKEN_HELP: &str = "start it without an API key, since it listens on 127.0.0.1 only";
+/// The default health path.
 const HEALTH: &str = "/health";
 
+/// Returns the plan.
+///
 /// # Errors
-/// `Config` for a template that is missing, has no `{port}` or an unknown `{word}`; `Unavailable` for a program that is
-/// not there.
+/// `Config` if the template is missing, lacks `{port}` or has an unknown `{word}`; `Unavailable` if the program is
+/// missing.
 pub fn plan(settings: &Settings, models: &[String]) -> Result<BackendPlan> {
     let options = &settings.command;
     let bad = |what: &str| {
         Failure::new(Code::Config, what)
-            .why(format!("{} has the [command]", settings.source("command.run")))
+            .cause(format!("[command] run comes from {}", settings.source("command.run")))
             .help(r#"[command] run = ["vllm", "serve", "{model}", "--port", "{port}"]"#)
     };
     let Some((name, template)) = options.run.split_first() else {
-        return Err(bad("the backend is a command, and none is given"));
+        return Err(bad("[command] run is not set"));
     };
     let model = models.first().cloned().unwrap_or_default();
     let context = settings.context().to_string();
@@ -40,28 +46,29 @@ pub fn plan(settings: &Settings, models: &[String]) -> Result<BackendPlan> {
     let mut arguments = Vec::new();
     for argument in template {
         if let Some(unknown) =
-            placeholder(argument).find(|word| *word != "{port}" && known.iter().all(|(k, _)| k != word))
+            placeholders(argument).find(|word| *word != "{port}" && known.iter().all(|(k, _)| k != word))
         {
-            return Err(bad(&format!("[command] run has an unknown {unknown}"))
-                .help("it may have {port}, {model}, {context} and {host}"));
+            return Err(bad(&format!("[command] run has an unknown placeholder {unknown}"))
+                .help("use only {port}, {model}, {context} and {host}"));
         }
         arguments.push(fill(argument));
     }
     let environment = options.env.iter().map(|(name, value)| (name.clone(), fill(value))).collect();
-    let placed = |text: &String| text.contains("{port}");
-    if !arguments.iter().any(placed) && !options.env.values().any(placed) {
-        return Err(bad("[command] run has no {port}, so the server cannot be told its port"));
+    let has_port = |text: &String| text.contains("{port}");
+    if !arguments.iter().any(has_port) && !options.env.values().any(has_port) {
+        return Err(bad("neither [command] run nor [command] env has {port}"));
     }
     let named = Path::new(name);
     let is_path = named.components().count() > 1;
     let path = program::find(is_path.then_some(named), name).ok_or_else(|| {
         Failure::new(Code::Unavailable, format!("{name} was not found"))
-            .why(format!("[command] run in {} starts it", settings.source("command.run")))
-            .help(format!("command -v {name}, or give its whole path"))
+            .cause(format!("{} sets it as [command] run", settings.source("command.run")))
+            .help(format!("command -v {}", ui::quote_path(named)))
+            .help("set [command] run to the full path of the program")
     })?;
     let health = options.health.clone().unwrap_or_else(|| HEALTH.into());
     if !health.starts_with('/') {
-        return Err(bad("[command] health is not a path").help(r#"health = "/health""#));
+        return Err(bad("[command] health does not start with /").help(r#"[command] health = "/health""#));
     }
     let program = Program { arguments, environment, health, ..Program::new(path) };
     Ok(BackendPlan {
@@ -73,8 +80,8 @@ pub fn plan(settings: &Settings, models: &[String]) -> Result<BackendPlan> {
     })
 }
 
-/// The `{words}` of a text.
-fn placeholder(text: &str) -> impl Iterator<Item = &str> {
+/// Returns the `{words}` of a text.
+fn placeholders(text: &str) -> impl Iterator<Item = &str> {
     text.split_inclusive('}').filter_map(|part| {
         let word = &part[part.rfind('{')?..];
         let inner = word.strip_prefix('{')?.strip_suffix('}')?;
@@ -82,21 +89,22 @@ fn placeholder(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-pub async fn bring_up(plan: &BackendPlan, starting: &Starting<'_>) -> Result<Served, Unfit> {
+/// Waits until the server is healthy, and returns what it serves.
+pub async fn bring_up(plan: &BackendPlan, starting: &Starting<'_>) -> Result<Served, StartError> {
     let Starting { client, endpoint, .. } = starting;
     let Service::Program(program) = &plan.service else {
         return messages::check(plan, starting, TOKEN_HELP).await;
     };
     let health = format!("{}{}", endpoint.url, program.health);
-    http::until_up(starting, async || {
-        match client.get(&health).timeout(http::PROMPT).send().await.map(|answer| answer.status()) {
+    http::wait_until_up(starting, async || {
+        match client.get(&health).timeout(http::ANSWER_TIMEOUT).send().await.map(|answer| answer.status()) {
             Ok(status) if status.is_success() => Health::Up,
             Ok(StatusCode::SERVICE_UNAVAILABLE) => Health::Loading,
             Ok(status) => {
-                starting.tell(&format!("waiting for {}, which answers {}", program.health, status.as_u16()), None, "");
-                Health::Silent
+                starting.report(&format!("waiting for {} (status {})", program.health, status.as_u16()), None, "");
+                Health::Unreachable
             }
-            Err(_) => Health::Silent,
+            Err(_) => Health::Unreachable,
         }
     })
     .await?;
@@ -109,7 +117,7 @@ mod tests {
 
     #[test]
     fn placeholders_are_words_in_braces() {
-        let found: Vec<&str> = placeholder(r#"--a={port} {"json": 1} {nonsense}x{}"#).collect();
+        let found: Vec<&str> = placeholders(r#"--a={port} {"json": 1} {nonsense}x{}"#).collect();
         assert_eq!(found, ["{port}", "{nonsense}"]);
     }
 }

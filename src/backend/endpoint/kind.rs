@@ -9,26 +9,26 @@ use crate::{
     backend::{
         checks,
         interface::Backend,
-        listed::Listed,
+        listed::ListedModel,
         plan::{self as plans, BackendPlan},
         served::Served,
-        starting::{Starting, Unfit},
+        starting::{StartError, Starting},
         subject::{AREA, Subject},
         visit::visit,
     },
     base::{
-        check::{Check, State},
+        check::{Check, Severity},
         environment::Environment,
         error::Result,
     },
     config::{Kind, Settings},
 };
 
-/// A server that somebody else runs.
-pub struct Endpoint;
+/// A server that lclaude doesn't start.
+pub struct EndpointBackend;
 
 #[async_trait(?Send)]
-impl Backend for Endpoint {
+impl Backend for EndpointBackend {
     fn kind(&self) -> Kind {
         Kind::Endpoint
     }
@@ -58,22 +58,22 @@ impl Backend for Endpoint {
         settings: &Settings,
         environment: &Environment,
         is_asked: bool,
-    ) -> Result<Option<Vec<Listed>>> {
+    ) -> Result<Option<Vec<ListedModel>>> {
         if !is_asked && !settings.describes(self.kind()) {
             return Ok(None);
         }
         plan::models(settings, &environment.variables).await.map(Some)
     }
 
-    async fn bring_up(&self, plan: &BackendPlan, starting: &Starting<'_>) -> Result<Served, Unfit> {
+    async fn bring_up(&self, plan: &BackendPlan, starting: &Starting<'_>) -> Result<Served, StartError> {
         plan::bring_up(plan, starting).await
     }
 
     fn more_context(&self, _: &BackendPlan) -> String {
-        "start that server with a longer context, or choose another model".into()
+        "restart that server with a longer context, or choose another model".into()
     }
 
-    async fn check_installation(&self, subject: &Subject<'_>, _: State) -> Vec<Check> {
+    async fn check_installation(&self, subject: &Subject<'_>, _: Severity) -> Vec<Check> {
         vec![checks::configured(self, subject, "[endpoint] url is set")]
     }
 
@@ -84,8 +84,8 @@ impl Backend for Endpoint {
         };
         match visited {
             Ok((endpoint, Served { context, trained, .. })) => vec![
-                Check::ok(AREA, "endpoint server", format!("{} answers, and takes the token", endpoint.url)),
-                checks::found(plan, ""),
+                Check::ok(AREA, "endpoint server", format!("{} answers and accepts the token", endpoint.url)),
+                checks::models_found(plan, ""),
                 checks::context(subject, plan, trained.or(Some(context)), None),
             ],
             Err(failure) => vec![subject.failed("endpoint server", failure)],

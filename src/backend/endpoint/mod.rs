@@ -1,7 +1,7 @@
-//! A server that somebody else runs: vLLM over several nodes, a gateway in front of many models, a cluster's address.
-//! Nothing is started and nothing is stopped.
+//! A server that lclaude doesn't start: vLLM over several nodes, a gateway in front of many models, a cluster's
+//! address. Nothing here starts, changes or stops anything.
 
 mod kind;
 mod plan;
 
-pub use kind::Endpoint;
+pub use kind::EndpointBackend;

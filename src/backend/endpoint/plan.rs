@@ -1,15 +1,15 @@
-//! The plan of an `[endpoint]`: where it is, the token it wants, and what it has.
+//! Builds the plan of an `[endpoint]`: its URL, its token and its models.
 
 use reqwest::Response;
 
 use crate::{
     backend::{
-        http::{self, Offered, Offers},
-        listed::Listed,
+        http::{self, ModelEntry, ModelList},
+        listed::ListedModel,
         messages,
         plan::{BackendPlan, Endpoint, NO_TOKEN, Service},
         served::Served,
-        starting::{Starting, Unfit},
+        starting::{StartError, Starting},
     },
     base::{
         error::{Code, Failure, Result},
@@ -18,11 +18,13 @@ use crate::{
     config::{Kind, Settings},
 };
 
-/// What helps where the server does not take the token.
-const TOKEN_HELP: &str = "[endpoint] token_env = \"NAME\" names the variable that holds its token";
+/// The help for a server that rejects the token.
+const TOKEN_HELP: &str = "[endpoint] token_env = \"NAME\"  # the variable that holds the token";
 
+/// Returns the plan.
+///
 /// # Errors
-/// `Config` for a URL that is missing or not one.
+/// `Config` if the URL is missing or invalid.
 pub fn plan(settings: &Settings, models: &[String]) -> Result<BackendPlan> {
     let url = url(settings)?;
     Ok(BackendPlan {
@@ -38,20 +40,20 @@ fn url(settings: &Settings) -> Result<String> {
     let source = settings.source("endpoint.url");
     let bad = |what: &str| {
         Failure::new(Code::Config, what)
-            .why(format!("{source} describes the endpoint"))
-            .help("[endpoint] url = \"https://models.example.net\", without /v1")
+            .cause(format!("[endpoint] url comes from {source}"))
+            .help("[endpoint] url = \"https://models.example.net\"")
     };
-    let url = settings.endpoint.url.as_deref().ok_or_else(|| bad("the backend is an endpoint, and no URL is given"))?;
+    let url = settings.endpoint.url.as_deref().ok_or_else(|| bad("[endpoint] url is not set"))?;
     let url = url.trim_end_matches('/');
     let url = url.strip_suffix("/v1").unwrap_or(url);
-    // Each of them may begin a secret.
+    // Each of these characters may introduce a secret.
     let shown = if url.contains(['@', '?', '#']) { "the endpoint's URL".into() } else { format!("{url:?}") };
     let parsed = reqwest::Url::parse(url).map_err(|error| bad(&format!("{shown} is not a URL: {error}")))?;
     if !matches!(parsed.scheme(), "http" | "https") {
-        return Err(bad(&format!("{shown} is neither http nor https")));
+        return Err(bad(&format!("{shown} is not an http or https URL")));
     }
     let secret = |what: &str| {
-        bad(&format!("the endpoint's URL has a {what} in it")).help("put a key into a variable: token_env = \"NAME\"")
+        bad(&format!("the endpoint's URL contains a {what}")).help("[endpoint] token_env = \"NAME\"  # for a token")
     };
     if !parsed.username().is_empty() || parsed.password().is_some() {
         return Err(secret("password"));
@@ -62,77 +64,83 @@ fn url(settings: &Settings) -> Result<String> {
     Ok(url.to_owned())
 }
 
-/// Where it is, and the token it wants.
+/// Returns the endpoint's URL and token.
 ///
 /// # Errors
-/// As of its parts.
+/// `Config` if either is invalid.
 pub fn of(settings: &Settings, variables: &Variables) -> Result<Endpoint> {
     Ok(Endpoint { url: url(settings)?, port: 0, token: token(settings, variables)? })
 }
 
-/// The token from the variable that `token_env` names.
+/// Returns the token from the variable that `token_env` names.
 ///
 /// # Errors
-/// `Config` when the variable is not set.
+/// `Config` if the variable isn't set or isn't a valid header value.
 fn token(settings: &Settings, variables: &Variables) -> Result<String> {
     let Some(name) = &settings.endpoint.token_env else {
         return Ok(NO_TOKEN.into());
     };
     match variables.text(name) {
         Some(token) if !token.trim().is_empty() => {
-            // What a file or a command adds to it cannot be part of a header.
+            // A token read from a file or a command often ends in a newline.
             let token = token.trim();
             if token.bytes().all(|byte| byte.is_ascii_graphic()) {
                 return Ok(token.to_owned());
             }
-            Err(Failure::new(Code::Config, format!("{name} cannot be a token"))
-                .why(format!(
-                    "{} names it, and it has spaces or characters that no header can have",
+            Err(Failure::new(Code::Config, format!("{name} is not a valid token"))
+                .cause(format!(
+                    "{} sets it as the token, but it has characters that are not allowed in a header",
                     settings.source("endpoint.token_env")
                 ))
                 .help(format!("export {name}=…")))
         }
         _ => Err(Failure::new(Code::Config, format!("{name} is not set"))
-            .why(format!("{} names it as the endpoint's token", settings.source("endpoint.token_env")))
+            .cause(format!("{} sets it as the endpoint's token", settings.source("endpoint.token_env")))
             .help(format!("export {name}=…"))),
     }
 }
 
-pub async fn bring_up(plan: &BackendPlan, starting: &Starting<'_>) -> Result<Served, Unfit> {
+/// Checks that the server answers, and returns what it serves.
+pub async fn bring_up(plan: &BackendPlan, starting: &Starting<'_>) -> Result<Served, StartError> {
     let Starting { client, endpoint, .. } = starting;
-    if let Err(error) = client.get(&endpoint.url).timeout(http::PROMPT).send().await {
-        return Err(no_answer(&endpoint.url, &http::in_words(&error)).into());
+    if let Err(error) = client.get(&endpoint.url).timeout(http::ANSWER_TIMEOUT).send().await {
+        return Err(no_answer(&endpoint.url, &http::describe_error(&error)).into());
     }
     messages::check(plan, starting, TOKEN_HELP).await
 }
 
 fn no_answer(url: &str, why: &str) -> Failure {
-    let failure = Failure::new(Code::Unavailable, format!("nothing answers at {url}")).why(why);
+    let failure = Failure::new(Code::Unavailable, format!("nothing answers at {url}")).cause(why);
     if why.contains("certificate") {
         failure
-            .help("a certificate of your own has to be known to the system (update-ca-certificates), or named in")
-            .help("SSL_CERT_FILE=/path/to/ca.pem for lclaude and NODE_EXTRA_CA_CERTS=/path/to/ca.pem for Claude Code")
+            .help("sudo update-ca-certificates  # after adding your own certificate to the system")
+            .help("export SSL_CERT_FILE=/path/to/ca.pem NODE_EXTRA_CA_CERTS=/path/to/ca.pem  # lclaude and Claude Code")
     } else {
         failure.help(format!("curl -v {url}"))
     }
 }
 
-/// What a server says at `/v1/models`.
-pub async fn models(settings: &Settings, variables: &Variables) -> Result<Vec<Listed>> {
+/// Returns the models that the server lists at `/v1/models`.
+///
+/// # Errors
+/// `Config` as for [`of`], `Unavailable` if the server doesn't list them.
+pub async fn models(settings: &Settings, variables: &Variables) -> Result<Vec<ListedModel>> {
     let endpoint = of(settings, variables)?;
     let url = &endpoint.url;
-    let request = http::models_route(&http::client_for(url), &endpoint);
-    let answer = request.timeout(http::LOOK).send().await.and_then(Response::error_for_status);
+    let request = http::models_request(&http::client_for(url), &endpoint);
+    let answer = request.timeout(http::LIST_TIMEOUT).send().await.and_then(Response::error_for_status);
     let failed = |error: &reqwest::Error| {
-        Failure::new(Code::Unavailable, format!("{url} does not say which models it has"))
-            .why(error.status().map_or_else(|| http::in_words(error), |status| format!("it answers {status}")))
+        Failure::new(Code::Unavailable, format!("{url} does not list its models"))
+            .cause(error.status().map_or_else(|| http::describe_error(error), |status| format!("it answered {status}")))
             .help(format!("curl -v {url}/v1/models"))
     };
-    let Offers { data } = match answer {
+    let ModelList { data } = match answer {
         Ok(answer) => answer.json().await.map_err(|error| failed(&error))?,
         Err(error) => return Err(failed(&error)),
     };
-    let listed =
-        |model: Offered| Listed { trained: model.max_model_len.or(model.trained()), ..Listed::named(&model.id) };
+    let listed = |model: ModelEntry| ListedModel {
+        trained: model.max_model_len.or(model.trained()),
+        ..ListedModel::named(&model.id)
+    };
     Ok(data.into_iter().map(listed).collect())
 }

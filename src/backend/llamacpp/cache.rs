@@ -1,20 +1,19 @@
-//! What llama-server has fetched from Hugging Face before (`-hf`), as it lies in the cache that it shares with other
-//! programs: `models--USER--REPO/snapshots/REVISION/FILE.gguf`.
+//! The models that llama-server has downloaded from Hugging Face (`-hf`), in the cache that other programs use too:
+//! `models--USER--REPO/snapshots/REVISION/FILE.gguf`.
 
-use crate::base::environment::Environment;
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-use crate::base::disk;
+use crate::base::{disk, environment::Environment};
 
-/// What stands in a repository beside its models: projectors for images, drafts, statistics.
-const NO_MODELS: &[&str] = &["mmproj", "imatrix", "mtp-", "eagle3-", "dflash-", "dspark-"];
-/// Those that are taken where nobody says which.
-const BY_ITSELF: &[&str] = &["Q4_K_M", "Q8_0"];
+/// Marks in the names of files that aren't models: image projectors, draft models and statistics.
+const NOT_MODELS: &[&str] = &["mmproj", "imatrix", "mtp-", "eagle3-", "dflash-", "dspark-"];
+/// The quantizations that llama-server prefers if none is named.
+const PREFERRED: &[&str] = &["Q4_K_M", "Q8_0"];
 
-/// llama-server looks in these places, in this order.
+/// Returns the cache directory, by the same rules as llama-server.
 fn hub(environment: &Environment) -> PathBuf {
     let variable = |name: &str| environment.variables.path(name);
     variable("LLAMA_CACHE")
@@ -29,7 +28,7 @@ fn hub(environment: &Environment) -> PathBuf {
 struct Repository {
     /// `user/repo`.
     name: String,
-    /// The newest state of it.
+    /// The directory of its newest revision.
     snapshot: PathBuf,
 }
 
@@ -42,7 +41,7 @@ impl Repository {
         Some(Repository { name, snapshot })
     }
 
-    /// Its models, the first file of each; some repositories have a directory for each quantisation.
+    /// Returns the first file of each model. Some repositories have a directory for each quantization.
     fn models(&self) -> Vec<PathBuf> {
         let mut files = entries(&self.snapshot);
         let deeper: Vec<PathBuf> = files.iter().filter(|path| path.is_dir()).flat_map(|path| entries(path)).collect();
@@ -50,11 +49,12 @@ impl Repository {
         files.retain(|file| {
             let name = file.file_name().unwrap_or_default().to_string_lossy();
             let is_later_part = name.contains("-of-") && !name.contains("-00001-of-");
-            name.ends_with(".gguf") && !is_later_part && !NO_MODELS.iter().any(|mark| name.contains(mark))
+            name.ends_with(".gguf") && !is_later_part && !NOT_MODELS.iter().any(|mark| name.contains(mark))
         });
         files
     }
 
+    /// Returns the file of a quantization, or of the one that llama-server prefers.
     fn model(&self, quant: Option<&str>) -> Option<PathBuf> {
         let models = self.models();
         let find = |tag: &str| {
@@ -64,7 +64,7 @@ impl Repository {
         };
         match quant {
             Some(quant) => find(quant),
-            None => BY_ITSELF.iter().find_map(|tag| find(tag)).or_else(|| models.first().cloned()),
+            None => PREFERRED.iter().find_map(|tag| find(tag)).or_else(|| models.first().cloned()),
         }
     }
 
@@ -80,7 +80,7 @@ fn entries(directory: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Whether llama-server has fetched something of the repository before.
+/// Returns whether any file of the repository is in the cache.
 pub fn is_cached(name: &str, environment: &Environment) -> bool {
     repository(name, environment).is_some()
 }
@@ -90,12 +90,12 @@ fn repository(name: &str, environment: &Environment) -> Option<Repository> {
     Repository::at(&hub(environment).join(format!("models--{repo}")))
 }
 
-/// The file of `user/repo[:quant]`, if it is there.
+/// Returns the file of `user/repo[:quant]`, if it is in the cache.
 pub fn find(name: &str, environment: &Environment) -> Option<PathBuf> {
     repository(name, environment)?.model(name.split_once(':').map(|(_, quant)| quant))
 }
 
-/// Everything in the cache, with the name that each model is asked for by.
+/// Returns all models in the cache, each with its name.
 pub fn all(environment: &Environment) -> Vec<(String, PathBuf)> {
     let repositories = entries(&hub(environment)).into_iter().filter_map(|directory| Repository::at(&directory));
     let named = |repository: Repository| {
@@ -106,7 +106,7 @@ pub fn all(environment: &Environment) -> Vec<(String, PathBuf)> {
     repositories.flat_map(named).collect()
 }
 
-/// What a file is told from others of its repository by: the last word of its name, `Q4_K_M` say.
+/// Returns the quantization of a file: the last word of its name, such as `Q4_K_M`.
 fn quant(file: &Path) -> String {
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     let stem = name.strip_suffix(".gguf").unwrap_or(&name);
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_is_the_one_that_llama_server_takes() {
+    fn chosen_file_matches_llama_server() {
         let files = ["x-Q8_0.gguf", "x-Q4_K_M.gguf", "mmproj-x-f16.gguf", "README.md"];
         assert_eq!(found(&files, Some("q8_0")).as_deref(), Some("x-Q8_0.gguf"));
         assert_eq!(found(&files, None).as_deref(), Some("x-Q4_K_M.gguf"));
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_model_in_parts_it_is_the_first() {
+    fn split_model_is_found_by_first_part() {
         let files = ["Q6_K/x-Q6_K-00002-of-00002.gguf", "Q6_K/x-Q6_K-00001-of-00002.gguf"];
         assert_eq!(found(&files, Some("Q6_K")).as_deref(), Some("Q6_K/x-Q6_K-00001-of-00002.gguf"));
         assert_eq!(quant(Path::new("x-Q6_K-00001-of-00002.gguf")), "Q6_K");

@@ -1,4 +1,4 @@
-//! Whether `llama-server` and its models can be used, as far as that can be told without starting it.
+//! Doctor's checks of `llama-server` and its models, which start nothing.
 
 use std::{path::Path, process::Output};
 
@@ -12,11 +12,12 @@ use crate::{
         program,
         subject::{AREA, Subject},
     },
-    base::check::{Check, State},
+    base::check::{Check, Severity},
 };
 
-pub async fn installation(backend: &dyn Backend, subject: &Subject<'_>, worst: State) -> Vec<Check> {
-    let found = plan::program(subject.settings).map_err(|failure| subject.correctable(failure));
+/// Returns the checks of the program and its version.
+pub async fn installation(backend: &dyn Backend, subject: &Subject<'_>, worst: Severity) -> Vec<Check> {
+    let found = plan::program(subject.settings).map_err(|failure| subject.with_edit_help(failure));
     let mut checks = vec![checks::installed("llamacpp program", worst, &found)];
     if let Ok(path) = &found {
         checks.push(version(backend, subject, path).await.no_worse_than(worst));
@@ -24,17 +25,17 @@ pub async fn installation(backend: &dyn Backend, subject: &Subject<'_>, worst: S
     checks
 }
 
-/// The one server whose releases have no lowest number worth knowing: what matters is that it runs here.
+/// Returns the check that the program runs on this machine and has every option that lclaude uses.
 async fn version(backend: &dyn Backend, subject: &Subject<'_>, path: &Path) -> Check {
     let name = "llamacpp version";
-    let not_running = |how: &str| checks::not_running(name, path, how, backend.install_hint());
-    let output = match program::ask(path, "--version").await {
+    let does_not_run = |how: &str| checks::does_not_run(name, path, how, backend.install_hint());
+    let output = match program::run(path, "--version").await {
         Ok(Some(output)) => output,
-        Ok(None) => return not_running("no answer in time"),
-        Err(error) => return not_running(&error.to_string()),
+        Ok(None) => return does_not_run("no answer in time"),
+        Err(error) => return does_not_run(&error.to_string()),
     };
-    let said = String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned();
-    let lines: Vec<String> = said.lines().map(str::to_owned).collect();
+    let text = String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned();
+    let lines: Vec<String> = text.lines().map(str::to_owned).collect();
     if !output.status.success() {
         let bare = || BackendPlan {
             kind: backend.kind(),
@@ -48,18 +49,19 @@ async fn version(backend: &dyn Backend, subject: &Subject<'_>, path: &Path) -> C
         let failure = backend.start_failure(cause, &plan, Some(output.status), lines);
         return Check::failed(AREA, name, &failure.help(backend.install_hint()));
     }
-    // Its own help says what no number would: releases from forks and packages count differently.
-    let help = program::ask(path, "--help").await.ok().flatten();
+    // Forks and packages number their releases differently, so `--help` is checked instead of a minimum version.
+    let help = program::run(path, "--help").await.ok().flatten();
     let knows = |help: Output| String::from_utf8_lossy(&help.stdout).contains(plan::NEWEST_OPTION);
     if !help.is_some_and(knows) {
         return Check::failure(AREA, name, format!("{} is too old", path.display()))
-            .why(format!("it does not know {}, with which its port is kept from others", plan::NEWEST_OPTION))
+            .cause(format!("it does not have {}, which protects its port from other programs", plan::NEWEST_OPTION))
             .help(backend.install_hint());
     }
     let version = lines.iter().find_map(|line| line.strip_prefix("version: "));
-    Check::ok(AREA, name, version.unwrap_or("it does not tell"))
+    Check::ok(AREA, name, version.unwrap_or("unknown"))
 }
 
+/// Returns the checks of the plan's models.
 pub async fn models(backend: &dyn Backend, subject: &Subject<'_>, plan: &BackendPlan) -> Vec<Check> {
     let downloads = model::to_be_downloaded(&plan.models, subject.environment);
     let is_untrusted = subject.settings.untrusted_choice().is_some();
@@ -68,13 +70,13 @@ pub async fn models(backend: &dyn Backend, subject: &Subject<'_>, plan: &Backend
     let check = subject.refused(&unwanted).unwrap_or_else(|| match (unwanted.first(), &downloads[..]) {
         (Some(model), _) if subject.yes => Check::ok(AREA, "model", format!("{model} will be downloaded")),
         (Some(_), _) => subject.failed("model", model::none_chosen()),
-        (None, []) => checks::found(plan, ""),
+        (None, []) => checks::models_found(plan, ""),
         (None, names) => {
             let names = names.join(" and ");
-            Check::ok(AREA, "model", format!("{names} is not here yet; the first session downloads it"))
+            Check::ok(AREA, "model", format!("{names} will be downloaded by the first session"))
         }
     });
     let mut all = vec![check];
-    all.extend(checks::on_disk(backend, subject, plan).await);
+    all.extend(checks::model_file(backend, subject, plan).await);
     all
 }

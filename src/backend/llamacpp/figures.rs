@@ -1,33 +1,35 @@
-//! How `llama-server` is getting on, by its slots and metrics.
+//! Live figures of `llama-server`, from its `/slots` and `/metrics`.
 
 use reqwest::Client;
 use serde::Deserialize;
 
 use crate::backend::{
-    figures::{Figures, soon},
+    figures::{Figures, answer_in_time},
     http,
     plan::Endpoint,
 };
 
-/// One place for a conversation.
+/// A slot, which holds one conversation.
 #[derive(Deserialize)]
 struct Slot {
     #[serde(default)]
     is_processing: bool,
-    /// Absent until there was one.
+    /// Absent until the first prompt.
     #[serde(default)]
     n_prompt_tokens: u64,
 }
 
+/// Returns the figures of the main model.
 pub async fn figures(client: &Client, endpoint: &Endpoint, models: &[String]) -> Figures {
-    // Behind a router each model has figures of its own.
+    // A router has separate figures for each model.
     let which = match models {
         [_, _, ..] => format!("?model={}", models[0]),
         _ => String::new(),
     };
     let ask = |route: &str| client.get(format!("{}/{route}{which}", endpoint.url)).bearer_auth(&endpoint.token);
-    let slots = soon(http::json::<Vec<Slot>>(ask("slots")));
-    let metrics = soon(async { ask("metrics").send().await.ok()?.error_for_status().ok()?.text().await.ok() });
+    let slots = answer_in_time(http::get_json::<Vec<Slot>>(ask("slots")));
+    let metrics =
+        answer_in_time(async { ask("metrics").send().await.ok()?.error_for_status().ok()?.text().await.ok() });
     let (slots, metrics) = tokio::join!(slots, metrics);
     let metrics = metrics.unwrap_or_default();
     Figures {
@@ -39,7 +41,7 @@ pub async fn figures(client: &Client, endpoint: &Endpoint, models: &[String]) ->
     }
 }
 
-/// Its own rates are since the last time that somebody asked.
+/// Returns tokens/s since the start. llama-server's own rates cover only the time since the last query.
 fn rate(metrics: &str, tokens: &str, seconds: &str) -> Option<f64> {
     let number = |name: &str| {
         let found = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
@@ -54,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rate_needs_time_that_has_passed() {
+    fn rate_is_unknown_without_elapsed_time() {
         let rate = |metrics: &str| rate(metrics, "a_total", "a_seconds_total");
         assert_eq!(rate("# HELP a_total x\na_total 10\na_seconds_total 0.5\n"), Some(20.0));
         assert_eq!(rate("a_total 0\na_seconds_total 0\n"), None);

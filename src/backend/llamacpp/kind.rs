@@ -12,14 +12,14 @@ use crate::{
         figures::Figures,
         install,
         interface::Backend,
-        listed::Listed,
+        listed::ListedModel,
         plan::{BackendPlan, Endpoint},
         served::Served,
-        starting::{Progress, Starting, Unfit},
+        starting::{Progress, StartError, Starting},
         subject::Subject,
     },
     base::{
-        check::{Check, State},
+        check::{Check, Severity},
         environment::Environment,
         error::{Failure, Result},
     },
@@ -28,10 +28,10 @@ use crate::{
 };
 
 /// llama.cpp's `llama-server`.
-pub struct LlamaCpp;
+pub struct LlamaCppBackend;
 
 #[async_trait(?Send)]
-impl Backend for LlamaCpp {
+impl Backend for LlamaCppBackend {
     fn kind(&self) -> Kind {
         Kind::LlamaCpp
     }
@@ -44,7 +44,7 @@ impl Backend for LlamaCpp {
         true
     }
 
-    fn alone_knows(&self, model: &str) -> bool {
+    fn claims_model(&self, model: &str) -> bool {
         model.to_lowercase().ends_with(".gguf")
     }
 
@@ -74,7 +74,7 @@ impl Backend for LlamaCpp {
         let Ok(models) = model::models(settings, environment) else {
             return Ok(None);
         };
-        let names: Vec<String> = models.iter().map(model::Model::name).collect();
+        let names: Vec<String> = models.iter().map(model::ModelSource::name).collect();
         Ok(model::to_be_downloaded(&names, environment).is_empty().then_some(names))
     }
 
@@ -107,7 +107,7 @@ impl Backend for LlamaCpp {
     }
 
     fn is_download_wanted(&self, settings: &Settings, model: &str) -> bool {
-        // The 18.5 GB of the default model are downloaded only on a yes.
+        // The default model has 18.5 GB, so it is downloaded only if the user agrees.
         settings.model.is_some() || self.has_own_model(settings) || model != model::DEFAULT_MODEL
     }
 
@@ -120,11 +120,11 @@ impl Backend for LlamaCpp {
         settings: &Settings,
         environment: &Environment,
         is_asked: bool,
-    ) -> Result<Option<Vec<Listed>>> {
+    ) -> Result<Option<Vec<ListedModel>>> {
         memory::list(settings, environment, is_asked).map(Some)
     }
 
-    async fn bring_up(&self, plan: &BackendPlan, starting: &Starting<'_>) -> Result<Served, Unfit> {
+    async fn bring_up(&self, plan: &BackendPlan, starting: &Starting<'_>) -> Result<Served, StartError> {
         start::bring_up(plan, starting).await
     }
 
@@ -139,11 +139,11 @@ impl Backend for LlamaCpp {
     fn diagnosis(&self) -> Diagnosis {
         Diagnosis {
             reads_log: true,
-            less_memory: "[llamacpp] cache_type_k = \"q8_0\" and cache_type_v = \"q8_0\" halve the memory that context takes",
+            less_memory: "set [llamacpp] cache_type_k = \"q8_0\" and cache_type_v = \"q8_0\" to halve the memory of the context",
         }
     }
 
-    async fn check_installation(&self, subject: &Subject<'_>, worst: State) -> Vec<Check> {
+    async fn check_installation(&self, subject: &Subject<'_>, worst: Severity) -> Vec<Check> {
         checks::installation(self, subject, worst).await
     }
 

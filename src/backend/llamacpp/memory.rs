@@ -1,38 +1,38 @@
-//! What llama-server will take of memory, and how much of it prompts may take that it keeps for later.
+//! Estimates llama-server's memory, and limits its cache of earlier prompts.
 
-use crate::base::environment::Environment;
 use std::path::PathBuf;
 
 use super::{
     cache,
-    model::{DEFAULT_MODEL, Model, models},
+    model::{DEFAULT_MODEL, ModelSource, models},
 };
 use crate::{
-    backend::listed::Listed,
-    base::error::Result,
+    backend::listed::ListedModel,
+    base::{environment::Environment, error::Result},
     config::Settings,
     memory::{self, Estimate, Layout},
 };
 
-/// What llama-server keeps of other prompts unless told otherwise, in MiB.
-const KEPT: u64 = 8192;
-/// Of all memory, the part that such prompts may take.
-const SHARE: u64 = 8;
+/// llama-server's default limit of cached prompts, in MiB.
+const DEFAULT_CACHE_MIB: u64 = 8192;
+/// Cached prompts may take this fraction of the memory: one eighth.
+const MEMORY_DIVISOR: u64 = 8;
 const MEBIBYTE: u64 = 1024 * 1024;
 
-/// What the settings will load, as far as it is here. Reads the models' files, so not while joining a server.
+/// Returns the memory that the configured models need. Don't call it to join a running server, since it reads the
+/// models' files.
 pub fn estimate(settings: &Settings, environment: &Environment) -> Option<Estimate> {
     let layout = layout(settings);
     let models = models(settings, environment).ok()?;
-    let of = |model: &Model| match model {
-        Model::File(path) => memory::Model::read(model.name(), path, layout.clone()),
-        Model::HuggingFace(name) => match cache::find(name, environment) {
-            Some(path) => memory::Model::read(model.name(), &path, layout.clone()),
-            None if name == DEFAULT_MODEL => memory::Model::glm_4_7_flash(model.name(), layout.clone()),
-            None => memory::Model { name: model.name(), weights: None, shape: None, layout: layout.clone() },
+    let of = |model: &ModelSource| match model {
+        ModelSource::File(path) => memory::ModelMemory::read(model.name(), path, layout.clone()),
+        ModelSource::HuggingFace(name) => match cache::find(name, environment) {
+            Some(path) => memory::ModelMemory::read(model.name(), &path, layout.clone()),
+            None if name == DEFAULT_MODEL => memory::ModelMemory::glm_4_7_flash(model.name(), layout.clone()),
+            None => memory::ModelMemory { name: model.name(), weights: None, shape: None, layout: layout.clone() },
         },
     };
-    let estimated: Vec<memory::Model> = models.iter().map(of).collect();
+    let estimated: Vec<memory::ModelMemory> = models.iter().map(of).collect();
     Some(Estimate {
         kept_prompts: kept_prompts(settings, models.len()).saturating_mul(models.len() as u64),
         models: estimated,
@@ -40,21 +40,21 @@ pub fn estimate(settings: &Settings, environment: &Environment) -> Option<Estima
     })
 }
 
-/// The models that the settings name, and all that llama-server has fetched before. `asked`: somebody wants to hear why
-/// there are none.
+/// Returns the configured models and all models in llama-server's cache. `asked` is whether the user selected this
+/// backend, so that `model` names one of its models.
 ///
 /// # Errors
-/// When what the settings name cannot be used.
-pub fn list(settings: &Settings, environment: &Environment, asked: bool) -> Result<Vec<Listed>> {
+/// `Config` or `Usage` if a configured model can't be used.
+pub fn list(settings: &Settings, environment: &Environment, asked: bool) -> Result<Vec<ListedModel>> {
     let layout = layout(settings);
     let options = &settings.llamacpp;
     let mut files: Vec<(String, String, PathBuf)> = Vec::new();
-    // Another backend's model is not one of llama.cpp's.
+    // Otherwise `model` may name another backend's model.
     let is_named = options.gguf.is_some() || options.hf.is_some() || (asked && settings.model.is_some());
     for model in if is_named { models(settings, environment)? } else { Vec::new() } {
         let found = match &model {
-            Model::File(path) => Some((path.display().to_string(), path.clone())),
-            Model::HuggingFace(name) => cache::find(name, environment).map(|path| (name.clone(), path)),
+            ModelSource::File(path) => Some((path.display().to_string(), path.clone())),
+            ModelSource::HuggingFace(name) => cache::find(name, environment).map(|path| (name.clone(), path)),
         };
         files.extend(found.map(|(name, path)| (name, model.name(), path)));
     }
@@ -63,18 +63,18 @@ pub fn list(settings: &Settings, environment: &Environment, asked: bool) -> Resu
             files.push((name.clone(), name, path));
         }
     }
-    let listed = |(name, served, path): (String, String, PathBuf)| Listed {
+    let listed = |(name, served, path): (String, String, PathBuf)| ListedModel {
         served,
-        ..Listed::named(&name).with_file(&path, layout.clone())
+        ..ListedModel::named(&name).with_file(&path, layout.clone())
     };
     Ok(files.into_iter().map(listed).collect())
 }
 
-/// How the server is told to lay out its memory.
+/// Returns the memory layout that the settings give.
 pub fn layout(settings: &Settings) -> Layout {
     let options = &settings.llamacpp;
     let mut layout = Layout::new(settings.context());
-    // The arguments come last, and win.
+    // `args` come last on the command line, so they override the other settings.
     let given = |names: &[&str]| argument(&options.args, names).map(str::to_owned);
     if let Some(kind) = given(&["--cache-type-k", "-ctk"]).or(options.cache_type_k.clone()) {
         layout.cache_k = kind;
@@ -90,32 +90,32 @@ pub fn layout(settings: &Settings) -> Layout {
     layout
 }
 
-/// MiB that prompts may take which llama-server keeps beside the current one: without a limit of ours it is as much as
-/// a small machine's whole memory. `None` where its own default will do, or the user says it.
+/// Returns the limit of cached prompts in MiB, or `None` if llama-server's default fits or the user sets one. The
+/// default can be as large as a small machine's whole memory.
 ///
-/// It depends on nothing that changes from start to start, since sessions share a server only if their plans are equal.
+/// The limit must be the same at each start, since sessions share a server only if their plans are equal.
 pub fn limit(settings: &Settings, models: usize) -> Option<u64> {
     if argument(&settings.llamacpp.args, &["--cache-ram", "-cram"]).is_some() {
         return None;
     }
-    let share = memory::total()? / SHARE / u64::try_from(models).ok()?.max(1) / MEBIBYTE;
-    // Rounded, for machines that tell their memory a little differently after each boot.
+    let share = memory::total_ram()? / MEMORY_DIVISOR / u64::try_from(models).ok()?.max(1) / MEBIBYTE;
+    // Rounded, since the reported memory size can vary slightly between boots.
     let limit = (share / 256 * 256).max(256);
-    (limit < KEPT).then_some(limit)
+    (limit < DEFAULT_CACHE_MIB).then_some(limit)
 }
 
-/// The same in bytes, whoever says it.
+/// Returns the effective limit of cached prompts in bytes.
 pub fn kept_prompts(settings: &Settings, models: usize) -> u64 {
     let given = argument(&settings.llamacpp.args, &["--cache-ram", "-cram"]).and_then(|size| size.parse::<i64>().ok());
     let size = match given {
-        // No limit at all; nobody knows.
-        Some(size) => u64::try_from(size).unwrap_or(KEPT),
-        None => limit(settings, models).unwrap_or(KEPT),
+        // A negative size means no limit; the default is the best guess.
+        Some(size) => u64::try_from(size).unwrap_or(DEFAULT_CACHE_MIB),
+        None => limit(settings, models).unwrap_or(DEFAULT_CACHE_MIB),
     };
     size.saturating_mul(MEBIBYTE)
 }
 
-/// The value of the last of these options, in either form.
+/// Returns the value of the last of these options, as `--name value` or `--name=value`.
 fn argument<'a>(arguments: &'a [String], names: &[&str]) -> Option<&'a str> {
     let at = |(at, argument): (usize, &'a String)| match argument.split_once('=') {
         Some((name, value)) if names.contains(&name) => Some(value),
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_that_change_the_layout_are_understood() {
+    fn layout_follows_arguments() {
         let plain = layout(&settings(&[]));
         assert_eq!(plain, Layout::new(settings(&[]).context()));
         let all = ["-ctk", "q8_0", "--cache-type-v", "q4_0", "-ub", "2048", "--swa-full", "-fa", "off"];
@@ -147,15 +147,15 @@ mod tests {
     }
 
     #[test]
-    fn what_the_user_says_about_kept_prompts_counts() {
+    fn prompt_cache_argument_overrides_the_limit() {
         assert_eq!(limit(&settings(&["--cache-ram", "100"]), 1), None);
         assert_eq!(kept_prompts(&settings(&["-cram", "0"]), 1), 0);
         assert_eq!(kept_prompts(&settings(&["--cache-ram", "100"]), 1), 100 * MEBIBYTE);
     }
 
     #[test]
-    fn kept_prompts_take_no_more_than_their_share() {
-        let most = memory::total().expect("a machine has memory") / SHARE;
+    fn prompt_cache_is_limited_to_its_share_of_memory() {
+        let most = memory::total_ram().expect("a machine has memory") / MEMORY_DIVISOR;
         assert!(kept_prompts(&settings(&[]), 1) <= most.max(256 * MEBIBYTE));
     }
 }

@@ -1,4 +1,7 @@
-//! llama.cpp's `llama-server`: a GGUF model, or several behind its router, one slot each, and an API key of its own.
+//! llama.cpp's `llama-server`: one GGUF model, or several behind its router, with one slot each and a new API key for
+//! each run.
+//!
+//! Options, responses and log texts are those of release b11434 (`common/arg.cpp`, `tools/server`), seen in runs of it.
 
 mod cache;
 mod checks;
@@ -9,4 +12,4 @@ mod model;
 mod plan;
 mod start;
 
-pub use kind::LlamaCpp;
+pub use kind::LlamaCppBackend;

@@ -1,6 +1,5 @@
-//! Which model files llama-server is to load, found and looked at before anything starts.
+//! Finds the model files that llama-server is to load, and checks them before the start.
 
-use crate::base::environment::Environment;
 use std::{
     fs,
     io::Read,
@@ -9,41 +8,47 @@ use std::{
 
 use super::cache;
 use crate::{
-    base::error::{Code, Failure, Result},
+    base::{
+        environment::Environment,
+        error::{Code, Failure, Result},
+        ui,
+    },
     config::{Settings, Source},
 };
 
-/// What is used where nobody names a model: the quantisation that most machines can hold.
+/// The model if none is configured, in a quantization that fits on most machines.
 pub const DEFAULT_MODEL: &str = "unsloth/GLM-4.7-Flash-GGUF:Q4_K_M";
 
-pub enum Model {
+/// A model to load.
+pub enum ModelSource {
     File(PathBuf),
-    /// `user/repo[:quant]` on Hugging Face; llama-server fetches it into its own cache.
+    /// `user/repo[:quant]` on Hugging Face, which llama-server downloads to its cache.
     HuggingFace(String),
 }
 
-impl Model {
-    /// What it is served as.
+impl ModelSource {
+    /// Returns the name that it is served by.
     pub fn name(&self) -> String {
         match self {
-            Model::File(path) => served_name(path),
-            Model::HuggingFace(name) => name.clone(),
+            ModelSource::File(path) => served_name(path),
+            ModelSource::HuggingFace(name) => name.clone(),
         }
     }
 
-    /// What a preset calls it.
+    /// Returns the key and value that select it in a preset file.
     pub fn preset_key(&self) -> (&'static str, String) {
         match self {
-            Model::File(path) => ("model", path.display().to_string()),
-            Model::HuggingFace(name) => ("hf-repo", name.clone()),
+            ModelSource::File(path) => ("model", path.display().to_string()),
+            ModelSource::HuggingFace(name) => ("hf-repo", name.clone()),
         }
     }
 }
 
-/// The model of the general settings first, then those that tiers have of their own; each once.
+/// Returns the main model and then the tiers' own models, without duplicates.
+///
 /// # Errors
-/// `Config` or `Usage` when one is missing or cannot be a model.
-pub fn models(settings: &Settings, environment: &Environment) -> Result<Vec<Model>> {
+/// `Config` or `Usage` if one is missing or isn't a model.
+pub fn models(settings: &Settings, environment: &Environment) -> Result<Vec<ModelSource>> {
     let mut models = vec![model(settings, environment)?];
     for (key, name) in settings.tier_models() {
         let source = settings.source(key);
@@ -52,33 +57,38 @@ pub fn models(settings: &Settings, environment: &Environment) -> Result<Vec<Mode
             None => models.push(found),
             Some(same) if same.preset_key() == found.preset_key() => {}
             Some(same) => {
-                return Err(Failure::new(source.code(), format!("two models are called {}", found.name()))
-                    .why(format!("{} and {} have the same name", same.preset_key().1, found.preset_key().1))
-                    .help("rename one of the files, or give a link to it another name"));
+                return Err(Failure::new(source.code(), format!("two models have the name {}", found.name()))
+                    .cause(format!(
+                        "{} and {} would be served by the same name",
+                        same.preset_key().1,
+                        found.preset_key().1
+                    ))
+                    .help("rename one of the files"));
             }
         }
     }
     Ok(models)
 }
 
-/// Those of `names`, as they are served, that llama-server would have to download.
+/// Returns those of the served models `names` that llama-server would have to download.
 pub fn to_be_downloaded(names: &[String], environment: &Environment) -> Vec<String> {
-    // The name of a file never has a slash.
+    // The served name of a file never contains a slash.
     names.iter().filter(|name| name.contains('/') && !cache::is_cached(name, environment)).cloned().collect()
 }
 
-/// The failure where nobody names a model and the default is not wanted.
+/// Returns the failure if no model is configured and the default isn't downloaded yet.
 pub fn none_chosen() -> Failure {
-    Failure::new(Code::Config, "no model is chosen for llama.cpp")
-        .why(format!("llama-server needs a GGUF file or a Hugging Face name, and {DEFAULT_MODEL} is not here yet"))
+    Failure::new(Code::Config, "no model is configured for llama.cpp")
+        .cause(format!("the default model, {DEFAULT_MODEL}, is not downloaded yet"))
         .help("lclaude --backend llamacpp --model /path/to/model.gguf")
-        .help("or lclaude local setup, step by step")
-        .help(format!("or lclaude --backend llamacpp --yes, which downloads {DEFAULT_MODEL}, 18.5 GB"))
-        .help("or in the configuration: [llamacpp] gguf = \"/path/to/model.gguf\", or hf = \"user/repo:quant\"")
+        .help("lclaude local setup  # choose a backend and a model step by step")
+        .help("lclaude --backend llamacpp --yes  # downloads the default model, 18.5 GB")
+        .help("set [llamacpp] gguf = \"/path/to/model.gguf\" or hf = \"user/repo:quant\"")
 }
 
-/// The later of `model` and `[llamacpp] gguf` or `hf` decides; written in the same place, the special one does.
-fn model(settings: &Settings, environment: &Environment) -> Result<Model> {
+/// Returns the main model. Of `model` and `[llamacpp] gguf` or `hf`, the one from the later source wins; from the same
+/// source, the `[llamacpp]` key wins.
+fn model(settings: &Settings, environment: &Environment) -> Result<ModelSource> {
     let own = [
         settings.llamacpp.gguf.as_ref().map(|_| "llamacpp.gguf"),
         settings.llamacpp.hf.as_ref().map(|_| "llamacpp.hf"),
@@ -89,32 +99,38 @@ fn model(settings: &Settings, environment: &Environment) -> Result<Model> {
         (Some(key), Some((_, general))) if settings.source(key) >= general => own_model(settings, key, environment),
         (_, Some((name, source))) => named(settings, "model", name, &source, environment),
         (Some(key), None) => own_model(settings, key, environment),
-        (None, None) => Ok(Model::HuggingFace(DEFAULT_MODEL.into())),
+        (None, None) => Ok(ModelSource::HuggingFace(DEFAULT_MODEL.into())),
     }
 }
 
-fn own_model(settings: &Settings, key: &str, _environment: &Environment) -> Result<Model> {
+fn own_model(settings: &Settings, key: &str, _environment: &Environment) -> Result<ModelSource> {
     let source = settings.source(key);
     match (&settings.llamacpp.gguf, &settings.llamacpp.hf) {
         (Some(gguf), _) if key == "llamacpp.gguf" => gguf_file(gguf, &source),
-        (_, Some(hf)) if is_hugging_face(hf) => Ok(Model::HuggingFace(hf.clone())),
+        (_, Some(hf)) if is_hugging_face(hf) => Ok(ModelSource::HuggingFace(hf.clone())),
         (_, hf) => Err(Failure::new(
             source.code(),
             format!("{:?} is not a Hugging Face model", hf.as_deref().unwrap_or_default()),
         )
-        .why(format!("{source} sets it as [llamacpp] hf"))
-        .help("write it as hf = \"user/repo\" or hf = \"user/repo:quant\"")),
+        .cause(format!("{source} sets it as [llamacpp] hf"))
+        .help("[llamacpp] hf = \"user/repo:quant\"")),
     }
 }
 
-fn named(settings: &Settings, key: &str, name: &str, source: &Source, environment: &Environment) -> Result<Model> {
+fn named(
+    settings: &Settings,
+    key: &str,
+    name: &str,
+    source: &Source,
+    environment: &Environment,
+) -> Result<ModelSource> {
     let path = settings.model_path(key, name, environment);
-    // A name without the user's word is never a path.
+    // A name from an untrusted file is never a path.
     if !settings.is_untrusted(key) && (name.to_lowercase().ends_with(".gguf") || path.is_dir()) {
         return gguf_file(&path, source);
     }
     if is_hugging_face(name) {
-        return Ok(Model::HuggingFace(name.into()));
+        return Ok(ModelSource::HuggingFace(name.into()));
     }
     if let Some(gguf) = &settings.llamacpp.gguf
         && served_name(gguf) == name
@@ -122,8 +138,9 @@ fn named(settings: &Settings, key: &str, name: &str, source: &Source, environmen
         return gguf_file(gguf, &settings.source("llamacpp.gguf"));
     }
     Err(Failure::new(source.code(), format!("llama.cpp has no model named {name:?}"))
-        .why(format!("{source} asks for it; llama-server knows GGUF files and Hugging Face names"))
-        .help("--model /path/to/model.gguf, or --model user/repo:quant"))
+        .cause(format!("{source} sets it, but llama-server needs a GGUF file or a Hugging Face name"))
+        .help("lclaude --model /path/to/model.gguf")
+        .help("lclaude --model user/repo:quant"))
 }
 
 fn is_hugging_face(name: &str) -> bool {
@@ -135,39 +152,42 @@ fn is_hugging_face(name: &str) -> bool {
     repo.split_once('/').is_some_and(|(user, repo)| word(user) && word(repo)) && word(quant)
 }
 
-/// Finds out before anything starts what a look at the file's first bytes can tell.
-fn gguf_file(path: &Path, source: &Source) -> Result<Model> {
+/// Checks that `path` is a readable GGUF file, by its first bytes.
+fn gguf_file(path: &Path, source: &Source) -> Result<ModelSource> {
     let failed = |what: &str, why: String| {
-        Failure::new(source.code(), format!("{} {what}", path.display())).why(format!("{source} names it: {why}"))
+        Failure::new(source.code(), format!("{} {what}", path.display()))
+            .cause(format!("{source} sets this path, but {why}"))
     };
     let path = path.canonicalize().map_err(|error| {
-        failed("cannot be used as a model", error.to_string()).help(format!("ls -l {}", path.display()))
+        failed("cannot be used as a model", format!("it cannot be opened: {error}"))
+            .help(format!("ls -l {}", ui::quote_path(path)))
     })?;
     if path.to_str().is_none() {
-        return Err(failed("cannot be used as a model", "llama-server is told its path, and that is not UTF-8".into())
-            .help("mv it to a directory whose name is"));
+        return Err(failed("cannot be used as a model", "paths must be valid UTF-8".into())
+            .help("rename the file or its directory"));
     }
     if path.is_dir() {
-        return Err(failed("is a directory", "llama-server needs one file".into())
-            .help(format!("find {} -name '*.gguf', and name one of those", path.display())));
+        return Err(failed("is a directory", "llama-server needs a file".into())
+            .help(format!("find {} -name '*.gguf'", ui::quote_path(&path))));
     }
     if !path.is_file() {
         return Err(failed("is not a file", "a pipe or device cannot be a model".into())
-            .help(format!("ls -l {}", path.display())));
+            .help(format!("ls -l {}", ui::quote_path(&path))));
     }
     let mut magic = Vec::new();
-    fs::File::open(&path)
-        .and_then(|file| file.take(4).read_to_end(&mut magic))
-        .map_err(|error| failed("cannot be read", error.to_string()).help(format!("chmod u+r {}", path.display())))?;
+    fs::File::open(&path).and_then(|file| file.take(4).read_to_end(&mut magic)).map_err(|error| {
+        failed("cannot be read", format!("opening it failed: {error}"))
+            .help(format!("chmod u+r {}", ui::quote_path(&path)))
+    })?;
     if magic != b"GGUF" {
-        return Err(failed("is not a GGUF model", "it does not begin with the letters GGUF".into()).help(
-            "download the model again; a file of a few hundred bytes is often a Git LFS pointer or an error page",
+        return Err(failed("is not a GGUF model", "it does not begin with the bytes GGUF".into()).help(
+            "download the model again (a file of a few hundred bytes is often a Git LFS pointer or an error page)",
         ));
     }
-    Ok(Model::File(path))
+    Ok(ModelSource::File(path))
 }
 
-/// The file's name without its ending, in the characters a model's name may have.
+/// Returns the file's name without its extension, with the characters that a model name can't have replaced by `-`.
 pub fn served_name(path: &Path) -> String {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let name: String =

@@ -1,18 +1,16 @@
-//! llama.cpp's `llama-server`: a GGUF model, or several behind its router, one slot each, and an API key of its own.
-//!
-//! Options and answers as of release b11434 (`common/arg.cpp`, `tools/server`), seen in runs of it.
+//! Builds the plan of `llama-server`: its command line, or a preset file for several models.
 
 use std::path::PathBuf;
 
 use super::{
     memory,
-    model::{Model, models},
+    model::{ModelSource, models},
 };
 use crate::{
     backend::{
         install,
         plan::{BackendPlan, HOST, Program, Service},
-        program::{self, Absent},
+        program::{self, MissingProgram},
     },
     base::{
         environment::Environment,
@@ -23,14 +21,16 @@ use crate::{
 };
 
 const PROGRAM: &str = "llama-server";
-/// Of the options that it is always given, the one that came last.
+/// The newest of the options that lclaude always passes.
 pub const NEWEST_OPTION: &str = "--reuse-port";
 
+/// Returns the plan.
+///
 /// # Errors
-/// `Unavailable` when there is no llama-server, `Config` or `Usage` when a model is missing or cannot be one.
+/// `Unavailable` if llama-server is missing, `Config` or `Usage` if a model is missing or isn't a model.
 pub fn plan(settings: &Settings, environment: &Environment) -> Result<BackendPlan> {
     let models = models(settings, environment)?;
-    refuse_own(settings)?;
+    refuse_reserved(settings)?;
     let server = Program::new(program(settings)?);
     let options = &settings.llamacpp;
     let context = settings.context().to_string();
@@ -40,16 +40,16 @@ pub fn plan(settings: &Settings, environment: &Environment) -> Result<BackendPla
     let mut preset = String::new();
     if let [model] = &models[..] {
         match model {
-            Model::File(path) => option("--model", path.display().to_string()),
-            Model::HuggingFace(name) => option("-hf", name.clone()),
+            ModelSource::File(path) => option("--model", path.display().to_string()),
+            ModelSource::HuggingFace(name) => option("-hf", name.clone()),
         }
         option("--alias", model.name());
-        // Without it the server may shrink its context to 4096 in silence …
+        // Without `-c` the server may silently reduce the context to 4096.
         option("-c", context);
-        // … and divides it among four slots without this.
+        // Without `-np` it divides the context among four slots.
         option("-np", "1".into());
     } else {
-        // One server in front, which starts one for each model.
+        // The router starts one server for each model.
         preset = preset_file(&models, &context);
         option("--models-preset", "{file}".into());
         option("--models-max", models.len().to_string());
@@ -74,25 +74,25 @@ pub fn plan(settings: &Settings, environment: &Environment) -> Result<BackendPla
     if let Some(limit) = memory::limit(settings, models.len()) {
         option("--cache-ram", limit.to_string());
     }
-    // With the keeper's own socket on the port, only this user's programs can bind it, also while the server is down.
+    // Together with the keeper's socket this limits the port to this user's programs, even while the server is down.
     arguments.push(NEWEST_OPTION.into());
-    let fetches = models.iter().any(|model| matches!(model, Model::HuggingFace(_)));
-    if fetches && settings.untrusted_choice().is_some() {
-        // The cache may have another file of that repository, or an older one.
+    let downloads = models.iter().any(|model| matches!(model, ModelSource::HuggingFace(_)));
+    if downloads && settings.untrusted_choice().is_some() {
+        // An untrusted project file must not cause a download if the cached file is missing or old.
         arguments.push("--offline".into());
     }
-    // For `lclaude local status`: it counts all the same, and this lets it say so to those who have its key.
+    // `lclaude local status` reads the metrics, which require the API key.
     arguments.push("--metrics".into());
     arguments.extend(options.args.iter().cloned());
 
-    // The download's bar is drawn only on a terminal; what else it would do there is colour its log.
+    // A download runs in a terminal to get its progress bar; `NO_COLOR` keeps colors out of the log.
     let mut environment = options.env.clone();
-    if fetches {
+    if downloads {
         environment.entry("NO_COLOR".into()).or_insert("1".into());
     }
     let origins = models.iter().map(|model| match model {
-        Model::File(path) => path.display().to_string(),
-        Model::HuggingFace(name) => format!("{name} on Hugging Face"),
+        ModelSource::File(path) => path.display().to_string(),
+        ModelSource::HuggingFace(name) => format!("{name} on Hugging Face"),
     });
 
     Ok(BackendPlan {
@@ -101,73 +101,78 @@ pub fn plan(settings: &Settings, environment: &Environment) -> Result<BackendPla
         service: Service::Program(Program {
             arguments,
             environment,
-            // Each changes an option behind the back of the ones above, the port included.
+            // These would override options such as the port.
             removed: ["LLAMA_ARG_*", "LLAMA_API_KEY", "LLAMA_SERVER_*", "AIP_*"].map(str::to_owned).into(),
             key_variable: Some("LLAMA_API_KEY".into()),
             file: Some(preset).filter(|preset| !preset.is_empty()),
             shares_port: true,
-            terminal: fetches,
+            terminal: downloads,
             ending: Ending::Kill,
             ..server
         }),
-        models: models.iter().map(Model::name).collect(),
+        models: models.iter().map(ModelSource::name).collect(),
         context: settings.context(),
     })
 }
 
-/// What llama-server's router is told of its models (INI).
-fn preset_file(models: &[Model], context: &str) -> String {
-    let section = |model: &Model| {
+/// Returns the preset file (INI) that lists the router's models.
+fn preset_file(models: &[ModelSource], context: &str) -> String {
+    let section = |model: &ModelSource| {
         let (name, value) = model.preset_key();
         format!("[{}]\n{name} = {value}\nctx-size = {context}\nparallel = 1\nload-on-startup = true\n", model.name())
     };
     format!("version = 1\n{}", models.iter().map(section).collect::<String>())
 }
 
-/// The models of a plan that are files, as its command line or its preset names them.
+/// Returns the model files that a plan's command line or preset file names.
 pub fn files(plan: &BackendPlan) -> Vec<PathBuf> {
     let Service::Program(program) = &plan.service else {
         return Vec::new();
     };
-    let alone = program.arguments.iter().skip_while(|argument| *argument != "--model").nth(1).map(String::as_str);
+    let single = program.arguments.iter().skip_while(|argument| *argument != "--model").nth(1).map(String::as_str);
     let preset = program.file.as_deref().unwrap_or_default().lines();
-    alone.into_iter().chain(preset.filter_map(|line| line.strip_prefix("model = "))).map(PathBuf::from).collect()
+    single.into_iter().chain(preset.filter_map(|line| line.strip_prefix("model = "))).map(PathBuf::from).collect()
 }
 
-/// Options of llama-server's that lclaude gives itself, with the setting that each belongs to.
-const OWN: &[(&[&str], &str)] = &[
-    (&["--model", "-m"], "[llamacpp] gguf"),
-    (&["-hf", "-hfr", "--hf-repo"], "[llamacpp] hf"),
-    (&["--ctx-size", "-c"], "context"),
-    (&["--host", "--port", NEWEST_OPTION, "--api-prefix"], "nothing: the port is lclaude's to choose, on 127.0.0.1"),
-    (&["--api-key", "--api-key-file"], "nothing: each run has a key of its own"),
-    (&["--alias", "-a"], "nothing: Claude Code asks by the name lclaude gives"),
-    (&["--hf-token", "-hft"], "[llamacpp] env = { HF_TOKEN = \"…\" }, which other users of the machine cannot see"),
-    (&["--parallel", "-np"], "nothing: one session is served at a time, and its prefix stays cached"),
+/// Options that lclaude sets itself, with the help on what to use instead.
+const RESERVED: &[(&[&str], &str)] = &[
+    (&["--model", "-m"], " and set [llamacpp] gguf instead"),
+    (&["-hf", "-hfr", "--hf-repo"], " and set [llamacpp] hf instead"),
+    (&["--ctx-size", "-c"], " and set context instead"),
+    (&["--host", "--port", NEWEST_OPTION, "--api-prefix"], "; lclaude chooses a free port on 127.0.0.1"),
+    (&["--api-key", "--api-key-file"], "; each run gets a new key"),
+    (&["--alias", "-a"], "; lclaude chooses the name that Claude Code uses"),
+    (&["--hf-token", "-hft"], " and set [llamacpp] env = { HF_TOKEN = \"…\" }, which other users cannot see"),
+    (&["--parallel", "-np"], "; one slot keeps the session's prefix cached"),
 ];
 
-/// A second value would win over ours, and the server would not be where it is waited for.
-fn refuse_own(settings: &Settings) -> Result<()> {
+/// Refuses arguments that would override lclaude's own options.
+///
+/// # Errors
+/// `Config` if there is one.
+fn refuse_reserved(settings: &Settings) -> Result<()> {
     for argument in &settings.llamacpp.args {
         let name = argument.split('=').next().unwrap_or(argument);
-        // `--gpt-oss-20b-default` and its like choose a model, and download it.
+        // Options such as `--gpt-oss-20b-default` select a model and download it.
         let is_model = name.ends_with("-default") && name != "--spec-default";
-        let own = OWN.iter().find(|(names, _)| names.contains(&name)).map(|(_, setting)| *setting);
-        if let Some(setting) = own.or(is_model.then_some("[llamacpp] gguf or hf")) {
+        let own = RESERVED.iter().find(|(names, _)| names.contains(&name)).map(|(_, instead)| *instead);
+        if let Some(instead) = own.or(is_model.then_some(" and set [llamacpp] gguf or hf instead")) {
             return Err(Failure::new(Code::Config, format!("[llamacpp] args cannot have {name}"))
-                .why(format!("{} has it, and lclaude sees to that itself", settings.source("llamacpp.args")))
-                .help(format!("remove it; its setting is {setting}")));
+                .cause(format!("{} sets it, but lclaude sets this option itself", settings.source("llamacpp.args")))
+                .help(format!("remove it{instead}")));
         }
     }
     Ok(())
 }
 
+/// Returns the path of `llama-server`.
+///
 /// # Errors
-/// `Unavailable` when there is none.
+/// `Unavailable` if it isn't found.
 pub fn program(settings: &Settings) -> Result<PathBuf> {
     let named = settings.llamacpp.path.as_deref();
     program::find(named, PROGRAM).ok_or_else(|| {
-        let absent = Absent {
+        let absent = MissingProgram {
             kind: Kind::LlamaCpp,
             program: PROGRAM,
             name: PROGRAM,
@@ -178,14 +183,14 @@ pub fn program(settings: &Settings) -> Result<PathBuf> {
     })
 }
 
-/// The command lines that install it wherever their program is.
+/// Returns the install commands that need no query of a package manager.
 pub fn install_commands() -> Vec<String> {
-    let nix = install::has("nix").then(|| "nix profile install nixpkgs#llama-cpp".to_owned());
+    let nix = install::is_on_path("nix").then(|| "nix profile install nixpkgs#llama-cpp".to_owned());
     install::brew("llama.cpp").into_iter().chain(nix).collect()
 }
 
-/// The first of them, or where else it is to be had.
+/// Returns the first install command, or where to download it.
 pub fn install_hint() -> String {
-    let elsewhere = "a release from https://github.com/ggml-org/llama.cpp/releases, with llama-server on PATH";
+    let elsewhere = "download https://github.com/ggml-org/llama.cpp/releases and put llama-server on PATH";
     install_commands().into_iter().next().unwrap_or_else(|| elsewhere.to_owned())
 }

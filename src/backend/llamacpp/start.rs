@@ -1,6 +1,4 @@
-//! Waiting for `llama-server`: its health, what it loaded, and what its log tells meanwhile.
-//!
-//! Answers as of release b11434 (`tools/server`), seen in runs of it.
+//! Waits until `llama-server` is healthy and has loaded its models, and reads its progress from the log.
 
 use std::cell::Cell;
 
@@ -13,7 +11,7 @@ use crate::{
         listed::thinks,
         plan::BackendPlan,
         served::Served,
-        starting::{Health, Progress, Starting, Unfit},
+        starting::{Health, Progress, StartError, Starting},
     },
     base::error::{Code, Failure},
 };
@@ -33,7 +31,7 @@ struct GenerationSettings {
     n_ctx: u32,
 }
 
-/// Absent in older releases, which says nothing about the model.
+/// Absent in older releases; tool support is then assumed.
 #[derive(Deserialize)]
 #[serde(default)]
 struct TemplateCaps {
@@ -46,54 +44,55 @@ impl Default for TemplateCaps {
     }
 }
 
-pub async fn bring_up(plan: &BackendPlan, starting: &Starting<'_>) -> Result<Served, Unfit> {
+/// Waits until the server is healthy and has loaded the models, and returns what it serves.
+pub async fn bring_up(plan: &BackendPlan, starting: &Starting<'_>) -> Result<Served, StartError> {
     let Starting { client, endpoint, .. } = starting;
     let health = format!("{}/health", endpoint.url);
-    http::until_up(starting, async || {
-        match client.get(&health).timeout(http::PROMPT).send().await.map(|answer| answer.status()) {
+    http::wait_until_up(starting, async || {
+        match client.get(&health).timeout(http::ANSWER_TIMEOUT).send().await.map(|answer| answer.status()) {
             Ok(StatusCode::OK) => Health::Up,
             Ok(StatusCode::SERVICE_UNAVAILABLE) => Health::Loading,
-            Ok(_) => Health::Stranger,
-            Err(_) => Health::Silent,
+            Ok(_) => Health::NotOurs,
+            Err(_) => Health::Unreachable,
         }
     })
     .await?;
     let routes = plan.models.len() > 1;
     if routes {
-        until_loaded(plan, starting).await?;
+        wait_until_loaded(plan, starting).await?;
     }
     let offered = http::models(client, endpoint).await.unwrap_or_default();
     let mut served = Served::new();
     for (at, model) in plan.models.iter().enumerate() {
-        // `/health` needs no key, so only this proves that the server behind the port is ours.
+        // `/props` requires the key, unlike `/health`, so only this proves that the server is ours.
         let which = if routes { format!("?model={model}") } else { String::new() };
         let props = client.get(format!("{}/props{which}", endpoint.url)).bearer_auth(&endpoint.token);
-        let props: Props = http::json(props).await.ok_or(Unfit::Stranger)?;
+        let props: Props = http::get_json(props).await.ok_or(StartError::NotOurs)?;
         if props.model_alias != *model {
-            return Err(Unfit::Stranger);
+            return Err(StartError::NotOurs);
         }
-        let trained = offered.iter().find(|known| known.id == *model).and_then(http::Offered::trained);
+        let trained = offered.iter().find(|known| known.id == *model).and_then(http::ModelEntry::trained);
         served.grant(model, props.default_generation_settings.n_ctx, trained);
         served.tools &= props.chat_template_caps.supports_tools;
         if at == 0 {
             served.thinking = thinks(&props.chat_template);
         }
     }
-    if !http::speaks_messages(client, endpoint).await {
-        return Err(http::too_old(&plan.name(), "the end of 2025").help("brew upgrade llama.cpp").into());
+    if !http::has_messages_route(client, endpoint).await {
+        return Err(http::too_old(&plan.name(), "late 2025").help("brew upgrade llama.cpp").into());
     }
     Ok(served)
 }
 
-/// The router is healthy at once; its models are what takes time.
-async fn until_loaded(plan: &BackendPlan, starting: &Starting<'_>) -> Result<(), Unfit> {
+/// Waits until the router has loaded every model. The router itself is healthy immediately.
+async fn wait_until_loaded(plan: &BackendPlan, starting: &Starting<'_>) -> Result<(), StartError> {
     let Starting { client, endpoint, .. } = starting;
     let failed = Cell::new(None);
-    http::until_up(starting, async || {
+    http::wait_until_up(starting, async || {
         let models = http::models(client, endpoint).await.unwrap_or_default();
         let up = |name: &String| models.iter().any(|model| model.id == *name && model.status["value"] == "loaded");
         if let Some(ended) = models.iter().find(|model| model.status["exit_code"].as_i64().unwrap_or(0) != 0) {
-            // The end of the wait, if not a good one.
+            // Ends the wait.
             failed.set(Some(ended.id.clone()));
             return Health::Up;
         }
@@ -103,13 +102,14 @@ async fn until_loaded(plan: &BackendPlan, starting: &Starting<'_>) -> Result<(),
     match failed.take() {
         None => Ok(()),
         Some(name) => Err(Failure::new(Code::Unavailable, format!("llama-server could not load {name}"))
-            .why("the server it started for that model ended")
-            .help("lclaude with that model alone says more; with several, memory must do for all of them")
+            .cause("the server of that model exited")
+            .help(format!("lclaude --model {name}  # shows the error"))
+            .help("use smaller models, since all models must fit in memory together")
             .into()),
     }
 }
 
-/// Reads the download bar of `-hf` and the dots of a load out of the log.
+/// Returns the step of a start that a log line reports.
 pub fn progress(line: &str) -> Option<Progress> {
     let stage = |stage: &str, fraction, detail: &str| Progress { stage: stage.into(), fraction, detail: detail.into() };
     if let Some(percent) = percentage(line).filter(|_| line.contains("Downloading")) {

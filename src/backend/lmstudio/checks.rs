@@ -1,4 +1,4 @@
-//! Whether LM Studio and its models can be used, as far as that can be told without starting it.
+//! Doctor's checks of LM Studio and its models, which start nothing.
 
 use super::plan::{self, Studio};
 use crate::{
@@ -7,29 +7,32 @@ use crate::{
         plan::BackendPlan,
         subject::{AREA, Subject},
     },
-    base::check::{Check, State},
+    base::check::{Check, Severity},
 };
 
-pub fn installation(subject: &Subject<'_>, worst: State) -> Vec<Check> {
-    let found = plan::program(subject.settings, subject.environment).map_err(|failure| subject.correctable(failure));
+/// Returns the check of `lms`.
+pub fn installation(subject: &Subject<'_>, worst: Severity) -> Vec<Check> {
+    let found = plan::program(subject.settings, subject.environment).map_err(|failure| subject.with_edit_help(failure));
     vec![checks::installed("lmstudio program", worst, &found)]
 }
 
+/// Returns the checks of the server and the plan's models.
 pub async fn models(subject: &Subject<'_>, plan: &BackendPlan) -> Vec<Check> {
     let Some(studio) = Studio::of(plan) else {
         return Vec::new();
     };
     match studio.look(&plan.models).await {
         Ok(None) => vec![
-            Check::ok(AREA, "lmstudio server", "LM Studio does not run; lclaude starts it"),
-            checks::later("model"),
+            Check::ok(AREA, "lmstudio server", "LM Studio is not running; lclaude starts it"),
+            checks::known_later("model"),
         ],
         Ok(Some(seen)) => {
-            let server = seen.port.map_or("none; lclaude starts it".into(), |port| format!("runs on port {port}"));
+            let server =
+                seen.port.map_or("not running; lclaude starts it".into(), |port| format!("running on port {port}"));
             let mut all = vec![Check::ok(AREA, "lmstudio server", server)];
             match seen.models {
                 Ok(trained) => {
-                    all.push(checks::found(plan, ", and can call tools"));
+                    all.push(checks::models_found(plan, ", supports tools"));
                     all.push(checks::context(subject, plan, trained, None));
                 }
                 Err(failure) => all.push(subject.failed("model", failure)),

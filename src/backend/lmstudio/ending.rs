@@ -1,5 +1,5 @@
-//! Ending LM Studio where it did not run before: the daemon by its own command, and the app, which that refuses to end, by
-//! a signal.
+//! Stops an LM Studio that lclaude started: the daemon with `lms daemon down`, which refuses to stop the app, and the
+//! app with SIGTERM.
 
 use std::{path::Path, time::Duration};
 
@@ -12,16 +12,16 @@ use crate::{
     base::process::Identity,
 };
 
-/// How long a command that starts LM Studio may still take.
-const START: Duration = Duration::from_secs(30);
+/// How long to wait for an `lms` command that is still starting LM Studio.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Returns when it is gone: what it remembers is put back only then.
+/// Stops LM Studio and returns when it is gone, since its files can be restored only then.
 pub async fn end(lms: &Path, started: Started) {
     let started = match started {
-        // Since then anybody may have started it.
+        // Both are gone, so the user may have started LM Studio since.
         Started::By { command, keeper } if !command.is_alive() && !keeper.is_alive() => return,
         Started::By { command, .. } => {
-            gone(command, START).await;
+            wait_until_gone(command, START_TIMEOUT).await;
             let Some(started) = lms::started(lms).await else {
                 return;
             };
@@ -31,19 +31,19 @@ pub async fn end(lms: &Path, started: Started) {
     };
     match started {
         Started::Daemon(process) if process.is_alive() => {
-            lms::tell(lms, &["daemon", "down"]).await;
-            gone(process, http::PROMPT).await;
+            lms::run_quietly(lms, &["daemon", "down"]).await;
+            wait_until_gone(process, http::ANSWER_TIMEOUT).await;
         }
         Started::App(process) => {
             process.signal(Signal::TERM);
-            gone(process, http::PROMPT).await;
+            wait_until_gone(process, http::ANSWER_TIMEOUT).await;
         }
         _ => {}
     }
 }
 
-/// No system tells of the end of a process that is no child of ours, so this asks every few milliseconds.
-async fn gone(process: Identity, limit: Duration) {
+/// Waits until a process is gone. It polls, since it isn't a child process.
+async fn wait_until_gone(process: Identity, limit: Duration) {
     let deadline = Instant::now() + limit;
     while process.is_alive() && Instant::now() < deadline {
         sleep(Duration::from_millis(5)).await;

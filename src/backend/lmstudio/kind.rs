@@ -13,15 +13,15 @@ use super::{
 use crate::{
     backend::{
         interface::Backend,
-        listed::Listed,
+        listed::ListedModel,
         plan::{BackendPlan, Endpoint},
         served::Served,
-        starting::{Starting, Unfit},
+        starting::{StartError, Starting},
         subject::Subject,
         undo::Undo,
     },
     base::{
-        check::{Check, State},
+        check::{Check, Severity},
         environment::Environment,
         error::Result,
     },
@@ -29,10 +29,10 @@ use crate::{
 };
 
 /// LM Studio.
-pub struct LmStudio;
+pub struct LmStudioBackend;
 
 #[async_trait(?Send)]
-impl Backend for LmStudio {
+impl Backend for LmStudioBackend {
     fn kind(&self) -> Kind {
         Kind::LmStudio
     }
@@ -95,7 +95,7 @@ impl Backend for LmStudio {
         settings: &Settings,
         environment: &Environment,
         is_asked: bool,
-    ) -> Result<Option<Vec<Listed>>> {
+    ) -> Result<Option<Vec<ListedModel>>> {
         if !is_asked && plan::program(settings, environment).is_err() {
             return Ok(None);
         }
@@ -106,19 +106,19 @@ impl Backend for LmStudio {
         listing::names(settings, environment).await.unwrap_or_default()
     }
 
-    async fn bring_up(&self, plan: &BackendPlan, starting: &Starting<'_>) -> Result<Served, Unfit> {
+    async fn bring_up(&self, plan: &BackendPlan, starting: &Starting<'_>) -> Result<Served, StartError> {
         start::bring_up(plan, starting).await
     }
 
-    async fn is_still_there(&self, plan: &BackendPlan, client: &Client, endpoint: &Endpoint) -> bool {
-        start::is_there(plan, client, endpoint).await
+    async fn is_still_serving(&self, plan: &BackendPlan, client: &Client, endpoint: &Endpoint) -> bool {
+        start::is_serving(plan, client, endpoint).await
     }
 
     async fn undo(&self, undo: &Undo) -> bool {
         match undo {
-            // Another one since is not ours.
+            // lclaude doesn't change an LM Studio that was started later.
             Undo::Tell { of: Some(of), .. } if !of.is_alive() => {}
-            Undo::Tell { lms, arguments, .. } => lms::tell(lms, arguments).await,
+            Undo::Tell { lms, arguments, .. } => lms::run_quietly(lms, arguments).await,
             Undo::End { lms, started } => ending::end(lms, *started).await,
             _ => return false,
         }
@@ -126,11 +126,11 @@ impl Backend for LmStudio {
     }
 
     fn exclusive_lock(&self) -> Option<&'static str> {
-        // There is one LM Studio, and two keepers could not both put it back as it was.
+        // There is only one LM Studio, and two keepers could not both restore its state.
         Some("lmstudio.gate")
     }
 
-    async fn check_installation(&self, subject: &Subject<'_>, worst: State) -> Vec<Check> {
+    async fn check_installation(&self, subject: &Subject<'_>, worst: Severity) -> Vec<Check> {
         checks::installation(subject, worst)
     }
 

@@ -1,4 +1,4 @@
-//! A look at an LM Studio that may run: nothing is started, loaded or changed.
+//! Queries LM Studio without starting, loading or changing anything.
 
 use std::time::Duration;
 
@@ -8,55 +8,57 @@ use super::{
     pick::pick,
     plan::{Studio, key},
 };
-use crate::base::error::{Code, Failure, Result};
+use crate::base::{
+    error::{Code, Failure, Result},
+    ui,
+};
 
-/// Some calls of `lms`, each of which takes well under a second.
-const LIMIT: Duration = Duration::from_secs(10);
+/// The timeout of a few `lms` commands, each of which takes well under a second.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a running LM Studio says of a plan's models.
-pub struct Seen {
-    /// The port of its server, if that runs.
+/// What a running LM Studio reports about a plan.
+pub struct StudioView {
+    /// The port of its server, if that is running.
     pub port: Option<u16>,
-    /// Tokens the main model was trained for, or why the models will not do.
+    /// The tokens that the main model was trained for, or the failure if a model can't be used.
     pub models: Result<Option<u32>>,
 }
 
 impl Studio {
-    /// `None`: it does not run, and asking it anything more would start it.
+    /// Returns what LM Studio reports, or `None` if it isn't running: any further command would start it.
     ///
     /// # Errors
-    /// `Unavailable` for one that is too old, or answers what nobody understands.
-    pub async fn look(&self, models: &[String]) -> Result<Option<Seen>> {
-        self.in_time(self.look_at_leisure(models)).await
+    /// `Unavailable` if it is too old, doesn't answer or its output isn't recognized.
+    pub async fn look(&self, models: &[String]) -> Result<Option<StudioView>> {
+        self.in_time(self.look_untimed(models)).await
     }
 
-    /// Nobody waits for ever for a look.
+    /// Awaits a query with a timeout.
     ///
     /// # Errors
-    /// `Unavailable` when time is up.
+    /// `Unavailable` on timeout.
     pub(super) async fn in_time<T>(&self, look: impl Future<Output = Result<T>>) -> Result<T> {
-        timeout(LIMIT, look).await.unwrap_or_else(|_| {
-            let lms = self.lms.display();
+        timeout(QUERY_TIMEOUT, look).await.unwrap_or_else(|_| {
             Err(Failure::new(Code::Unavailable, "LM Studio does not answer")
-                .why(format!("{lms} has said nothing for {} seconds", LIMIT.as_secs()))
-                .help(format!("run it by hand: {lms} daemon status"))
-                .help("or end LM Studio, and start it again"))
+                .cause(format!("{} did not exit within {} seconds", self.lms.display(), QUERY_TIMEOUT.as_secs()))
+                .help(format!("{} daemon status", ui::quote_path(&self.lms)))
+                .help("restart LM Studio"))
         })
     }
 
-    async fn look_at_leisure(&self, models: &[String]) -> Result<Option<Seen>> {
-        if !self.runs().await? {
+    async fn look_untimed(&self, models: &[String]) -> Result<Option<StudioView>> {
+        if !self.is_running().await? {
             return Ok(None);
         }
         self.check_version().await?;
-        Ok(Some(Seen { port: self.port().await?, models: self.look_for(models).await }))
+        Ok(Some(StudioView { port: self.port().await?, models: self.look_for(models).await }))
     }
 
     async fn look_for(&self, models: &[String]) -> Result<Option<u32>> {
         let mut trained = None;
-        // The main one last: it is its context that is told.
+        // The main model comes last, so that its context is returned.
         for name in models.iter().rev() {
-            trained = pick(key(name), self.known().await?)?.max_context_length;
+            trained = pick(key(name), self.all_models().await?)?.max_context_length;
         }
         Ok(trained)
     }

@@ -1,83 +1,85 @@
-//! Whether a model fits, by LM Studio's own estimate (`lms load --estimate-only`), or else by the model's file.
+//! Checks whether a model fits in memory, by LM Studio's own estimate (`lms load --estimate-only`) or else by its file.
 
 use super::{
-    model::Model,
+    model::InstalledModel,
     plan::{DEFAULT_MODEL, Studio},
 };
 use crate::{
     base::{
         error::{Code, Failure, Result},
-        ui::size,
+        ui::format_bytes,
     },
     memory::{self, Estimate, Fit, Layout},
 };
 
 impl Studio {
-    /// To be asked before a load, while LM Studio runs. Gives what the user should know.
+    /// Returns a warning if memory is tight. Call it before a load, while LM Studio is running.
     ///
     /// # Errors
-    /// `Unavailable` when it cannot fit, unless the user has said that it may try.
-    pub(super) async fn check_memory(&self, model: &Model, context: u32) -> Result<Option<String>> {
+    /// `Unavailable` if the model can't fit, unless `memory_check` is off.
+    pub(super) async fn check_memory(&self, model: &InstalledModel, context: u32) -> Result<Option<String>> {
         if !self.memory_check {
             return Ok(None);
         }
-        let need = match self.own_estimate(model, context).await {
+        let need = match self.estimate_by_lms(model, context).await {
             Some(own) => Some(own),
-            None => self.by_its_file(model, context),
+            None => self.estimate_from_file(model, context),
         };
-        let Some((need, (fit, machine))) = need.and_then(|need| Some((need, memory::weigh(need, 0)?))) else {
+        let Some((need, (fit, machine))) = need.and_then(|need| Some((need, memory::compare(need, 0)?))) else {
             return Ok(None);
         };
-        let takes = format!("it takes about {} with a context of {context} tokens; {machine}", size(need));
+        let takes = format!("it needs about {} with a context of {context} tokens; {machine}", format_bytes(need));
         match fit {
             Fit::Yes => Ok(None),
             Fit::Tight => Ok(Some(format!(
-                "warning: memory is tight for {}: {takes}\n  help: a smaller --context or model",
+                "warning: memory is tight for {}: {takes}\n  help: use a smaller --context or a smaller model",
                 model.model_key
             ))),
             Fit::No => Err(Failure::new(Code::Unavailable, format!("{} does not fit into memory", model.model_key))
-                .why(takes)
-                .help("a smaller --context, a smaller quantisation (lms get lists them), or a smaller model")
-                .help("memory_check = false in the configuration starts it all the same")),
+                .cause(takes)
+                .help("use a smaller --context, a smaller quantization or a smaller model")
+                .help("set memory_check = false in the configuration to start it anyway")),
         }
     }
 
-    /// The same before a download, of the one model whose figures are known by then.
+    /// Checks the default model before its download. The size of other models isn't known yet.
     ///
     /// # Errors
-    /// Likewise.
+    /// `Unavailable` if it can't fit, unless `memory_check` is off.
     pub(super) fn check_download(&self, key: &str, context: u32) -> Result<()> {
         if !self.memory_check || key != DEFAULT_MODEL {
             return Ok(());
         }
-        let model = memory::Model::glm_4_7_flash(key.to_owned(), Layout::new(context));
+        let model = memory::ModelMemory::glm_4_7_flash(key.to_owned(), Layout::new(context));
         let estimate = Estimate { models: vec![model], kept_prompts: 0, cache_setting: None };
-        match estimate.weigh() {
+        match estimate.compare() {
             Some((Fit::No, machine)) => Err(memory::refusal(&estimate, &machine)),
             _ => Ok(()),
         }
     }
 
-    async fn own_estimate(&self, model: &Model, context: u32) -> Option<u64> {
+    /// Returns LM Studio's own estimate in bytes.
+    async fn estimate_by_lms(&self, model: &InstalledModel, context: u32) -> Option<u64> {
         let length = context.to_string();
         let arguments = ["load", &model.model_key, "--estimate-only", "-c", &length, "--gpu", &self.gpu, "-y"];
         let output = self.command(&arguments).output().await.ok().filter(|output| output.status.success())?;
-        let said = [output.stdout, output.stderr].concat();
-        let said = String::from_utf8_lossy(&said);
-        // It takes the first model that looks like the one it is asked for.
-        let is_ours = said.lines().any(|line| line.trim() == format!("Model: {}", model.model_key));
-        is_ours.then(|| read(&said)).flatten()
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8_lossy(&text);
+        // lms estimates the first model with a similar name.
+        let is_ours = text.lines().any(|line| line.trim() == format!("Model: {}", model.model_key));
+        is_ours.then(|| parse_total(&text)).flatten()
     }
 
-    fn by_its_file(&self, model: &Model, context: u32) -> Option<u64> {
-        let estimate = Estimate { models: vec![self.weighed(model, context)], kept_prompts: 0, cache_setting: None };
+    fn estimate_from_file(&self, model: &InstalledModel, context: u32) -> Option<u64> {
+        let estimate =
+            Estimate { models: vec![self.memory_model(model, context)], kept_prompts: 0, cache_setting: None };
         estimate.is_known().then(|| estimate.need().total())
     }
 }
 
-/// The bytes after `Estimated Total Memory:`, as in `4.36 GiB`, colours or not.
-fn read(said: &str) -> Option<u64> {
-    let line = said.lines().find_map(|line| line.split_once("Estimated Total Memory:"))?.1;
+/// Returns the bytes after `Estimated Total Memory:`, such as `4.36 GiB`, with or without color codes.
+fn parse_total(text: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.split_once("Estimated Total Memory:"))?.1;
     let mut plain = String::new();
     let mut rest = line;
     while let Some((before, after)) = rest.split_once("\x1b[") {
@@ -93,16 +95,16 @@ fn read(said: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::read;
+    use super::parse_total;
 
     #[test]
-    fn lm_studios_figure_is_read() {
+    fn estimated_total_memory_is_parsed() {
         assert_eq!(
-            read("Model: x\nEstimated GPU Memory:   1 GiB\nEstimated Total Memory: 4.50 GiB\n"),
+            parse_total("Model: x\nEstimated GPU Memory:   1 GiB\nEstimated Total Memory: 4.50 GiB\n"),
             Some(4_831_838_208)
         );
-        assert_eq!(read("Estimated Total Memory: \x1b[32m512.00 MiB\x1b[39m"), Some(536_870_912));
-        assert_eq!(read("Estimated Total Memory: lots"), None);
-        assert_eq!(read("Model loaded successfully"), None);
+        assert_eq!(parse_total("Estimated Total Memory: \x1b[32m512.00 MiB\x1b[39m"), Some(536_870_912));
+        assert_eq!(parse_total("Estimated Total Memory: lots"), None);
+        assert_eq!(parse_total("Model loaded successfully"), None);
     }
 }

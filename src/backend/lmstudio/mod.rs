@@ -1,7 +1,7 @@
-//! LM Studio, through its own command `lms`: the server that runs is used, or one is started, and whatever was as it was
-//! is so again afterwards.
+//! LM Studio, controlled with its command `lms`: a running server is used, or one is started, and every change is
+//! undone at the end.
 //!
-//! Written after the source of `lms` and LM Studio's documents (0.4); never run with the real one.
+//! Written from the source of `lms` and LM Studio's documentation (0.4); not yet run with the real program.
 
 mod checks;
 mod download;
@@ -16,4 +16,4 @@ mod pick;
 mod plan;
 mod start;
 
-pub use kind::LmStudio;
+pub use kind::LmStudioBackend;

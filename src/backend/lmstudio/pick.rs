@@ -1,58 +1,65 @@
-//! Picking the model that the user names out of those that LM Studio has.
+//! Picks the configured model from LM Studio's models.
 
-use super::{download::is_exact, model::Model, plan::DEFAULT_MODEL};
+use super::{download::is_exact, model::InstalledModel, plan::DEFAULT_MODEL};
 use crate::{
     backend::names::nearest_model,
     base::error::{Code, Failure, Result},
 };
 
-/// The model of this key, if it is on this machine and can call tools.
-pub fn pick(key: &str, known: Vec<Model>) -> Result<Model> {
-    let (mut installed, elsewhere): (Vec<Model>, Vec<Model>) = known.into_iter().partition(Model::is_here);
+/// Returns the model with this key.
+///
+/// # Errors
+/// `Unavailable` if it isn't on this machine or doesn't support tools.
+pub fn pick(key: &str, known: Vec<InstalledModel>) -> Result<InstalledModel> {
+    let (mut installed, elsewhere): (Vec<InstalledModel>, Vec<InstalledModel>) =
+        known.into_iter().partition(InstalledModel::is_local);
     let Some(at) = installed.iter().position(|model| model.model_key == key) else {
         return Err(if elsewhere.iter().any(|model| model.model_key == key) {
-            with_download(key, is_elsewhere(key))
+            with_download(key, on_another_machine(key))
         } else {
             with_download(key, not_installed(key, &installed))
         });
     };
     if !installed[at].trained_for_tool_use {
-        let able = installed.iter().filter(|model| model.trained_for_tool_use);
-        let able: Vec<&str> = able.map(|model| model.model_key.as_str()).collect();
-        let failure = Failure::new(Code::Unavailable, format!("{key} cannot call tools"))
-            .why("LM Studio says that it was not trained for that, and Claude Code reads and writes files with them");
-        return Err(match able.first() {
-            Some(first) => failure.help(format!("--model {first}; installed and able are {}", able.join(", "))),
+        let capable = installed.iter().filter(|model| model.trained_for_tool_use);
+        let capable: Vec<&str> = capable.map(|model| model.model_key.as_str()).collect();
+        let failure = Failure::new(Code::Unavailable, format!("{key} cannot call tools")).cause(
+            "Claude Code reads and writes files with tools, and LM Studio reports no tool support for this model",
+        );
+        return Err(match capable.first() {
+            Some(first) => failure
+                .help(format!("lclaude --model {first}"))
+                .help(format!("installed models with tool support: {}", capable.join(", "))),
             None => failure.help(format!("lms get {DEFAULT_MODEL}")),
         });
     }
     Ok(installed.swap_remove(at))
 }
 
-fn not_installed(key: &str, installed: &[Model]) -> Failure {
+fn not_installed(key: &str, installed: &[InstalledModel]) -> Failure {
     let names: Vec<&str> = installed.iter().map(|model| model.model_key.as_str()).collect();
     let why = match names[..] {
-        [] => "no model is installed yet".to_owned(),
-        _ => format!("installed are {}; a key must match to the letter", names.join(", ")),
+        [] => "no models are installed".to_owned(),
+        _ => format!("installed models: {} (keys must match exactly)", names.join(", ")),
     };
-    let failure = Failure::new(Code::Unavailable, format!("LM Studio has no model {key}")).why(why);
+    let failure = Failure::new(Code::Unavailable, format!("model {key} is not installed in LM Studio")).cause(why);
     match nearest_model(key, names.iter().copied()) {
-        Some(near) => failure.help(format!("did you mean --model {near}?")),
+        Some(near) => failure.help(format!("did you mean `--model {near}`?")),
         None => failure,
     }
 }
 
-fn is_elsewhere(key: &str) -> Failure {
-    Failure::new(Code::Unavailable, format!("LM Studio has {key} on another machine only"))
-        .why("it is there by LM Link, and your code would go there")
+fn on_another_machine(key: &str) -> Failure {
+    Failure::new(Code::Unavailable, format!("model {key} is only on another machine"))
+        .cause("LM Link provides it, so your code would be sent there")
 }
 
-/// The failure, with how to download the model.
+/// Returns the failure with the help to download the model.
 fn with_download(key: &str, failure: Failure) -> Failure {
     if !is_exact(key) {
-        return failure.help(format!("lms get {key} asks which model that is; its exact name is OWNER/NAME"));
+        return failure.help(format!("lms get {key}  # then use the exact key, OWNER/NAME"));
     }
     Failure { missing: Some(key.into()), ..failure }
         .help(format!("lms get {key}"))
-        .help("or lclaude --yes, which does that")
+        .help(format!("lclaude --backend lmstudio --model {key} --yes  # downloads it"))
 }

@@ -1,7 +1,4 @@
-//! LM Studio, through its own command `lms`: the server that runs is used, or one is started, and whatever was as it was
-//! is so again afterwards.
-//!
-//! Written after the source of `lms` and LM Studio's documents (0.4); never run with the real one.
+//! Builds the plan of LM Studio, and finds `lms` and LM Studio's directory.
 
 use std::{
     fs,
@@ -14,7 +11,7 @@ use crate::{
     backend::{
         install::{self, IS_MACOS},
         plan::{BackendPlan, NO_TOKEN, Service},
-        program::{self, Absent},
+        program::{self, MissingProgram},
     },
     base::{environment::Environment, error::Result, variables::Variables},
     config::{Kind, Settings},
@@ -23,25 +20,26 @@ use crate::{
 const SCRIPT: &str = "curl -fsSL https://lmstudio.ai/install.sh | bash";
 /// The first release with `/v1/messages`.
 pub const LEAST_VERSION: [u32; 3] = [0, 4, 1];
-/// The default model under the name that LM Studio's catalogue has for it.
+/// The default model, by its key in LM Studio's catalog.
 pub const DEFAULT_MODEL: &str = "zai-org/glm-4.7-flash";
-/// What our own instance of a model is called by: this and the model's key.
+/// The prefix of lclaude's instance names; the model's key follows.
 const PREFIX: &str = "lclaude/";
 
-/// LM Studio's program, where its state is, and how models are loaded.
+/// The data that the plan keeps about LM Studio.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Studio {
     pub lms: PathBuf,
+    /// LM Studio's directory.
     pub home: PathBuf,
     /// The part of the model to put on the GPU: `max`, `off`, or a number from 0 to 1.
     pub gpu: String,
     pub parallel: Option<u32>,
-    /// Whether a model that cannot fit into memory is refused.
+    /// Whether a model that can't fit in memory is refused.
     pub memory_check: bool,
 }
 
 impl Studio {
-    /// Returns what a plan says of LM Studio, or `None` for a plan of another kind.
+    /// Returns the data in a plan, or `None` for a plan of another kind.
     pub fn of(plan: &BackendPlan) -> Option<Self> {
         match &plan.service {
             Service::Managed { options, .. } => serde_json::from_value(options.clone()).ok(),
@@ -54,8 +52,10 @@ impl Studio {
     }
 }
 
+/// Returns the plan.
+///
 /// # Errors
-/// `Unavailable` when there is no LM Studio.
+/// `Unavailable` if `lms` isn't found.
 pub fn plan(settings: &Settings, models: &[String], environment: &Environment) -> Result<BackendPlan> {
     let studio_home = studio_home(environment.home());
     let lms = program_in(settings, &studio_home)?;
@@ -75,18 +75,18 @@ pub fn plan(settings: &Settings, models: &[String], environment: &Environment) -
     })
 }
 
-/// What our own instance of the model `key` is called.
+/// Returns the name of lclaude's instance of the model `key`.
 pub fn identifier(key: &str) -> String {
     format!("{PREFIX}{key}")
 }
 
-/// The model's own key, of an instance of ours or of nobody's.
+/// Returns the key of a model, given its key or its instance name.
 pub fn key(name: &str) -> &str {
     name.strip_prefix(PREFIX).unwrap_or(name)
 }
 
-/// Whether the user has a model of this key, or any at all, without starting LM Studio to ask. Its files are at
-/// `models/PUBLISHER/REPOSITORY`, and a repository is named after its model: `GLM-4.7-Flash-GGUF`.
+/// Returns whether the model with this key, or any model for `None`, is installed. Starts nothing: the files are at
+/// `models/PUBLISHER/REPOSITORY`, and a repository such as `GLM-4.7-Flash-GGUF` is named after its model.
 pub fn has(key: Option<&str>, environment: &Environment) -> bool {
     let entries =
         |directory: PathBuf| fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
@@ -97,8 +97,10 @@ pub fn has(key: Option<&str>, environment: &Environment) -> bool {
     })
 }
 
+/// Returns the path of `lms`.
+///
 /// # Errors
-/// `Unavailable` when there is none.
+/// `Unavailable` if it isn't found.
 pub fn program(settings: &Settings, environment: &Environment) -> Result<PathBuf> {
     program_in(settings, &studio_home(environment.home()))
 }
@@ -110,31 +112,34 @@ fn program_in(settings: &Settings, studio: &Path) -> Result<PathBuf> {
         None => program::find(Some(&studio.join("bin/lms")), "").or_else(|| program::find(None, "lms")),
     };
     found.ok_or_else(|| {
-        let absent = Absent {
+        let absent = MissingProgram {
             kind: Kind::LmStudio,
             program: "lms",
             name: "LM Studio",
             install: install_hint(),
-            why: format!("{} is not there, and lms is not on PATH", studio.join("bin/lms").display()),
+            why: format!("{} does not exist, and lms is not on PATH", studio.join("bin/lms").display()),
         };
         absent.failure(settings, named)
     })
 }
 
-/// The command lines that install it on this machine.
+/// Returns the commands that can install it on this machine.
 pub fn install_commands() -> Vec<String> {
-    let command =
-        if IS_MACOS { install::brew("--cask lm-studio") } else { install::has("curl").then(|| SCRIPT.to_owned()) };
+    let command = if IS_MACOS {
+        install::brew("--cask lm-studio")
+    } else {
+        install::is_on_path("curl").then(|| SCRIPT.to_owned())
+    };
     command.into_iter().collect()
 }
 
-/// One of them, or where else it is to be had.
+/// Returns an install command, or where to download it.
 pub fn install_hint() -> String {
-    let elsewhere = "LM Studio's app, from https://lmstudio.ai; start it once";
+    let elsewhere = "install LM Studio from https://lmstudio.ai and start it once";
     install_commands().into_iter().next().unwrap_or_else(|| elsewhere.to_owned())
 }
 
-/// As `lms` itself finds it.
+/// Returns LM Studio's directory, found as `lms` itself finds it.
 fn studio_home(home: &Path) -> PathBuf {
     let pointer = fs::read_to_string(home.join(".lmstudio-home-pointer")).ok();
     let pointed = pointer.map(|path| PathBuf::from(path.trim())).filter(|path| path.is_absolute());
@@ -142,7 +147,7 @@ fn studio_home(home: &Path) -> PathBuf {
     pointed.unwrap_or_else(|| if old.is_dir() { old } else { home.join(".lmstudio") })
 }
 
-/// The token that LM Studio's API wants, where the user has set one up.
+/// Returns the token for LM Studio's API, which needs one only if the user configured it.
 pub fn token(variables: &Variables) -> String {
     variables.text("LM_API_TOKEN").unwrap_or(NO_TOKEN).to_owned()
 }

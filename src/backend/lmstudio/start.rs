@@ -1,4 +1,4 @@
-//! Waiting for LM Studio: its daemon, our instances of the models, and its server.
+//! Waits until LM Studio serves the models: starts its daemon, loads lclaude's instances and starts its server.
 
 use reqwest::{Client, StatusCode};
 use serde::Deserialize;
@@ -9,14 +9,15 @@ use crate::{
         http,
         plan::{BackendPlan, Endpoint, HOST},
         served::Served,
-        starting::{Health, Starting, Unfit},
+        starting::{Health, StartError, Starting},
     },
     base::error::{Code, Failure},
 };
 
-pub async fn bring_up(plan: &BackendPlan, starting: &Starting<'_>) -> Result<Served, Unfit> {
+/// Waits until the server is up and every model is loaded, and returns what it serves.
+pub async fn bring_up(plan: &BackendPlan, starting: &Starting<'_>) -> Result<Served, StartError> {
     let Some(studio) = Studio::of(plan) else {
-        return Err(Unfit::Stranger);
+        return Err(StartError::NotOurs);
     };
     let daemon = studio.start_daemon(starting).await?;
     studio.check_version().await?;
@@ -33,18 +34,18 @@ pub async fn bring_up(plan: &BackendPlan, starting: &Starting<'_>) -> Result<Ser
     let port = studio.start_server(daemon, starting).await?;
     let url = format!("http://{HOST}:{port}");
     let greeting = format!("{url}/lmstudio-greeting");
-    http::until_up(starting, async || {
-        let greeted = http::json::<serde_json::Value>(starting.client.get(&greeting)).await;
-        if greeted.is_some_and(|greeting| greeting["lmstudio"] == true) { Health::Up } else { Health::Silent }
+    http::wait_until_up(starting, async || {
+        let greeted = http::get_json::<serde_json::Value>(starting.client.get(&greeting)).await;
+        if greeted.is_some_and(|greeting| greeting["lmstudio"] == true) { Health::Up } else { Health::Unreachable }
     })
     .await?;
     let endpoint = Endpoint { url: url.clone(), ..starting.endpoint.clone() };
-    if let Ok(answer) = http::messages_route(starting.client, &endpoint).await
+    if let Ok(answer) = http::probe_messages(starting.client, &endpoint).await
         && matches!(answer.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
     {
-        return Err(Failure::new(Code::Unavailable, "LM Studio does not take the token")
-            .why("its server is set up to want one, and LM_API_TOKEN is not set or another")
-            .help("export LM_API_TOKEN=… with a token from LM Studio's server settings")
+        return Err(Failure::new(Code::Unavailable, "LM Studio rejected the token")
+            .cause("its server requires a token, and LM_API_TOKEN is unset or wrong")
+            .help("export LM_API_TOKEN=…  # a token from LM Studio's server settings")
             .into());
     }
     served.at = Some(url);
@@ -52,25 +53,26 @@ pub async fn bring_up(plan: &BackendPlan, starting: &Starting<'_>) -> Result<Ser
 }
 
 #[derive(Deserialize)]
-struct Known {
-    models: Vec<KnownModel>,
+struct ListedModels {
+    models: Vec<ListedModel>,
 }
 
 #[derive(Deserialize)]
-struct KnownModel {
+struct ListedModel {
     #[serde(default)]
-    loaded_instances: Vec<Instance>,
+    loaded_instances: Vec<LoadedInstance>,
 }
 
 #[derive(Deserialize)]
-struct Instance {
+struct LoadedInstance {
     id: String,
 }
 
-/// Whether its server answers and our instances are still loaded: a user may unload them, or LM Studio to make room.
-pub async fn is_there(plan: &BackendPlan, client: &Client, endpoint: &Endpoint) -> bool {
+/// Returns whether its server answers and has lclaude's instances loaded. The user can unload them, or LM Studio to
+/// free memory.
+pub async fn is_serving(plan: &BackendPlan, client: &Client, endpoint: &Endpoint) -> bool {
     let known = client.get(format!("{}/api/v1/models", endpoint.url)).bearer_auth(&endpoint.token);
-    let Some(known) = http::json::<Known>(known).await else {
+    let Some(known) = http::get_json::<ListedModels>(known).await else {
         return false;
     };
     let loaded: Vec<&str> =

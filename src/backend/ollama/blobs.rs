@@ -1,4 +1,4 @@
-//! The files of an installed model, as its manifest in the store names them.
+//! The files of an installed model, which its manifest in the store lists.
 
 use std::{
     fs,
@@ -12,14 +12,14 @@ use serde_json::Value;
 use super::store;
 use crate::base::disk;
 
-/// Manifests, configurations and templates are a few kilobytes; a file that is longer is none.
+/// The most bytes read of a manifest, configuration or template. Real ones have a few kilobytes.
 const LONGEST: u64 = 1024 * 1024;
 
-/// What a store has of one model.
+/// The files of one model in a store.
 pub struct Blobs {
-    /// Bytes of the weights, those of a projector for images included.
+    /// Bytes of the weights, including an image projector.
     pub size: u64,
-    /// The GGUF file; none for a model that runs elsewhere.
+    /// The GGUF file; `None` for a model that runs elsewhere.
     pub weights: Option<PathBuf>,
     template: String,
     config: Value,
@@ -29,25 +29,25 @@ pub struct Blobs {
 #[derive(Deserialize)]
 struct Manifest {
     #[serde(default)]
-    config: Layer,
+    config: ManifestLayer,
     #[serde(default)]
-    layers: Vec<Layer>,
+    layers: Vec<ManifestLayer>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct Layer {
+struct ManifestLayer {
     media_type: String,
     digest: String,
     size: u64,
 }
 
-impl Layer {
+impl ManifestLayer {
     fn is(&self, kind: &str) -> bool {
         self.media_type == format!("application/vnd.ollama.image.{kind}")
     }
 
-    /// `None` for what is no digest, so that no manifest leads out of the store.
+    /// Returns the file's path, or `None` for an invalid digest, so that no manifest can point outside the store.
     fn path(&self, store: &Path) -> Option<PathBuf> {
         let digest = self.digest.strip_prefix("sha256:")?;
         let is_digest = !digest.is_empty() && digest.bytes().all(|byte| byte.is_ascii_alphanumeric());
@@ -66,7 +66,7 @@ fn read(path: &Path) -> Option<String> {
 }
 
 impl Blobs {
-    /// `None` for a model that is not in this store, or whose manifest cannot be read.
+    /// Returns the model's files, or `None` if it isn't in this store or its manifest can't be read.
     pub fn of(store: &Path, model: &str) -> Option<Self> {
         let manifest: Manifest = serde_json::from_str(&read(&manifest(store, model)?)?).ok()?;
         let layer = |kind: &str| manifest.layers.iter().find(|layer| layer.is(kind));
@@ -87,30 +87,30 @@ impl Blobs {
         })
     }
 
-    /// Whether it runs on somebody else's servers.
+    /// Returns whether it runs on a remote server.
     pub fn is_remote(&self) -> bool {
         self.config["remote_host"].as_str().is_some_and(|host| !host.is_empty())
     }
 
-    /// Tokens that its Modelfile fixes, which no setting of the server's changes.
+    /// Returns the context in tokens that its Modelfile sets, which overrides the server's settings.
     pub fn fixed_context(&self) -> Option<u32> {
         u32::try_from(self.parameters["num_ctx"].as_u64()?).ok()
     }
 
-    /// Whether it can call tools and think, as Ollama finds out; `None` where only its chat template in the GGUF file
-    /// can tell.
+    /// Returns whether it supports tools and thinking, by Ollama's own rules, or `None` if only the chat template in
+    /// the GGUF file can tell.
     pub fn abilities(&self) -> Option<(bool, bool)> {
-        // Some have a renderer and a parser built into Ollama, all of which know both.
+        // Ollama's built-in renderers and parsers all support both.
         if self.config["parser"].as_str().is_some_and(|parser| !parser.is_empty()) {
             return Some((true, true));
         }
-        // One without tools gives way to a chat template in the GGUF file that has them (seen in 0.32).
+        // If the template has no tools, a GGUF chat template with tools takes precedence (seen in 0.32).
         let thinks = self.template.contains(".Thinking") || self.template.contains("<think>");
         self.template.contains(".Tools").then_some((true, thinks))
     }
 }
 
-/// Where the manifest of a model lies, under the name as the store spells it.
+/// Returns the path of a model's manifest, under the store's spelling of the name.
 fn manifest(store: &Path, model: &str) -> Option<PathBuf> {
     let (name, tag) =
         store::find(store, model)?.rsplit_once(':').map(|(name, tag)| (name.to_owned(), tag.to_owned()))?;

@@ -9,31 +9,31 @@ use super::{checks, listing, memory, models, plan, server::Server, start, store}
 use crate::{
     backend::{
         diagnosis::Diagnosis,
-        figures::{Figures, soon},
+        figures::{Figures, answer_in_time},
         http,
         interface::Backend,
-        listed::Listed,
+        listed::ListedModel,
         plan::{BackendPlan, Endpoint, Service},
         served::Served,
-        starting::{Starting, Unfit},
+        starting::{StartError, Starting},
         subject::Subject,
         undo::Undo,
     },
     base::{
-        check::{Check, State},
+        check::{Check, Severity},
         context::DEFAULT_CONTEXT,
         environment::Environment,
         error::{Failure, Result},
     },
-    config::{Instance, Kind, Settings},
+    config::{Kind, OllamaInstance, Settings},
     memory::Estimate,
 };
 
 /// Ollama.
-pub struct Ollama;
+pub struct OllamaBackend;
 
 #[async_trait(?Send)]
-impl Backend for Ollama {
+impl Backend for OllamaBackend {
     fn kind(&self) -> Kind {
         Kind::Ollama
     }
@@ -48,8 +48,8 @@ impl Backend for Ollama {
 
     fn program(&self, settings: &Settings, _: &Environment) -> Result<Option<PathBuf>> {
         match settings.ollama.instance {
-            Instance::Shared => Ok(None),
-            Instance::Private => plan::program(settings).map(Some),
+            OllamaInstance::Shared => Ok(None),
+            OllamaInstance::Private => plan::program(settings).map(Some),
         }
     }
 
@@ -109,7 +109,7 @@ impl Backend for Ollama {
         settings: &Settings,
         environment: &Environment,
         is_asked: bool,
-    ) -> Result<Option<Vec<Listed>>> {
+    ) -> Result<Option<Vec<ListedModel>>> {
         if !is_asked && plan::program(settings).is_err() {
             return Ok(None);
         }
@@ -120,17 +120,17 @@ impl Backend for Ollama {
         models::installed(settings, environment)
     }
 
-    async fn bring_up(&self, plan: &BackendPlan, starting: &Starting<'_>) -> Result<Served, Unfit> {
+    async fn bring_up(&self, plan: &BackendPlan, starting: &Starting<'_>) -> Result<Served, StartError> {
         start::bring_up(plan, starting).await
     }
 
-    async fn is_still_there(&self, _: &BackendPlan, client: &Client, endpoint: &Endpoint) -> bool {
-        // A model that it unloads meanwhile it loads again by itself.
+    async fn is_still_serving(&self, _: &BackendPlan, client: &Client, endpoint: &Endpoint) -> bool {
+        // It reloads an unloaded model on the next request.
         Server { client, url: &endpoint.url }.is_up().await
     }
 
     async fn figures(&self, client: &Client, endpoint: &Endpoint, models: &[String]) -> Figures {
-        Figures { model: soon(models::in_memory(client, &endpoint.url, models)).await, ..Figures::default() }
+        Figures { model: answer_in_time(models::in_memory(client, &endpoint.url, models)).await, ..Figures::default() }
     }
 
     async fn undo(&self, undo: &Undo) -> bool {
@@ -142,22 +142,19 @@ impl Backend for Ollama {
     }
 
     fn diagnosis(&self) -> Diagnosis {
-        Diagnosis {
-            reads_log: false,
-            less_memory: "[ollama] kv_cache_type = \"q8_0\" halves the memory that context takes",
-        }
+        Diagnosis { reads_log: false, less_memory: plan::SMALLER_CACHE }
     }
 
     fn more_context(&self, plan: &BackendPlan) -> String {
         match plan.service {
             Service::Running(_) => {
-                format!("OLLAMA_CONTEXT_LENGTH={} ollama serve, or [ollama] instance = \"private\"", plan.context)
+                format!("OLLAMA_CONTEXT_LENGTH={} ollama serve  # or set [ollama] instance = \"private\"", plan.context)
             }
-            _ => format!("--context {}, or a model that was trained for more", plan.context.max(DEFAULT_CONTEXT)),
+            _ => format!("lclaude --context {}", plan.context.max(DEFAULT_CONTEXT)),
         }
     }
 
-    async fn check_installation(&self, subject: &Subject<'_>, worst: State) -> Vec<Check> {
+    async fn check_installation(&self, subject: &Subject<'_>, worst: Severity) -> Vec<Check> {
         checks::installation(subject, worst).await
     }
 

@@ -1,33 +1,41 @@
-//! Ollama's models: those of the store, without a server; or what the shared server says.
+//! Lists Ollama's models, from the stores or from the shared server.
 
-use super::server::{Server, Shown};
-use crate::backend::http;
 use std::path::Path;
 
 use reqwest::Client;
 
-use super::{blobs::Blobs, memory, plan::shared_url, store};
+use super::{
+    blobs::Blobs,
+    memory,
+    plan::shared_url,
+    server::{Server, Shown},
+    store,
+};
 use crate::{
-    backend::listed::Listed,
+    backend::{http, listed::ListedModel},
     base::{environment::Environment, error::Result},
-    config::{Instance, Settings},
+    config::{OllamaInstance, Settings},
 };
 
-pub async fn list(settings: &Settings, environment: &Environment) -> Result<Vec<Listed>> {
+/// Returns the installed models.
+///
+/// # Errors
+/// `Unavailable` if the shared server doesn't answer.
+pub async fn list(settings: &Settings, environment: &Environment) -> Result<Vec<ListedModel>> {
     match settings.ollama.instance {
-        Instance::Private => Ok(of_stores(settings, environment)),
-        Instance::Shared => {
+        OllamaInstance::Private => Ok(of_stores(settings, environment)),
+        OllamaInstance::Shared => {
             let url = shared_url(settings.ollama.host.as_deref(), &environment.variables);
             of_server(&http::client_for(&url), &url).await
         }
     }
 }
 
-fn of_stores(settings: &Settings, environment: &Environment) -> Vec<Listed> {
-    let mut found: Vec<Listed> = Vec::new();
+fn of_stores(settings: &Settings, environment: &Environment) -> Vec<ListedModel> {
+    let mut found: Vec<ListedModel> = Vec::new();
     for place in store::places(settings, environment) {
         for name in store::stored(&place) {
-            // The user's own store comes first, as it does for a session.
+            // The user's own store takes precedence, as in a session.
             if !found.iter().any(|listed| store::is_same(&listed.name, &name)) {
                 found.push(of_store(settings, &place, &name));
             }
@@ -36,8 +44,8 @@ fn of_stores(settings: &Settings, environment: &Environment) -> Vec<Listed> {
     found
 }
 
-fn of_store(settings: &Settings, place: &Path, name: &str) -> Listed {
-    let listed = Listed::named(name);
+fn of_store(settings: &Settings, place: &Path, name: &str) -> ListedModel {
+    let listed = ListedModel::named(name);
     let Some(blobs) = Blobs::of(place, name) else {
         return listed;
     };
@@ -50,7 +58,7 @@ fn of_store(settings: &Settings, place: &Path, name: &str) -> Listed {
         None => listed,
     };
     let (tools, thinking) = blobs.abilities().unzip();
-    Listed {
+    ListedModel {
         size: Some(blobs.size).filter(|size| *size > 0).or(listed.size),
         tools: tools.or(listed.tools),
         thinking: thinking.or(listed.thinking),
@@ -59,20 +67,20 @@ fn of_store(settings: &Settings, place: &Path, name: &str) -> Listed {
     }
 }
 
-async fn of_server(client: &Client, url: &str) -> Result<Vec<Listed>> {
+async fn of_server(client: &Client, url: &str) -> Result<Vec<ListedModel>> {
     let server = Server { client, url };
-    server.is_there().await?;
+    server.check_is_ollama().await?;
     let mut found = Vec::new();
     for model in server.tags().await.unwrap_or_default() {
         let shown = server.show(&model.name).await.ok();
         let can = |ability: &str| shown.as_ref().map(|shown| shown.can(ability));
-        found.push(Listed {
+        found.push(ListedModel {
             size: Some(model.size).filter(|size| *size > 0),
-            quantisation: Some(model.details.quantization_level).filter(|level| !level.is_empty()),
+            quantization: Some(model.details.quantization_level).filter(|level| !level.is_empty()),
             trained: shown.as_ref().and_then(Shown::context),
             tools: can("tools"),
             thinking: can("thinking"),
-            ..Listed::named(&model.name)
+            ..ListedModel::named(&model.name)
         });
     }
     Ok(found)

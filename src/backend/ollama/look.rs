@@ -1,38 +1,39 @@
-//! A look at the user's own Ollama server: nothing is started, loaded or changed.
+//! Queries a running Ollama server without starting, loading or changing anything.
 
-use super::{plan::shared_url, server::Server, start::fixed};
-use crate::backend::http;
+use super::{plan::shared_url, server::Server, start::larger_context};
 use crate::{
+    backend::http,
     base::{error::Result, variables::Variables},
     config::Settings,
 };
 
-/// What is known of a model at a server that runs.
-pub struct Known {
+/// What a running server reports about a model.
+pub struct ModelReport {
+    /// Whether it supports tools, or the failure if not.
     pub tools: Result<()>,
     /// Tokens it was trained for.
     pub trained: Option<u32>,
-    /// What gives it more context than its Modelfile does.
+    /// The help for a context that its Modelfile limits.
     pub larger: Option<String>,
 }
 
-/// The user's own server: where it would be, and whether it is there and will do.
+/// Returns the URL of the user's own server, and whether a supported Ollama answers there.
 pub async fn own_server(settings: &Settings, variables: &Variables) -> (String, Result<()>) {
     let url = shared_url(settings.ollama.host.as_deref(), variables);
     let client = http::client_for(&url);
     let server = Server { client: &client, url: &url };
-    let there = match server.is_there().await {
+    let there = match server.check_is_ollama().await {
         Ok(()) => server.check_version().await,
         Err(failure) => Err(failure),
     };
     (url.clone(), there)
 }
 
-/// Asks a server that runs what it knows of a model; nothing is loaded.
-pub async fn known(url: &str, model: &str, context: u32) -> Result<Known> {
+/// Returns what the server at `url` reports about a model. Loads nothing.
+pub async fn report(url: &str, model: &str, context: u32) -> Result<ModelReport> {
     let client = http::client_for(url);
     let server = Server { client: &client, url };
     let shown = server.show(model).await?;
     let tools = if shown.can("tools") { Ok(()) } else { Err(server.cannot_call_tools(model).await) };
-    Ok(Known { tools, trained: shown.context(), larger: fixed(model, &shown, context) })
+    Ok(ModelReport { tools, trained: shown.context(), larger: larger_context(model, &shown, context) })
 }

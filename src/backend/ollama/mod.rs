@@ -1,7 +1,7 @@
-//! Ollama: a private `ollama serve` on the user's own model store, or the server that runs already.
+//! Ollama: a private `ollama serve` on the user's own model store, or a shared server that already runs.
 //!
-//! Answers as of Ollama 0.14 and later (`server/routes.go`, `docs/api.md`), seen in runs of 0.33. At its first start it
-//! makes itself a key pair, `~/.ollama/id_ed25519`; that is its own business, and nothing here needs it.
+//! The API is that of Ollama 0.14 and later (`server/routes.go`, `docs/api.md`), seen in runs of 0.33. A shared server
+//! keeps its settings: only models are loaded into it, and unloaded at the end.
 
 mod blobs;
 mod checks;
@@ -17,4 +17,4 @@ mod start;
 mod store;
 mod unknown;
 
-pub use kind::Ollama;
+pub use kind::OllamaBackend;

@@ -1,20 +1,20 @@
-//! Which models Ollama has, and which are missing.
+//! Which models Ollama has and which are missing.
 
 use reqwest::Client;
 
-use super::{server::Server, store, unknown::unknown};
+use super::{server::Server, store, unknown};
 use crate::{
     backend::{http, plan::BackendPlan},
     base::{environment::Environment, error::Failure},
     config::Settings,
 };
 
-/// Returns the model of the plan that runs on Ollama's own servers, if there is one.
+/// Returns the first model of the plan that runs on Ollama's own servers.
 pub fn in_cloud(plan: &BackendPlan) -> Option<&str> {
     plan.models.iter().map(String::as_str).find(|model| store::is_cloud(model))
 }
 
-/// Those of the plan's models that are not there yet.
+/// Returns the plan's models that a private server doesn't have yet.
 pub fn missing(plan: &BackendPlan, environment: &Environment) -> Vec<String> {
     let Some(place) = store::of(plan, environment.home()) else {
         return Vec::new();
@@ -23,7 +23,8 @@ pub fn missing(plan: &BackendPlan, environment: &Environment) -> Vec<String> {
     models.filter(|model| store::find(&place, model).is_none()).cloned().collect()
 }
 
-/// Those that the server which runs at `url` does not have; none if it does not answer, which is for later to say.
+/// Returns the plan's models that the server at `url` doesn't have. Returns none if it doesn't answer, since the start
+/// reports that.
 pub async fn missing_at(url: &str, plan: &BackendPlan) -> Vec<String> {
     let client = http::client_for(url);
     let Some(installed) = (Server { client: &client, url }).tags().await else {
@@ -33,31 +34,30 @@ pub async fn missing_at(url: &str, plan: &BackendPlan) -> Vec<String> {
     models.filter(|model| !installed.iter().any(|known| store::is_same(&known.name, model))).cloned().collect()
 }
 
-/// All models that can be used, without asking a server; not those that run on Ollama's own.
+/// Returns the installed models that run on this machine. Asks no server.
 pub fn installed(settings: &Settings, environment: &Environment) -> Vec<String> {
     let mut stored = store::all(settings, environment);
     stored.retain(|name| !store::is_cloud(name));
     stored
 }
 
-/// The failure for a model that is not there and may not be pulled, with the nearest that is. `None` when only the
-/// server can tell.
+/// Returns the failure for a missing model, with the nearest installed one, or `None` if only the server can tell.
 pub fn not_installed(plan: &BackendPlan, model: &str, environment: &Environment) -> Option<Failure> {
     let place = store::of(plan, environment.home())?;
-    let failure = unknown(model, &store::stored(&place));
+    let failure = unknown::not_installed(model, &store::stored(&place));
     if store::is_named(plan) && !place.exists() {
-        let why = format!("{} does not exist, where models_dir or OLLAMA_MODELS says they are", place.display());
-        let mut failure = failure.why(why);
-        failure.help.insert(0, "correct [ollama] models_dir, or OLLAMA_MODELS where that names it".into());
+        let why = format!("{}, set by [ollama] models_dir or OLLAMA_MODELS, does not exist", place.display());
+        let mut failure = failure.cause(why);
+        failure.help.insert(0, "correct [ollama] models_dir or OLLAMA_MODELS".into());
         return Some(failure);
     }
-    Some(match store::elsewhere(plan) {
+    Some(match store::unreadable_store_help(plan) {
         Some(help) => failure.help(help),
         None => failure,
     })
 }
 
-/// The bytes that those of `models` have that are loaded, and how many of them are on a graphics card.
+/// Returns the bytes of those `models` that are loaded, and how many of them are in GPU memory.
 pub async fn in_memory(client: &Client, url: &str, models: &[String]) -> Option<(u64, u64)> {
     let loaded = Server { client, url }.loaded().await;
     let ours = loaded.iter().filter(|loaded| models.iter().any(|model| store::is_same(model, &loaded.name)));

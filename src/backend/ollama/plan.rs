@@ -1,7 +1,6 @@
-//! Ollama: a private `ollama serve` on the user's own model store, or the server that runs already.
+//! Builds the plan of Ollama, and finds its program and URL.
 //!
-//! Answers as of Ollama 0.14 and later (`server/routes.go`, `docs/api.md`), seen in runs of 0.33. At its first start it
-//! makes itself a key pair, `~/.ollama/id_ed25519`; that is its own business, and nothing here needs it.
+//! At its first start Ollama creates a key pair, `~/.ollama/id_ed25519`, which lclaude doesn't use.
 
 use std::path::{Path, PathBuf};
 
@@ -11,32 +10,37 @@ use crate::{
         install::{self, IS_MACOS},
         names,
         plan::{BackendPlan, HOST, Program, Service},
-        program::{self, Absent},
+        program::{self, MissingProgram},
     },
     base::{
         environment::Environment,
         error::{Code, Failure, Result},
+        ui,
         variables::Variables,
     },
-    config::{Instance, Kind, Settings},
+    config::{Kind, OllamaInstance, Settings},
 };
 
-/// What is used where nobody names a model: small enough for 32 GB, and able to call tools.
+/// The model if none is configured. It fits in 32 GB and supports tools.
 pub const DEFAULT_MODEL: &str = "glm-4.7-flash";
+/// The help that makes the KV cache smaller.
+pub const SMALLER_CACHE: &str = "set [ollama] kv_cache_type = \"q8_0\" to halve the memory of the context";
 const SCRIPT: &str = "curl -fsSL https://ollama.com/install.sh | sh";
 
-/// Where `ollama` is when it is not on PATH.
+/// Where `ollama` is usually installed if it isn't on PATH.
 const USUAL: &[&str] =
     &["/usr/local/bin/ollama", "/opt/homebrew/bin/ollama", "/Applications/Ollama.app/Contents/Resources/ollama"];
 
+/// Returns the plan.
+///
 /// # Errors
-/// `Unavailable` when there is no ollama, `Config` or `Usage` for a model that cannot be named, `Refused` for one that
-/// runs in Ollama's cloud.
+/// `Unavailable` if ollama is missing, `Config` or `Usage` for an invalid model name, `Refused` for a model that runs
+/// in Ollama's cloud.
 pub fn plan(settings: &Settings, wanted: &[String], environment: &Environment) -> Result<BackendPlan> {
     let mut models: Vec<String> = Vec::new();
     for model in wanted {
         if !store::is_name(model) {
-            return Err(not_a_name(settings, model));
+            return Err(invalid_name(settings, model));
         }
         if !models.iter().any(|known| store::is_same(known, model)) {
             models.push(store::full_name(model));
@@ -44,11 +48,11 @@ pub fn plan(settings: &Settings, wanted: &[String], environment: &Environment) -
     }
     refuse_cloud(settings, &models)?;
     let (service, origin) = match settings.ollama.instance {
-        Instance::Shared => {
+        OllamaInstance::Shared => {
             let url = shared_url(settings.ollama.host.as_deref(), &environment.variables);
             (Service::Running(url.clone()), url)
         }
-        Instance::Private => {
+        OllamaInstance::Private => {
             let path = program(settings)?;
             let named = store::choose(settings, &models, environment)?;
             let (service, origin) = private(settings, &mut models, path, named, environment.home())?;
@@ -67,23 +71,23 @@ fn private(
 ) -> Result<(Program, String)> {
     let place = named.clone().unwrap_or_else(|| home.join(".ollama/models"));
     for model in models.iter_mut() {
-        if let Some(spelt) = store::find(&place, model) {
-            *model = spelt;
+        if let Some(name) = store::find(&place, model) {
+            *model = name;
         }
     }
     let mut program = Program::new(path);
     program.arguments.push("serve".into());
-    // Each would change one of those below, or where models are pulled from; its runner, a llama-server, reads the
-    // others, and with a key of the user's nobody could speak to it.
+    // `OLLAMA_*` would override the settings below or the registry. `LLAMA_*` affects the runner, a llama-server: with
+    // the user's own API key it would reject Ollama's requests.
     program.removed = ["OLLAMA_*", "LLAMA_*"].map(str::to_owned).into();
     let own = [
         ("OLLAMA_HOST", format!("{HOST}:{{port}}")),
-        // The default is 4096 on most machines, and a longer prompt loses its beginning without a word.
+        // The default is 4096 on most machines, and longer prompts are silently truncated.
         ("OLLAMA_CONTEXT_LENGTH", settings.context().to_string()),
         ("OLLAMA_KEEP_ALIVE", "-1".into()),
         ("OLLAMA_NUM_PARALLEL", "1".into()),
         ("OLLAMA_MAX_LOADED_MODELS", models.len().to_string()),
-        // Else its start may delete files that another server is pulling.
+        // Otherwise its start may delete files that another server is downloading.
         ("OLLAMA_NOPRUNE", "1".into()),
     ];
     program.environment = own.map(|(name, value)| (name.to_owned(), value)).into();
@@ -96,33 +100,38 @@ fn private(
     }
     if let Some(kind) = &settings.ollama.kv_cache_type {
         set("OLLAMA_KV_CACHE_TYPE", kind.clone());
-        // Without it the setting above is ignored.
+        // Without flash attention the cache type is ignored.
         set("OLLAMA_FLASH_ATTENTION", "1".into());
     }
-    if let Some((name, setting)) = OWN.iter().find(|(name, _)| settings.ollama.env.contains_key(*name)) {
+    if let Some((name, instead)) = RESERVED.iter().find(|(name, _)| settings.ollama.env.contains_key(*name)) {
         return Err(Failure::new(Code::Config, format!("[ollama] env cannot have {name}"))
-            .why(format!("{} sets it, and lclaude gives it itself", settings.source(&format!("ollama.env.{name}"))))
-            .help(format!("remove it; its setting is {setting}")));
+            .cause(format!(
+                "{} sets it, but lclaude sets this variable itself",
+                settings.source(&format!("ollama.env.{name}"))
+            ))
+            .help(format!("remove it{instead}")));
     }
     program.environment.extend(settings.ollama.env.clone());
     Ok((program, place.display().to_string()))
 }
 
-/// Variables that lclaude gives Ollama itself, with the setting that each belongs to.
-const OWN: &[(&str, &str)] = &[
-    ("OLLAMA_HOST", "nothing: the port is lclaude's to choose, on 127.0.0.1"),
-    ("OLLAMA_CONTEXT_LENGTH", "context"),
-    ("OLLAMA_MODELS", "[ollama] models_dir"),
+/// Variables that lclaude sets itself, with the help on what to use instead.
+const RESERVED: &[(&str, &str)] = &[
+    ("OLLAMA_HOST", "; lclaude chooses a free port on 127.0.0.1"),
+    ("OLLAMA_CONTEXT_LENGTH", " and set context instead"),
+    ("OLLAMA_MODELS", " and set [ollama] models_dir instead"),
 ];
 
+/// Returns the path of `ollama`.
+///
 /// # Errors
-/// `Unavailable` when there is none.
+/// `Unavailable` if it isn't found.
 pub fn program(settings: &Settings) -> Result<PathBuf> {
     let named = settings.ollama.path.as_deref();
     let usual = || USUAL.iter().find_map(|path| program::find(Some(Path::new(path)), ""));
     let found = program::find(named, "ollama").or_else(|| if named.is_none() { usual() } else { None });
     found.ok_or_else(|| {
-        let absent = Absent {
+        let absent = MissingProgram {
             kind: Kind::Ollama,
             program: "ollama",
             name: "ollama",
@@ -133,32 +142,33 @@ pub fn program(settings: &Settings) -> Result<PathBuf> {
     })
 }
 
-/// The command lines that install it on this machine.
+/// Returns the commands that can install it on this machine.
 pub fn install_commands() -> Vec<String> {
-    let mut commands = at_once();
+    let mut commands = direct_install_commands();
     if !IS_MACOS {
         commands.extend(install::packages("ollama", "ollama", "ollama"));
     }
     commands
 }
 
-/// The first of them that needs no package manager's word, or what one types to install it on this kind of system.
+/// Returns the first install command that needs no query of a package manager, or else this system's usual one.
 pub fn install_hint() -> String {
-    at_once().into_iter().next().unwrap_or_else(|| usual_install().to_owned())
+    direct_install_commands().into_iter().next().unwrap_or_else(|| usual_install().to_owned())
 }
 
-/// Those that are there wherever their program is.
-fn at_once() -> Vec<String> {
-    let script = (!IS_MACOS && install::has("curl")).then(|| SCRIPT.to_owned());
+/// Returns the install commands that need no query of a package manager.
+fn direct_install_commands() -> Vec<String> {
+    let script = (!IS_MACOS && install::is_on_path("curl")).then(|| SCRIPT.to_owned());
     script.into_iter().chain(install::brew("ollama")).collect()
 }
 
-/// What one types to install Ollama on this kind of system, whatever is on this very machine.
+/// Returns the usual install command on this operating system, without checking that this machine can run it.
 pub fn usual_install() -> &'static str {
     if IS_MACOS { "brew install ollama" } else { SCRIPT }
 }
 
-/// Where a server runs already: `OLLAMA_HOST` in the forms Ollama takes, with or without scheme, host and port.
+/// Returns the URL of the shared server, from `OLLAMA_HOST` in any form that Ollama accepts: scheme, host and port are
+/// all optional.
 pub fn shared_url(host: Option<&str>, variables: &Variables) -> String {
     let host = host.or_else(|| variables.text("OLLAMA_HOST")).unwrap_or_default();
     let host = host.trim().trim_end_matches('/');
@@ -168,11 +178,11 @@ pub fn shared_url(host: Option<&str>, variables: &Variables) -> String {
         None => ("http", host, "11434"),
     };
     let (rest, path) = rest.split_once('/').map_or((rest, String::new()), |(rest, path)| (rest, format!("/{path}")));
-    // The colons of a bare IPv6 address are no port's.
+    // The colons of a bare IPv6 address don't introduce a port.
     let split = rest.rsplit_once(':').filter(|(name, _)| !name.contains(':') || name.ends_with(']'));
     let (name, port) = split.unwrap_or((rest, default));
     let name = match name {
-        // The address to listen on everywhere is no address to connect to.
+        // An address that listens on all interfaces can't be connected to.
         "" | "0.0.0.0" | "[::]" | "::" => HOST.to_owned(),
         name if name.contains(':') && !name.starts_with('[') => format!("[{name}]"),
         name => name.to_owned(),
@@ -180,29 +190,33 @@ pub fn shared_url(host: Option<&str>, variables: &Variables) -> String {
     format!("{scheme}://{name}:{port}{path}")
 }
 
-fn not_a_name(settings: &Settings, model: &str) -> Failure {
-    let failure = Failure::new(settings.source("model").code(), format!("{model:?} is not a model of Ollama's"))
-        .why("its models have names like qwen3:4b")
-        .help("ollama list shows those that are installed");
-    if model.ends_with(".gguf") { failure.help("--backend llamacpp runs a GGUF file as it is") } else { failure }
+fn invalid_name(settings: &Settings, model: &str) -> Failure {
+    let failure = Failure::new(settings.source("model").code(), format!("{model:?} is not an Ollama model name"))
+        .cause("its models have names like qwen3:4b")
+        .help("ollama list  # shows installed models");
+    if model.ends_with(".gguf") {
+        failure.help(format!("lclaude --backend llamacpp --model {}", ui::quote_path(Path::new(model))))
+    } else {
+        failure
+    }
 }
 
-/// A cloud model sends the code away, so only the user's own configuration may ask for one, by its name.
+/// Refuses a cloud model, which sends the code away, unless the user's own configuration names it.
 fn refuse_cloud(settings: &Settings, models: &[String]) -> Result<()> {
     let models = models.iter().filter(|model| store::is_cloud(model));
     match models.into_iter().find(|model| !names::is_in_own_file(settings, |name| store::is_same(name, model))) {
-        Some(model) => Err(in_the_cloud(model, Some(model))),
+        Some(model) => Err(runs_in_cloud(model, Some(model))),
         None => Ok(()),
     }
 }
 
-/// `named`: the name by which it is asked for in the cloud, where that is known.
-pub fn in_the_cloud(model: &str, named: Option<&str>) -> Failure {
+/// Returns the failure for a cloud model. `named` is its name in the cloud, if known.
+pub fn runs_in_cloud(model: &str, named: Option<&str>) -> Failure {
     let failure = Failure::new(Code::Refused, format!("{model} does not run on this machine"))
-        .why("it runs on Ollama's servers, as all models named …:cloud do, and your code would go there")
-        .help("choose a model that runs here; ollama list shows what is installed");
+        .cause("it runs on Ollama's servers, like all models named …:cloud, so your code would be sent there")
+        .help("ollama list  # choose a model that runs on this machine");
     match named {
-        Some(name) => failure.help(format!("to use it all the same, put model = {name:?} into your own configuration")),
+        Some(name) => failure.help(format!("set model = {name:?} in your own configuration to use it anyway")),
         None => failure,
     }
 }
@@ -212,7 +226,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_host_is_read_as_ollama_reads_it() {
+    fn host_is_parsed_like_ollama_host() {
         let url = |host: &str| shared_url(Some(host), &Variables::default());
         assert_eq!(url(""), "http://127.0.0.1:11434");
         assert_eq!(url("0.0.0.0"), "http://127.0.0.1:11434");

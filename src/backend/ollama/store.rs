@@ -1,25 +1,26 @@
-//! Ollama's models as they lie on the disk, and what they are called.
+//! Ollama's model stores on disk, and model names.
 
-use crate::backend::plan::BackendPlan;
-use crate::backend::plan::Service;
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
 use crate::{
-    base::environment::Environment,
-    base::error::{Code, Failure, Result},
+    backend::plan::{BackendPlan, Service},
+    base::{
+        environment::Environment,
+        error::{Code, Failure, Result},
+    },
     config::Settings,
 };
 
-/// Where the Linux service keeps its models, which a server of the user's own does not look for.
+/// The store of the Linux service, where a server started by the user doesn't look.
 const SERVICE_STORE: &str = "/usr/share/ollama/.ollama/models";
-/// What Ollama leaves out of a name.
+/// Prefixes that Ollama omits from names.
 const REGISTRY: &str = "registry.ollama.ai/";
 const LIBRARY: &str = "library/";
 
-/// As Ollama itself completes a name.
+/// Returns a name completed as Ollama does.
 pub fn full_name(model: &str) -> String {
     let short = model.strip_prefix(REGISTRY).unwrap_or(model);
     let short = short.strip_prefix(LIBRARY).unwrap_or(short);
@@ -27,24 +28,24 @@ pub fn full_name(model: &str) -> String {
     if last.contains(':') { short.to_owned() } else { format!("{short}:latest") }
 }
 
-/// Whether Ollama takes both for the same model.
+/// Returns whether two names mean the same model.
 pub fn is_same(one: &str, other: &str) -> bool {
     full_name(one).eq_ignore_ascii_case(&full_name(other))
 }
 
-/// Whether a model of this name can exist at all.
+/// Returns whether this is a valid model name.
 pub fn is_name(model: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "._-/:".contains(c);
     model.starts_with(|c: char| c.is_ascii_alphanumeric()) && model.chars().all(allowed)
 }
 
-/// Whether a model of this name runs on Ollama's servers.
+/// Returns whether a model with this name runs on Ollama's servers.
 pub fn is_cloud(model: &str) -> bool {
     let tag = model.rsplit(':').next().unwrap_or_default().to_lowercase();
     model.contains(':') && (tag == "cloud" || tag.ends_with("-cloud"))
 }
 
-/// The name by which a model is asked for that Ollama's servers call `remote`.
+/// Returns the name of the cloud model that Ollama's servers call `remote`.
 pub fn cloud_name(remote: &str) -> String {
     match remote {
         cloud if is_cloud(cloud) => cloud.to_owned(),
@@ -53,7 +54,7 @@ pub fn cloud_name(remote: &str) -> String {
     }
 }
 
-/// Where the user says the models are.
+/// Returns the configured store.
 fn named(settings: &Settings, environment: &Environment) -> Option<PathBuf> {
     settings.ollama.models_dir.clone().or_else(|| environment.variables.path("OLLAMA_MODELS"))
 }
@@ -62,49 +63,49 @@ fn own(home: &Path) -> PathBuf {
     home.join(".ollama/models")
 }
 
-/// The store that has the models. `None`: Ollama's own default.
+/// Returns the store that has the models, or `None` for Ollama's default store.
 ///
 /// # Errors
-/// `Config` when all there is belongs to Ollama's service and cannot be read.
+/// `Config` if the only store is that of Ollama's service, and it can't be read.
 pub fn choose(settings: &Settings, models: &[String], environment: &Environment) -> Result<Option<PathBuf>> {
     match named(settings, environment) {
         Some(store) => Ok(Some(store)),
-        None => among(&own(environment.home()), Path::new(SERVICE_STORE), models),
+        None => choose_between(&own(environment.home()), Path::new(SERVICE_STORE), models),
     }
 }
 
-fn among(own: &Path, service: &Path, models: &[String]) -> Result<Option<PathBuf>> {
+fn choose_between(own: &Path, service: &Path, models: &[String]) -> Result<Option<PathBuf>> {
     let has_all = |store: &Path| models.iter().all(|model| is_cloud(model) || find(store, model).is_some());
     if has_all(own) || !service.exists() {
         return Ok(None);
     }
-    if !is_closed(service) {
+    if !is_unreadable(service) {
         return Ok(has_all(service).then(|| service.to_owned()));
     }
     if own.exists() {
         return Ok(None);
     }
     Err(Failure::new(Code::Config, format!("{} cannot be read", service.display()))
-        .why("Ollama's service keeps its models there, and a private server runs as you")
-        .help(OPEN)
-        .help("or use the service itself: [ollama] instance = \"shared\""))
+        .cause("Ollama's service keeps its models there, but a private server runs as your user")
+        .help(GRANT_ACCESS)
+        .help("set [ollama] instance = \"shared\" to use the service itself"))
 }
 
-/// What lets the user's own server read the service's models.
-const OPEN: &str = "sudo usermod -aG ollama $USER && sudo chmod -R g+rX /usr/share/ollama; then log in again";
+/// The help that lets the user's own server read the service's models.
+const GRANT_ACCESS: &str = "sudo usermod -aG ollama $USER && sudo chmod -R g+rX /usr/share/ollama  # then log in again";
 
-/// There, and not to be read.
-fn is_closed(store: &Path) -> bool {
+/// Returns whether a store exists but can't be read.
+fn is_unreadable(store: &Path) -> bool {
     store.exists() && (fs::read_dir(store.join("blobs")).is_err() || fs::read_dir(store.join("manifests")).is_err())
 }
 
-/// Where else a model that is missing may be.
-pub fn elsewhere(plan: &BackendPlan) -> Option<String> {
-    (!is_named(plan) && is_closed(Path::new(SERVICE_STORE)))
-        .then(|| format!("{SERVICE_STORE} may have it and cannot be read; {OPEN}"))
+/// Returns the help for a missing model that the unreadable store of the service may have.
+pub fn unreadable_store_help(plan: &BackendPlan) -> Option<String> {
+    (!is_named(plan) && is_unreadable(Path::new(SERVICE_STORE)))
+        .then(|| format!("{GRANT_ACCESS}; {SERVICE_STORE} may have the model"))
 }
 
-/// The names of all models in a store, found without a server: each has a manifest at HOST/NAMESPACE/NAME/TAG.
+/// Returns the names of all models in a store. Each has a manifest at HOST/NAMESPACE/NAME/TAG.
 pub fn stored(store: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for host in entries(&store.join("manifests")) {
@@ -130,17 +131,17 @@ fn name_of(manifest: &Path) -> Option<String> {
     (!tag.starts_with('.')).then(|| full_name(&format!("{host}/{namespace}/{model}:{tag}")))
 }
 
-/// The model as the store spells it: Ollama itself does not look at the case.
+/// Returns a model's name as the store spells it. Ollama ignores case.
 pub fn find(store: &Path, model: &str) -> Option<String> {
     stored(store).into_iter().find(|stored| is_same(stored, model))
 }
 
-/// Whether the store of a private server is another than Ollama's own default.
+/// Returns whether a private server uses a store other than Ollama's default.
 pub fn is_named(plan: &BackendPlan) -> bool {
     matches!(&plan.service, Service::Program(program) if program.environment.contains_key("OLLAMA_MODELS"))
 }
 
-/// The store that a private server of this plan uses; `None` for one that runs already.
+/// Returns the store of this plan's private server, or `None` for a shared server.
 pub fn of(plan: &BackendPlan, home: &Path) -> Option<PathBuf> {
     let Service::Program(program) = &plan.service else {
         return None;
@@ -148,12 +149,12 @@ pub fn of(plan: &BackendPlan, home: &Path) -> Option<PathBuf> {
     Some(program.environment.get("OLLAMA_MODELS").map_or_else(|| own(home), PathBuf::from))
 }
 
-/// All models that a private server could use.
+/// Returns all models that a private server could use.
 pub fn all(settings: &Settings, environment: &Environment) -> Vec<String> {
     places(settings, environment).iter().flat_map(|store| stored(store)).collect()
 }
 
-/// The stores that a private server could use, the user's own first.
+/// Returns the stores that a private server could use, the user's own first.
 pub fn places(settings: &Settings, environment: &Environment) -> Vec<PathBuf> {
     named(settings, environment)
         .map_or_else(|| vec![own(environment.home()), SERVICE_STORE.into()], |store| vec![store])
@@ -163,7 +164,7 @@ pub fn places(settings: &Settings, environment: &Environment) -> Vec<PathBuf> {
 mod tests {
     use super::*;
 
-    /// A store with these manifests.
+    /// Creates a store with these manifests.
     fn store(directory: &Path, manifests: &[&str]) -> PathBuf {
         fs::create_dir_all(directory.join("blobs")).expect("a directory");
         for manifest in manifests {
@@ -175,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_completed_as_ollama_does() {
+    fn names_are_completed_like_ollama() {
         assert_eq!(full_name("qwen3"), "qwen3:latest");
         assert_eq!(full_name("qwen3:4b"), "qwen3:4b");
         assert_eq!(full_name("me/qwen3"), "me/qwen3:latest");
@@ -185,25 +186,25 @@ mod tests {
     }
 
     #[test]
-    fn cloud_models_are_known_by_their_tag() {
+    fn cloud_models_are_recognized_by_tag() {
         assert!(is_cloud("glm-4.7:cloud") && is_cloud("gpt-oss:120b-cloud") && is_cloud("x:Cloud"));
         assert!(!is_cloud("cloud:latest") && !is_cloud("cloud") && !is_cloud("my-cloud"));
     }
 
     #[test]
-    fn a_model_in_the_cloud_has_a_name_that_says_so() {
+    fn cloud_names_end_in_cloud() {
         let named = ["gpt-oss:120b", "glm-4.7", "glm-4.7:cloud"].map(cloud_name);
         assert_eq!(named, ["gpt-oss:120b-cloud", "glm-4.7:cloud", "glm-4.7:cloud"]);
     }
 
     #[test]
-    fn what_cannot_be_a_name_is_none() {
+    fn invalid_names_are_rejected() {
         assert!(is_name("hf.co/me/x:Q4_K_M"));
         assert!(!["", "/tmp/x.gguf", "-x", "a b", "../x"].into_iter().any(is_name));
     }
 
     #[test]
-    fn manifests_are_found_where_ollama_keeps_them() {
+    fn stored_models_are_found_by_manifest() {
         let root = tempfile::tempdir().expect("a directory");
         let manifests = ["registry.ollama.ai/library/qwen3/4b", "registry.ollama.ai/me/X/latest", "hf.co/me/x/Q4"];
         let store = store(root.path(), &manifests);
@@ -213,27 +214,28 @@ mod tests {
     }
 
     #[test]
-    fn the_services_store_is_used_where_it_has_what_the_users_own_has_not() {
+    fn service_store_is_used_if_only_it_has_the_model() {
         let root = tempfile::tempdir().expect("a directory");
         let own = store(&root.path().join("own"), &["registry.ollama.ai/library/small/latest"]);
         let service = store(&root.path().join("service"), &["registry.ollama.ai/library/big/latest"]);
-        let chosen = |model: &str| among(&own, &service, &[model.to_owned()]).expect("both can be read");
+        let chosen = |model: &str| choose_between(&own, &service, &[model.to_owned()]).expect("both can be read");
         assert_eq!(chosen("big:latest"), Some(service.clone()));
         assert_eq!(chosen("small:latest"), None);
         assert_eq!(chosen("neither:latest"), None);
-        assert_eq!(among(&own, &root.path().join("none"), &["big:latest".into()]).expect("no service"), None);
+        assert_eq!(choose_between(&own, &root.path().join("none"), &["big:latest".into()]).expect("no service"), None);
     }
 
     #[test]
-    fn a_services_store_that_cannot_be_read_is_said_with_what_opens_it() {
+    fn unreadable_service_store_fails_with_help() {
         let root = tempfile::tempdir().expect("a directory");
         let service = root.path().join("service");
         fs::create_dir(&service).expect("a directory");
-        // Like a directory without permissions, also for a root who needs none.
+        // A file in place of the directory is unreadable even for root.
         fs::write(service.join("blobs"), "").expect("a file");
-        let failure = among(&root.path().join("own"), &service, &["big:latest".into()]).expect_err("closed");
+        let failure =
+            choose_between(&root.path().join("own"), &service, &["big:latest".into()]).expect_err("unreadable");
         assert!(failure.what.contains("cannot be read") && failure.help[0].contains("usermod"), "{failure}");
         let own = store(&root.path().join("own"), &[]);
-        assert_eq!(among(&own, &service, &["big:latest".into()]).expect("the user has a store"), None);
+        assert_eq!(choose_between(&own, &service, &["big:latest".into()]).expect("the user has a store"), None);
     }
 }

@@ -1,21 +1,23 @@
-//! A model that Ollama does not have.
+//! The failure for a model that isn't installed.
 
 use crate::{
     backend::names,
     base::error::{Code, Failure},
 };
 
-/// The failure for a model that Ollama does not have, with the nearest one that it has.
-pub fn unknown(model: &str, installed: &[String]) -> Failure {
+/// Returns the failure for a model that isn't installed, with the nearest installed one.
+pub fn not_installed(model: &str, installed: &[String]) -> Failure {
     let why = match installed {
-        [] => "no model is installed yet".to_owned(),
-        installed => format!("installed are {}", installed.join(", ")),
+        [] => "no models are installed".to_owned(),
+        installed => format!("installed models: {}", installed.join(", ")),
     };
-    let failure = Failure::new(Code::Unavailable, format!("Ollama has no model {model}")).why(why);
+    let failure = Failure::new(Code::Unavailable, format!("model {model} is not installed in Ollama")).cause(why);
     let failure = match names::nearest_model(model, installed.iter().map(String::as_str)) {
-        Some(near) => failure.help(format!("did you mean --model {near}?")),
+        Some(near) => failure.help(format!("did you mean `--model {near}`?")),
         None => failure,
     };
-    // Its own command needs a server that runs; --yes does not.
-    failure.help("lclaude --yes, with the other options you gave, pulls it").help(format!("ollama pull {model}"))
+    // `ollama pull` comes last, since it needs a running server.
+    failure
+        .help(format!("lclaude --backend ollama --model {model} --yes  # downloads it"))
+        .help(format!("ollama pull {model}"))
 }

@@ -1,4 +1,4 @@
-//! Ending a whole process group: the backend and whatever it started.
+//! Ends a whole process group: the backend and everything it started.
 
 use std::time::{Duration, Instant};
 
@@ -11,53 +11,54 @@ use super::{
     unix::own_session,
 };
 
-/// How a backend's group is asked to go.
+/// How a backend's process group is ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ending {
-    /// KILL at once: nothing to save. (A llama-server in mid-prefill was seen to take 29 s over a TERM.)
+    /// KILL at once, for a backend with nothing to save. (llama-server was seen to take 29 s to handle TERM during
+    /// prefill.)
     Kill,
-    /// TERM, half a second, KILL.
+    /// TERM, then KILL after half a second.
     Terminate,
 }
 
 const GRACE: Duration = Duration::from_millis(500);
-/// How long a killed group may take to vanish: a process stuck in a system call dies only when that returns.
-const VANISH: Duration = Duration::from_secs(5);
+/// How long a killed group may take to end: a process stuck in a system call dies only when the call returns.
+const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A process group, named by the process that leads it.
+/// A process group, identified by its leader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Group {
     pub leader: Identity,
-    /// The session (in the terminal's sense) that it is in: the keeper's.
+    /// The POSIX session of the group, which is the keeper's.
     session: i32,
 }
 
 impl Group {
-    /// The group that a child of ours leads.
+    /// Returns the group led by one of our children.
     pub fn led_by(leader: Identity) -> Self {
         Group { leader, session: own_session() }
     }
 
-    /// Whether any of its processes runs.
+    /// Returns whether any process of the group is running.
     pub fn is_there(self) -> bool {
         self.leader.is_alive() || !self.members().is_empty()
     }
 
-    /// Its processes, as far as they run.
+    /// Returns the PIDs of the running processes.
     fn members(self) -> Vec<i32> {
         group_members(self.leader.pid, self.session)
     }
 
-    /// The bytes that all its processes have in memory. What they share counts for each.
+    /// Returns the resident memory of all processes in bytes. Shared memory is counted once per process.
     pub fn resident(self) -> u64 {
         self.members().into_iter().map(resident).sum()
     }
 
     /// Ends every process of the group and returns when none is left.
     ///
-    /// A group is known by its leader; where that has gone already, by the session its other processes are in. So a
-    /// number that has come to belong to strangers is left alone.
+    /// The group is recognized by its leader or, once the leader has ended, by the session of its members, so a reused
+    /// group ID is left alone.
     pub async fn end(self, how: Ending) {
         let Some(group) = Pid::from_raw(self.leader.pid) else {
             return;
@@ -67,16 +68,17 @@ impl Group {
         }
         if how == Ending::Terminate {
             let _ = kill_process_group(group, Signal::TERM);
-            if self.gone_within(group, GRACE).await {
+            if self.ends_within(group, GRACE).await {
                 return;
             }
         }
         let _ = kill_process_group(group, Signal::KILL);
-        self.gone_within(group, VANISH).await;
+        self.ends_within(group, KILL_TIMEOUT).await;
     }
 
-    /// No system tells when a group is empty, so this asks every few milliseconds, and only while one is ending.
-    async fn gone_within(self, group: Pid, limit: Duration) -> bool {
+    /// Waits for the group to end and returns whether it did. It polls, because no system reports that a group is
+    /// empty.
+    async fn ends_within(self, group: Pid, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
         while test_kill_process_group(group).is_ok() && !self.members().is_empty() {
             if Instant::now() >= deadline {

@@ -1,23 +1,20 @@
-//! Processes as lclaude needs them: one that can be recognised later, a whole group that can be ended, a child that
-//! does not outlive its parent, and the terminal they share.
-//!
-//! Everything the operating systems do differently is behind this module's names; nothing here knows of Claude Code
-//! or of backends.
+//! Identifies a process by PID and start time, because PIDs are reused.
 
-use super::system;
 use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
 
-/// A process that is still recognised after its number was given to another one.
+use super::system;
+
+/// A process, told apart from a later one with the same PID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     pub pid: i32,
-    /// When it started, in a unit of the system's own; only ever compared.
+    /// Start time in a unit that depends on the system; only compared.
     pub start: u64,
 }
 
 impl Identity {
-    /// `None` when no such process runs (a zombie does not).
+    /// Returns the identity of a running process, or `None` if it doesn't run or is a zombie.
     pub fn of(pid: u32) -> Option<Self> {
         let pid = i32::try_from(pid).ok()?;
         let start = system::start_time(pid)?;
@@ -32,7 +29,7 @@ impl Identity {
         system::start_time(self.pid) == Some(self.start)
     }
 
-    /// Sends `signal` if it is still this very process; a process that has gone needs none.
+    /// Sends `signal` if this process is still running. Errors are ignored.
     pub fn signal(self, signal: Signal) {
         if let Some(pid) = Pid::from_raw(self.pid).filter(|_| self.is_alive()) {
             let _ = rustix::process::kill_process(pid, signal);

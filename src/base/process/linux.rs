@@ -1,13 +1,14 @@
-//! What Linux offers; its twin is `macos.rs`.
+//! Process functions for Linux; `macos.rs` has the same ones for macOS.
 
 use std::{fs, io, path::PathBuf, process::Command};
 
 use rustix::process::Signal;
 
-/// Clock ticks since boot (field 22 of `/proc/PID/stat`, proc(5)); `None` for no such process and for a zombie.
+/// Returns the start time in clock ticks since boot (field 22 of `/proc/PID/stat`, proc(5)), or `None` if no such
+/// process runs or it is a zombie.
 pub fn start_time(pid: i32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name in parentheses may hold anything, so count from the last one: state is then the first field.
+    // The name may contain parentheses itself, so count fields from the last one: the first is the state.
     let mut fields = stat[stat.rfind(')')? + 1..].split_ascii_whitespace();
     let state = fields.next()?;
     if matches!(state, "Z" | "X") {
@@ -16,14 +17,14 @@ pub fn start_time(pid: i32) -> Option<u64> {
     fields.nth(18)?.parse().ok()
 }
 
-/// This program, even if its file was replaced since.
+/// Returns a path to this program that works even if its file was replaced.
 pub fn own_program() -> io::Result<PathBuf> {
     let path = std::env::current_exe()?;
     Ok(if path.exists() { path } else { "/proc/self/exe".into() })
 }
 
-/// The processes of group `group` that are in session `session`, but for those that have ended: in a container nobody may
-/// ever wait for an orphan.
+/// Returns the PIDs of the processes in group `group` and session `session`. Zombies are left out, because in a
+/// container an orphan may never be reaped.
 pub fn group_members(group: i32, session: i32) -> Vec<i32> {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     let is_member = |pid: &i32| {
@@ -40,7 +41,7 @@ pub fn group_members(group: i32, session: i32) -> Vec<i32> {
     processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(is_member).collect()
 }
 
-/// The bytes that a process has in memory, files it has mapped among them; 0 for no such process.
+/// Returns the resident memory of a process in bytes, mapped files included, or 0 if there is no such process.
 pub fn resident(pid: i32) -> u64 {
     let pages = fs::read_to_string(format!("/proc/{pid}/statm")).unwrap_or_default();
     // The second field (proc(5)).
@@ -48,17 +49,18 @@ pub fn resident(pid: i32) -> u64 {
     pages * rustix::param::page_size() as u64
 }
 
-/// Linux has no temporary directory of a user's own beyond `XDG_RUNTIME_DIR`.
+/// Returns `None`: apart from `XDG_RUNTIME_DIR`, Linux has no temporary directory per user.
 pub fn user_temp_dir() -> Option<PathBuf> {
     None
 }
 
-/// Has the kernel send `signal` to the child when the *thread* that spawns it ends, so spawn it from the main thread.
+/// Makes the kernel send `signal` to the child when the *thread* that spawned it ends, so spawn it from the main
+/// thread.
 pub fn die_with_parent(command: &mut Command, signal: Signal) {
     use std::os::unix::process::CommandExt;
 
     let parent = rustix::process::getpid();
-    let arm = move || {
+    let set_signal = move || {
         rustix::process::set_parent_process_death_signal(Some(signal))?;
         // The parent may have died before the line above.
         if rustix::process::getppid() != Some(parent) {
@@ -67,5 +69,5 @@ pub fn die_with_parent(command: &mut Command, signal: Signal) {
         Ok(())
     };
     // SAFETY: between fork and exec the closure makes two system calls and touches no lock and no heap.
-    unsafe { command.pre_exec(arm) };
+    unsafe { command.pre_exec(set_signal) };
 }

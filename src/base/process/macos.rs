@@ -1,12 +1,13 @@
-//! What macOS offers; its twin is `linux.rs`.
+//! Process functions for macOS; `linux.rs` has the same ones for Linux.
 
 use std::{ffi::OsString, io, mem, os::unix::ffi::OsStringExt, path::PathBuf, process::Command};
 
 use rustix::process::Signal;
 
-/// Microseconds since the epoch (`proc_pidinfo`, `PROC_PIDTBSDINFO`); `None` for no such process and for a zombie.
+/// Returns the start time in microseconds since the epoch (`proc_pidinfo`, `PROC_PIDTBSDINFO`), or `None` if no such
+/// process runs or it is a zombie.
 pub fn start_time(pid: i32) -> Option<u64> {
-    // SAFETY: proc_bsdinfo is plain integers, for which all zeros is a value.
+    // SAFETY: proc_bsdinfo consists of integers, so all zeros is a valid value.
     let mut info: libc::proc_bsdinfo = unsafe { mem::zeroed() };
     let size = size_of::<libc::proc_bsdinfo>() as libc::c_int;
     // SAFETY: the buffer is `size` bytes and lives through the call.
@@ -17,26 +18,26 @@ pub fn start_time(pid: i32) -> Option<u64> {
     Some(info.pbi_start_tvsec * 1_000_000 + info.pbi_start_tvusec)
 }
 
-/// This program.
+/// Returns the path of this program.
 pub fn own_program() -> io::Result<PathBuf> {
     std::env::current_exe()
 }
 
-/// The processes of group `group` that are in session `session`.
+/// Returns the PIDs of the processes in group `group` and session `session`.
 pub fn group_members(group: i32, session: i32) -> Vec<i32> {
     let mut members = vec![0 as libc::pid_t; 1024];
     let size = size_of_val(&members[..]) as libc::c_int;
     // SAFETY: the buffer is `size` bytes and lives through the call.
     let count = unsafe { libc::proc_listpgrppids(group, members.as_mut_ptr().cast(), size) };
     members.truncate(usize::try_from(count).unwrap_or(0));
-    // SAFETY: getsid only asks.
+    // SAFETY: getsid takes no pointers.
     members.retain(|pid| *pid > 0 && unsafe { libc::getsid(*pid) } == session);
     members
 }
 
-/// The bytes that a process has in memory, files it has mapped among them; 0 for no such process.
+/// Returns the resident memory of a process in bytes, mapped files included, or 0 if there is no such process.
 pub fn resident(pid: i32) -> u64 {
-    // SAFETY: proc_taskinfo is plain integers, for which all zeros is a value.
+    // SAFETY: proc_taskinfo consists of integers, so all zeros is a valid value.
     let mut info: libc::proc_taskinfo = unsafe { mem::zeroed() };
     let size = size_of::<libc::proc_taskinfo>() as libc::c_int;
     // SAFETY: the buffer is `size` bytes and lives through the call.
@@ -44,10 +45,10 @@ pub fn resident(pid: i32) -> u64 {
     if written == size { info.pti_resident_size } else { 0 }
 }
 
-/// The user's own temporary directory, the same in every shell.
+/// Returns the user's own temporary directory, which is the same in every shell.
 pub fn user_temp_dir() -> Option<PathBuf> {
     let mut buffer = vec![0u8; libc::PATH_MAX as usize];
-    // SAFETY: the buffer's length is given, and confstr writes no further.
+    // SAFETY: confstr writes at most the given length of the buffer.
     let length = unsafe { libc::confstr(libc::_CS_DARWIN_USER_TEMP_DIR, buffer.as_mut_ptr().cast(), buffer.len()) };
     if length == 0 || length > buffer.len() {
         return None;
@@ -56,5 +57,5 @@ pub fn user_temp_dir() -> Option<PathBuf> {
     Some(PathBuf::from(OsString::from_vec(buffer)))
 }
 
-/// macOS has no parent-death signal: the keeper and the session guard each other instead.
+/// Does nothing: macOS has no parent-death signal, so the keeper and the session watch each other instead.
 pub fn die_with_parent(_command: &mut Command, _signal: Signal) {}

@@ -1,8 +1,6 @@
-//! Processes as lclaude needs them: one that can be recognised later, a whole group that can be ended, a child that
-//! does not outlive its parent, and the terminal they share.
+//! Processes: identifying one safely, ending a whole group, tying a child to its parent, and the terminal they share.
 //!
-//! Everything the operating systems do differently is behind this module's names; nothing here knows of Claude Code
-//! or of backends.
+//! All differences between operating systems are hidden here. Nothing here may depend on Claude Code or on backends.
 
 mod group;
 mod identity;
@@ -19,4 +17,4 @@ pub use group::{Ending, Group};
 pub use identity::Identity;
 pub use system::{die_with_parent, own_program, user_temp_dir};
 pub use terminal::{LiveScreen, Terminal};
-pub use unix::{detach, ignored, in_foreground, output, replace_with};
+pub use unix::{detach, exec, is_ignored, is_in_foreground, open_output};

@@ -1,4 +1,4 @@
-//! The terminal, as it was before Claude Code had it, or before we drew on it.
+//! Saves and restores the terminal around Claude Code and around our own live screen.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -6,12 +6,12 @@ use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr
 
 use super::unix::is_foreground_of;
 
-/// What a full-screen program switches on and a killed one leaves on: alternate screen, hidden cursor, mouse reports,
-/// focus reports, bracketed paste, the kitty keyboard protocol, colours (xterm's control sequences).
-const SWITCH_OFF: &[u8] =
+/// Turns off what a killed full-screen program leaves on: alternate screen, hidden cursor, mouse reports, focus
+/// reports, bracketed paste, the kitty keyboard protocol, colors (xterm's control sequences).
+const RESET: &[u8] =
     b"\x1b[?1049l\x1b[?25h\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?1004l\x1b[?2004l\x1b[<u\x1b[0m";
 
-/// The terminal's settings, kept from before the child started.
+/// The terminal's settings from before the child started.
 pub struct Terminal {
     settings: Option<Termios>,
 }
@@ -21,35 +21,34 @@ impl Terminal {
         Terminal { settings: tcgetattr(io::stdin()).ok() }
     }
 
-    /// Undoes what a killed child could not; for one that ended by itself there is nothing to do.
+    /// Restores the terminal after a child was killed. A child that exits normally does this itself.
     pub fn restore(&self) {
         let Some(settings) = &self.settings else {
             return;
         };
-        // From the background it would stop us, and the terminal is somebody else's by then.
+        // In the background, tcsetattr would stop us, and another program owns the terminal.
         if !is_foreground_of(io::stdin()) {
             return;
         }
         let _ = tcsetattr(io::stdin(), OptionalActions::Now, settings);
         let mut stdout = io::stdout();
         if stdout.is_terminal() {
-            let _ = stdout.write_all(SWITCH_OFF).and_then(|()| stdout.flush());
+            let _ = stdout.write_all(RESET).and_then(|()| stdout.flush());
         }
     }
 }
 
-/// A screen that is drawn again and again, beside the one with the user's work on it, and keys that come as they are
-/// typed. Dropping it puts the terminal back.
+/// The alternate screen, with each key delivered as it is typed. Dropping this value restores the terminal.
 pub struct LiveScreen {
     settings: Termios,
 }
 
 impl LiveScreen {
-    /// Opens it on standard input and output, which both have to be the terminal.
+    /// Opens the screen on stdin and stdout, which must both be the terminal.
     pub fn open() -> io::Result<Self> {
         let settings = tcgetattr(io::stdin())?;
         let mut live = settings.clone();
-        // Keys that send signals too: whoever draws has to tidy up first.
+        // ISIG too: Ctrl-C must arrive as a key, so that the screen can be closed first.
         live.local_modes -= LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG;
         tcsetattr(io::stdin(), OptionalActions::Now, &live)?;
         let screen = LiveScreen { settings };

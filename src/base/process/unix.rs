@@ -1,4 +1,4 @@
-//! What every Unix does alike; a `windows.rs` would have the same names.
+//! Process functions that are the same on every Unix.
 
 use std::{
     fs, io,
@@ -15,58 +15,58 @@ use rustix::{
     termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr},
 };
 
-/// Cuts a keeper loose from the session that started it: a session (terminal) of its own, no inherited descriptor but
-/// the standard three (one held open would hang a caller's pipeline), and no directory kept busy.
+/// Detaches a keeper from the session that started it.
 ///
-/// Call it before any descriptor of our own is open.
+/// It gets its own POSIX session, `/` as working directory, and no inherited descriptors but the standard three,
+/// because an open one would hang a caller's pipeline. Call this before opening any descriptor.
 pub fn detach() -> io::Result<()> {
     rustix::process::setsid()?;
-    // SAFETY: nothing in this process owns a descriptor yet; all from 3 up came from our caller.
+    // SAFETY: this process owns no descriptor yet; all from 3 up were inherited.
     unsafe { close_fds::close_open_fds(3, &[]) };
     std::env::set_current_dir("/")
 }
 
-/// Becomes `command`; returns only if it could not be started.
-pub fn replace_with(command: &mut Command) -> io::Error {
+/// Replaces this process with `command`. Returns only if that failed.
+pub fn exec(command: &mut Command) -> io::Error {
     command.exec()
 }
 
-/// Where a child's output is read, and where the child writes it: a pipe, or a pseudo-terminal for a program that tells
-/// its progress only to one.
-pub fn output(terminal: bool) -> io::Result<(OwnedFd, OwnedFd)> {
+/// Returns the reading and the writing end for a child's output: a pipe, or a pseudo-terminal for a program that shows
+/// progress only on a terminal.
+pub fn open_output(terminal: bool) -> io::Result<(OwnedFd, OwnedFd)> {
     if !terminal {
         let (read, write) = io::pipe()?;
         return Ok((read.into(), write.into()));
     }
     let controller = pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
-    // Not in one step, which macOS cannot: nobody starts a program meanwhile.
+    // macOS can't set this in openpt; no other thread starts a program meanwhile.
     rustix::io::fcntl_setfd(&controller, rustix::io::FdFlags::CLOEXEC)?;
     pty::grantpt(&controller)?;
     pty::unlockpt(&controller)?;
     let name = pty::ptsname(&controller, Vec::new())?;
     let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
     let terminal = rustix::fs::open(name, flags, Mode::empty())?;
-    // As it is written, without a carriage return before each end of line.
+    // Raw mode, so that the terminal adds no carriage returns.
     let mut settings = tcgetattr(&terminal)?;
     settings.make_raw();
     tcsetattr(&terminal, OptionalActions::Now, &settings)?;
     Ok((controller, terminal))
 }
 
-/// Whether our caller had us ignore `signal`, as `nohup` and a shell's background jobs do. Such a signal stays ignored:
-/// the child inherits that, as it would without lclaude.
-pub fn ignored(signal: libc::c_int) -> bool {
-    // SAFETY: sigaction is plain data, for which all zeros is a value.
+/// Returns whether our caller made us ignore `signal`, as `nohup` and background jobs of a shell do. Such a signal
+/// stays ignored in the child too, as it would without lclaude.
+pub fn is_ignored(signal: libc::c_int) -> bool {
+    // SAFETY: sigaction consists of integers and an optional function, so all zeros is a valid value.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
-    // SAFETY: a null new action only asks; the old one is written to a valid place.
-    let asked = unsafe { libc::sigaction(signal, std::ptr::null(), &raw mut action) };
-    asked == 0 && action.sa_sigaction == libc::SIG_IGN
+    // SAFETY: a null new action changes nothing; the old one is written to a valid place.
+    let result = unsafe { libc::sigaction(signal, std::ptr::null(), &raw mut action) };
+    result == 0 && action.sa_sigaction == libc::SIG_IGN
 }
 
-/// Whether the keys of our terminal (Ctrl-C, Ctrl-\) send their signals to our process group just now: it is in the
-/// foreground, and no program has the terminal in raw mode.
-pub fn in_foreground() -> bool {
-    // Not one of the standard streams, which may all be redirected.
+/// Returns whether Ctrl-C and Ctrl-\ currently send their signals to our process group: it is in the foreground, and
+/// the terminal isn't in raw mode.
+pub fn is_in_foreground() -> bool {
+    // The standard streams may all be redirected.
     let Ok(terminal) = fs::File::open("/dev/tty") else {
         return false;
     };
@@ -74,17 +74,17 @@ pub fn in_foreground() -> bool {
         && tcgetattr(&terminal).is_ok_and(|settings| settings.local_modes.contains(LocalModes::ISIG))
 }
 
-/// Whether our process group is the one that `terminal` has in its foreground.
+/// Returns whether our process group is the foreground group of `terminal`.
 ///
-/// Where the group's leader is outside our PID namespace (`nsenter`, `unshare --pid`) both numbers are 0; rustix takes
-/// that for impossible.
+/// Both numbers are 0 if the group's leader is outside our PID namespace (`nsenter`, `unshare --pid`), which rustix
+/// doesn't support.
 pub fn is_foreground_of(terminal: impl AsFd) -> bool {
-    // SAFETY: the descriptor is open for the call, and both calls only ask.
+    // SAFETY: the descriptor is open during the call, and neither call takes a pointer.
     unsafe { libc::tcgetpgrp(terminal.as_fd().as_raw_fd()) == libc::getpgrp() }
 }
 
-/// The session (in the terminal's sense) that we are in; 0 where its leader is outside our PID namespace.
+/// Returns the ID of our POSIX session, or 0 if its leader is outside our PID namespace.
 pub fn own_session() -> i32 {
-    // SAFETY: it only asks.
+    // SAFETY: getsid takes no pointers.
     unsafe { libc::getsid(0) }
 }

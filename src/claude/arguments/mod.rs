@@ -1,7 +1,7 @@
-//! Claude Code's command line, as far as a launcher must understand it: `--model`, `--settings`, and which of its
-//! commands need a model, need Anthropic's cloud, or would outlive the session.
+//! Parses Claude Code's command line as far as a launcher needs to: `--model`, `--settings`, and which commands need a
+//! model, need Anthropic's cloud, or would outlive the session.
 //!
-//! As of Claude Code 2.1.331. An option that is not in the table is taken to have no value, and is passed on.
+//! As of Claude Code 2.1.331. An option that is not in the table is passed on and assumed to take no value.
 
 mod table;
 
@@ -12,15 +12,14 @@ use std::{
 
 use crate::base::error::{Code, Failure, Result};
 use table::{
-    FLAGS, OPTIONS,
-    Takes::{self, Many, One, Perhaps},
-    UNLISTED,
+    Arity::{self, Many, One, Optional},
+    FLAGS, OPTIONS, UNLISTED,
 };
 
-/// Claude Code's names for its own models; any other `--model` is a local one.
+/// Claude Code's model aliases; any other `--model` is a local model.
 const ALIASES: &[&str] = &["sonnet", "opus", "haiku", "fable", "default", "best", "opusplan"];
 
-/// Commands that speak to no model, wherever they stand among the options.
+/// Commands that use no model, at any position among the options.
 const DIRECT: &[&str] = &[
     "auth",
     "auto-mode",
@@ -38,22 +37,23 @@ const DIRECT: &[&str] = &[
     "upgrade",
 ];
 
-/// Those that are commands only as the very first word; anywhere else Claude Code takes them for a prompt.
+/// Commands that use no model, and are commands only as the first argument; elsewhere they are a prompt.
 const DIRECT_IF_FIRST: &[&str] = &["kill", "logs", "rm", "stop"];
-const REFUSED_IF_FIRST: &[&str] = &["attach", "respawn", "rc", "remote-control"];
+/// Unsupported commands that are a prompt unless they are the first argument.
+const UNSUPPORTED_IF_FIRST: &[&str] = &["attach", "respawn", "rc", "remote-control"];
 
-const CLOUD: &str = "it runs in Anthropic's cloud, not on a model of yours";
-const OUTLIVES: &str = "it would go on after lclaude has ended the backend";
+const CLOUD: &str = "it runs in Anthropic's cloud";
+const OUTLIVES: &str = "it would keep running after lclaude stops the backend";
 
-/// Options and commands that a local session cannot serve.
-const REFUSED: &[(&str, &str)] = &[
+/// Options and commands that can't run on a local model, with the reason.
+const UNSUPPORTED: &[(&str, &str)] = &[
     ("--cloud", CLOUD),
     ("--teleport", CLOUD),
     ("--remote", CLOUD),
     ("--remote-control", CLOUD),
     ("--rc", CLOUD),
     ("--environment", CLOUD),
-    ("--desktop", "the Claude Desktop app knows nothing of your backend"),
+    ("--desktop", "the Claude Desktop app does not use your backend"),
     ("--bg", OUTLIVES),
     ("--background", OUTLIVES),
     ("--tmux", OUTLIVES),
@@ -65,18 +65,18 @@ const REFUSED: &[(&str, &str)] = &[
     ("ultrareview", CLOUD),
 ];
 
-/// What Claude Code is asked to do.
+/// What a command line asks Claude Code to do.
 #[derive(Debug, PartialEq)]
 pub enum Request {
-    /// A session, for which a backend is needed.
-    Session(Session),
-    /// Something that needs none: Claude Code runs at once, with the arguments as they came.
+    /// Run a session, which needs a backend.
+    Session(SessionRequest),
+    /// Run Claude Code directly with unchanged arguments; no backend is needed.
     Direct,
 }
 
-/// The arguments of a session, less those that lclaude acts on itself.
+/// The arguments of a session, without those that lclaude handles.
 #[derive(Debug, Default, PartialEq)]
-pub struct Session {
+pub struct SessionRequest {
     pub arguments: Vec<OsString>,
     /// A local model's name.
     pub model: Option<String>,
@@ -84,16 +84,18 @@ pub struct Session {
     pub settings: Option<OsString>,
 }
 
+/// Parses Claude Code's arguments.
+///
 /// # Errors
-/// `Usage` for what a local session cannot serve, and for `--model` or `--settings` without a value.
-pub fn read(arguments: &[OsString]) -> Result<Request> {
-    let mut session = Session::default();
+/// `Usage` for options and commands that can't run on a local model, and for an option without its value.
+pub fn parse(arguments: &[OsString]) -> Result<Request> {
+    let mut session = SessionRequest::default();
     let mut rest = arguments.iter().peekable();
     let mut alias_at = None;
-    // With --print, every word that is no option's value is part of the prompt.
-    let mut command_possible = !prints(arguments);
+    // With --print, every word that isn't an option or its value is part of the prompt.
+    let mut may_be_command = !has_print(arguments);
     while let Some(argument) = rest.next() {
-        // Only names are looked at; a value that is not UTF-8 is taken from the argument itself.
+        // Only names are compared, so a lossy conversion is enough; values are taken from `argument`.
         let word = &*argument.to_string_lossy();
         if word == "--" {
             session.arguments.push(argument.clone());
@@ -102,8 +104,8 @@ pub fn read(arguments: &[OsString]) -> Result<Request> {
         }
         if !word.starts_with('-') || word == "-" {
             let at = arguments.len() - rest.len() - 1;
-            if std::mem::take(&mut command_possible)
-                && let Some(request) = command(word, at == 0, &arguments[at + 1..])?
+            if std::mem::take(&mut may_be_command)
+                && let Some(request) = parse_command(word, at == 0, &arguments[at + 1..])?
             {
                 return Ok(request);
             }
@@ -117,38 +119,38 @@ pub fn read(arguments: &[OsString]) -> Result<Request> {
             }
             _ => (word, None),
         };
-        if asks_about_itself(name) {
+        if is_help_or_version(name) {
             return Ok(Request::Direct);
         }
-        refuse(name)?;
+        check_supported(name)?;
         if name == "--model" || name == "--settings" {
             let value = match inline {
                 Some(value) => OsString::from(value),
-                None => rest.next().cloned().ok_or_else(|| unfinished(name))?,
+                None => rest.next().cloned().ok_or_else(|| missing_value(name))?,
             };
             if name == "--settings" {
                 session.settings = Some(value);
             } else if is_alias(&value) {
-                // A tier, whichever local model is behind it.
+                // An alias selects a tier, which is mapped to a local model.
                 alias_at = Some(session.arguments.len());
                 session.arguments.extend(["--model".into(), value]);
             } else {
-                // The last one counts, as for Claude Code.
+                // The last --model wins, as in Claude Code.
                 if let Some(at) = alias_at.take() {
                     session.arguments.drain(at..at + 2);
                 }
-                session.model = Some(text(value)?);
+                session.model = Some(model_name(value)?);
             }
             continue;
         }
         session.arguments.push(argument.clone());
-        let takes = if inline.is_some() { None } else { takes(name) };
-        match takes {
-            Some(One) => session.arguments.push(rest.next().cloned().ok_or_else(|| unfinished(name))?),
-            Some(Perhaps) => session.arguments.extend(rest.next_if(|next| !is_option(next)).cloned()),
+        let arity = if inline.is_some() { None } else { find_arity(name) };
+        match arity {
+            Some(One) => session.arguments.push(rest.next().cloned().ok_or_else(|| missing_value(name))?),
+            Some(Optional) => session.arguments.extend(rest.next_if(|next| !is_option(next)).cloned()),
             Some(Many) => {
-                // The first value is taken as it is.
-                session.arguments.push(rest.next().cloned().ok_or_else(|| unfinished(name))?);
+                // The first value may start with a dash.
+                session.arguments.push(rest.next().cloned().ok_or_else(|| missing_value(name))?);
                 while let Some(value) = rest.next_if(|next| !is_option(next)) {
                     session.arguments.push(value.clone());
                 }
@@ -159,53 +161,54 @@ pub fn read(arguments: &[OsString]) -> Result<Request> {
     Ok(Request::Session(session))
 }
 
-fn unfinished(name: &str) -> Failure {
-    Failure::new(Code::Usage, format!("{name} needs a value"))
-        .why("it is the last word of the command line")
+fn missing_value(name: &str) -> Failure {
+    Failure::new(Code::Usage, format!("{name} requires a value"))
+        .cause("it is the last argument")
         .help(format!("{name} VALUE"))
 }
 
-/// Whether Claude Code is known to have an option of this name.
-pub fn is_known(name: &str) -> bool {
-    FLAGS.contains(&name) || OPTIONS.iter().any(|(option, _)| *option == name) || asks_about_itself(name)
+/// Whether `name` is a known option of Claude Code.
+pub fn is_known_option(name: &str) -> bool {
+    FLAGS.contains(&name) || OPTIONS.iter().any(|(option, _)| *option == name) || is_help_or_version(name)
 }
 
-/// The options that Claude Code's help has and a local session can serve, as they are typed.
+/// Returns the long options in Claude Code's help that work on a local model, with their dashes.
 pub fn options() -> impl Iterator<Item = &'static str> {
     let all = OPTIONS.iter().map(|(name, _)| *name).chain(FLAGS.iter().copied());
-    all.filter(|name| name.starts_with("--") && !UNLISTED.contains(name) && !is_refused(name))
+    all.filter(|name| name.starts_with("--") && !UNLISTED.contains(name) && !is_unsupported(name))
 }
 
-/// Its commands, likewise.
+/// Returns the commands of Claude Code that work without a model.
 pub fn commands() -> impl Iterator<Item = &'static str> {
     DIRECT.iter().chain(DIRECT_IF_FIRST).copied()
 }
 
-fn is_refused(name: &str) -> bool {
-    REFUSED.iter().any(|(refused, _)| *refused == name)
+fn is_unsupported(name: &str) -> bool {
+    UNSUPPORTED.iter().any(|(unsupported, _)| *unsupported == name)
 }
 
-/// What a word means that may be a command, when it is the `first` of all and `rest` follows it.
-fn command(word: &str, first: bool, rest: &[OsString]) -> Result<Option<Request>> {
-    let lists = word == "agents" && rest.iter().any(|argument| argument == "--json");
-    let explains = rest.iter().any(|argument| argument == "--help" || argument == "-h");
-    let refused = is_refused(word);
-    // It runs sessions, to judge a plugin by.
+/// Returns the request of a word that may be a command, or `None` if it is part of a prompt.
+///
+/// `first`: whether it is the first argument. `rest`: the arguments after it.
+fn parse_command(word: &str, first: bool, rest: &[OsString]) -> Result<Option<Request>> {
+    let lists_agents = word == "agents" && rest.iter().any(|argument| argument == "--json");
+    let has_help = rest.iter().any(|argument| argument == "--help" || argument == "-h");
+    // `plugin eval` runs sessions to evaluate a plugin.
     let evaluates = word.starts_with("plugin") && rest.first().is_some_and(|verb| verb == "eval");
-    // Only this one of its commands asks a model.
-    let critique = word == "auto-mode" && rest.first().is_some_and(|verb| verb == "critique");
-    let direct = (DIRECT.contains(&word) && !evaluates && !critique) || (first && DIRECT_IF_FIRST.contains(&word));
-    if direct || lists || (explains && refused) {
+    // The only subcommand of `auto-mode` that uses a model.
+    let critiques = word == "auto-mode" && rest.first().is_some_and(|verb| verb == "critique");
+    let direct = (DIRECT.contains(&word) && !evaluates && !critiques) || (first && DIRECT_IF_FIRST.contains(&word));
+    if direct || lists_agents || (has_help && is_unsupported(word)) {
         return Ok(Some(Request::Direct));
     }
-    if first || !REFUSED_IF_FIRST.contains(&word) {
-        refuse(word)?;
+    if first || !UNSUPPORTED_IF_FIRST.contains(&word) {
+        check_supported(word)?;
     }
     Ok(None)
 }
 
-/// Whether `-p` or `--print` stands before a `--`, alone or among other short flags.
-fn prints(arguments: &[OsString]) -> bool {
+/// Whether `-p` or `--print` is given before a `--`, alone or combined with other short flags.
+fn has_print(arguments: &[OsString]) -> bool {
     let words = arguments.iter().map(|argument| argument.to_string_lossy()).take_while(|word| word != "--");
     words.into_iter().any(|word| {
         let flags = word.strip_prefix('-').filter(|flags| !flags.starts_with('-') && word.len() > 1);
@@ -218,30 +221,32 @@ fn takes_value(flag: char) -> bool {
     OPTIONS.iter().any(|(option, _)| option.strip_prefix('-').is_some_and(|name| name.chars().eq([flag])))
 }
 
-fn refuse(name: &str) -> Result<()> {
-    match REFUSED.iter().find(|(refused, _)| *refused == name) {
+fn check_supported(name: &str) -> Result<()> {
+    match UNSUPPORTED.iter().find(|(unsupported, _)| *unsupported == name) {
         None => Ok(()),
         Some((name, reason)) => Err(Failure::new(Code::Usage, format!("claude {name} cannot run on a local model"))
-            .why(*reason)
-            .help(format!("claude {name} runs it without lclaude"))),
+            .cause(*reason)
+            .help(format!("claude {name}"))),
     }
 }
 
-fn asks_about_itself(name: &str) -> bool {
+fn is_help_or_version(name: &str) -> bool {
     matches!(name, "--help" | "-h" | "--version" | "-v")
 }
 
-/// A short option may have its value attached (`-nNAME`), or be several flags at once (`-pc`); of those only the last
-/// can take what follows.
-fn takes(name: &str) -> Option<Takes> {
-    let known = |name: &str| OPTIONS.iter().find(|(option, _)| *option == name).map(|(_, takes)| *takes);
+/// Returns which of the following arguments are values of the option, or `None` if it takes none of them.
+///
+/// A short option may have its value attached (`-nNAME`), and short flags may be combined (`-pc`); only the last one
+/// can take the next argument.
+fn find_arity(name: &str) -> Option<Arity> {
+    let known = |name: &str| OPTIONS.iter().find(|(option, _)| *option == name).map(|(_, arity)| *arity);
     if name.starts_with("--") || name.len() == 2 {
         return known(name);
     }
     for (at, letter) in name.char_indices().skip(1) {
-        if let Some(takes) = known(&format!("-{letter}")) {
+        if let Some(arity) = known(&format!("-{letter}")) {
             let attached = at + letter.len_utf8() < name.len();
-            return (!attached).then_some(takes);
+            return (!attached).then_some(arity);
         }
     }
     None
@@ -253,16 +258,16 @@ fn is_option(argument: &OsStr) -> bool {
 
 fn is_alias(model: &OsStr) -> bool {
     let model = model.to_str().unwrap_or_default();
-    // There is no `default[1m]`: Claude Code asks the backend for it.
+    // `default[1m]` isn't an alias: Claude Code requests a model of that name.
     let tier = model.strip_suffix("[1m]").filter(|tier| *tier != "default");
     ALIASES.contains(&tier.unwrap_or(model))
 }
 
-fn text(value: OsString) -> Result<String> {
+fn model_name(value: OsString) -> Result<String> {
     value.into_string().map_err(|value| {
-        Failure::new(Code::Usage, format!("the model's name {} is not UTF-8", value.display()))
-            .why("llama-server is told it as text")
-            .help("name the file, or a link to it, in UTF-8")
+        Failure::new(Code::Usage, format!("invalid model name {}", value.display()))
+            .cause("model names and paths must be valid UTF-8")
+            .help("rename the model file, or create a symlink with a UTF-8 name")
     })
 }
 
@@ -270,10 +275,10 @@ fn text(value: OsString) -> Result<String> {
 mod tests {
     use super::*;
 
-    fn session(line: &str) -> Session {
-        match read(&words(line)).expect("a good command line") {
+    fn session(line: &str) -> SessionRequest {
+        match parse(&words(line)).expect("a valid command line") {
             Request::Session(session) => session,
-            Request::Direct => panic!("{line} was taken for a command without a model"),
+            Request::Direct => panic!("{line} is a command without a model"),
         }
     }
 
@@ -289,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn a_local_model_is_taken_out_and_an_alias_is_passed_on() {
+    fn local_model_is_removed_and_alias_is_passed_on() {
         let local = session("-p --model qwen3:4b hello");
         assert_eq!((local.model.as_deref(), local.arguments), (Some("qwen3:4b"), words("-p hello")));
         let local = session("--model=x.gguf");
@@ -301,28 +306,28 @@ mod tests {
     }
 
     #[test]
-    fn an_option_without_its_value_is_an_error() {
+    fn missing_value_is_an_error() {
         for line in ["-p x --append-system-prompt", "--allowedTools", "--model", "-n"] {
-            assert_eq!(read(&words(line)).expect_err(line).code, Code::Usage, "{line}");
+            assert_eq!(parse(&words(line)).expect_err(line).code, Code::Usage, "{line}");
         }
         assert_eq!(session("-p x --debug").arguments, words("-p x --debug"));
     }
 
     #[test]
-    fn what_comes_after_two_dashes_is_text() {
+    fn arguments_after_double_dash_are_text() {
         let session = session("-p -- --model x --settings y --help");
         assert_eq!((session.model, session.settings), (None, None));
     }
 
     #[test]
-    fn values_are_not_commands() {
+    fn option_values_and_later_words_are_not_commands() {
         for line in ["-n mcp", "--append-system-prompt doctor", "-r stop", "--tools mcp -p", "hello mcp"] {
             assert_eq!(session(line).arguments, words(line), "{line}");
         }
     }
 
     #[test]
-    fn commands_without_a_model_run_at_once() {
+    fn commands_without_a_model_run_directly() {
         for line in [
             "mcp add --model x",
             "doctor",
@@ -333,23 +338,23 @@ mod tests {
             "agents --help",
             "auto-mode defaults",
         ] {
-            assert_eq!(read(&words(line)), Ok(Request::Direct), "{line}");
+            assert_eq!(parse(&words(line)), Ok(Request::Direct), "{line}");
         }
     }
 
     #[test]
-    fn what_needs_the_cloud_is_refused() {
+    fn cloud_and_background_commands_are_refused() {
         for line in
             ["--cloud", "--teleport=x", "-p --bg hello", "agents", "attach 1", "ultrareview", "--remote-control"]
         {
-            let refused = read(&words(line)).expect_err(line);
-            assert_eq!(refused.code, Code::Usage, "{line}");
+            let failure = parse(&words(line)).expect_err(line);
+            assert_eq!(failure.code, Code::Usage, "{line}");
         }
     }
 
-    /// Seen: Claude Code takes each of these for a prompt, and would send it wherever it is told to.
+    /// Seen in Claude Code 2.1.331: each of these sends a prompt to a model.
     #[test]
-    fn a_word_that_claude_code_takes_for_a_prompt_is_a_session() {
+    fn words_that_claude_code_reads_as_a_prompt_start_a_session() {
         for line in [
             "-p stop",
             "-p mcp list",
@@ -366,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_settings_count() {
+    fn last_settings_win() {
         assert_eq!(session("--settings a -p --settings b").settings, Some("b".into()));
     }
 }

@@ -1,17 +1,18 @@
-//! Claude Code's options, as of 2.1.331: those of its help, and those that `strings` finds.
+//! The options of Claude Code 2.1.331: those in its help, and more found with `strings`.
 
-/// Whether an option takes values, by Commander's rules, which Claude Code parses with.
+/// The values of an option, by the rules of Commander, Claude Code's argument parser.
 #[derive(Clone, Copy, PartialEq)]
-pub enum Takes {
+pub enum Arity {
     One,
-    /// `[value]`: the next argument, unless it begins with a dash.
-    Perhaps,
-    /// `<values...>`: all that follow, up to one that begins with a dash.
+    /// `[value]`: the next argument, unless it starts with a dash.
+    Optional,
+    /// `<values...>`: all arguments up to the next one that starts with a dash.
     Many,
 }
-use Takes::{Many, One, Perhaps};
+use Arity::{Many, One, Optional};
 
-pub const OPTIONS: &[(&str, Takes)] = &[
+/// Options that take a value.
+pub const OPTIONS: &[(&str, Arity)] = &[
     ("--ablation", One),
     ("--add-dir", Many),
     ("--advisor", One),
@@ -31,11 +32,11 @@ pub const OPTIONS: &[(&str, Takes)] = &[
     ("--betas", Many),
     ("--channels", Many),
     ("--client-data-url", One),
-    ("--cloud", Perhaps),
+    ("--cloud", Optional),
     ("--cwd", One),
-    ("-d", Perhaps),
+    ("-d", Optional),
     ("--dangerously-load-development-channels", Many),
-    ("--debug", Perhaps),
+    ("--debug", Optional),
     ("--debug-file", One),
     ("--disallowed-tools", Many),
     ("--disallowedTools", Many),
@@ -45,7 +46,7 @@ pub const OPTIONS: &[(&str, Takes)] = &[
     ("--fast-mode", One),
     ("--file", Many),
     ("--forward-home-settings", One),
-    ("--from-pr", Perhaps),
+    ("--from-pr", Optional),
     ("--inherit-permission-mode", One),
     ("--input-format", One),
     ("--json-schema", One),
@@ -70,13 +71,13 @@ pub const OPTIONS: &[(&str, Takes)] = &[
     ("--prefill", One),
     ("--proactivity", One),
     ("--project-config-root", One),
-    ("--prompt-suggestions", Perhaps),
-    ("-r", Perhaps),
-    ("--rc", Perhaps),
-    ("--remote", Perhaps),
-    ("--remote-control", Perhaps),
+    ("--prompt-suggestions", Optional),
+    ("-r", Optional),
+    ("--rc", Optional),
+    ("--remote", Optional),
+    ("--remote-control", Optional),
     ("--remote-control-session-name-prefix", One),
-    ("--resume", Perhaps),
+    ("--resume", Optional),
     ("--resume-drops-turn", One),
     ("--resume-session-at", One),
     ("--rewind-files", One),
@@ -90,13 +91,13 @@ pub const OPTIONS: &[(&str, Takes)] = &[
     ("--task-budget", One),
     ("--team-name", One),
     ("--teammate-mode", One),
-    ("--teleport", Perhaps),
+    ("--teleport", Optional),
     ("--thinking", One),
     ("--thinking-display", One),
     ("--tools", Many),
-    ("-w", Perhaps),
+    ("-w", Optional),
     ("--workload", One),
-    ("--worktree", Perhaps),
+    ("--worktree", Optional),
 ];
 
 /// Options that take no value.
@@ -129,7 +130,7 @@ pub const FLAGS: &[&str] = &[
     "--verbose",
 ];
 
-/// Those of both that its help leaves out.
+/// Options and flags that are not in the help.
 pub const UNLISTED: &[&str] = &[
     "--ablation",
     "--advisor",

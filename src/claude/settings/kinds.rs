@@ -1,42 +1,42 @@
-//! What Claude Code wants the values of settings to be.
+//! The types that Claude Code requires of settings.
 //!
-//! With a single one of the wrong kind it drops the whole `--settings`, and ours with it: then any settings file may send
-//! prompts elsewhere. Each of these was seen to do that (2.1.331). Those of other keys it passes over alone, or are not
-//! known here.
+//! A single value of the wrong type makes Claude Code drop all of `--settings`, including our overlay, so that any
+//! settings file could send prompts elsewhere. Seen with each key below (2.1.331). For other keys, Claude Code ignores
+//! only that value, or the behavior is unknown.
 
 use serde_json::Value;
 
-type Is = fn(&Value) -> bool;
+type ValueCheck = fn(&Value) -> bool;
 
-const KINDS: &[(&str, Is, &[&str])] = &[
+const TYPES: &[(&str, ValueCheck, &[&str])] = &[
     ("true or false", Value::is_boolean, BOOLEANS),
-    ("text", Value::is_string, STRINGS),
+    ("a string", Value::is_string, STRINGS),
     ("a number", Value::is_number, NUMBERS),
     ("an object", Value::is_object, OBJECTS),
-    ("a list", Value::is_array, ARRAYS),
+    ("an array", Value::is_array, ARRAYS),
 ];
 
-/// Texts of which only some will do.
+/// Keys that accept only certain strings.
 const CHOICES: &[(&str, &[&str])] = &[
     ("/permissions/defaultMode", &["acceptEdits", "auto", "bypassPermissions", "default", "dontAsk", "plan"]),
     ("/permissions/disableBypassPermissionsMode", &["disable"]),
 ];
 
-/// The first value that is not what it should be, in words.
-pub fn mistake(settings: &Value) -> Option<String> {
-    let kinds = KINDS.iter().flat_map(|(kind, is, keys)| keys.iter().map(move |key| (*key, *kind, is)));
-    let of_wrong_kind = |(key, kind, is): (&str, &str, &Is)| {
+/// Returns a message about the first invalid value, or `None` if all are valid.
+pub fn find_invalid(settings: &Value) -> Option<String> {
+    let types = TYPES.iter().flat_map(|(name, check, keys)| keys.iter().map(move |key| (*key, *name, check)));
+    let wrong_type = |(key, name, check): (&str, &str, &ValueCheck)| {
         let value = settings.pointer(&format!("/{}", key.replace('.', "/")))?;
-        // Not what it is: that may be a secret.
-        (!is(value)).then(|| format!("{key} has to be {kind}"))
+        // The message omits the value, which may be a secret.
+        (!check(value)).then(|| format!("{key} must be {name}"))
     };
-    let chosen_wrong = |(pointer, choices): &(&str, &[&str])| {
+    let wrong_choice = |(pointer, choices): &(&str, &[&str])| {
         let value = settings.pointer(pointer)?;
-        let will_do = value.as_str().is_some_and(|text| choices.contains(&text));
+        let is_valid = value.as_str().is_some_and(|text| choices.contains(&text));
         let key = pointer.trim_start_matches('/').replace('/', ".");
-        (!will_do).then(|| format!("{key} has to be one of {}, and is {value}", choices.join(", ")))
+        (!is_valid).then(|| format!("invalid value {value} for {key}; expected one of {}", choices.join(", ")))
     };
-    kinds.into_iter().find_map(of_wrong_kind).or_else(|| CHOICES.iter().find_map(chosen_wrong))
+    types.into_iter().find_map(wrong_type).or_else(|| CHOICES.iter().find_map(wrong_choice))
 }
 
 #[rustfmt::skip]
@@ -96,20 +96,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_of_the_wrong_kind_is_named() {
-        let said = |settings: Value| mistake(&settings).unwrap_or_default();
-        assert_eq!(said(json!({"model": 5})), "model has to be text");
-        assert_eq!(said(json!({"permissions": {"allow": "Bash"}})), "permissions.allow has to be a list");
-        assert!(said(json!({"permissions": {"defaultMode": "acceptedits"}})).contains("acceptEdits, auto"));
-        assert_eq!(said(json!({"env": []})), "env has to be an object");
+    fn invalid_value_is_reported_with_its_key() {
+        let message = |settings: Value| find_invalid(&settings).unwrap_or_default();
+        assert_eq!(message(json!({"model": 5})), "model must be a string");
+        assert_eq!(message(json!({"permissions": {"allow": "Bash"}})), "permissions.allow must be an array");
+        assert!(message(json!({"permissions": {"defaultMode": "acceptedits"}})).contains("acceptEdits, auto"));
+        assert_eq!(message(json!({"env": []})), "env must be an object");
     }
 
     #[test]
-    fn what_claude_code_takes_is_taken() {
+    fn values_that_claude_code_accepts_are_valid() {
         let settings = json!({
             "env": {"A": 5}, "permissions": {"allow": ["Bash"], "defaultMode": "plan"}, "hooks": {"Stop": []},
             "cleanupPeriodDays": 30, "includeCoAuthoredBy": false, "unknownKey": 5,
         });
-        assert_eq!(mistake(&settings), None);
+        assert_eq!(find_invalid(&settings), None);
     }
 }

@@ -1,5 +1,6 @@
-//! The `--settings` overlay: what variables alone cannot do, and the variables once more, since settings files beat
-//! the environment and only `--settings` beats those.
+//! Claude Code's settings: the files it reads, and the `--settings` overlay that lclaude passes.
+//!
+//! Settings files are only read here, never written.
 
 mod kinds;
 pub mod overlay;

@@ -1,7 +1,6 @@
-//! The `--settings` overlay: what variables alone cannot do, and the variables once more, since settings files beat
-//! the environment and only `--settings` beats those.
+//! The `--settings` overlay: settings that have no variable, and all variables again, because settings files override
+//! the environment and only `--settings` overrides the files.
 
-use super::kinds;
 use std::{
     ffi::OsStr,
     fs,
@@ -10,29 +9,32 @@ use std::{
 
 use serde_json::{Map, Value, json};
 
-use crate::base::{
-    disk,
-    error::{Code, Failure, Result},
+use super::kinds;
+use crate::{
+    base::{
+        disk,
+        error::{Code, Failure, Result},
+    },
+    claude::variables::{REMOVED_NAMES, Table, is_obeyed_from_settings, is_overridden, is_removed},
 };
-use crate::claude::variables::{REMOVED_NAMES, Table, is_obeyed_from_settings, is_overruled, is_removed};
 
-/// Reads the user's own `--settings`, a file or inline JSON as Claude Code takes it.
+/// Returns the user's own `--settings`, which is a file or inline JSON, as in Claude Code.
 ///
 /// # Errors
-/// `Usage` when it is neither.
+/// `Usage` if it can't be read, isn't a JSON object, or has a value that Claude Code would reject.
 pub fn read(written: &OsStr, here: &Path) -> Result<Value> {
     let bad = |why: String| {
-        Failure::new(Code::Usage, "--settings cannot be used")
-            .why(why)
-            .help("give it a file of JSON, or JSON itself: --settings '{\"permissions\":{…}}'")
+        Failure::new(Code::Usage, "invalid value for --settings")
+            .cause(why)
+            .help("pass a JSON file or inline JSON: --settings '{\"permissions\":{…}}'")
     };
     let inline = written.to_str().filter(|text| text.trim_start().starts_with('{'));
     let value: Value = match inline {
-        Some(json) => serde_json::from_str(json).map_err(|error| bad(format!("its JSON is broken: {error}")))?,
+        Some(json) => serde_json::from_str(json).map_err(|error| bad(format!("invalid JSON: {error}")))?,
         None => {
             let path = here.join(written);
             let text = fs::read(&path).map_err(|error| bad(format!("{}: {error}", path.display())))?;
-            // Claude Code takes both.
+            // Claude Code accepts a byte order mark and an empty file.
             match text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&text).trim_ascii() {
                 b"" => json!({}),
                 text => serde_json::from_slice(text).map_err(|error| bad(format!("{}: {error}", path.display())))?,
@@ -42,34 +44,35 @@ pub fn read(written: &OsStr, here: &Path) -> Result<Value> {
     if !value.is_object() {
         return Err(bad("it is not a JSON object".into()));
     }
-    match kinds::mistake(&value) {
+    match kinds::find_invalid(&value) {
         None => Ok(value),
-        Some(mistake) => Err(Failure::new(Code::Usage, "--settings cannot be used")
-            .why(format!("{mistake}; Claude Code would drop all settings it is given, lclaude's included"))
+        Some(reason) => Err(Failure::new(Code::Usage, "invalid value for --settings")
+            .cause(format!("{reason}; Claude Code would ignore all of --settings, including lclaude's part"))
             .help(match inline {
-                Some(_) => "correct that value in --settings".to_owned(),
-                None => format!("correct it in {}", here.join(written).display()),
+                Some(_) => "fix the value in --settings".to_owned(),
+                None => format!("fix it in {}", here.join(written).display()),
             })),
     }
 }
 
-/// The overlay: the user's settings, ours merged over them.
+/// Returns the overlay: the user's settings with ours merged over them.
 ///
-/// `restricted`: whether the user's own files limit the models, which would put one of Anthropic's in ours' place.
-pub fn overlay(user: Option<Value>, table: &Table, models: &[&str], restricted: bool) -> Value {
-    let theirs = user.iter().flat_map(env_names).map(String::as_str).filter(|name| is_removed(name));
-    let removed = REMOVED_NAMES.iter().copied().chain(theirs).map(|name| (name.to_owned(), String::new()));
+/// `restricted`: whether the user's settings files limit the models. Claude Code would then replace ours with one of
+/// Anthropic's.
+pub fn build(user: Option<Value>, table: &Table, models: &[&str], restricted: bool) -> Value {
+    let listed = user.iter().flat_map(env_names).map(String::as_str).filter(|name| is_removed(name));
+    let removed = REMOVED_NAMES.iter().copied().chain(listed).map(|name| (name.to_owned(), String::new()));
     let env: Map<String, Value> =
         removed.chain(table.clone()).map(|(name, value)| (name, Value::String(value))).collect();
     let mut ours = json!({
         "env": env,
         "permissions": {
-            // Its classifier would send the backend about ten large requests for each call of a tool.
+            // The classifier of auto mode sends about ten large requests for each tool call.
             "disableAutoMode": "disable",
-            // A tool that runs on Anthropic's servers.
+            // WebSearch runs on Anthropic's servers.
             "deny": ["WebSearch"],
         },
-        // Would ask Anthropic about each address before it is fetched.
+        // The preflight asks Anthropic about each URL before fetching it.
         "skipWebFetchPreflight": true,
     });
     let mut overlay = user.unwrap_or_else(|| json!({}));
@@ -77,14 +80,14 @@ pub fn overlay(user: Option<Value>, table: &Table, models: &[&str], restricted: 
         ours["availableModels"] = json!([&["opus", "sonnet", "haiku", "fable"], models].concat());
     }
     if let Some(overlay) = overlay.as_object_mut() {
-        // Would print a credential of the user's for the backend.
+        // Its output, a credential of the user's, would be sent to the backend.
         overlay.remove("apiKeyHelper");
     }
     merge(&mut overlay, ours);
     overlay
 }
 
-/// Objects deep, arrays joined, and `over` wins.
+/// Merges `over` into `under`: objects recursively, arrays joined, and any other value of `over` wins.
 pub fn merge(under: &mut Value, over: Value) {
     match (under, over) {
         (Value::Object(under), Value::Object(over)) => {
@@ -105,30 +108,30 @@ pub fn merge(under: &mut Value, over: Value) {
     }
 }
 
-/// The keys of a settings file that lead requests elsewhere, change the model or carry prompts away.
+/// The keys of a settings file that send requests or prompts elsewhere, or change the model.
 #[derive(Debug, Default, PartialEq)]
 pub struct Hijackers {
-    /// A session's overlay beats them.
+    /// Keys that a session's overlay overrides.
     pub overruled: Vec<String>,
-    /// It does not name them, so they stay.
+    /// Keys that it does not contain, so they remain in effect.
     pub left: Vec<String>,
 }
 
-/// Looks for them in a file of the user's or the project's.
-pub fn hijackers(settings: &Value) -> Hijackers {
+/// Returns the hijackers in a settings file of the user or the project.
+pub fn find_hijackers(settings: &Value) -> Hijackers {
     let mut found = Hijackers::default();
     let keys = ["apiKeyHelper", "model", "availableModels"];
     found.overruled.extend(keys.into_iter().filter(|key| settings.get(key).is_some()).map(str::to_owned));
-    for name in env_names(settings).filter(|name| is_overruled(name)) {
-        // A pattern takes a variable from the environment; from a file, only its own name in the overlay does.
-        let named = REMOVED_NAMES.contains(&name.as_str()) || !is_removed(name) || is_set(name);
-        let list = if named { &mut found.overruled } else { &mut found.left };
+    for name in env_names(settings).filter(|name| is_overridden(name)) {
+        // A pattern can remove a variable from the environment; the overlay has to name it.
+        let is_named = REMOVED_NAMES.contains(&name.as_str()) || !is_removed(name) || is_set(name);
+        let list = if is_named { &mut found.overruled } else { &mut found.left };
         list.push(format!("env.{name}"));
     }
     found
 }
 
-/// Whether the overlay sets it, although a pattern would remove it.
+/// Whether the overlay sets a variable that a pattern would remove.
 fn is_set(name: &str) -> bool {
     let tiers = ["OPUS", "SONNET", "HAIKU", "FABLE"];
     let tier = name.strip_prefix("ANTHROPIC_DEFAULT_").and_then(|rest| rest.split_once("_MODEL"));
@@ -136,27 +139,27 @@ fn is_set(name: &str) -> bool {
         || tier.is_some_and(|(tier, rest)| tiers.contains(&tier) && matches!(rest, "" | "_NAME" | "_DESCRIPTION"))
 }
 
-/// The names in the `env` of settings.
+/// Returns the names in the `env` of settings.
 fn env_names(settings: &Value) -> impl Iterator<Item = &String> {
     settings.get("env").and_then(Value::as_object).into_iter().flat_map(Map::keys)
 }
 
-/// The settings files that Claude Code will read: the project's, and the user's own in `config_dir`, if those are read.
+/// Returns the settings files that Claude Code reads: the project's, and the user's in `config_dir` if given.
 pub fn files(config_dir: Option<&Path>, project: &Path) -> impl Iterator<Item = PathBuf> {
     let own = config_dir.map(|dir| dir.join("settings.json"));
     own.into_iter().chain(["settings.json", "settings.local.json"].map(|name| project.join(".claude").join(name)))
 }
 
-/// Whether any of them limits the models.
+/// Whether a settings file limits the models.
 pub fn restricts_models(config_dir: Option<&Path>, project: &Path) -> bool {
-    // A search in the text will do: a false alarm only lists our own models as available.
+    // Searching the text is enough: a false positive only adds our models to the available ones.
     files(config_dir, project).any(|file| {
         disk::read_to_string(&file).is_ok_and(|text| text.contains("availableModels") || text.contains("\\u"))
     })
 }
 
-/// What they say that our variables alone cannot overrule, file by file.
-pub fn not_overruled(config_dir: Option<&Path>, project: &Path) -> Vec<(PathBuf, Vec<String>)> {
+/// Returns the settings files, each with its keys that our variables can't override without the overlay.
+pub fn keys_needing_overlay(config_dir: Option<&Path>, project: &Path) -> Vec<(PathBuf, Vec<String>)> {
     let read = |file: PathBuf| {
         let settings: Value = serde_json::from_slice(&disk::read(&file).ok()?).ok()?;
         let mut keys: Vec<String> =
@@ -167,14 +170,16 @@ pub fn not_overruled(config_dir: Option<&Path>, project: &Path) -> Vec<(PathBuf,
     files(config_dir, project).filter_map(read).collect()
 }
 
-/// Where administrators put settings that beat everything else.
+/// Returns the directory of the administrator's settings, which override all others.
 fn managed_dir() -> &'static Path {
     Path::new(if cfg!(target_os = "macos") { "/Library/Application Support/ClaudeCode" } else { "/etc/claude-code" })
 }
 
+/// Checks that the administrator's settings leave routing, login and models to the user.
+///
 /// # Errors
-/// `Refused` when an administrator's settings fix where Claude Code sends its requests, or who is logged in.
-pub fn respect_managed() -> Result<()> {
+/// `Refused` if they don't, or if a file isn't valid JSON.
+pub fn check_managed_settings() -> Result<()> {
     respect_managed_in(managed_dir())
 }
 
@@ -187,11 +192,11 @@ fn respect_managed_in(dir: &Path) -> Result<()> {
             continue;
         };
         let Ok(settings) = serde_json::from_slice::<Value>(&text) else {
-            return Err(Failure::new(Code::Refused, "your administrator's settings cannot be understood")
-                .why(format!("{} is not JSON, so nobody can say whether it allows this", file.display()))
-                .help(format!("python3 -m json.tool {} shows where it is broken", file.display())));
+            return Err(Failure::new(Code::Refused, "the administrator's settings are not valid JSON")
+                .cause(format!("{} may forbid lclaude, but it cannot be parsed", file.display()))
+                .help(format!("python3 -m json.tool {}", file.display())));
         };
-        if let Some(key) = fixed(&settings) {
+        if let Some(key) = find_policy(&settings) {
             return Err(refused(file, &key));
         }
     }
@@ -199,18 +204,18 @@ fn respect_managed_in(dir: &Path) -> Result<()> {
 }
 
 fn refused(file: PathBuf, key: &str) -> Failure {
-    Failure::new(Code::Refused, "your administrator has fixed where Claude Code sends its requests")
-        .why(format!("{} sets {key}", file.display()))
-        .help("ask your administrator; `claude` itself runs as they intend")
+    Failure::new(Code::Refused, "the administrator's settings control where Claude Code sends requests")
+        .cause(format!("{} sets {key}", file.display()))
+        .help("ask your administrator, or run `claude`, which follows these settings")
 }
 
-/// The first key that fixes routing, login or models.
-fn fixed(settings: &Value) -> Option<String> {
+/// Returns the first key that sets routing, login or models.
+fn find_policy(settings: &Value) -> Option<String> {
     let policies = ["forceLoginMethod", "forceLoginOrgUUID", "availableModels", "apiKeyHelper"];
     if let Some(policy) = policies.iter().find(|key| settings.get(**key).is_some()) {
         return Some((*policy).to_owned());
     }
-    // Their telemetry is theirs: it goes on, and changes no route.
+    // The administrator's telemetry stays on; it doesn't affect routing.
     let telemetry = |name: &str| ["OTEL_", "TELEMETRY", "TRACING"].iter().any(|mark| name.contains(mark));
     let routes = |name: &str| (name.starts_with("ANTHROPIC_") || is_removed(name)) && !telemetry(name);
     env_names(settings).find(|name| routes(name)).map(|name| format!("env.{name}"))
@@ -221,14 +226,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_users_settings_are_kept_and_our_variables_win() {
+    fn overlay_keeps_user_settings_and_overrides_routing() {
         let user = json!({
             "env": {"ANTHROPIC_BASE_URL": "http://elsewhere", "MINE": "1"},
             "permissions": {"deny": ["Bash"], "allow": ["Edit"]},
             "apiKeyHelper": "cat secret",
         });
         let table = Table::from([("ANTHROPIC_BASE_URL".to_owned(), "http://127.0.0.1:1".to_owned())]);
-        let overlay = overlay(Some(user), &table, &["m"], false);
+        let overlay = build(Some(user), &table, &["m"], false);
         assert_eq!(overlay["env"]["ANTHROPIC_BASE_URL"], "http://127.0.0.1:1");
         assert_eq!(overlay["env"]["MINE"], "1");
         assert_eq!(overlay["env"]["ANTHROPIC_API_KEY"], "");
@@ -239,29 +244,29 @@ mod tests {
     }
 
     #[test]
-    fn a_restriction_of_models_is_lifted_for_ours() {
-        let overlay = overlay(Some(json!({"availableModels": ["haiku"]})), &Table::new(), &["m"], false);
+    fn overlay_adds_local_models_to_available_models() {
+        let overlay = build(Some(json!({"availableModels": ["haiku"]})), &Table::new(), &["m"], false);
         assert_eq!(overlay["availableModels"], json!(["haiku", "opus", "sonnet", "fable", "m"]));
     }
 
     #[test]
-    fn hijackers_are_known_and_those_the_overlay_cannot_name_are_told_apart() {
+    fn hijackers_are_split_by_whether_the_overlay_overrides_them() {
         let settings = json!({"model": "opus", "env": {
             "ANTHROPIC_BASE_URL": "x", "ANTHROPIC_DEFAULT_OPUS_MODEL": "x", "OTEL_LOGS_EXPORTER": "otlp",
             "CLAUDE_CODE_USE_SOMETHING_NEW": "1", "PATH": "/bin",
         }});
-        let found = hijackers(&settings);
+        let found = find_hijackers(&settings);
         let overruled =
             ["model", "env.ANTHROPIC_BASE_URL", "env.ANTHROPIC_DEFAULT_OPUS_MODEL", "env.OTEL_LOGS_EXPORTER"];
         assert_eq!(found.overruled, overruled);
         assert_eq!(found.left, ["env.CLAUDE_CODE_USE_SOMETHING_NEW"]);
-        assert_eq!(hijackers(&json!([])), Hijackers::default());
+        assert_eq!(find_hijackers(&json!([])), Hijackers::default());
     }
 
     #[test]
-    fn what_only_the_overlay_overrules_is_found_in_the_users_files() {
+    fn keys_that_need_the_overlay_are_listed_per_file() {
         let dir = tempfile::tempdir().expect("a directory");
-        assert_eq!(not_overruled(Some(dir.path()), dir.path()), []);
+        assert_eq!(keys_needing_overlay(Some(dir.path()), dir.path()), []);
         let (file, local) = (dir.path().join("settings.json"), dir.path().join(".claude/settings.local.json"));
         let text =
             r#"{"env": {"ANTHROPIC_BASE_URL": "x", "OTEL_LOGS_EXPORTER": "otlp", "MINE": "1"}, "model": "opus"}"#;
@@ -269,24 +274,24 @@ mod tests {
         fs::create_dir(dir.path().join(".claude")).expect("a directory");
         fs::write(&local, r#"{"availableModels": []}"#).expect("a file");
         let found = [(file, vec!["OTEL_LOGS_EXPORTER".into()]), (local, vec!["availableModels".into()])];
-        assert_eq!(not_overruled(Some(dir.path()), dir.path()), found);
+        assert_eq!(keys_needing_overlay(Some(dir.path()), dir.path()), found);
     }
 
     #[test]
-    fn managed_settings_that_fix_routing_are_respected() {
-        let refused = |settings: Value| fixed(&settings);
-        assert_eq!(refused(json!({"env": {"ANTHROPIC_BASE_URL": "x"}})).as_deref(), Some("env.ANTHROPIC_BASE_URL"));
+    fn managed_settings_for_routing_login_or_models_are_policies() {
+        let policy = |settings: Value| find_policy(&settings);
+        assert_eq!(policy(json!({"env": {"ANTHROPIC_BASE_URL": "x"}})).as_deref(), Some("env.ANTHROPIC_BASE_URL"));
         assert_eq!(
-            refused(json!({"env": {"CLAUDE_CODE_USE_BEDROCK": "1"}})).as_deref(),
+            policy(json!({"env": {"CLAUDE_CODE_USE_BEDROCK": "1"}})).as_deref(),
             Some("env.CLAUDE_CODE_USE_BEDROCK")
         );
-        assert_eq!(refused(json!({"forceLoginMethod": "console"})).as_deref(), Some("forceLoginMethod"));
-        assert_eq!(refused(json!({"availableModels": []})).as_deref(), Some("availableModels"));
-        assert_eq!(refused(json!({"env": {"OTEL_LOGS_EXPORTER": "otlp"}, "permissions": {}})), None);
+        assert_eq!(policy(json!({"forceLoginMethod": "console"})).as_deref(), Some("forceLoginMethod"));
+        assert_eq!(policy(json!({"availableModels": []})).as_deref(), Some("availableModels"));
+        assert_eq!(policy(json!({"env": {"OTEL_LOGS_EXPORTER": "otlp"}, "permissions": {}})), None);
     }
 
     #[test]
-    fn a_managed_file_that_is_broken_is_no_permission() {
+    fn unparsable_managed_settings_are_refused() {
         let dir = tempfile::tempdir().expect("a directory");
         let file = dir.path().join("managed-settings.json");
         fs::write(&file, "{").expect("a file");
@@ -296,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn the_managed_file_is_named() {
+    fn refusal_names_the_managed_file_and_key() {
         let dir = tempfile::tempdir().expect("a directory");
         fs::create_dir(dir.path().join("managed-settings.d")).expect("a directory");
         let file = dir.path().join("managed-settings.d/10-login.json");

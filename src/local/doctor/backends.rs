@@ -1,34 +1,34 @@
-//! The backends: each one that is installed, and the chosen one down to its model.
+//! Checks every backend's installation, and the models of the chosen backend.
 
 use crate::{
     backend::{
-        self, BackendPlan, Chosen,
+        self, BackendPlan, ChosenBackend,
         registry::{self, ALL},
         subject::{AREA, Subject},
     },
-    base::check::{Check, State},
+    base::check::{Check, Severity},
 };
 
-/// Returns the chosen backend's plan, where there is one.
+/// Adds the checks. Returns the chosen backend's plan, or `None` if it can't be built.
 pub async fn check(subject: &Subject<'_>, checks: &mut Vec<Check>) -> Option<BackendPlan> {
     let Subject { settings, environment, .. } = *subject;
     let chosen = backend::choose(settings, environment);
     let kind = chosen.as_ref().ok().map(|(kind, _)| *kind);
     for backend in ALL {
-        let worst = if kind == Some(backend.kind()) { State::Failure } else { State::Ok };
+        let worst = if kind == Some(backend.kind()) { Severity::Failure } else { Severity::Ok };
         checks.extend(backend.check_installation(subject, worst).await);
     }
     match chosen.and_then(|_| backend::plan(settings, environment)) {
-        Ok(Chosen { plan, reason, .. }) => {
-            // The reason begins with the backend's name.
+        Ok(ChosenBackend { plan, reason, .. }) => {
+            // The reason starts with the backend's name.
             checks.push(Check::ok(AREA, "choice", reason.unwrap_or_else(|| plan.kind.to_string())));
             checks.extend(registry::backend(plan.kind).check_models(subject, &plan).await);
             Some(plan)
         }
         Err(failure) => {
-            let failure = subject.correctable(failure);
-            // Its program's own line has said it already.
-            if !checks.iter().any(|check| check.state == State::Failure && check.found == failure.what) {
+            let failure = subject.with_edit_help(failure);
+            // The program's own check may already report the same failure.
+            if !checks.iter().any(|check| check.state == Severity::Failure && check.found == failure.what) {
                 checks.push(Check::failed(AREA, "choice", &failure));
             }
             None

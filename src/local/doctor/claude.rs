@@ -1,10 +1,5 @@
-//! Claude Code: whether it is there, and what could lead it elsewhere.
+//! Checks Claude Code: its program and version, and settings and variables that could redirect its requests.
 
-use crate::backend::program;
-use crate::backend::subject::correctable;
-use crate::backend::subject::edit;
-use crate::base::check::{Area, Check};
-use crate::base::ui;
 use std::{
     io,
     os::unix::process::ExitStatusExt,
@@ -14,25 +9,33 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    backend,
-    base::{disk, environment::Environment},
+    backend::{
+        self, program,
+        subject::{edit_command, with_edit_help},
+    },
+    base::{
+        check::{Area, Check},
+        disk,
+        environment::Environment,
+        ui,
+    },
     claude,
     config::Settings,
 };
 
 const AREA: Area = Area::Claude;
 
-/// What every promise was seen to hold with.
-const PROVEN: &str = "2.1.331";
+/// The Claude Code version that lclaude was tested with.
+const TESTED: &str = "2.1.331";
 
-/// Gives the program and its version, where they could be found out.
+/// Adds the checks. Returns the program, or `None` if it was not found.
 pub async fn check(
     settings: &Settings,
     environment: &Environment,
     file: &Path,
     checks: &mut Vec<Check>,
 ) -> Option<PathBuf> {
-    let found = claude::find(settings, environment).map_err(|failure| correctable(failure, file));
+    let found = claude::find(settings, environment).map_err(|failure| with_edit_help(failure, file));
     checks.push(Check::of(AREA, "program", found.clone(), |path| path.display().to_string()));
     if let Ok(path) = &found {
         checks.push(version(path).await);
@@ -40,11 +43,11 @@ pub async fn check(
     checks.push(Check::of(
         AREA,
         "own settings",
-        claude::check_own(settings).map_err(|failure| correctable(failure, file)),
-        |()| "[claude] args and env can be used".into(),
+        claude::check_settings(settings).map_err(|failure| with_edit_help(failure, file)),
+        |()| "[claude] args and env are valid".into(),
     ));
-    checks.push(Check::of(AREA, "managed settings", claude::respect_managed(), |()| {
-        "no administrator has fixed routing, login or models".into()
+    checks.push(Check::of(AREA, "managed settings", claude::check_managed_settings(), |()| {
+        "no managed setting restricts routing, login or models".into()
     }));
     checks.push(settings_files(environment));
     checks.push(variables(environment));
@@ -54,39 +57,40 @@ pub async fn check(
 
 async fn version(path: &Path) -> Check {
     let name = "version";
-    let broken =
-        |why: String| Check::failure(AREA, name, format!("{} does not run", path.display())).why(why).help(claude::NPM);
-    let output = match program::ask(path, "--version").await {
+    let broken = |why: String| {
+        Check::failure(AREA, name, format!("{} cannot be run", path.display())).cause(why).help(claude::NPM_INSTALL)
+    };
+    let output = match program::run(path, "--version").await {
         Ok(Some(output)) => output,
-        Ok(None) => return broken("asked for its version it does not answer".into()),
+        Ok(None) => return broken("`--version` timed out".into()),
         Err(error) => return broken(error.to_string()),
     };
     if !output.status.success() {
         let how = match output.status.signal() {
-            // The usual end of a program for another processor.
+            // A program built for another processor usually ends this way.
             Some(libc::SIGILL) => "illegal instruction: it was built for another processor".to_owned(),
-            _ => format!("asked for its version it ended with {}", backend::describe_status(Some(output.status))),
+            _ => format!("`--version` exited with {}", backend::describe_status(Some(output.status))),
         };
         return broken(how);
     }
     match program::version(&output) {
-        None => Check::warning(AREA, name, "it does not tell its version")
-            .why(format!("lclaude is proven with {PROVEN}"))
-            .help(claude::NPM),
-        Some(version) if backend::release(&version) < backend::release(PROVEN) => {
-            Check::warning(AREA, name, format!("{version} is older than {PROVEN}, which lclaude is proven with"))
-                .why("an older one may lack a variable that keeps its requests on this machine")
-                .help(format!("{} update", ui::quoted(path)))
+        None => Check::warning(AREA, name, "unknown version")
+            .cause(format!("lclaude was tested with {TESTED}"))
+            .help(claude::NPM_INSTALL),
+        Some(version) if backend::parse_version(&version) < backend::parse_version(TESTED) => {
+            Check::warning(AREA, name, format!("{version} is older than {TESTED}, which lclaude was tested with"))
+                .cause("an older version may ignore a variable that keeps its requests on this machine")
+                .help(format!("{} update", ui::quote_path(path)))
         }
         Some(version) => Check::ok(AREA, name, version),
     }
 }
 
-/// Settings files of the user's that would lead requests elsewhere, if lclaude did not overrule them.
+/// Checks the user's settings files for keys that redirect requests. lclaude overrides those it knows.
 fn settings_files(environment: &Environment) -> Check {
-    let here = environment.working_dir().unwrap_or(environment.home());
+    let project = environment.working_dir().unwrap_or(environment.home());
     let name = "settings files";
-    let mut files: Vec<PathBuf> = claude::settings_files(Some(&claude::config_dir(environment)), here).collect();
+    let mut files: Vec<PathBuf> = claude::settings_files(Some(&claude::config_dir(environment)), project).collect();
     files.insert(1, claude::answers_file(environment));
     let mut overruled = Vec::new();
     for file in files {
@@ -94,50 +98,46 @@ fn settings_files(environment: &Environment) -> Check {
             Ok(text) => text,
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => continue,
             Err(error) => {
-                let (shown, path) = (file.display(), ui::quoted(&file));
-                return Check::warning(AREA, name, format!("{shown} cannot be read")).why(error.to_string()).help(
-                    match error.kind() {
-                        // A directory, say.
+                let path = ui::quote_path(&file);
+                return Check::warning(AREA, name, format!("{} cannot be read", file.display()))
+                    .cause(error.to_string())
+                    .help(match error.kind() {
+                        // A directory, for example.
                         io::ErrorKind::InvalidInput => format!("mv {path} {path}.old"),
                         io::ErrorKind::PermissionDenied => format!("chmod u+r {path}"),
                         _ => format!("ls -l {path}"),
-                    },
-                );
+                    });
             }
         };
         let Ok(settings) = serde_json::from_slice::<Value>(&text) else {
-            return Check::warning(AREA, name, format!("{} is not JSON", file.display()))
-                .why("Claude Code leaves it out, with whatever it permits or forbids")
-                .help(edit(&file));
+            return Check::warning(AREA, name, format!("{} is not valid JSON", file.display()))
+                .cause("Claude Code ignores the whole file, including its permissions")
+                .help(edit_command(&file));
         };
-        let hijackers = claude::hijackers(&settings);
+        let hijackers = claude::find_hijackers(&settings);
         if let Some(key) = hijackers.left.first() {
-            return Check::warning(
-                AREA,
-                name,
-                format!("{} sets {key}, which may lead requests elsewhere", file.display()),
-            )
-            .why("a settings file beats the environment, and lclaude does not know this name to overrule it")
-            .help(edit(&file));
+            return Check::warning(AREA, name, format!("{} sets {key}, which may redirect requests", file.display()))
+                .cause("a settings file takes precedence over the environment, and lclaude can't override this key")
+                .help(edit_command(&file));
         }
         if !hijackers.overruled.is_empty() {
             overruled.push(format!("{} ({})", hijackers.overruled.join(", "), file.display()));
         }
     }
     match overruled[..] {
-        [] => Check::ok(AREA, name, "none leads requests elsewhere"),
-        _ => Check::ok(AREA, name, format!("overruled in a session: {}", overruled.join("; "))),
+        [] => Check::ok(AREA, name, "none redirects requests"),
+        _ => Check::ok(AREA, name, format!("overridden in sessions: {}", overruled.join("; "))),
     }
 }
 
-/// Names only: the values may be secrets.
+/// Lists only names, because the values may be secrets.
 fn variables(environment: &Environment) -> Check {
     let names = environment.variables.names().filter_map(|name| name.to_str().map(str::to_owned));
-    let mut kept: Vec<String> = names.filter(|name| claude::is_overruled(name)).collect();
-    kept.sort();
-    match kept[..] {
-        [] => Check::ok(AREA, "environment", "no variable leads requests elsewhere"),
-        _ => Check::ok(AREA, "environment", format!("kept from it or replaced: {}", kept.join(", "))),
+    let mut overridden: Vec<String> = names.filter(|name| claude::is_overridden(name)).collect();
+    overridden.sort();
+    match overridden[..] {
+        [] => Check::ok(AREA, "environment", "no variable redirects requests"),
+        _ => Check::ok(AREA, "environment", format!("removed or replaced in sessions: {}", overridden.join(", "))),
     }
 }
 
@@ -145,11 +145,7 @@ fn proxies(environment: &Environment) -> Check {
     let names = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
     let set: Vec<&str> = names.into_iter().filter(|name| environment.variables.get(name).is_some()).collect();
     match set[..] {
-        [] => Check::ok(AREA, "proxy", "none is set"),
-        _ => Check::ok(
-            AREA,
-            "proxy",
-            format!("{} is set; a backend on this machine is reached without it (NO_PROXY)", set.join(", ")),
-        ),
+        [] => Check::ok(AREA, "proxy", "none"),
+        _ => Check::ok(AREA, "proxy", format!("{} is set; local backends bypass it (NO_PROXY)", set.join(", "))),
     }
 }

@@ -1,12 +1,14 @@
-//! What lclaude itself was told: directories, files, variables, options, and the project.
-
-use crate::backend::context::enough_context;
-use crate::backend::subject::correctable;
-use crate::base::check::{Area, Check, State};
-use crate::base::variables::LOG;
+//! Checks the configuration: the user's file, the project file, environment variables and options.
 
 use crate::{
-    base::{environment::Environment, error::Code, trace},
+    backend::{context::enough_context, subject::with_edit_help},
+    base::{
+        check::{Area, Check, Severity},
+        environment::Environment,
+        error::Code,
+        trace,
+        variables::LOG,
+    },
     cli::Selection,
     config::{self, Project, Settings},
     launch,
@@ -14,50 +16,51 @@ use crate::{
 
 const AREA: Area = Area::Configuration;
 
-/// The settings a session would have. Where they cannot be read, those without the project's file, or the defaults, so
-/// that the other checks go on.
+/// Adds the checks. Returns the settings of a session; if they can't be loaded, those without the project file or the
+/// defaults, so that the other checks can run.
 pub fn check(selection: &Selection, environment: &Environment, checks: &mut Vec<Check>) -> Settings {
     let choice = &selection.choice;
     let file = choice.config.as_deref().unwrap_or(&environment.places.config_file);
     let overrides = selection.overrides();
-    let load = |project: Option<&Project>| launch::own_settings(choice, &overrides, project, environment);
-    // First without the project's file, so that each is blamed for its own faults.
+    let load = |project: Option<&Project>| launch::load_settings(choice, &overrides, project, environment);
+    // First without the project file, so that an error is reported for the file that causes it.
     let mut settings = match load(None) {
         Ok(settings) => {
-            let found = if file.exists() { "can be read" } else { "is not there, so the defaults count" };
+            let found = if file.exists() { "is valid" } else { "does not exist; using the defaults" };
             checks.push(Check::ok(AREA, "file", format!("{} {found}", file.display())));
             settings
         }
         Err(failure) => {
-            checks.push(Check::failed(AREA, "file", &correctable(failure, file)));
+            checks.push(Check::failed(AREA, "file", &with_edit_help(failure, file)));
             Settings::default()
         }
     };
-    let is_well = checks.iter().all(|check| check.name != "file" || check.state == State::Ok);
+    let is_valid = checks.iter().all(|check| check.name != "file" || check.state == Severity::Ok);
     let project = Project::find(environment);
     checks.push(match &project {
-        Ok(None) => Check::ok(AREA, "project", "there is no .lclaude.toml here"),
-        Ok(Some(_)) if !is_well => Check::ok(AREA, "project", "its .lclaude.toml is read once the above is mended"),
+        Ok(None) => Check::ok(AREA, "project", "no .lclaude.toml found"),
+        Ok(Some(_)) if !is_valid => Check::ok(AREA, "project", "not checked until the errors above are fixed"),
         Ok(Some(project)) => match load(Some(project)) {
-            Ok(with) => {
-                settings = with;
-                let standing = if project.is_trusted() { "is trusted" } else { "asks for nothing that needs trust" };
+            Ok(merged) => {
+                settings = merged;
+                let standing =
+                    if project.is_trusted() { "is trusted" } else { "contains no settings that require trust" };
                 Check::ok(AREA, "project", format!("{} {standing}", project.path.display()))
             }
-            // A refusal has its own command, which is not to edit the file until it is harmless.
+            // An untrusted file should be reviewed and trusted rather than edited.
             Err(mut failure) if failure.code == Code::Refused => {
                 failure.help.insert(0, "lclaude local trust".into());
                 Check::failed(AREA, "project", &failure)
             }
-            Err(failure) => Check::failed(AREA, "project", &correctable(failure, &project.path)),
+            Err(failure) => Check::failed(AREA, "project", &with_edit_help(failure, &project.path)),
         },
         Err(failure) => Check::failed(AREA, "project", failure),
     });
     checks.push(variables(environment));
     checks.push(sources(&settings));
     checks.push(match enough_context(&settings) {
-        Ok(()) => Check::ok(AREA, "context", format!("{} tokens are asked for", settings.context())),
-        Err(failure) => Check::failed(AREA, "context", &correctable(failure, file)),
+        Ok(()) => Check::ok(AREA, "context", format!("{} tokens requested", settings.context())),
+        Err(failure) => Check::failed(AREA, "context", &with_edit_help(failure, file)),
     });
     settings
 }
@@ -65,16 +68,17 @@ pub fn check(selection: &Selection, environment: &Environment, checks: &mut Vec<
 fn variables(environment: &Environment) -> Check {
     let unknown = config::unknown_variables(&environment.variables);
     if !unknown.is_empty() {
-        let plain = |warning: &String| warning.trim_start_matches("lclaude: warning: ").to_owned();
-        let unknown: Vec<String> = unknown.iter().map(plain).collect();
-        let names = unknown.iter().filter_map(|warning| warning.split_whitespace().next());
+        let strip_prefix = |warning: &String| warning.trim_start_matches("lclaude: warning: ").to_owned();
+        let unknown: Vec<String> = unknown.iter().map(strip_prefix).collect();
+        let names =
+            unknown.iter().filter_map(|warning| warning.split([' ', ';']).find(|word| word.starts_with("LCLAUDE_")));
         let unset = format!("unset {}", names.collect::<Vec<_>>().join(" "));
         return Check::warning(AREA, "variables", unknown.join("; ")).help(unset);
     }
     if let Some(warning) = trace::start(&environment.places.state) {
-        return Check::warning(AREA, "variables", warning).help(format!("unset {}", LOG));
+        return Check::warning(AREA, "variables", warning).help(format!("unset {LOG}"));
     }
-    Check::ok(AREA, "variables", "every LCLAUDE_ variable is one that means something")
+    Check::ok(AREA, "variables", "no unknown LCLAUDE_ variables")
 }
 
 fn sources(settings: &Settings) -> Check {

@@ -1,13 +1,13 @@
-//! `lclaude local doctor`: every check a line, with the command that mends what is wrong.
+//! `lclaude local doctor`: diagnoses problems, one line per check, and suggests the command that fixes each.
 //!
-//! A check runs the very function that a session would run and shows its failure, so doctor never disagrees with lclaude.
-//! It never stops half-way: what cannot be found out is one check that failed, and the others still run. Without `--live`
-//! it starts nothing but programs that are asked for their version, and changes nothing.
+//! A check calls the same function as a session and shows its failure, so doctor never disagrees with lclaude. A check
+//! that fails never stops the others. Without `--live`, doctor changes nothing and starts only programs that print
+//! their version.
 //!
-//! `--json` prints one object: `format` (1), `lclaude` (its version), `ok`, `warnings` and `failures` (how many), and
+//! `--json` prints one object: `format` (1), `lclaude` (its version), `ok`, `warnings` and `failures` (counts), and
 //! `checks`, each with `area` (configuration, claude, backends, machine, live), `name`, `state` (ok, warning, failure),
-//! `found`, `why` (or null), `log` and `help` (lists of lines; the first help is the best). Area and name together are
-//! unique and stay.
+//! `found`, `why` (or null), `log` and `help` (lists of lines, the best help first). An area and a name together
+//! identify a check and never change.
 
 pub mod backends;
 mod claude;

@@ -1,40 +1,42 @@
-//! The report, for people and for programs.
+//! The report as text and as JSON.
 
-use crate::base::check::{Check, State};
 use std::io::{self, IsTerminal};
 
 use serde::Serialize;
 
-use crate::base::ui;
+use crate::base::{
+    check::{Check, Severity},
+    ui,
+};
 
-/// The version of what `--json` prints. Fields may come to it; none changes its meaning or goes while this stays.
+/// The version of the `--json` format. Fields may be added without a new version, but not removed or redefined.
 const FORMAT: u32 = 1;
 
-/// What `--json` prints.
+/// The object that `--json` prints.
 #[derive(Serialize)]
-struct Report<'a> {
+struct DoctorReport<'a> {
     format: u32,
     lclaude: &'static str,
-    /// Whether nothing fails; the exit code says the same.
+    /// Whether no check failed, as in the exit code.
     ok: bool,
     warnings: usize,
     failures: usize,
     checks: &'a [Check],
 }
 
-fn count(checks: &[Check], state: State) -> usize {
+fn count(checks: &[Check], state: Severity) -> usize {
     checks.iter().filter(|check| check.state == state).count()
 }
 
 pub fn json(checks: &[Check]) -> String {
-    let (warnings, failures) = (count(checks, State::Warning), count(checks, State::Failure));
+    let (warnings, failures) = (count(checks, Severity::Warning), count(checks, Severity::Failure));
     let lclaude = env!("CARGO_PKG_VERSION");
-    let report = Report { format: FORMAT, lclaude, ok: failures == 0, warnings, failures, checks };
+    let report = DoctorReport { format: FORMAT, lclaude, ok: failures == 0, warnings, failures, checks };
     serde_json::to_string_pretty(&report).expect("checks are plain data") + "\n"
 }
 
 pub fn text(checks: &[Check]) -> String {
-    let coloured = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let colored = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let width = checks.iter().map(|check| check.name.len()).max().unwrap_or(0);
     let mut text = String::new();
     let mut area = None;
@@ -45,39 +47,39 @@ pub fn text(checks: &[Check]) -> String {
         }
         text.push_str(&format!(
             "  {}  {:width$}  {}\n",
-            word(check.state, coloured),
+            state_label(check.state, colored),
             check.name,
-            ui::harmless(&check.found)
+            ui::escape(&check.found)
         ));
-        let mut under = |label: &str, words: &str| {
-            let words = ui::harmless(words).replace('\n', "\n              ");
-            text.push_str(&format!("       {label:>5}: {words}\n"));
+        let mut add_line = |label: &str, line: &str| {
+            let line = ui::escape(line).replace('\n', "\n              ");
+            text.push_str(&format!("       {label:>5}: {line}\n"));
         };
         if let Some(why) = &check.why {
-            under("why", why);
+            add_line("cause", why);
         }
-        check.log.iter().for_each(|line| under("log", line));
-        check.help.iter().for_each(|help| under("help", help));
+        check.log.iter().for_each(|line| add_line("log", line));
+        check.help.iter().for_each(|help| add_line("help", help));
     }
-    text + "\n" + &sum(checks)
+    text + "\n" + &summary(checks)
 }
 
-/// All states at one width.
-fn word(state: State, coloured: bool) -> String {
-    let (word, colour) = match state {
-        State::Ok => ("ok     ", 32),
-        State::Warning => ("warning", 33),
-        State::Failure => ("FAILURE", 31),
+/// Returns the state padded to a common width.
+fn state_label(state: Severity, colored: bool) -> String {
+    let (label, color) = match state {
+        Severity::Ok => ("ok     ", 32),
+        Severity::Warning => ("warning", 33),
+        Severity::Failure => ("FAILURE", 31),
     };
-    if coloured { format!("\x1b[{colour}m{word}\x1b[0m") } else { word.to_owned() }
+    if colored { format!("\x1b[{color}m{label}\x1b[0m") } else { label.to_owned() }
 }
 
-fn sum(checks: &[Check]) -> String {
-    let counted = |number: usize, word: &str| format!("{number} {word}{}", if number == 1 { "" } else { "s" });
+fn summary(checks: &[Check]) -> String {
+    let counted = |number: usize, noun: &str| format!("{number} {noun}{}", if number == 1 { "" } else { "s" });
     format!(
         "{}: {}, {}\n",
         counted(checks.len(), "check"),
-        counted(count(checks, State::Failure), "failure"),
-        counted(count(checks, State::Warning), "warning")
+        counted(count(checks, Severity::Failure), "failure"),
+        counted(count(checks, Severity::Warning), "warning")
     )
 }

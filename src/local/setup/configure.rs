@@ -1,4 +1,4 @@
-//! The third step: backend and model in the user's own configuration.
+//! The third step: writes the backend and model to the user's configuration.
 
 use std::path::Path;
 
@@ -10,39 +10,38 @@ use super::{
 };
 use crate::{
     backend::registry,
-    base::environment::Environment,
-    base::error::Result,
+    base::{environment::Environment, error::Result},
     config::{Edit, Kind, Settings, Source},
 };
 
-/// What a later `lclaude` is to use by itself.
-pub struct Chosen {
+/// What later sessions use by default.
+pub struct WantedSettings {
     backend: Kind,
-    /// `None`: the configuration names it in another way.
+    /// `None` if the configuration selects it in another way.
     model: Option<String>,
-    /// Only if one is asked for.
+    /// Tokens, if the user chose a value.
     context: Option<u32>,
 }
 
-impl Chosen {
+impl WantedSettings {
     pub fn new(backend: Kind, settings: &Settings, environment: &Environment) -> Self {
         let model = model::wanted(backend, settings).map(|name| {
-            if !registry::backend(backend).alone_knows(&name) {
+            if !registry::backend(backend).claims_model(&name) {
                 return name;
             }
-            // In a file a relative path would mean something else.
+            // A relative path in the file would be resolved against another directory.
             let path = settings.model_path("model", &name, environment);
             path.canonicalize().unwrap_or(path).display().to_string()
         });
-        Chosen { backend, model, context: settings.context }
+        WantedSettings { backend, model, context: settings.context }
     }
 
-    /// What `file` lacks of it.
+    /// Returns the change that `file` needs, or `None` if it needs none.
     ///
     /// # Errors
-    /// `Config` for a file that cannot be read.
-    pub fn lacking(&self, settings: &Settings, file: &Path) -> Result<Option<Edit>> {
-        // Beside a profile the file's own values would not count.
+    /// `Config` if the file can't be read.
+    pub fn missing_from(&self, settings: &Settings, file: &Path) -> Result<Option<Edit>> {
+        // The profile would override these values.
         if settings.profile.is_some() {
             return Ok(None);
         }
@@ -51,7 +50,7 @@ impl Chosen {
             ("model", self.model.as_ref().map(Value::from)),
             ("context", self.context.map(|tokens| Value::from(i64::from(tokens)))),
         ];
-        // What the file says already stays as it is written there.
+        // Values that come from the file stay as they are written there.
         let is_new =
             |key: &str| matches!(settings.source(key), Source::Default | Source::Variable(_) | Source::Option(_));
         Edit::new(
@@ -60,14 +59,14 @@ impl Chosen {
         )
     }
 
-    /// The options that a later `lclaude` needs for it, with what the configuration says by then.
+    /// Returns the options that a later `lclaude` needs in addition to the configuration.
     pub fn options(&self, configured: &Settings, environment: &Environment) -> Vec<String> {
         let mut options = Vec::new();
         let mut add = |name: &str, value: &str| options.extend([name.to_owned(), value.to_owned()]);
         if configured.backend != Some(self.backend) {
             add("--backend", &self.backend.to_string());
         }
-        let configured_model = Chosen::new(self.backend, configured, environment).model;
+        let configured_model = WantedSettings::new(self.backend, configured, environment).model;
         if let Some(model) = self.model.as_ref().filter(|model| Some(*model) != configured_model.as_ref()) {
             add("--model", model);
         }
@@ -80,8 +79,8 @@ impl Chosen {
 
 pub fn step(edit: Option<&Edit>, file: &Path) -> Step {
     let found = match edit {
-        Some(_) if !file.exists() => format!("{} is not there yet", file.display()),
-        Some(edit) if edit.changes => format!("{} says something else", file.display()),
+        Some(_) if !file.exists() => format!("{} does not exist yet", file.display()),
+        Some(edit) if edit.changes => format!("{} has different values", file.display()),
         _ => file.display().to_string(),
     };
     let actions = edit.cloned().map(Action::Write).into_iter().collect();

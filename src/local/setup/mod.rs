@@ -1,7 +1,8 @@
-//! `lclaude local setup`: the backend, its model and the configuration, each only as far as it is missing.
+//! `lclaude local setup`: installs a backend and Claude Code, downloads the model, writes the configuration, and
+//! verifies the result. It skips what is already done, and asks before it installs, downloads or replaces anything.
 //!
-//! Each step is first data, made of what is found, which `--dry-run` prints; here they are carried out, in order. What is
-//! done is never written down: a later setup finds it, and goes on from there.
+//! A step is first data that `--dry-run` prints, and is then carried out. No progress is stored: a later setup looks at
+//! the machine again and continues from there.
 
 mod configure;
 mod model;

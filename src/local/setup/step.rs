@@ -1,12 +1,12 @@
-//! A step of the setup as data: what was found, and what there is to do. Nothing happens here.
+//! A setup step as data: what was found and what remains to be done. Nothing is carried out here.
 
 use std::fmt;
 
 use crate::{base::error::Failure, config::Edit};
 
-/// How many there are.
+/// The number of steps.
 const STEPS: usize = 5;
-/// What stands before every line of a step.
+/// The indentation of each line below a step's title.
 pub const INDENT: &str = "    ";
 
 pub struct Step {
@@ -17,24 +17,25 @@ pub struct Step {
 
 pub enum Action {
     Install(Install),
-    /// Models, and how much they are, where that is known.
+    /// Models, and their size if it is known.
     Download(Vec<String>, Option<String>),
     Write(Edit),
-    /// What proves that it works, in words.
+    /// Descriptions of the tests.
     Verify(Vec<String>),
 }
 
-/// A program that is missing.
+/// How to install a missing program.
 pub struct Install {
     pub what: &'static str,
-    /// Command lines, any of which will do, the best first.
-    pub ways: Vec<String>,
-    /// That it is missing, and what to do by hand.
+    /// Alternative command lines, the best first.
+    pub commands: Vec<String>,
+    /// The failure that says it is missing and how to install it manually.
     pub missing: Failure,
 }
 
 impl Step {
-    pub fn needs_a_yes(&self) -> bool {
+    /// Returns whether an action may run only with the user's consent.
+    pub fn needs_consent(&self) -> bool {
         self.actions.iter().any(|action| match action {
             Action::Install(_) | Action::Download(..) => true,
             Action::Write(edit) => edit.changes,
@@ -42,43 +43,43 @@ impl Step {
         })
     }
 
-    /// The step without what it will do.
+    /// Returns the title and what was found, without the actions.
     pub fn heading(&self, number: usize) -> String {
-        let done = if self.actions.is_empty() { ": already there" } else { "" };
+        let done = if self.actions.is_empty() { ": done" } else { "" };
         let found = self.found.iter().map(|line| format!("\n{}", indented(line))).collect::<String>();
         format!("{number}/{STEPS} {}{done}{found}", self.title)
     }
 
-    /// The whole step.
-    pub fn in_full(&self, number: usize) -> String {
+    /// Returns the whole step as text.
+    pub fn describe(&self, number: usize) -> String {
         let actions = self.actions.iter().map(|action| format!("\n{}", indented(action))).collect::<String>();
         self.heading(number) + &actions
     }
 }
 
-/// Words under a step's title.
-pub fn indented(words: impl fmt::Display) -> String {
-    let lines = words.to_string().lines().map(|line| format!("{INDENT}{line}")).collect::<Vec<_>>();
+/// Returns text indented below a step's title.
+pub fn indented(text: impl fmt::Display) -> String {
+    let lines = text.to_string().lines().map(|line| format!("{INDENT}{line}")).collect::<Vec<_>>();
     lines.join("\n")
 }
 
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Action::Install(Install { what, ways, missing }) => {
-                let (first, others) = match &ways[..] {
-                    [] => return write!(f, "to install {what} by hand:\n  {}", missing.help.join("\n  ")),
+            Action::Install(Install { what, commands, missing }) => {
+                let (first, others) = match &commands[..] {
+                    [] => return write!(f, "install {what} manually:\n  {}", missing.help.join("\n  ")),
                     [first, others @ ..] => (first, others),
                 };
-                write!(f, "to install {what}, to be run if you say yes:\n  {first}")?;
-                others.iter().try_for_each(|way| write!(f, "\n  or {way}"))
+                write!(f, "install {what} (asks first):\n  {first}")?;
+                others.iter().try_for_each(|command| write!(f, "\n  or {command}"))
             }
             Action::Download(models, size) => {
                 let size = size.as_ref().map(|size| format!(" ({size})")).unwrap_or_default();
-                write!(f, "to be downloaded if you say yes: {}{size}", models.join(" and "))
+                write!(f, "download (asks first): {}{size}", models.join(" and "))
             }
             Action::Write(edit) => edit.fmt(f),
-            Action::Verify(words) => write!(f, "to be done:\n  {}", words.join("\n  ")),
+            Action::Verify(tests) => write!(f, "to do:\n  {}", tests.join("\n  ")),
         }
     }
 }

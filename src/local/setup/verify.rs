@@ -1,20 +1,20 @@
-//! The last step: the backend answers, calls a tool, and carries a turn of the real Claude Code. The proofs are doctor's.
+//! The last step: tests that the backend answers, calls a tool, and serves a turn of the real Claude Code. The tests
+//! are doctor's.
 
-use crate::backend::registry;
-use crate::backend::subject::Subject;
-use crate::base::check::{Check, State};
 use std::path::Path;
 
 use super::step::{Action, Step, indented};
 use crate::{
+    backend::{registry, subject::Subject},
     base::{
+        check::{Check, Severity},
         error::{Code, Failure, Result},
         signals::Signals,
-        ui::{self, Waiting},
+        ui::{self, ProgressLine},
     },
     config::Kind,
     keeper::{Lease, Ready},
-    local::doctor::live::{lost, proofs, requests::Client, turn},
+    local::doctor::live::{lost, probes, requests::ApiClient, turn},
     session::plan::Plan,
 };
 
@@ -22,18 +22,21 @@ pub fn step(kind: Kind) -> Step {
     let server = if registry::backend(kind).needs_keeper() {
         format!("start {kind} as a session does")
     } else {
-        "ask the server at its URL".to_owned()
+        "connect to the server at its URL".to_owned()
     };
-    let words = vec![
+    let tests = vec![
         server,
         "send it a message and a request for a tool call".into(),
-        format!("have Claude Code carry out one task in an empty directory: {}", proofs::TASK),
-        "end what was started".into(),
+        format!("run Claude Code on one task in an empty directory: {}", probes::TASK),
+        "stop what was started".into(),
     ];
-    Step { title: "verify", found: Vec::new(), actions: vec![Action::Verify(words)] }
+    Step { title: "verify", found: Vec::new(), actions: vec![Action::Verify(tests)] }
 }
 
-/// Whether it all works, told as it is found out; `None` when a signal came first.
+/// Runs the tests and prints each result. Returns `None` if a signal interrupted them.
+///
+/// # Errors
+/// The first failed test, or the loss of the backend.
 pub async fn run(
     subject: &Subject<'_>,
     plan: &Plan,
@@ -42,54 +45,58 @@ pub async fn run(
     scratch: &Path,
     signals: &mut Signals,
 ) -> Result<Option<()>> {
-    for words in plan.judge(&ready.served)? {
-        ui::say(indented(words));
+    for message in plan.check_served(&ready.served)? {
+        ui::message(indented(message));
     }
     let contexts = ready.served.contexts(plan.backend.context);
-    ui::say(indented(format_args!("{} is up with {contexts}", plan.backend.kind)));
+    ui::message(indented(format_args!("{} is running with {contexts}", plan.backend.kind)));
     tokio::select! {
-        proven = prove(subject, plan, ready, scratch) => proven.map(Some),
+        result = run_tests(subject, plan, ready, scratch) => result.map(Some),
         failure = lost(lease) => Err(failure),
         _ = signals.next() => Ok(None),
     }
 }
 
-async fn prove(subject: &Subject<'_>, plan: &Plan, ready: &Ready, scratch: &Path) -> Result<()> {
+async fn run_tests(subject: &Subject<'_>, plan: &Plan, ready: &Ready, scratch: &Path) -> Result<()> {
     let claude = turn::child(subject)?;
-    let client = Client::new(&ready.endpoint, &plan.backend.models[0], ready.served.thinking);
-    let mut waiting = Waiting::new();
+    let client = ApiClient::new(&ready.endpoint, &plan.backend.models[0], ready.served.thinking);
+    let mut waiting = ProgressLine::new();
     waiting.show("verifying", None, "a message");
-    let message = proofs::message(&client).await;
-    tell(&mut waiting, message.map_text(|text| ready.endpoint.hushed(&text)))?;
+    let message = probes::message(&client).await;
+    report(&mut waiting, message.map_text(|text| ready.endpoint.masked(&text)))?;
     waiting.show("verifying", None, "a tool call");
-    let (call, _) = proofs::tool_call(&client).await;
-    tell(&mut waiting, call.map_text(|text| ready.endpoint.hushed(&text)))?;
-    waiting.show("verifying", None, "its speed");
-    for check in proofs::speed(&client, &plan.backend, ready).await {
-        // It works at any speed.
-        let state = if check.state == State::Failure { State::Warning } else { check.state };
-        tell(&mut waiting, Check { state, ..check }.map_text(|text| ready.endpoint.hushed(&text)))?;
+    let (call, _) = probes::tool_call(&client).await;
+    report(&mut waiting, call.map_text(|text| ready.endpoint.masked(&text)))?;
+    waiting.show("verifying", None, "speed");
+    for check in probes::speed(&client, &plan.backend, ready).await {
+        // A slow backend still works.
+        let state = if check.state == Severity::Failure { Severity::Warning } else { check.state };
+        report(&mut waiting, Check { state, ..check }.map_text(|text| ready.endpoint.masked(&text)))?;
     }
-    waiting.show("verifying", None, "a turn of Claude Code, whose own prompt is long");
+    waiting.show("verifying", None, "a turn of Claude Code; its system prompt is long");
     let turn = turn::check(&claude, plan, ready, scratch).await;
-    tell(&mut waiting, turn.map_text(|text| ready.endpoint.hushed(&text)))
+    report(&mut waiting, turn.map_text(|text| ready.endpoint.masked(&text)))
 }
 
-/// Says what was found.
+/// Prints the result of a check.
 ///
 /// # Errors
-/// A check that failed.
-fn tell(waiting: &mut Waiting, check: Check) -> Result<()> {
-    // The live line goes first, or it would be left on the screen.
-    *waiting = Waiting::new();
+/// The failure if the check failed.
+fn report(waiting: &mut ProgressLine, check: Check) -> Result<()> {
+    // Clears the live line, which would otherwise stay on the screen.
+    *waiting = ProgressLine::new();
     let Check { name, state, found, why, log, help, .. } = check;
-    if state == State::Failure {
+    if state == Severity::Failure {
         let failure = Failure::new(Code::Unavailable, found).log_tail(log);
-        let failure = why.into_iter().fold(failure, Failure::why);
-        return Err(help.into_iter().fold(failure, Failure::help).help("lclaude local doctor --live says more"));
+        let failure = why.into_iter().fold(failure, Failure::cause);
+        return Err(help.into_iter().fold(failure, Failure::help).help("lclaude local doctor --live"));
     }
-    let warning = if state == State::Warning { "warning: " } else { "" };
-    let (why, help) = (why.map(|why| format!("\n  why: {why}")), help.iter().map(|help| format!("\n  help: {help}")));
-    ui::say(indented(format_args!("{warning}{name}: {found}{}{}", why.unwrap_or_default(), help.collect::<String>())));
+    let warning = if state == Severity::Warning { "warning: " } else { "" };
+    let (why, help) = (why.map(|why| format!("\n  cause: {why}")), help.iter().map(|help| format!("\n  help: {help}")));
+    ui::message(indented(format_args!(
+        "{warning}{name}: {found}{}{}",
+        why.unwrap_or_default(),
+        help.collect::<String>()
+    )));
     Ok(())
 }

@@ -1,18 +1,18 @@
-//! `lclaude local status --json`: for scripts, so its names and their meaning stay. What is not known is null. No key of a
-//! backend's is in it: `lclaude local env` gives that.
+//! `lclaude local status --json`, for scripts: names and their meaning never change, and unknown values are null. It
+//! contains no API key of a backend; `lclaude local env` prints that.
 
 use serde_json::{Value, json};
 
-use super::seen::Seen;
+use super::seen::BackendView;
 use crate::keeper::State;
 
-pub fn text(seen: &[Seen]) -> String {
+pub fn text(seen: &[BackendView]) -> String {
     let backends: Vec<Value> = seen.iter().map(backend).collect();
     format!("{:#}\n", json!({ "backends": backends }))
 }
 
-fn backend(seen: &Seen) -> Value {
-    let Seen { report, figures, resident } = seen;
+fn backend(seen: &BackendView) -> Value {
+    let BackendView { report, figures, resident } = seen;
     let about = &report.about;
     let sessions = report
         .sessions

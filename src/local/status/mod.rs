@@ -1,6 +1,6 @@
-//! `lclaude local status`: the backends that are up, and who holds them.
+//! `lclaude local status`: lists the running backends and their sessions.
 //!
-//! It only looks: it takes no lease, wakes nobody and makes no file.
+//! It is read-only: it takes no lease, starts nothing and creates no file.
 
 mod json;
 mod run;

@@ -1,15 +1,13 @@
-//! `lclaude local status`: the backends that are up, and who holds them.
-//!
-//! It only looks: it takes no lease, wakes nobody and makes no file.
+//! Prints the status once, or hands over to `--watch`.
 
 use super::{json, seen::look, text, watch};
-use crate::cli::Status;
 use crate::{
     base::{environment::Environment, error::Result, ui},
+    cli::StatusArguments,
     launch,
 };
 
-pub fn run(arguments: Status) -> Result<u8> {
+pub fn run(arguments: StatusArguments) -> Result<u8> {
     let environment = Environment::read()?;
     let runtime = launch::event_loop()?;
     if arguments.watch {

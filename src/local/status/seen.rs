@@ -1,4 +1,4 @@
-//! A look at every backend of lclaude's.
+//! Collects the status of all backends that lclaude runs.
 
 use std::path::Path;
 
@@ -9,31 +9,31 @@ use crate::{
     keeper::{self, Report},
 };
 
-/// A backend, and how it is getting on.
-pub struct Seen {
+/// A backend with its current figures.
+pub struct BackendView {
     pub report: Report,
     pub figures: Figures,
-    /// Bytes in memory, of our processes behind it.
+    /// Resident memory of its processes, in bytes.
     pub resident: Option<u64>,
 }
 
-/// The oldest first.
-pub async fn look(runtime: &Path) -> Vec<Seen> {
-    // At once: a server that does not answer costs one wait.
-    let here = LocalSet::new();
+/// Returns all backends, the oldest first.
+pub async fn look(runtime: &Path) -> Vec<BackendView> {
+    // All at once, so that servers that don't respond delay this only once.
+    let local = LocalSet::new();
     let mut looking = JoinSet::new();
-    for (at, report) in keeper::survey(runtime).await.into_iter().enumerate() {
+    for (at, report) in keeper::list_backends(runtime).await.into_iter().enumerate() {
         let look = async move {
             let figures = match &report.endpoint {
                 Some(endpoint) => figures(&report.about.kind, endpoint, &report.about.models).await,
                 None => Figures::default(),
             };
             let resident = report.group.map(|group| group.resident());
-            (at, Seen { report, figures, resident })
+            (at, BackendView { report, figures, resident })
         };
-        looking.spawn_local_on(look, &here);
+        looking.spawn_local_on(look, &local);
     }
-    let mut seen = here.run_until(looking.join_all()).await;
+    let mut seen = local.run_until(looking.join_all()).await;
     seen.sort_by_key(|(at, _)| *at);
     seen.into_iter().map(|(_, seen)| seen).collect()
 }

@@ -1,41 +1,45 @@
-//! What `lclaude local status` shows people: a block a backend.
+//! `lclaude local status` as text, one block per backend.
 
 use std::time::Duration;
 
-use super::seen::Seen;
+use super::seen::BackendView;
 use crate::{
-    base::ui::{self, size},
+    base::ui::{self, format_bytes},
     keeper::State,
 };
 
-pub fn all(seen: &[Seen]) -> String {
+/// Returns the blocks of all backends.
+pub fn all(seen: &[BackendView]) -> String {
     if seen.is_empty() {
-        return "No backend is up.\n".into();
+        return "No backend is running.\n".into();
     }
-    // Directories are named by whoever made them.
-    ui::harmless(&seen.iter().map(block).collect::<Vec<_>>().join("\n"))
+    // Directory names may contain control characters.
+    ui::escape(&seen.iter().map(block).collect::<Vec<_>>().join("\n"))
 }
 
-fn block(seen: &Seen) -> String {
-    let Seen { report, figures, resident } = seen;
+fn block(seen: &BackendView) -> String {
+    let BackendView { report, figures, resident } = seen;
     let about = &report.about;
     let mut text = format!("{}  {}  {}: {}\n", report.short_id(), about.kind, about.models.join(", "), state(seen));
     let mut line = |name: &str, value: String| text.push_str(&format!("  {name:<9} {}\n", value.replace('\n', "\\n")));
     line("model", about.origin.clone());
     if let Some(served) = &report.served {
-        let used = figures.used.map(|used| format!(", {used} of them in use")).unwrap_or_default();
+        let used = figures.used.map(|used| format!(", {used} in use")).unwrap_or_default();
         line("context", format!("{} tokens{used}", served.context));
     }
-    let rates = [(figures.read_rate, "read"), (figures.write_rate, "written")];
+    let rates = [(figures.read_rate, "prefill"), (figures.write_rate, "generation")];
     let rates: Vec<String> =
-        rates.iter().filter_map(|(rate, how)| Some(format!("{:.0} tokens/s {how}", (*rate)?))).collect();
+        rates.iter().filter_map(|(rate, name)| Some(format!("{name} {:.0} tokens/s", (*rate)?))).collect();
     if !rates.is_empty() {
         line("speed", rates.join(", "));
     }
-    let mut memory: Vec<String> = resident.iter().filter(|bytes| **bytes > 0).map(|bytes| size(*bytes)).collect();
+    let mut memory: Vec<String> =
+        resident.iter().filter(|bytes| **bytes > 0).map(|bytes| format_bytes(*bytes)).collect();
     memory.extend(figures.model.map(|(bytes, card)| match card {
-        0 => format!("{} by its own account", size(bytes)),
-        _ => format!("{} by its own account, {} of it on the graphics card", size(bytes), size(card)),
+        0 => format!("{} reported by the server", format_bytes(bytes)),
+        _ => {
+            format!("{} reported by the server, {} of it on the graphics card", format_bytes(bytes), format_bytes(card))
+        }
     }));
     if !memory.is_empty() {
         line("memory", memory.join("; "));
@@ -47,23 +51,23 @@ fn block(seen: &Seen) -> String {
     }
     let restarts = match report.restarts {
         0 => String::new(),
-        1 => ", started again once".into(),
-        times => format!(", started again {times} times"),
+        1 => ", restarted once".into(),
+        times => format!(", restarted {times} times"),
     };
     if let Some(up_for) = report.up_for {
-        line("up", format!("{}{restarts}", seconds(up_for)));
+        line("up", format!("{}{restarts}", format_duration(up_for)));
     }
     for (at, session) in report.sessions.iter().enumerate() {
         let name = if at == 0 { "sessions" } else { "" };
-        line(name, format!("{}  {}  {}", session.pid, session.directory, seconds(session.held_for)));
+        line(name, format!("{}  {}  {}", session.pid, session.directory, format_duration(session.held_for)));
     }
     if matches!(report.state, State::Stuck | State::LeftBehind) {
-        line("end it", format!("lclaude local stop {}", report.short_id()));
+        line("stop with", format!("lclaude local stop {}", report.short_id()));
     }
     text
 }
 
-fn state(seen: &Seen) -> String {
+fn state(seen: &BackendView) -> String {
     let report = &seen.report;
     match &report.state {
         State::Starting => "starting".into(),
@@ -72,18 +76,20 @@ fn state(seen: &Seen) -> String {
             let detail = Some(&progress.detail).filter(|detail| !detail.is_empty());
             format!("{}{percent}{}", progress.stage, detail.map(|detail| format!(" ({detail})")).unwrap_or_default())
         }
-        State::Ready if seen.figures.busy == Some(true) => "at work".into(),
+        State::Ready if seen.figures.busy == Some(true) => "busy".into(),
         State::Ready => "ready".into(),
-        State::Lingering { left } => format!("ready, without a session; ends in {}", seconds(*left)),
-        State::Restarting { reason } => format!("starting again: {reason}"),
+        State::Lingering { left } => format!("idle; stops in {}", format_duration(*left)),
+        State::Restarting { reason } => format!("restarting: {reason}"),
         State::Failed { failure } => format!("failed: {}", failure.what),
-        State::Stopping => "ending".into(),
-        State::Stuck => format!("its keeper, process {}, does not answer", report.about.keeper),
-        State::LeftBehind => "left behind, since its keeper was killed".into(),
-        State::Unknown => format!("lclaude {} keeps it, and does not say more", report.about.version),
+        State::Stopping => "stopping".into(),
+        State::Stuck => format!("stuck: its keeper (process {}) does not respond", report.about.keeper),
+        State::LeftBehind => "left behind: its keeper was killed".into(),
+        State::Unknown => {
+            format!("unknown: started by lclaude {}, which does not report a state", report.about.version)
+        }
     }
 }
 
-fn seconds(seconds: u64) -> String {
+fn format_duration(seconds: u64) -> String {
     humantime::format_duration(Duration::from_secs(seconds)).to_string()
 }

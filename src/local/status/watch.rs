@@ -1,6 +1,6 @@
-//! `lclaude local status --watch`: the same, live, on a screen of its own.
+//! `lclaude local status --watch`: the status, refreshed on the alternate screen.
 //!
-//! Memory and speed have no events, so it looks once a second; keys and a change of the window's size are seen at once.
+//! It polls once a second, because memory and speed have no events. It reacts to keys and window size changes at once.
 
 use std::{
     io::{self, IsTerminal, Read, Write},
@@ -25,15 +25,15 @@ use crate::base::{
 const PERIOD: Duration = Duration::from_secs(1);
 const CTRL_C: u8 = 3;
 
-/// Exit code 0 after `q`, 130 after Ctrl-C.
+/// Returns exit code 0 after `q`, 130 after Ctrl-C.
 pub async fn run(runtime: &Path) -> Result<u8> {
     if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
-        return Err(Failure::new(Code::Usage, "--watch needs a terminal")
-            .why("it redraws what it shows, and waits for a key")
-            .help("lclaude local status shows it once; --json is for scripts"));
+        return Err(Failure::new(Code::Usage, "--watch requires a terminal")
+            .cause("it redraws the screen and waits for keys")
+            .help("lclaude local status"));
     }
     let failed = |error: io::Error| {
-        Failure::new(Code::Unavailable, "the terminal cannot be used").why(error).help("lclaude local status")
+        Failure::new(Code::Unavailable, "the terminal cannot be used").cause(error).help("lclaude local status")
     };
     let mut signals = Signals::listen()?;
     let mut resized = signal(SignalKind::window_change()).map_err(failed)?;
@@ -52,10 +52,10 @@ pub async fn run(runtime: &Path) -> Result<u8> {
                 _ = signals.next() => return Ok(signals.exit_code()),
                 key = keys.recv() => match key {
                     Some(b'q' | b'Q') => return Ok(0),
-                    // The screen takes it for itself: otherwise a Ctrl-Z would leave the terminal as it is.
+                    // The screen turns signal keys off, because Ctrl-Z would leave it open. So Ctrl-C arrives as a key.
                     Some(CTRL_C) => return Ok(130),
                     Some(_) => {}
-                    // The terminal has gone.
+                    // The terminal was closed.
                     None => return Ok(129),
                 },
             }
@@ -63,20 +63,21 @@ pub async fn run(runtime: &Path) -> Result<u8> {
     }
 }
 
-/// As much of the text as the window holds.
+/// Draws as much of the text as fits in the window.
 fn draw(text: &str) -> io::Result<()> {
     let (rows, columns) = Term::stdout().size();
-    let hint = "\nq ends this; the backends go on.";
+    let hint = "\nPress q to quit; the backends keep running.";
     let lines: Vec<&str> = text.lines().chain(hint.lines()).take(rows.into()).collect();
     let lines: Vec<String> =
         lines.iter().map(|line| format!("{}\x1b[K", truncate_str(line, columns.into(), "…"))).collect();
-    // From the top left corner, over what was there; then what is left of it.
+    // Overwrites from the top left corner, then clears the rest, which avoids flicker.
     let mut stdout = io::stdout();
     write!(stdout, "\x1b[H{}\x1b[J", lines.join("\r\n"))?;
     stdout.flush()
 }
 
-/// A thread that ends with the process: a terminal cannot be read without waiting in every system alike.
+/// Returns the keys as they are typed. A thread reads them, because non-blocking terminal reads differ between systems;
+/// it ends with the process.
 fn keys() -> mpsc::UnboundedReceiver<u8> {
     let (sender, keys) = mpsc::unbounded_channel();
     std::thread::spawn(move || {

@@ -1,8 +1,8 @@
-//! The metadata at the head of a GGUF file (version 2 and 3, little-endian), as far as an estimate and a table need it.
+//! The metadata of a GGUF file (version 2 and 3, little-endian) that estimates and model lists need.
 //!
-//! Files come from anywhere, so no length in one is believed: what is kept is bounded, what is skipped must lie within
-//! the file, and a header that is cut short or makes no sense is an error. The crates for this format (`gguf`, `gguf-rs`)
-//! want the whole file in memory or reserve what it asks for, hence a reader of our own. Tensors are not looked at.
+//! Files come from anywhere, so no length in them is trusted: what is kept is bounded, what is skipped must lie within
+//! the file, and a truncated or invalid header is an error. The crates for this format (`gguf`, `gguf-rs`) want the
+//! whole file in memory or allocate what it asks for, hence our own reader. Tensors are not read.
 
 use std::{
     collections::BTreeMap,
@@ -12,20 +12,20 @@ use std::{
 
 use crate::base::disk;
 
-/// No key is longer than the specification says.
-const LONGEST_KEY: u64 = 65_535;
-/// Chat templates are the longest text there is.
-const LONGEST_TEXT: u64 = 1024 * 1024;
-/// Arrays that are kept have a value a layer.
-const LONGEST_LIST: u64 = 4096;
-/// The metadata of known models has some fifty keys.
-const MOST_KEYS: u64 = 65_536;
-/// A vocabulary of a million long words stays under it.
-const LONGEST_HEADER: u64 = 256 * 1024 * 1024;
-/// Arrays in arrays are allowed, and used by nobody.
-const DEEPEST: u32 = 4;
+/// The specification's limit.
+const MAX_KEY: u64 = 65_535;
+/// Chat templates are the longest strings.
+const MAX_TEXT: u64 = 1024 * 1024;
+/// Longer arrays are skipped; those we need have one value per layer.
+const MAX_LIST: u64 = 4096;
+/// Known models have about fifty keys.
+const MAX_KEYS: u64 = 65_536;
+/// A vocabulary of a million long words is smaller.
+const MAX_HEADER: u64 = 256 * 1024 * 1024;
+/// Nested arrays are allowed, but no known model has any.
+const MAX_DEPTH: u32 = 4;
 
-/// A value that is kept.
+/// A metadata value.
 #[derive(Debug, Clone, PartialEq)]
 enum Value {
     Number(u64),
@@ -33,15 +33,17 @@ enum Value {
     List(Vec<u64>),
 }
 
-/// What the head of a model file says.
+/// The metadata of a model file.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Header {
     values: BTreeMap<String, Value>,
 }
 
 impl Header {
+    /// Reads the header of a file.
+    ///
     /// # Errors
-    /// `InvalidData` for what is no GGUF header, `UnexpectedEof` for one that is cut short.
+    /// `InvalidData` for an invalid header, `UnexpectedEof` for a truncated one.
     pub fn read(path: &Path) -> io::Result<Self> {
         let file = disk::open(path)?;
         let size = file.metadata()?.len();
@@ -49,22 +51,22 @@ impl Header {
     }
 
     fn parse(from: impl Read + Seek, size: u64) -> io::Result<Self> {
-        let mut reader = Reader { from, left: size.min(LONGEST_HEADER) };
+        let mut reader = HeaderReader { from, left: size.min(MAX_HEADER) };
         if reader.bytes::<4>()? != *b"GGUF" {
-            return Err(bad("it does not begin with the letters GGUF"));
+            return Err(invalid("it does not start with the letters GGUF"));
         }
         let version = reader.u32()?;
         if !(2..=3).contains(&version) {
-            return Err(bad("its version of the format is not 2 or 3"));
+            return Err(invalid("its GGUF version is not 2 or 3"));
         }
         let _tensors = reader.u64()?;
         let keys = reader.u64()?;
-        if keys > MOST_KEYS {
-            return Err(bad("it says that it has more metadata than any model"));
+        if keys > MAX_KEYS {
+            return Err(invalid("its number of metadata keys is out of range"));
         }
         let mut header = Header::default();
         for _ in 0..keys {
-            let key = reader.text(LONGEST_KEY)?;
+            let key = reader.text(MAX_KEY)?;
             let kind = reader.u32()?;
             if let Some(value) = reader.value(kind, 0)? {
                 header.values.insert(key, value);
@@ -73,8 +75,8 @@ impl Header {
         Ok(header)
     }
 
-    /// How most of its weights are kept, by the names that llama.cpp has for it (`enum llama_ftype`).
-    pub fn quantisation(&self) -> Option<&'static str> {
+    /// Returns the quantization of most weights, by llama.cpp's names (`enum llama_ftype`).
+    pub fn quantization(&self) -> Option<&'static str> {
         Some(match self.number("general.file_type")? {
             0 => "F32",
             1 => "F16",
@@ -128,7 +130,7 @@ impl Header {
         }
     }
 
-    /// A value for each layer, where the file has one for each.
+    /// Returns an array of integers, as files have for values that differ per layer.
     pub fn list(&self, key: &str) -> Option<&[u64]> {
         match self.values.get(key)? {
             Value::List(list) => Some(list),
@@ -137,17 +139,17 @@ impl Header {
     }
 }
 
-fn bad(what: &str) -> io::Error {
+fn invalid(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
-struct Reader<R> {
+struct HeaderReader<R> {
     from: R,
-    /// Bytes that the file, or any header, can still have.
+    /// Bytes left in the file or up to the limit of a header.
     left: u64,
 }
 
-impl<R: Read + Seek> Reader<R> {
+impl<R: Read + Seek> HeaderReader<R> {
     fn take(&mut self, count: u64) -> io::Result<()> {
         self.left = self.left.checked_sub(count).ok_or(io::ErrorKind::UnexpectedEof)?;
         Ok(())
@@ -170,14 +172,14 @@ impl<R: Read + Seek> Reader<R> {
 
     fn skip(&mut self, count: u64) -> io::Result<()> {
         self.take(count)?;
-        // Within the file, so it fits.
+        // It lies within the file, so it fits.
         self.from.seek_relative(i64::try_from(count).map_err(|_| io::ErrorKind::UnexpectedEof)?)
     }
 
-    fn text(&mut self, longest: u64) -> io::Result<String> {
+    fn text(&mut self, limit: u64) -> io::Result<String> {
         let length = self.u64()?;
-        if length > longest {
-            return Err(bad("it has a text that is longer than any model's"));
+        if length > limit {
+            return Err(invalid("the length of a string is out of range"));
         }
         self.take(length)?;
         let mut bytes = Vec::new();
@@ -188,16 +190,16 @@ impl<R: Read + Seek> Reader<R> {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// A value, if it is one of those that are kept.
+    /// Reads a value. `None` for kinds that are skipped.
     fn value(&mut self, kind: u32, depth: u32) -> io::Result<Option<Value>> {
         Ok(match kind {
-            8 => Some(Value::Text(self.text(LONGEST_TEXT)?)),
+            8 => Some(Value::Text(self.text(MAX_TEXT)?)),
             9 => self.array(depth)?,
             _ => self.number(kind)?.map(Value::Number),
         })
     }
 
-    /// A number that is whole and not negative; `None` for others.
+    /// Reads a number. `None` if it is negative or a float.
     fn number(&mut self, kind: u32) -> io::Result<Option<u64>> {
         Ok(match kind {
             0 | 7 => Some(u64::from(self.bytes::<1>()?[0])),
@@ -210,7 +212,7 @@ impl<R: Read + Seek> Reader<R> {
             10 => Some(self.u64()?),
             11 => u64::try_from(i64::from_le_bytes(self.bytes()?)).ok(),
             12 => self.skip(8).map(|()| None)?,
-            _ => return Err(bad("it has a value of an unknown kind")),
+            _ => return Err(invalid("it has a value of unknown type")),
         })
     }
 
@@ -218,7 +220,7 @@ impl<R: Read + Seek> Reader<R> {
         let kind = self.u32()?;
         let length = self.u64()?;
         match width(kind) {
-            Some(width) if length <= LONGEST_LIST && !matches!(kind, 6 | 12) => {
+            Some(width) if length <= MAX_LIST && !matches!(kind, 6 | 12) => {
                 self.left.checked_sub(length * width).ok_or(io::ErrorKind::UnexpectedEof)?;
                 let numbers = (0..length).map(|_| Ok(self.number(kind)?.unwrap_or(0)));
                 Ok(Some(Value::List(numbers.collect::<io::Result<_>>()?)))
@@ -227,7 +229,7 @@ impl<R: Read + Seek> Reader<R> {
                 self.skip(length.checked_mul(width).ok_or(io::ErrorKind::UnexpectedEof)?)?;
                 Ok(None)
             }
-            // Each of these takes at least eight bytes, so the loops end with the file.
+            // Each element takes at least eight bytes, so these loops end with the file.
             None if kind == 8 => {
                 for _ in 0..length {
                     let text = self.u64()?;
@@ -235,18 +237,18 @@ impl<R: Read + Seek> Reader<R> {
                 }
                 Ok(None)
             }
-            None if kind == 9 && depth < DEEPEST => {
+            None if kind == 9 && depth < MAX_DEPTH => {
                 for _ in 0..length {
                     self.array(depth + 1)?;
                 }
                 Ok(None)
             }
-            None => Err(bad("it has an array of an unknown kind")),
+            None => Err(invalid("it has an array of unknown type")),
         }
     }
 }
 
-/// Bytes of a number in an array.
+/// Returns the size in bytes of a number, or `None` for other types.
 fn width(kind: u32) -> Option<u64> {
     match kind {
         0 | 1 | 7 => Some(1),
@@ -257,7 +259,7 @@ fn width(kind: u32) -> Option<u64> {
     }
 }
 
-/// All files of a model in parts, `…-00001-of-0000N.gguf`; for any other model the file itself.
+/// Returns all files of a split model (`…-00001-of-0000N.gguf`), or the file itself for any other model.
 pub fn parts(first: &Path) -> Vec<PathBuf> {
     let parts = || {
         let name = first.file_name()?.to_str()?.strip_suffix(".gguf")?;
@@ -273,7 +275,7 @@ pub fn parts(first: &Path) -> Vec<PathBuf> {
     parts().unwrap_or_else(|| vec![first.to_owned()])
 }
 
-/// Bytes of all files of a model; `None` while one of them is missing.
+/// Returns the size of all files of a model in bytes, or `None` if one is missing.
 pub fn size(first: &Path) -> Option<u64> {
     parts(first).iter().map(|part| Some(part.metadata().ok()?.len())).sum()
 }

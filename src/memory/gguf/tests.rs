@@ -1,10 +1,10 @@
-//! The reader, on headers that were written well, cut short and broken.
+//! Reads valid, truncated and corrupted headers.
 
 use std::io::Cursor;
 
 use super::*;
 
-/// A header, written key by key.
+/// Builds a header key by key.
 #[derive(Default)]
 pub struct Written {
     count: u64,
@@ -76,7 +76,7 @@ fn sample() -> Written {
 }
 
 #[test]
-fn what_was_written_is_read() {
+fn header_is_read_back() {
     let header = sample().header();
     assert_eq!(header.text("general.architecture"), Some("llama"));
     assert_eq!(header.number("llama.block_count"), Some(2));
@@ -86,7 +86,7 @@ fn what_was_written_is_read() {
 }
 
 #[test]
-fn a_header_cut_short_anywhere_is_an_error() {
+fn truncated_header_is_an_error() {
     let whole = sample().bytes();
     for length in 0..whole.len() {
         assert!(parse(&whole[..length]).is_err(), "{length} of {} bytes", whole.len());
@@ -95,9 +95,9 @@ fn a_header_cut_short_anywhere_is_an_error() {
 }
 
 #[test]
-fn no_length_in_a_file_is_believed() {
+fn lengths_in_a_file_are_not_trusted() {
     let whole = sample().bytes();
-    // Eight bytes of ones at every place, which is a length at some: no panic, no endless loop, no huge allocation.
+    // Overwrite eight bytes at every offset, some of which hold lengths: no panic, endless loop or huge allocation.
     for at in 0..whole.len().saturating_sub(8) {
         for byte in [0xff, 0x7f, 0x0f] {
             let mut broken = whole.clone();
@@ -113,7 +113,7 @@ fn no_length_in_a_file_is_believed() {
 }
 
 #[test]
-fn arrays_in_arrays_end_somewhere() {
+fn deeply_nested_arrays_are_an_error() {
     let mut written = Written::default().key("deep", 9);
     for _ in 0..1000 {
         written.bytes.extend(9u32.to_le_bytes());
@@ -123,8 +123,8 @@ fn arrays_in_arrays_end_somewhere() {
 }
 
 #[test]
-fn any_bytes_are_an_error_or_a_header() {
-    // A small generator of numbers, the same in every run.
+fn random_bytes_do_not_panic() {
+    // xorshift64, with the same numbers in every run.
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     for _ in 0..2000 {
         let mut bytes = sample().bytes();
@@ -140,7 +140,7 @@ fn any_bytes_are_an_error_or_a_header() {
 }
 
 #[test]
-fn a_model_is_as_long_as_all_its_parts() {
+fn size_of_a_split_model_is_the_sum_of_its_parts() {
     let root = tempfile::tempdir().expect("a directory");
     let first = root.path().join("x-00001-of-00002.gguf");
     std::fs::write(&first, "123").expect("a file");
@@ -150,7 +150,7 @@ fn a_model_is_as_long_as_all_its_parts() {
 }
 
 #[test]
-fn all_parts_of_a_model_are_found_by_their_names() {
+fn parts_are_derived_from_the_file_name() {
     let names =
         |name: &str| -> Vec<String> { parts(Path::new(name)).iter().map(|part| part.display().to_string()).collect() };
     assert_eq!(names("/m/x-00001-of-00002.gguf"), ["/m/x-00001-of-00002.gguf", "/m/x-00002-of-00002.gguf"]);

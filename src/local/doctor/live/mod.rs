@@ -1,11 +1,13 @@
-//! `--live`: the chosen backend is started as for a session, and the wiring proven with requests like Claude Code's and
-//! with one turn of Claude Code itself. What was found is kept as a verdict.
+//! `lclaude local doctor --live`: tests the running backend as Claude Code uses it.
+//!
+//! It may start the chosen backend, as a session does, and it may download a model only with `--yes`. Nothing of the
+//! user's Claude Code configuration is read or written. `lclaude local setup` uses the same tests.
 
-pub mod proofs;
-mod prove;
+pub mod probes;
 pub mod requests;
+mod run;
 mod stream;
 pub mod turn;
 
-pub use prove::lost;
-pub use prove::{check, last, not_tried};
+pub use run::lost;
+pub use run::{check, last_result, skipped};

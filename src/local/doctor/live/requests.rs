@@ -1,4 +1,4 @@
-//! Requests to the backend in the shape that Claude Code gives them.
+//! Sends requests to the backend in the form that Claude Code uses.
 
 use std::time::{Duration, Instant};
 
@@ -7,16 +7,16 @@ use serde_json::{Value, json};
 use super::stream::Event;
 use crate::backend::{self, Endpoint};
 
-/// A long prompt is silent for minutes on a small machine.
+/// A slow machine may take minutes to read a long prompt before it sends anything.
 const LIMIT: Duration = Duration::from_secs(600);
-/// Longer words of a server's are cut.
-const LONGEST_WORDS: usize = 300;
-/// The same of a model's.
-const LONGEST_ANSWER: usize = 80;
-/// As Claude Code 2.1.331 sends it with experimental betas off.
+/// Characters of a server's error message that are shown.
+const MAX_ERROR: usize = 300;
+/// Characters of a model's answer that are shown.
+const MAX_ANSWER: usize = 80;
+/// The beta header of Claude Code 2.1.331 with experimental betas off.
 const BETA: &str = "claude-code-20250219,interleaved-thinking-2025-05-14";
 
-pub struct Client {
+pub struct ApiClient {
     http: reqwest::Client,
     endpoint: Endpoint,
     pub model: String,
@@ -24,73 +24,79 @@ pub struct Client {
     beta: bool,
 }
 
-/// What came back, whatever it was.
-pub struct Answer {
+/// A response with any status.
+pub struct Reply {
     pub status: u16,
-    /// JSON, or the text that is none.
+    /// The parsed JSON, or the text as a string if it isn't JSON.
     pub body: Value,
 }
 
-/// An answer that came in parts.
+/// A streamed response.
 pub struct Parts {
     pub events: Vec<Event>,
-    pub asked: Instant,
+    /// When the request was sent.
+    pub sent: Instant,
 }
 
-/// Why a request was not answered as it should have been, in words.
+/// Why a request failed or its response was wrong, as text.
 pub type Trouble = String;
 
-impl Client {
+impl ApiClient {
     pub fn new(endpoint: &Endpoint, model: &str, thinks: bool) -> Self {
         let (endpoint, model) = (endpoint.clone(), model.to_owned());
-        Client { http: backend::client_for(&endpoint.url), endpoint, model, thinks, beta: false }
+        ApiClient { http: backend::client_for(&endpoint.url), endpoint, model, thinks, beta: false }
     }
 
-    /// The same with the beta header, which is proven apart: a server that refuses it answers everything else.
+    /// Returns a client that sends the beta header, tested separately because some servers reject it.
     pub fn with_beta(&self) -> Self {
-        let Client { http, endpoint, model, thinks, .. } = self;
-        Client { http: http.clone(), endpoint: endpoint.clone(), model: model.clone(), thinks: *thinks, beta: true }
+        let ApiClient { http, endpoint, model, thinks, .. } = self;
+        ApiClient { http: http.clone(), endpoint: endpoint.clone(), model: model.clone(), thinks: *thinks, beta: true }
     }
 
-    /// A request without streaming.
-    pub fn body(&self, most_tokens: u32, messages: Value) -> Value {
-        // What a model thinks counts too, and comes first.
-        let most_tokens = if self.thinks { most_tokens + 2048 } else { most_tokens };
-        json!({ "model": self.model, "max_tokens": most_tokens, "messages": messages })
+    /// Returns the body of a request without streaming.
+    pub fn body(&self, max_tokens: u32, messages: Value) -> Value {
+        // Thinking comes first and counts toward the limit.
+        let max_tokens = if self.thinks { max_tokens + 2048 } else { max_tokens };
+        json!({ "model": self.model, "max_tokens": max_tokens, "messages": messages })
     }
 
     fn post(&self, body: &Value) -> reqwest::RequestBuilder {
         let request = self.http.post(format!("{}/v1/messages?beta=true", self.endpoint.url)).json(body);
         let request = request.bearer_auth(&self.endpoint.token).header("anthropic-version", "2023-06-01");
-        // A connection that is kept may be closed by the server just when the next request is on its way.
+        // The server may close an idle connection just as the next request arrives.
         let request = request.header("connection", "close");
         if self.beta { request.header("anthropic-beta", BETA) } else { request }
     }
 
-    pub async fn ask(&self, body: &Value, limit: Duration) -> Result<Answer, Trouble> {
-        let trouble = |error: reqwest::Error| self.hushed(&reason(&error));
+    /// Sends a request and returns the response with any status.
+    pub async fn send(&self, body: &Value, limit: Duration) -> Result<Reply, Trouble> {
+        let trouble = |error: reqwest::Error| self.masked(&describe_error(&error));
         let answer = self.post(body).timeout(limit).send().await.map_err(trouble)?;
         let status = answer.status().as_u16();
         let text = answer.text().await.map_err(trouble)?;
-        Ok(Answer { status, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) })
+        Ok(Reply { status, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) })
     }
 
-    /// The message that answers; trouble for any other status than 200.
+    /// Sends a request and returns the response message.
+    ///
+    /// # Errors
+    /// Any status other than 200.
     pub async fn message(&self, body: &Value) -> Result<Value, Trouble> {
-        let answer = self.ask(body, LIMIT).await?;
+        let answer = self.send(body, LIMIT).await?;
         if answer.status == 200 { Ok(answer.body) } else { Err(self.refusal(&answer)) }
     }
 
+    /// Sends a streaming request and reads all events.
     pub async fn stream(&self, mut body: Value) -> Result<Parts, Trouble> {
         body["stream"] = json!(true);
-        let asked = Instant::now();
-        let trouble = |error: reqwest::Error| self.hushed(&reason(&error));
+        let sent = Instant::now();
+        let trouble = |error: reqwest::Error| self.masked(&describe_error(&error));
         let mut answer = self.post(&body).timeout(LIMIT).send().await.map_err(trouble)?;
         let status = answer.status().as_u16();
         if status != 200 {
             let text = answer.text().await.map_err(trouble)?;
             return Err(
-                self.refusal(&Answer { status, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) })
+                self.refusal(&Reply { status, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) })
             );
         }
         let (mut events, mut pending) = (Vec::new(), Vec::new());
@@ -98,52 +104,52 @@ impl Client {
             pending.extend_from_slice(&chunk);
             while let Some(end) = pending.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = pending.drain(..=end).collect();
-                events.extend(Event::of_line(&String::from_utf8_lossy(&line)));
+                events.extend(Event::parse(&String::from_utf8_lossy(&line)));
             }
         }
-        events.extend(Event::of_line(&String::from_utf8_lossy(&pending)));
-        Ok(Parts { events, asked })
+        events.extend(Event::parse(&String::from_utf8_lossy(&pending)));
+        Ok(Parts { events, sent })
     }
 
-    /// What a server says of a request that it does not serve.
-    pub fn refusal(&self, answer: &Answer) -> Trouble {
-        self.hushed(&format!("status {}: {}", answer.status, answer.words()))
+    /// Returns the status and error message of a rejected request.
+    pub fn refusal(&self, answer: &Reply) -> Trouble {
+        self.masked(&format!("status {}: {}", answer.status, answer.message()))
     }
 
-    /// Where the server says more.
-    pub fn log(&self) -> String {
+    /// Returns the command that shows more about a failure.
+    pub fn log_help(&self) -> String {
         match self.endpoint.port {
-            // Not ours, and so is its log.
-            0 => format!("curl -v {}/v1/messages -d '{{}}', and that server's own log", self.endpoint.url),
+            // lclaude didn't start this server, so it has no log of it.
+            0 => format!("curl -v {}/v1/messages -d '{{}}'  # and see the server's own log", self.endpoint.url),
             _ => "lclaude local logs".into(),
         }
     }
 
-    /// What a model says, on one line.
+    /// Returns the start of a model's answer on one line, in quotes.
     pub fn shortened(&self, text: &str) -> String {
-        let words = self.endpoint.hushed(text).split_whitespace().collect::<Vec<_>>().join(" ");
-        format!("{:?}", cut(words, LONGEST_ANSWER))
+        let line = self.endpoint.masked(text).split_whitespace().collect::<Vec<_>>().join(" ");
+        format!("{:?}", truncate(line, MAX_ANSWER))
     }
 
-    /// Without the token, before it could be cut in two.
-    fn hushed(&self, words: &str) -> String {
-        cut(self.endpoint.hushed(words), LONGEST_WORDS)
+    /// Masks the token before truncating, which could split it.
+    fn masked(&self, text: &str) -> String {
+        truncate(self.endpoint.masked(text), MAX_ERROR)
     }
 }
 
-impl Answer {
-    /// What a person would read of it.
-    pub fn words(&self) -> String {
+impl Reply {
+    /// Returns the error message, or the whole body if there is none.
+    pub fn message(&self) -> String {
         let error = &self.body["error"];
         let message = error["message"].as_str().or(error.as_str()).or(self.body["message"].as_str());
         message.or(self.body.as_str()).map_or_else(|| self.body.to_string(), str::to_owned)
     }
 }
 
-fn cut(words: String, most: usize) -> String {
-    if words.chars().count() <= most { words } else { words.chars().take(most).chain("…".chars()).collect() }
+fn truncate(text: String, limit: usize) -> String {
+    if text.chars().count() <= limit { text } else { text.chars().take(limit).chain("…".chars()).collect() }
 }
 
-fn reason(error: &reqwest::Error) -> String {
-    if error.is_timeout() { "no answer in time".into() } else { backend::error_in_words(error) }
+fn describe_error(error: &reqwest::Error) -> String {
+    if error.is_timeout() { "timed out".into() } else { backend::describe_error(error) }
 }

@@ -1,7 +1,6 @@
-//! One turn of the real Claude Code: a tool call that writes a file, in an empty directory, with a configuration directory
-//! of its own, so that nothing of the user's is read or written.
+//! Runs one turn of the real Claude Code: a tool call that writes a file in an empty directory. Claude Code gets its
+//! own configuration directory, so none of the user's files are read or written.
 
-use crate::backend::subject::Subject;
 use std::{
     ffi::OsString,
     fs,
@@ -13,22 +12,25 @@ use std::{
 use serde_json::Value;
 use tokio::{process::Command, time::timeout};
 
-use super::proofs::TASK;
+use super::probes::{OTHER_MODEL, TASK};
 use crate::{
-    backend,
-    base::check::{Area, Check},
-    base::error::{Code, Failure, Result},
-    claude::{SessionPlan, arguments::Session},
+    backend::{self, subject::Subject},
+    base::{
+        check::{Area, Check},
+        error::{Code, Failure, Result},
+        ui,
+    },
+    claude::{SessionPlan, arguments::SessionRequest},
     keeper::Ready,
     session::{child::Child, plan::Plan},
 };
 
-/// With one tool its prompt is short; yet the model may be slow.
 const AREA: Area = Area::Live;
+/// With one tool the prompt is short, but the model may be slow.
 const LIMIT: Duration = Duration::from_secs(900);
 const NAME: &str = "Claude Code's turn";
 
-/// Claude Code with the task; its tool may do no more than that asks for, in the directory it is in.
+/// Returns Claude Code with the task, allowed to run only the command of the task.
 pub fn child(subject: &Subject<'_>) -> Result<Child> {
     let words = [
         "-p",
@@ -44,51 +46,53 @@ pub fn child(subject: &Subject<'_>) -> Result<Child> {
         "--output-format",
         "json",
     ];
-    // They are a session's, whatever else could be read from such words.
-    let session = Session { arguments: words.map(OsString::from).into(), ..Session::default() };
-    // It has a home of its own anyway, which is made and gone with the proof.
+    // Built directly, because parsing these arguments could yield another request than a session.
+    let session = SessionRequest { arguments: words.map(OsString::from).into(), ..SessionRequest::default() };
+    // The turn gets a temporary configuration directory anyway.
     let mut settings = subject.settings.clone();
     settings.throwaway = None;
     SessionPlan::new(&settings, session, subject.environment).map(Child::ClaudeCode)
 }
 
+/// Runs the turn and checks that it wrote the file.
 pub async fn check(child: &Child, plan: &Plan, ready: &Ready, scratch: &Path) -> Check {
     let (own, work) = (scratch.join("claude"), scratch.join("work"));
-    let ended = match run(child, plan, ready, [scratch, &own, &work]).await {
-        Ok(ended) => ended,
+    let outcome = match run(child, plan, ready, [scratch, &own, &work]).await {
+        Ok(outcome) => outcome,
         Err(failure) => return Check::failed(AREA, NAME, &failure),
     };
-    let Some(output) = ended else {
-        return Check::failure(AREA, NAME, "Claude Code did not end its turn in time")
-            .why(format!("{} minutes", LIMIT.as_secs() / 60))
-            .help("lclaude --lean, a smaller model, or a faster machine");
+    let Some(output) = outcome else {
+        return Check::failure(AREA, NAME, "Claude Code did not finish its turn in time")
+            .cause(format!("the limit is {} minutes", LIMIT.as_secs() / 60))
+            .help("lclaude --lean  # or use a smaller model");
     };
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    let result: Value = serde_json::from_str(said.trim()).unwrap_or_default();
-    let words = result["result"].as_str().unwrap_or(said.trim()).trim().to_owned();
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    let result: Value = serde_json::from_str(stdout.trim()).unwrap_or_default();
+    let answer = result["result"].as_str().unwrap_or(stdout.trim()).trim().to_owned();
     let wrote = fs::read_dir(&work).is_ok_and(|mut files| files.next().is_some());
     if !output.status.success() || result["is_error"] == true {
         let log = String::from_utf8_lossy(&output.stderr).lines().map(str::to_owned).collect();
-        let how = backend::describe_status(Some(output.status));
-        let check = Check::failure(AREA, NAME, format!("Claude Code ended its turn with {how}"));
-        return Check { log, ..check.why(words).help("lclaude -p \"hello\"") };
+        let status = backend::describe_status(Some(output.status));
+        let check = Check::failure(AREA, NAME, format!("Claude Code exited with {status}"));
+        return Check { log, ..check.cause(answer).help("lclaude -p \"hello\"") };
     }
     if !wrote {
-        return Check::failure(AREA, NAME, "Claude Code's turn ended without the file it was to write")
-            .why(format!("no tool call came, or a wrong one; it says: {words}"))
-            .help("lclaude --model NAME, with a model whose chat template has tools");
+        return Check::failure(AREA, NAME, "Claude Code finished its turn without writing the file")
+            .cause(format!("the model made no tool call, or a wrong one; its answer: {answer}"))
+            .help(OTHER_MODEL);
     }
     let seconds = result["duration_ms"].as_f64().map(|ms| format!(" in {:.1} s", ms / 1000.0)).unwrap_or_default();
-    Check::ok(AREA, NAME, format!("the model wrote a file with a tool{seconds}, and said: {words}"))
+    Check::ok(AREA, NAME, format!("the model wrote a file with a tool{seconds} and answered: {answer}"))
 }
 
+/// Returns Claude Code's output, or `None` if it didn't finish in time.
 async fn run(child: &Child, plan: &Plan, ready: &Ready, places: [&Path; 3]) -> Result<Option<Output>> {
     let [scratch, own, work] = places;
     for directory in [own, work] {
         fs::create_dir(directory).map_err(|error| {
-            Failure::new(Code::Config, format!("{} cannot be made", directory.display()))
-                .why(error)
-                .help(format!("df -h {}", scratch.display()))
+            Failure::new(Code::Config, format!("{} cannot be created", directory.display()))
+                .cause(error)
+                .help(format!("df -h {}", ui::quote_path(scratch)))
         })?;
     }
     let routed = plan.routing.route(&ready.endpoint, &ready.served, true);
@@ -97,7 +101,7 @@ async fn run(child: &Child, plan: &Plan, ready: &Ready, places: [&Path; 3]) -> R
     command.stdin(Stdio::null());
     match timeout(LIMIT, Command::from(command).kill_on_drop(true).output()).await {
         Ok(Ok(output)) => Ok(Some(output)),
-        Ok(Err(error)) => Err(child.not_started(error)),
+        Ok(Err(error)) => Err(child.spawn_failure(error)),
         Err(_) => Ok(None),
     }
 }
