@@ -13,7 +13,7 @@ use crate::{
     },
     claude::{
         self, SessionPlan,
-        arguments::{self, Request},
+        arguments::{self, EarlierOptions, Request},
     },
     cli::{self, Choice},
     config::{self, Overrides, Project, Settings},
@@ -27,7 +27,8 @@ use crate::{
 
 /// Runs a Claude Code session, or one of its commands that needs no backend.
 pub fn session(typed: cli::SessionArguments) -> Result<u8> {
-    let request = arguments::parse(&typed.claude)?;
+    let earlier = EarlierOptions { models: &typed.models, settings: typed.settings.as_ref() };
+    let request = arguments::parse(&earlier, &typed.claude)?;
     let environment = Environment::read()?;
     let model = match &request {
         Request::Session(request) => request.model.clone(),
@@ -184,7 +185,7 @@ fn run_direct(settings: &Settings, environment: &Environment, typed: &cli::Sessi
         ));
         return Ok(0);
     }
-    let error = process::exec(&mut claude::direct_command(&program, &typed.claude));
+    let error = process::exec(&mut claude::direct_command(&program, &typed.claude_arguments()));
     Err(Failure::new(Code::NoClaude, format!("{} could not be started", program.display()))
         .cause(error)
         .help(format!("{}  # reinstalls Claude Code", claude::NPM_INSTALL)))

@@ -9,7 +9,7 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    arguments::{self, Request, SessionRequest},
+    arguments::{self, EarlierOptions, Request, SessionRequest},
     find::{self, find},
     routing::{self, Routed},
     settings::overlay,
@@ -137,7 +137,7 @@ fn configured_session(settings: &Settings) -> Result<SessionRequest> {
     if written.iter().any(|word| word == "--") {
         return Err(failed("`--` would turn the options that lclaude adds into text".into()));
     }
-    match arguments::parse(&written).map_err(|failure| failed(failure.what))? {
+    match arguments::parse(&EarlierOptions::default(), &written).map_err(|failure| failed(failure.what))? {
         Request::Session(session) if session.model.is_none() => Ok(session),
         Request::Session(_) => Err(failed("--model with a local model is not supported here".into())),
         Request::Direct => Err(failed("these arguments do not start a session".into())),

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use crate::{base::ui, config::Overrides};
+use crate::{
+    base::ui,
+    config::{Kind, Overrides, find_nearest},
+};
 
 /// The help heading of the options that choose a backend and a model.
 pub const HEADING: &str = "Backend and model";
@@ -11,8 +14,8 @@ pub const HEADING: &str = "Backend and model";
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Choice {
     /// Use this backend: ollama, lmstudio, llamacpp, command or endpoint
-    #[arg(long, value_name = "KIND", help_heading = HEADING)]
-    pub backend: Option<String>,
+    #[arg(long, value_name = "KIND", help_heading = HEADING, value_parser = parse_backend)]
+    pub backend: Option<Kind>,
     /// Use the profile [profiles.NAME] of the configuration
     #[arg(long, value_name = "NAME", help_heading = HEADING)]
     pub profile: Option<String>,
@@ -56,8 +59,9 @@ impl Selection {
         let Choice { backend, profile, context, config, yes: _ } = &self.choice;
         let context = context.map(|tokens| tokens.to_string());
         let config = config.as_ref().map(|file| file.display().to_string());
+        let backend = backend.map(|kind| kind.to_string());
         let options = [
-            ("--backend", backend),
+            ("--backend", &backend),
             ("--model", &self.model),
             ("--profile", profile),
             ("--context", &context),
@@ -69,4 +73,15 @@ impl Selection {
         }
         ui::quote_command(words.into_iter())
     }
+}
+
+/// Parses the name of a backend, for clap.
+fn parse_backend(name: &str) -> Result<Kind, String> {
+    Kind::from_name(name).ok_or_else(|| {
+        let names = Kind::ALL.map(Kind::name);
+        match find_nearest(name, names.into_iter()) {
+            Some(near) => format!("did you mean {near}?"),
+            None => format!("expected one of {}", names.join(", ")),
+        }
+    })
 }

@@ -26,6 +26,20 @@ pub struct SessionArguments {
     pub throwaway: Option<bool>,
     pub keep: bool,
     pub dry_run: bool,
-    /// Claude Code's arguments, including `--model` and `--settings`.
+    /// The values of `--model` among lclaude's own options, in order.
+    pub models: Vec<OsString>,
+    /// The value of `--settings` among lclaude's own options.
+    pub settings: Option<OsString>,
+    /// Claude Code's other arguments.
     pub claude: Vec<OsString>,
+}
+
+impl SessionArguments {
+    /// Returns all of Claude Code's arguments, for a command that is passed on unchanged.
+    pub fn claude_arguments(&self) -> Vec<OsString> {
+        let models = self.models.iter().map(|model| ("--model", model));
+        let settings = self.settings.iter().map(|settings| ("--settings", settings));
+        let own = models.chain(settings).flat_map(|(option, value)| [OsString::from(option), value.clone()]);
+        own.chain(self.claude.iter().cloned()).collect()
+    }
 }

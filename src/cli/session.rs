@@ -129,14 +129,8 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Invocation> {
         Some(word) if !escaped => check_misspelled(&word.to_string_lossy())?,
         _ => {}
     }
-    // Put back, so that they are parsed together with a `--model` or `--settings` among Claude Code's arguments.
-    let mut claude = Vec::new();
-    for (option, values) in [("--model", parsed.model), ("--settings", parsed.settings.into_iter().collect())] {
-        claude.extend(values.into_iter().flat_map(|value| [OsString::from(option), value]));
-    }
-    claude.extend(parsed.claude);
-    let Arguments { choice, lean, throwaway, keep, dry_run, .. } = parsed;
-    Ok(Invocation::Session(SessionArguments { choice, lean, throwaway, keep, dry_run, claude }))
+    let Arguments { choice, lean, throwaway, keep, dry_run, model: models, settings, claude, .. } = parsed;
+    Ok(Invocation::Session(SessionArguments { choice, lean, throwaway, keep, dry_run, models, settings, claude }))
 }
 
 /// lclaude's options, to detect misspelled ones among Claude Code's.

@@ -16,6 +16,14 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Every kind.
+    pub const ALL: [Kind; 5] = [Self::Ollama, Self::LmStudio, Self::LlamaCpp, Self::Command, Self::Endpoint];
+
+    /// Returns the kind that the configuration calls `name`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// Returns its name in the configuration.
     pub fn name(self) -> &'static str {
         match self {

@@ -8,6 +8,7 @@ use toml::{Table, Value};
 use super::{
     file::{MAX_FILE, decode, parse},
     keys,
+    kind::Kind,
     project::{self, Project},
     settings::{Settings, Sources},
     source::Source,
@@ -19,12 +20,34 @@ use crate::base::variables::{DEPTH, LOG, Variables};
 /// Settings from the command line.
 #[derive(Debug, Clone, Default)]
 pub struct Overrides {
-    pub backend: Option<String>,
+    pub backend: Option<Kind>,
     pub profile: Option<String>,
     pub context: Option<u32>,
     pub lean: bool,
     pub throwaway: Option<bool>,
     pub model: Option<String>,
+}
+
+impl Overrides {
+    /// Sets what was typed, which overrides every other source.
+    fn apply_to(&self, settings: &mut Settings) {
+        let Overrides { backend, profile, context, lean, throwaway, model } = self.clone();
+        let Settings { sources, .. } = settings;
+        set(sources, "--backend", backend, &mut settings.backend);
+        set(sources, "--profile", profile, &mut settings.profile);
+        set(sources, "--context", context, &mut settings.context);
+        set(sources, "--lean", lean.then_some(true), &mut settings.lean);
+        set(sources, "--throwaway", throwaway, &mut settings.throwaway);
+        set(sources, "--model", model, &mut settings.model);
+    }
+}
+
+/// Sets a setting to the value of the option that is named like its key.
+fn set<T>(sources: &mut Sources, option: &'static str, typed: Option<T>, setting: &mut Option<T>) {
+    if typed.is_some() {
+        *setting = typed;
+        sources.insert(option.trim_start_matches("--").to_owned(), Source::Option(option));
+    }
 }
 
 struct SettingsLayer {
@@ -53,12 +76,14 @@ pub fn load(
         layers.push(SettingsLayer { source: Source::Project(project.path.clone()), table: project.layer()? });
     }
     layers.push(variables(&environment.variables)?);
-    layers.push(options(overrides));
 
-    let selected = layers
-        .iter()
-        .rev()
-        .find_map(|layer| Some((layer.table.get("profile")?.as_str()?.to_owned(), layer.source_of("profile"))));
+    let typed = overrides.profile.clone().map(|name| (name, Source::Option("--profile")));
+    let selected = typed.or_else(|| {
+        let of = |layer: &SettingsLayer| {
+            Some((layer.table.get("profile")?.as_str()?.to_owned(), layer.source_of("profile")))
+        };
+        layers.iter().rev().find_map(of)
+    });
     if let Some((name, selected_by)) = selected {
         layers.push(profile(&user_table, file, &name, &selected_by)?);
     }
@@ -73,6 +98,7 @@ pub fn load(
     let mut settings =
         Settings::deserialize(Value::Table(merged.clone())).map_err(|error| bad_value(&error, &merged, &sources))?;
     settings.sources = sources;
+    overrides.apply_to(&mut settings);
     settings.untrusted = project.filter(|project| !project.is_trusted()).map(|project| project.path.clone());
     settings.make_paths_absolute(environment);
     settings.drop_overridden_tiers();
@@ -88,9 +114,6 @@ impl SettingsLayer {
             Source::Variable(_) => {
                 Source::Variable(VARIABLES.iter().find(|(_, k)| *k == key).map_or("LCLAUDE_*", |(v, _)| v))
             }
-            Source::Option(_) => {
-                Source::Option(OPTIONS.iter().find(|(_, k)| *k == key).map_or("an option", |(o, _)| o))
-            }
             other => other.clone(),
         }
     }
@@ -101,15 +124,6 @@ const VARIABLES: &[(&str, &str)] = &[
     ("LCLAUDE_MODEL", "model"),
     ("LCLAUDE_PROFILE", "profile"),
     ("LCLAUDE_CONTEXT", "context"),
-];
-
-const OPTIONS: &[(&str, &str)] = &[
-    ("--backend", "backend"),
-    ("--model", "model"),
-    ("--profile", "profile"),
-    ("--context", "context"),
-    ("--lean", "lean"),
-    ("--throwaway", "throwaway"),
 ];
 
 fn read_file(path: &Path, required: bool) -> Result<SettingsLayer> {
@@ -202,22 +216,6 @@ fn variables(inherited: &Variables) -> Result<SettingsLayer> {
         table.insert((*key).to_owned(), value);
     }
     Ok(SettingsLayer { source: Source::Variable(""), table })
-}
-
-fn options(overrides: &Overrides) -> SettingsLayer {
-    let strings = [("backend", &overrides.backend), ("profile", &overrides.profile), ("model", &overrides.model)];
-    let mut table: Table =
-        strings.into_iter().filter_map(|(key, value)| Some((key.to_owned(), Value::String(value.clone()?)))).collect();
-    if let Some(context) = overrides.context {
-        table.insert("context".into(), Value::Integer(context.into()));
-    }
-    if overrides.lean {
-        table.insert("lean".into(), Value::Boolean(true));
-    }
-    if let Some(throwaway) = overrides.throwaway {
-        table.insert("throwaway".into(), Value::Boolean(throwaway));
-    }
-    SettingsLayer { source: Source::Option(""), table }
 }
 
 fn merge(into: &mut Table, sources: &mut Sources, layer: SettingsLayer) {

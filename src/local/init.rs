@@ -18,7 +18,7 @@ use crate::{
         error::{Code, Failure, Result},
         ui,
     },
-    claude::arguments::{self, Request},
+    claude::arguments,
     cli::{InitArguments, Selection},
     config::{
         Kind, Overrides, Project, Settings,
@@ -110,8 +110,12 @@ impl InitArguments {
     /// Returns whether an option sets a value.
     fn has_values(&self) -> bool {
         let Selection { choice, model } = &self.choice;
-        let values = [&choice.backend, &choice.profile, model];
-        self.lean || self.throwaway || choice.context.is_some() || values.iter().any(|value| value.is_some())
+        let values = [&choice.profile, model];
+        self.lean
+            || self.throwaway
+            || choice.backend.is_some()
+            || choice.context.is_some()
+            || values.iter().any(|value| value.is_some())
     }
 
     /// Returns the command that writes these settings without asking.
@@ -137,10 +141,11 @@ impl InitArguments {
             }
         }
         let detected = || backend::plan(&own, environment).ok().map(|chosen| chosen.plan.kind.to_string());
-        choice.backend = ask_value("Backend", current("backend").or_else(detected), |name| {
-            parse_kind(name).is_none().then_some("not one of ollama, lmstudio, llamacpp, command, endpoint")
+        let backend = ask_value("Backend", current("backend").or_else(detected), |name| {
+            Kind::from_name(name).is_none().then_some("not one of ollama, lmstudio, llamacpp, command, endpoint")
         })?;
-        let default = || default_model(&own, choice.backend.as_deref().and_then(parse_kind)?, environment);
+        choice.backend = backend.as_deref().and_then(Kind::from_name);
+        let default = || default_model(&own, choice.backend?, environment);
         *model = ask_value("Model", current("model").or_else(default), invalid_model_reason)?;
         let tokens =
             document.get("context").and_then(Item::as_integer).map_or(own.context().to_string(), |n| n.to_string());
@@ -174,7 +179,8 @@ impl InitArguments {
 
     fn write_into(&self, document: &mut DocumentMut) {
         let Selection { choice, model } = &self.choice;
-        let names = [("backend", &choice.backend), ("profile", &choice.profile), ("model", model)];
+        let backend = choice.backend.map(|kind| kind.to_string());
+        let names = [("backend", &backend), ("profile", &choice.profile), ("model", model)];
         for (key, value) in names {
             if let Some(value) = value {
                 set_value(document, key, value.as_str().into());
@@ -222,15 +228,8 @@ fn ask_value(
 /// Returns why a project file can't name this model, or `None` if it can.
 fn invalid_model_reason(name: &str) -> Option<&'static str> {
     // An alias is resolved by Claude Code and is not a model of the backend.
-    let alias = || match arguments::parse(&["--model".into(), name.into()]) {
-        Ok(Request::Session(session)) if session.model.is_none() => Some("one of Claude Code's aliases"),
-        _ => None,
-    };
+    let alias = || arguments::is_alias(name.as_ref()).then_some("one of Claude Code's aliases");
     invalid_name_reason(name).or_else(alias)
-}
-
-fn parse_kind(name: &str) -> Option<Kind> {
-    toml::Value::from(name).try_into().ok()
 }
 
 /// Returns the model that a session would use with this backend.

@@ -35,7 +35,11 @@ impl TargetArguments {
             };
         }
         let Selection { choice: Choice { backend, profile, context, config, yes: _ }, model } = &self.choice;
-        if [backend, profile, model].into_iter().all(Option::is_none) && context.is_none() && config.is_none() {
+        if [profile, model].into_iter().all(Option::is_none)
+            && backend.is_none()
+            && context.is_none()
+            && config.is_none()
+        {
             return Ok(Target::Unspecified);
         }
         let settings = self.choice.settings(environment)?;

@@ -84,14 +84,43 @@ pub struct SessionRequest {
     pub settings: Option<OsString>,
 }
 
-/// Parses Claude Code's arguments.
+impl SessionRequest {
+    /// Sets the model. `alias_at`: where `arguments` has the alias of an earlier `--model`.
+    fn set_model(&mut self, value: OsString, alias_at: &mut Option<usize>) -> Result<()> {
+        if is_alias(&value) {
+            // An alias selects a tier, which is mapped to a local model.
+            *alias_at = Some(self.arguments.len());
+            self.arguments.extend(["--model".into(), value]);
+        } else {
+            // The last --model wins, as in Claude Code.
+            if let Some(at) = alias_at.take() {
+                self.arguments.drain(at..at + 2);
+            }
+            self.model = Some(model_name(value)?);
+        }
+        Ok(())
+    }
+}
+
+/// The values of options that come before Claude Code's arguments.
+#[derive(Debug, Default)]
+pub struct EarlierOptions<'a> {
+    pub models: &'a [OsString],
+    pub settings: Option<&'a OsString>,
+}
+
+/// Parses Claude Code's arguments, which come after `earlier` options.
 ///
 /// # Errors
 /// `Usage` for options and commands that can't run on a local model, and for an option without its value.
-pub fn parse(arguments: &[OsString]) -> Result<Request> {
-    let mut session = SessionRequest::default();
-    let mut rest = arguments.iter().peekable();
+pub fn parse(earlier: &EarlierOptions, arguments: &[OsString]) -> Result<Request> {
+    let mut session = SessionRequest { settings: earlier.settings.cloned(), ..SessionRequest::default() };
     let mut alias_at = None;
+    for model in earlier.models {
+        session.set_model(model.clone(), &mut alias_at)?;
+    }
+    let has_earlier = !earlier.models.is_empty() || earlier.settings.is_some();
+    let mut rest = arguments.iter().peekable();
     // With --print, every word that isn't an option or its value is part of the prompt.
     let mut may_be_command = !has_print(arguments);
     while let Some(argument) = rest.next() {
@@ -105,7 +134,7 @@ pub fn parse(arguments: &[OsString]) -> Result<Request> {
         if !word.starts_with('-') || word == "-" {
             let at = arguments.len() - rest.len() - 1;
             if std::mem::take(&mut may_be_command)
-                && let Some(request) = parse_command(word, at == 0, &arguments[at + 1..])?
+                && let Some(request) = parse_command(word, at == 0 && !has_earlier, &arguments[at + 1..])?
             {
                 return Ok(request);
             }
@@ -130,16 +159,8 @@ pub fn parse(arguments: &[OsString]) -> Result<Request> {
             };
             if name == "--settings" {
                 session.settings = Some(value);
-            } else if is_alias(&value) {
-                // An alias selects a tier, which is mapped to a local model.
-                alias_at = Some(session.arguments.len());
-                session.arguments.extend(["--model".into(), value]);
             } else {
-                // The last --model wins, as in Claude Code.
-                if let Some(at) = alias_at.take() {
-                    session.arguments.drain(at..at + 2);
-                }
-                session.model = Some(model_name(value)?);
+                session.set_model(value, &mut alias_at)?;
             }
             continue;
         }
@@ -256,7 +277,8 @@ fn is_option(argument: &OsStr) -> bool {
     argument.as_encoded_bytes().starts_with(b"-") && argument.len() > 1
 }
 
-fn is_alias(model: &OsStr) -> bool {
+/// Whether `model` is one of Claude Code's aliases, which select a tier, and not a model of the backend.
+pub fn is_alias(model: &OsStr) -> bool {
     let model = model.to_str().unwrap_or_default();
     // `default[1m]` isn't an alias: Claude Code requests a model of that name.
     let tier = model.strip_suffix("[1m]").filter(|tier| *tier != "default");
@@ -276,7 +298,7 @@ mod tests {
     use super::*;
 
     fn session(line: &str) -> SessionRequest {
-        match parse(&words(line)).expect("a valid command line") {
+        match parse(&EarlierOptions::default(), &words(line)).expect("a valid command line") {
             Request::Session(session) => session,
             Request::Direct => panic!("{line} is a command without a model"),
         }
@@ -308,7 +330,7 @@ mod tests {
     #[test]
     fn missing_value_is_an_error() {
         for line in ["-p x --append-system-prompt", "--allowedTools", "--model", "-n"] {
-            assert_eq!(parse(&words(line)).expect_err(line).code, Code::Usage, "{line}");
+            assert_eq!(parse(&EarlierOptions::default(), &words(line)).expect_err(line).code, Code::Usage, "{line}");
         }
         assert_eq!(session("-p x --debug").arguments, words("-p x --debug"));
     }
@@ -338,7 +360,7 @@ mod tests {
             "agents --help",
             "auto-mode defaults",
         ] {
-            assert_eq!(parse(&words(line)), Ok(Request::Direct), "{line}");
+            assert_eq!(parse(&EarlierOptions::default(), &words(line)), Ok(Request::Direct), "{line}");
         }
     }
 
@@ -347,7 +369,7 @@ mod tests {
         for line in
             ["--cloud", "--teleport=x", "-p --bg hello", "agents", "attach 1", "ultrareview", "--remote-control"]
         {
-            let failure = parse(&words(line)).expect_err(line);
+            let failure = parse(&EarlierOptions::default(), &words(line)).expect_err(line);
             assert_eq!(failure.code, Code::Usage, "{line}");
         }
     }
