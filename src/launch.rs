@@ -3,7 +3,7 @@
 use tokio::runtime::Runtime;
 
 use crate::{
-    backend::refuse_download,
+    backend::{MissingModel, refuse_download},
     base::{
         environment::Environment,
         error::{Code, Failure, Result},
@@ -21,7 +21,7 @@ use crate::{
         child::Child,
         dry_run,
         plan::{Downloads, Plan},
-        run,
+        run::{self, Outcome},
     },
 };
 
@@ -71,7 +71,7 @@ pub fn run_child(plan: &Plan, child: &Child, dry_run: bool, yes: bool) -> Result
 /// Checks memory, asks about downloads, and runs `job` with the answer.
 pub fn prepare_and_run<Job>(plan: &Plan, yes: bool, job: Job) -> Result<u8>
 where
-    Job: AsyncFn(Downloads, &mut Signals) -> Result<u8>,
+    Job: AsyncFn(Downloads, &mut Signals) -> Result<Outcome>,
 {
     if let Some(reason) = &plan.reason {
         ui::message(format_args!("lclaude: {reason}"));
@@ -101,21 +101,24 @@ pub fn event_loop() -> Result<Runtime> {
 /// Runs the job. If it fails because a model is missing and the user agrees to download it, runs it again.
 async fn run_job<Job>(plan: &Plan, downloads: Downloads, job: Job) -> Result<u8>
 where
-    Job: AsyncFn(Downloads, &mut Signals) -> Result<u8>,
+    Job: AsyncFn(Downloads, &mut Signals) -> Result<Outcome>,
 {
     let mut signals = Signals::listen()?;
-    let ended = job(downloads, &mut signals).await;
-    let Err(Failure { missing: Some(model), .. }) = &ended else {
-        return ended;
+    let MissingModel { model, failure } = match job(downloads, &mut signals).await? {
+        Outcome::Exited(code) => return Ok(code),
+        Outcome::ModelMissing(missing) => missing,
     };
-    refuse_download(plan.untrusted(), model)?;
+    refuse_download(plan.untrusted(), &model)?;
     if downloads == Downloads::Agreed {
-        return ended;
+        return Err(failure);
     }
     match signals.agrees(format!("{model} is not installed. Download it now?")).await {
         None => Ok(signals.exit_code()),
-        Some(false) => ended,
-        Some(true) => job(Downloads::Agreed, &mut signals).await,
+        Some(false) => Err(failure),
+        Some(true) => match job(Downloads::Agreed, &mut signals).await? {
+            Outcome::Exited(code) => Ok(code),
+            Outcome::ModelMissing(missing) => Err(missing.failure),
+        },
     }
 }
 

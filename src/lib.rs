@@ -2,6 +2,7 @@
 //!
 //! The modules, lowest first: base, config, memory, backend, claude, keeper, cli, session, launch, local, complete.
 //! Each imports only from modules before it. `docs/architecture.md` describes them.
+#![warn(missing_docs, unreachable_pub)]
 
 mod backend;
 mod base;

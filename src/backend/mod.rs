@@ -40,6 +40,6 @@ pub use interface::Backend;
 pub use listed::ListedModel;
 pub use plan::{BackendPlan, Endpoint, HOST, MASKED, Program, Service};
 pub use served::Served;
-pub use starting::{Progress, StartError, Starting, unexpected_response};
+pub use starting::{MissingModel, Progress, StartError, Starting, unexpected_response};
 pub use undo::Undo;
 pub use visit::visit;

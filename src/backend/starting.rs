@@ -27,7 +27,18 @@ pub enum Health {
 pub enum StartError {
     /// Another server answers on its port.
     NotOurs,
+    /// A model must be downloaded first, and nobody has agreed to that.
+    ModelMissing(MissingModel),
     Failed(Failure),
+}
+
+/// A model that a backend needs and doesn't have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MissingModel {
+    /// The name by which it can be downloaded.
+    pub model: String,
+    /// The failure if it isn't downloaded.
+    pub failure: Failure,
 }
 
 impl From<Failure> for StartError {

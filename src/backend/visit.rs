@@ -7,7 +7,7 @@ use super::{
     interface::Backend,
     plan::{BackendPlan, Endpoint},
     served::Served,
-    starting::{StartError, Starting, unexpected_response},
+    starting::{MissingModel, StartError, Starting, unexpected_response},
 };
 use crate::base::{error::Result, variables::Variables};
 
@@ -30,7 +30,7 @@ pub async fn visit(backend: &dyn Backend, plan: &BackendPlan, endpoint: &Endpoin
         note: &note,
     };
     backend.bring_up(plan, &starting).await.map_err(|unfit| match unfit {
-        StartError::Failed(failure) => failure,
+        StartError::Failed(failure) | StartError::ModelMissing(MissingModel { failure, .. }) => failure,
         StartError::NotOurs => unexpected_response(&plan.name(), &endpoint.url),
     })
 }

@@ -42,14 +42,11 @@ pub struct Failure {
     pub log_tail: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub help: Vec<String>,
-    /// The model to download to fix this failure.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub missing: Option<Box<str>>,
 }
 
 impl Failure {
     pub fn new(code: Code, what: impl Into<String>) -> Self {
-        Failure { code, what: what.into(), why: None, log_tail: Vec::new(), help: Vec::new(), missing: None }
+        Failure { code, what: what.into(), why: None, log_tail: Vec::new(), help: Vec::new() }
     }
 
     pub fn cause(mut self, why: impl fmt::Display) -> Self {

@@ -20,6 +20,11 @@ pub fn matches(pattern: &str, name: &str) -> bool {
     rest.ends_with(last)
 }
 
+/// Whether `name` is that of a GGUF file, by its ending.
+pub fn is_gguf(name: &str) -> bool {
+    name.to_ascii_lowercase().ends_with(".gguf")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -50,11 +50,17 @@ pub fn format_bytes(bytes: u64) -> String {
     }
 }
 
+/// Quotes a text for all Bourne shells. By hand, because `shlex` also quotes `=` and `{port}`, which only makes a command
+/// harder to read, and mixes both kinds of quotes.
+pub fn single_quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
 /// Returns a command line, quoted for a POSIX shell.
 pub fn quote_command(words: impl Iterator<Item = String>) -> String {
     let quoted = |word: String| {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%{}".contains(c);
-        if !word.is_empty() && word.chars().all(plain) { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
+        if !word.is_empty() && word.chars().all(plain) { word } else { single_quoted(&word) }
     };
     words.map(quoted).collect::<Vec<_>>().join(" ")
 }

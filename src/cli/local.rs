@@ -49,6 +49,9 @@ fn usage_failure(error: &clap::Error, verb: Option<&OsString>) -> Failure {
             .help(ESCAPE_HELP);
     };
     if verbs.contains(&&*verb) {
+        if let Some(failure) = invalid_value(error) {
+            return failure.help(format!("lclaude local {verb} --help"));
+        }
         let why = match (error.kind(), error.get(ContextKind::ValidValue)) {
             (ErrorKind::MissingRequiredArgument, _) => format!("`lclaude local {verb}` requires it"),
             (_, Some(ContextValue::Strings(values))) => format!("possible values: {}", values.join(", ")),
@@ -76,6 +79,30 @@ fn usage_failure(error: &clap::Error, verb: Option<&OsString>) -> Failure {
     failure.help(ESCAPE_HELP)
 }
 
+/// Returns the failure for a value that an option's parser rejects, or `None` for another error.
+pub fn invalid_value(error: &clap::Error) -> Option<Failure> {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    if error.kind() != ErrorKind::ValueValidation {
+        return None;
+    }
+    // `--backend <KIND>`
+    let option = text(ContextKind::InvalidArg)?.split_whitespace().next()?;
+    let failure =
+        Failure::new(Code::Usage, format!("invalid value {:?} for {option}", text(ContextKind::InvalidValue)?));
+    Some(failure.cause(plain_number_error(&std::error::Error::source(error)?.to_string())))
+}
+
+/// Replaces what the parsers of numbers say.
+fn plain_number_error(text: &str) -> String {
+    if text.contains(" is not in ") || text == "number too large to fit in target type" {
+        return "out of range".into();
+    }
+    text.replace("invalid digit found in string", "not a number")
+}
+
 /// Returns the first sentence of a parser error, in plain words.
 pub fn summarize(error: &clap::Error) -> String {
     let text = error.render().to_string();
@@ -88,9 +115,7 @@ pub fn summarize(error: &clap::Error) -> String {
     let words = first.collect::<Vec<_>>().join(" ");
     let words = words.trim_start_matches("error: ").trim_end();
     let words = words.strip_suffix(" found").unwrap_or(words);
-    let words = words.replace("the following required arguments were not provided:", "missing:");
-    let words = words.replace("invalid digit found in string", "not a number");
-    words.replace("number too large to fit in target type", "out of range")
+    plain_number_error(&words.replace("the following required arguments were not provided:", "missing:"))
 }
 
 /// Returns the verbs and their options, for completions and the manual page.

@@ -108,10 +108,11 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Invocation> {
     }
     let name = OsString::from("lclaude");
     let parsed = Arguments::try_parse_from(iter::once(&name).chain(&arguments)).map_err(|error| {
-        Failure::new(Code::Usage, local::summarize(&error))
-            .cause("lclaude parses the options before Claude Code's arguments")
-            .help("lclaude --help")
-            .help("lclaude -- ARGUMENTS  # to pass all arguments to Claude Code")
+        let failure = local::invalid_value(&error).unwrap_or_else(|| {
+            Failure::new(Code::Usage, local::summarize(&error))
+                .cause("lclaude parses the options before Claude Code's arguments")
+        });
+        failure.help("lclaude --help").help("lclaude -- ARGUMENTS  # to pass all arguments to Claude Code")
     })?;
     if parsed.help {
         return Ok(Invocation::Help);

@@ -3,6 +3,7 @@
 //! The file may come from an untrusted repository, so reading it follows no symlink and never blocks, and the same
 //! bytes are hashed, shown and parsed.
 
+use crate::base::pattern::is_gguf;
 use std::{
     fs::OpenOptions,
     io::{self, Read},
@@ -245,7 +246,7 @@ pub fn invalid_name_reason(name: &str) -> Option<&'static str> {
         return Some("on another host");
     }
     let is_path = name.split('/').any(|part| matches!(part, "" | "." | ".."));
-    (is_path || name.to_ascii_lowercase().ends_with(".gguf")).then_some("a path")
+    (is_path || is_gguf(name)).then_some("a path")
 }
 
 /// Returns the value as JSON, which looks much like TOML but always fits on one line.

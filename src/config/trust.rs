@@ -70,7 +70,7 @@ impl TrustList {
     ///
     /// # Errors
     /// `Config` if it isn't valid UTF-8.
-    pub fn can_hold(&self, path: &Path) -> Result<()> {
+    pub fn can_hold(path: &Path) -> Result<()> {
         match path.to_str() {
             Some(_) => Ok(()),
             None => Err(Failure::new(Code::Config, format!("{} cannot be trusted", path.display()))

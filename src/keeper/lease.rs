@@ -106,7 +106,7 @@ impl Lease {
                 },
                 (None, Connection::External) => std::future::pending().await,
             };
-            self.failed |= matches!(event, FromKeeper::Failed { .. });
+            self.failed |= matches!(event, FromKeeper::Failed { .. } | FromKeeper::ModelMissing(_));
             if let FromKeeper::Ready(ready) = &event {
                 if self.ready.as_ref().is_some_and(|before| before.endpoint != ready.endpoint) {
                     return FromKeeper::Failed { failure: port_changed() };

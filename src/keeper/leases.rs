@@ -1,6 +1,7 @@
 //! The keeper's side of its connections. A connection that sent `hello` is a lease for as long as it is open; one that
 //! only sends a request, or nothing yet, keeps nothing running.
 
+use crate::backend::MissingModel;
 use std::{
     cell::Cell,
     path::{Path, PathBuf},
@@ -135,7 +136,9 @@ impl Shared {
             }
             FromKeeper::Ready(_) => State::Ready,
             FromKeeper::Restarting { reason } => State::Restarting { reason },
-            FromKeeper::Failed { failure } => State::Failed { failure },
+            FromKeeper::Failed { failure } | FromKeeper::ModelMissing(MissingModel { failure, .. }) => {
+                State::Failed { failure }
+            }
             FromKeeper::Stopping | FromKeeper::Released => State::Stopping,
         };
         Report {

@@ -11,7 +11,7 @@ use tokio::io::{AsyncBufRead, AsyncWrite, AsyncWriteExt, Lines};
 
 use super::report::{Report, SessionInfo};
 use crate::{
-    backend::{Endpoint, Progress, Served},
+    backend::{Endpoint, MissingModel, Progress, Served},
     base::{
         error::Failure,
         process::{Group, Identity},
@@ -78,6 +78,8 @@ pub enum FromKeeper {
     Failed {
         failure: Failure,
     },
+    /// The backend needs a model that nobody has agreed to download.
+    ModelMissing(MissingModel),
     /// The last lease closed; the connection closes when the backend is gone.
     Stopping,
     /// This lease is closed, and the backend stays up.

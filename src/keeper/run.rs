@@ -28,7 +28,7 @@ use super::{
     protocol::{self, FromKeeper},
     report::KeeperInfo,
     start::StartRequest,
-    supervise::Supervisor,
+    supervise::{Down, Supervisor},
     sweep,
     timeouts::REPLY_TIMEOUT,
 };
@@ -147,30 +147,26 @@ async fn hold_backend(
             sweep.await;
             match lock_exclusively(&runtime, name, kind.title()) {
                 Ok(lock) => exclusive_lock = Some(lock),
-                Err(failure) => return failure,
+                Err(failure) => return Down::Failed(failure),
             }
         } else {
             tokio::task::spawn_local(sweep);
         }
         supervisor.keep_running(&state, on_change).await
     };
-    let failure = tokio::select! {
-        failure = down => Some(failure),
+    let down = tokio::select! {
+        down = down => Some(down),
         () = leases.wait_until_closed(linger) => None,
         () = wait_for_signal() => None,
-        failure = leases.wait_for_stop() => failure,
+        failure = leases.wait_for_stop() => failure.map(Down::Failed),
         _ = accept(listener, files, &leases) => None,
     };
-    tracing::info!(
-        pid = std::process::id(),
-        failure = failure.as_ref().map(|failure| &*failure.what),
-        "keeper exiting"
-    );
+    tracing::info!(pid = std::process::id(), failure = down.as_ref().map(Down::what), "keeper exiting");
     let (mut lock, _) = lock.into_inner();
     holder.ending = true;
-    holder.abandons = failure.is_none() && leases.has_open();
+    holder.abandons = down.is_none() && leases.has_open();
     lock.write_holder(&holder);
-    shut_down(failure, files, &state, &leases, &mut supervisor).await;
+    shut_down(down, files, &state, &leases, &mut supervisor).await;
     lock.write_holder(&holder.cleaned_up());
     drop(exclusive_lock);
     Ok(())
@@ -178,7 +174,7 @@ async fn hold_backend(
 
 /// Stops the backend and notifies every session.
 async fn shut_down(
-    failure: Option<Failure>,
+    down: Option<Down>,
     files: &PlanFiles,
     state: &watch::Sender<FromKeeper>,
     leases: &Leases,
@@ -186,9 +182,12 @@ async fn shut_down(
 ) {
     // First, so that a session that comes now starts a new keeper.
     let _ = fs::remove_file(files.socket());
-    match failure {
-        Some(failure) => {
-            state.send_replace(FromKeeper::Failed { failure });
+    match down {
+        Some(down) => {
+            state.send_replace(match down {
+                Down::Failed(failure) => FromKeeper::Failed { failure },
+                Down::ModelMissing(missing) => FromKeeper::ModelMissing(missing),
+            });
             let notified = timeout(REPLY_TIMEOUT, leases.wait_until_closed(Duration::ZERO));
             let _ = tokio::join!(notified, supervisor.end());
         }

@@ -1,5 +1,6 @@
 //! Starts a backend, waits until it is ready, and restarts it when it crashes.
 
+use crate::backend::MissingModel;
 use crate::base::variables::Variables;
 use std::{
     cell::{Cell, RefCell},
@@ -66,6 +67,35 @@ struct BackendRun {
     log: LogReader,
 }
 
+/// Why a backend is down for good.
+pub enum Down {
+    Failed(Failure),
+    ModelMissing(MissingModel),
+}
+
+impl Down {
+    /// Returns what happened, for the log.
+    pub fn what(&self) -> &str {
+        match self {
+            Down::Failed(failure) | Down::ModelMissing(MissingModel { failure, .. }) => &failure.what,
+        }
+    }
+}
+
+impl From<Failure> for Down {
+    fn from(failure: Failure) -> Self {
+        Down::Failed(failure)
+    }
+}
+
+impl From<Down> for Failure {
+    fn from(down: Down) -> Self {
+        match down {
+            Down::Failed(failure) | Down::ModelMissing(MissingModel { failure, .. }) => failure,
+        }
+    }
+}
+
 impl Supervisor {
     /// `undo`: changes that a previous keeper made and didn't undo.
     pub fn new(start: StartRequest, undo: Vec<Undo>, restarted: Rc<Cell<u32>>) -> Self {
@@ -96,7 +126,7 @@ impl Supervisor {
         &mut self,
         state: &watch::Sender<FromKeeper>,
         on_change: impl Fn(Option<Group>, &[Undo]),
-    ) -> Failure {
+    ) -> Down {
         let mut restarts = 0;
         loop {
             let was_ready = self.was_ready;
@@ -113,8 +143,9 @@ impl Supervisor {
                     }));
                     self.wait_until_down().await
                 }
-                Err(failure) if !was_ready => return failure,
-                Err(failure) => {
+                Err(down) if !was_ready => return down,
+                Err(down) => {
+                    let failure = Failure::from(down);
                     let what = format!("{} crashed and could not be restarted", self.start.plan.name());
                     Failure { what, ..failure }.help(RETRY_HELP)
                 }
@@ -123,7 +154,7 @@ impl Supervisor {
                 restarts = 0;
             }
             if restarts >= self.start.lifetime.restarts {
-                return failure;
+                return Down::Failed(failure);
             }
             let reason = failure.why.unwrap_or(failure.what);
             tracing::warn!(reason, restarts, "restarting backend");
@@ -164,7 +195,7 @@ impl Supervisor {
         &mut self,
         state: &watch::Sender<FromKeeper>,
         on_change: &impl Fn(Option<Group>, &[Undo]),
-    ) -> Result<Served> {
+    ) -> Result<Served, Down> {
         let Service::Program(program) = self.start.plan.service.clone() else {
             return self.attach(state, on_change).await;
         };
@@ -178,16 +209,18 @@ impl Supervisor {
             };
             self.end_run().await;
             match unfit {
-                StartError::Failed(failure) => return Err(failure),
+                StartError::ModelMissing(missing) => return Err(Down::ModelMissing(missing)),
+                StartError::Failed(failure) => return Err(failure.into()),
                 // Claude Code already uses this port, so another one won't do.
-                StartError::NotOurs if self.was_ready => return Err(port_taken(self.endpoint.port)),
+                StartError::NotOurs if self.was_ready => return Err(port_taken(self.endpoint.port).into()),
                 StartError::NotOurs => self.reserved = None,
             }
         }
         Err(Failure::new(Code::Unavailable, format!("{} did not start", self.start.plan.name()))
             .cause(format!("other programs took all {MAX_PORTS} ports it was given"))
             .help("ss -tlnp shows which programs listen on which ports")
-            .help(RETRY_HELP))
+            .help(RETRY_HELP)
+            .into())
     }
 
     /// Uses a server that is already running.
@@ -195,10 +228,11 @@ impl Supervisor {
         &mut self,
         state: &watch::Sender<FromKeeper>,
         on_change: &impl Fn(Option<Group>, &[Undo]),
-    ) -> Result<Served> {
+    ) -> Result<Served, Down> {
         let served = self.wait_until_ready(None, state, on_change).await.map_err(|unfit| match unfit {
-            StartError::Failed(failure) => failure,
-            StartError::NotOurs => backend::unexpected_response(&self.start.plan.name(), &self.endpoint.url),
+            StartError::ModelMissing(missing) => Down::ModelMissing(missing),
+            StartError::Failed(failure) => failure.into(),
+            StartError::NotOurs => backend::unexpected_response(&self.start.plan.name(), &self.endpoint.url).into(),
         })?;
         if let Some(url) = &served.at {
             self.endpoint.url.clone_from(url);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use crate::base::ui::single_quoted;
 use crate::cli::Format;
 
 pub struct VariableChanges {
@@ -20,7 +21,7 @@ impl VariableChanges {
         // Each line ends in `;`, because an unquoted `eval $(…)` joins the lines.
         match format {
             Format::Bash => {
-                let set = set.map(|(name, value)| format!("export {name}={};\n", posix(value)));
+                let set = set.map(|(name, value)| format!("export {name}={};\n", single_quoted(value)));
                 let removed: Vec<&str> = removed.collect();
                 let unset = (!removed.is_empty()).then(|| format!("unset {};\n", removed.join(" ")));
                 set.chain(unset).collect()
@@ -54,11 +55,6 @@ fn is_supported(format: Format, name: &str) -> bool {
         && !name.is_empty()
         && !name.starts_with(|first: char| first.is_ascii_digit());
     format == Format::Json || is_identifier
-}
-
-/// Quotes a value for all Bourne shells.
-fn posix(value: &str) -> String {
-    format!("'{}'", value.replace('\'', r"'\''"))
 }
 
 fn fish(value: &str) -> String {

@@ -1,6 +1,9 @@
 //! `lclaude local serve`: holds a lease without a child, for programs started elsewhere.
 
 use super::{format::VariableChanges, selection::warn_about_settings};
+use crate::backend::MissingModel;
+use crate::session::run::BackendUp;
+use crate::session::run::Outcome;
 use crate::{
     base::{environment::Environment, error::Result, scratch::Scratch, signals::Signals, ui},
     cli::{Format, ServeArguments},
@@ -24,17 +27,19 @@ pub fn run(arguments: ServeArguments) -> Result<u8> {
     })
 }
 
-async fn serve(plan: &Plan, downloads: Downloads, json: bool, hint: &str, signals: &mut Signals) -> Result<u8> {
+async fn serve(plan: &Plan, downloads: Downloads, json: bool, hint: &str, signals: &mut Signals) -> Result<Outcome> {
     let scratch = Scratch::make(plan.runtime())?;
-    let Some((mut lease, ready)) = run::backend_up(plan, downloads, scratch.path(), signals).await? else {
-        return Ok(signals.exit_code());
+    let (mut lease, ready) = match run::backend_up(plan, downloads, scratch.path(), signals).await? {
+        BackendUp::Ready(lease, ready) => (lease, ready),
+        BackendUp::ModelMissing(missing) => return Ok(Outcome::ModelMissing(missing)),
+        BackendUp::Interrupted => return Ok(Outcome::Exited(signals.exit_code())),
     };
     let ended = match print_variables(plan, &ready, json, hint) {
         Ok(()) => hold(&mut lease, signals).await,
         Err(failure) => Err(failure),
     };
     lease.release().await;
-    ended
+    ended.map(Outcome::Exited)
 }
 
 /// Prints the variables, and how to use them. Stdout is complete and flushed before the wait begins.
@@ -69,7 +74,7 @@ async fn hold(lease: &mut Lease, signals: &mut Signals) -> Result<u8> {
             _ = signals.next() => return Ok(signals.exit_code()),
         };
         match event {
-            Event::Failed { failure } => return Err(failure),
+            Event::Failed { failure } | Event::ModelMissing(MissingModel { failure, .. }) => return Err(failure),
             Event::Ready(_) if !up => {
                 ui::message("lclaude: the backend is up again at the same URL");
                 up = true;

@@ -36,7 +36,7 @@ pub fn run(arguments: TrustArguments) -> Result<u8> {
         ui::message(format_args!("lclaude: {shown} is already trusted"));
         return Ok(0);
     }
-    store.can_hold(&path)?;
+    TrustList::can_hold(&path)?;
     if !arguments.yes {
         if !ui::can_ask() {
             return Err(Failure::new(Code::Usage, format!("{shown} is not trusted"))

@@ -11,6 +11,7 @@ use super::{
     plan::{Downloads, Plan},
 };
 use crate::{
+    backend::MissingModel,
     base::{
         error::{Code, Failure, Result},
         process::{Identity, Terminal, is_in_foreground},
@@ -27,40 +28,62 @@ const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long to wait for a lease that is no longer wanted, in order to release it.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// What came of a session, or of another job that needs a backend.
+pub enum Outcome {
+    /// It ended with this exit code.
+    Exited(u8),
+    /// It needs a model that must be downloaded first.
+    ModelMissing(MissingModel),
+}
+
+/// What came of a request for a backend.
+pub enum BackendUp {
+    /// The lease must be released, whatever happens next.
+    Ready(Lease, Ready),
+    ModelMissing(MissingModel),
+    /// A signal came first.
+    Interrupted,
+}
+
 /// Runs one session and returns its exit code: the child's own, or 128+N if signal N ended it or us.
-pub async fn run(plan: &Plan, child: &Child, downloads: Downloads, signals: &mut Signals) -> Result<u8> {
+pub async fn run(plan: &Plan, child: &Child, downloads: Downloads, signals: &mut Signals) -> Result<Outcome> {
     let scratch = Scratch::make(plan.runtime())?;
-    let Some((mut lease, ready)) = backend_up(plan, downloads, scratch.path(), signals).await? else {
-        return Ok(signals.exit_code());
+    let (mut lease, ready) = match backend_up(plan, downloads, scratch.path(), signals).await? {
+        BackendUp::Ready(lease, ready) => (lease, ready),
+        BackendUp::ModelMissing(missing) => return Ok(Outcome::ModelMissing(missing)),
+        BackendUp::Interrupted => return Ok(Outcome::Exited(signals.exit_code())),
     };
     let ended = run_child(plan, child, &ready, &mut lease, scratch.path(), signals).await;
     lease.release().await;
     print_kept_home(child);
-    ended
+    ended.map(Outcome::Exited)
 }
 
-/// Returns a lease on a backend that is ready, or `None` if a signal came first. The caller must release the lease.
-pub async fn backend_up(
-    plan: &Plan,
-    downloads: Downloads,
-    scratch: &Path,
-    signals: &mut Signals,
-) -> Result<Option<(Lease, Ready)>> {
+/// Takes a lease on the backend and waits until it is ready.
+pub async fn backend_up(plan: &Plan, downloads: Downloads, scratch: &Path, signals: &mut Signals) -> Result<BackendUp> {
     let start = plan.start(downloads);
     let Some(mut lease) = start_backend(start.clone(), scratch, signals).await? else {
-        return Ok(None);
+        return Ok(BackendUp::Interrupted);
     };
-    let ready = tokio::select! {
-        ready = wait_until_ready(&mut lease, plan, &start) => ready.map(Some),
-        _ = signals.next() => Ok(None),
+    let up = tokio::select! {
+        up = wait_until_ready(&mut lease, plan, &start) => up,
+        _ = signals.next() => Ok(Wait::Interrupted),
     };
-    match ready {
-        Ok(Some(ready)) => Ok(Some((lease, ready))),
-        other => {
-            lease.release().await;
-            other.map(|_| None)
-        }
-    }
+    let other = match up {
+        Ok(Wait::Ready(ready)) => return Ok(BackendUp::Ready(lease, ready)),
+        Ok(Wait::ModelMissing(missing)) => Ok(BackendUp::ModelMissing(missing)),
+        Ok(Wait::Interrupted) => Ok(BackendUp::Interrupted),
+        Err(failure) => Err(failure),
+    };
+    lease.release().await;
+    other
+}
+
+/// How the wait for a backend ended.
+enum Wait {
+    Ready(Ready),
+    ModelMissing(MissingModel),
+    Interrupted,
 }
 
 /// Prints the path of a throwaway home that is kept.
@@ -86,11 +109,12 @@ async fn start_backend(start: StartRequest, scratch: &Path, signals: &mut Signal
 }
 
 /// Waits until the model can answer, and shows the progress.
-async fn wait_until_ready(lease: &mut Lease, plan: &Plan, start: &StartRequest) -> Result<Ready> {
+async fn wait_until_ready(lease: &mut Lease, plan: &Plan, start: &StartRequest) -> Result<Wait> {
     let mut waiting = ProgressLine::new();
     loop {
         match lease.event().await {
-            Event::Ready(ready) => return Ok(ready),
+            Event::Ready(ready) => return Ok(Wait::Ready(ready)),
+            Event::ModelMissing(missing) => return Ok(Wait::ModelMissing(missing)),
             Event::Failed { failure } => return Err(failure),
             Event::Progress(progress) => waiting.show(&progress.stage, progress.fraction, &progress.detail),
             Event::Restarting { reason } => waiting.show("restarting the backend", None, &reason),
@@ -189,7 +213,7 @@ async fn watch(child: &mut process::Child, name: &str, lease: &mut Lease, signal
             }
         };
         match event {
-            Event::Failed { failure } => {
+            Event::Failed { failure } | Event::ModelMissing(MissingModel { failure, .. }) => {
                 end(child, identity).await;
                 return Err(failure);
             }

@@ -1,5 +1,6 @@
 //! The kind `llamacpp`.
 
+use crate::base::pattern::is_gguf;
 use std::path::PathBuf;
 
 use async_trait::async_trait;
@@ -45,7 +46,7 @@ impl Backend for LlamaCppBackend {
     }
 
     fn claims_model(&self, model: &str) -> bool {
-        model.to_lowercase().ends_with(".gguf")
+        is_gguf(model)
     }
 
     fn program(&self, settings: &Settings, _: &Environment) -> Result<Option<PathBuf>> {

@@ -1,5 +1,6 @@
 //! Finds the model files that llama-server is to load, and checks them before the start.
 
+use crate::base::pattern::is_gguf;
 use std::{
     fs,
     io::Read,
@@ -126,7 +127,7 @@ fn named(
 ) -> Result<ModelSource> {
     let path = settings.model_path(key, name, environment);
     // A name from an untrusted file is never a path.
-    if !settings.is_untrusted(key) && (name.to_lowercase().ends_with(".gguf") || path.is_dir()) {
+    if !settings.is_untrusted(key) && (is_gguf(name) || path.is_dir()) {
         return gguf_file(&path, source);
     }
     if is_hugging_face(name) {

@@ -1,5 +1,6 @@
 //! Controls LM Studio with its command `lms`.
 
+use crate::backend::starting::StartError;
 use std::{
     ffi::OsStr,
     io,
@@ -248,7 +249,7 @@ impl Studio {
     ///
     /// # Errors
     /// `Unavailable` if it is missing, lacks tool support or doesn't fit in memory.
-    pub async fn find(&self, key: &str, context: u32, starting: &Starting<'_>) -> Result<InstalledModel> {
+    pub async fn find(&self, key: &str, context: u32, starting: &Starting<'_>) -> Result<InstalledModel, StartError> {
         let mut known = self.all_models().await?;
         let is_installed = known.iter().any(|model| model.is_local() && model.model_key == key);
         if !is_installed && starting.may_pull && is_exact(key) {
@@ -256,7 +257,7 @@ impl Studio {
             self.download(key, starting).await?;
             known = self.all_models().await?;
         }
-        pick(key, known)
+        Ok(pick(key, known)?)
     }
 
     /// Returns whether an instance with this name is loaded on this machine.

@@ -2,15 +2,42 @@
 
 use super::{download::is_exact, model::InstalledModel, plan::DEFAULT_MODEL};
 use crate::{
-    backend::names::nearest_model,
-    base::error::{Code, Failure, Result},
+    backend::{
+        names::nearest_model,
+        starting::{MissingModel, StartError},
+    },
+    base::error::{Code, Failure},
 };
+
+/// Why a model can't be used.
+pub enum PickError {
+    /// LM Studio can download it.
+    Missing(MissingModel),
+    Failed(Failure),
+}
+
+impl From<PickError> for Failure {
+    fn from(error: PickError) -> Self {
+        match error {
+            PickError::Missing(MissingModel { failure, .. }) | PickError::Failed(failure) => failure,
+        }
+    }
+}
+
+impl From<PickError> for StartError {
+    fn from(error: PickError) -> Self {
+        match error {
+            PickError::Missing(missing) => StartError::ModelMissing(missing),
+            PickError::Failed(failure) => StartError::Failed(failure),
+        }
+    }
+}
 
 /// Returns the model with this key.
 ///
 /// # Errors
 /// `Unavailable` if it isn't on this machine or doesn't support tools.
-pub fn pick(key: &str, known: Vec<InstalledModel>) -> Result<InstalledModel> {
+pub fn pick(key: &str, known: Vec<InstalledModel>) -> Result<InstalledModel, PickError> {
     let (mut installed, elsewhere): (Vec<InstalledModel>, Vec<InstalledModel>) =
         known.into_iter().partition(InstalledModel::is_local);
     let Some(at) = installed.iter().position(|model| model.model_key == key) else {
@@ -26,12 +53,12 @@ pub fn pick(key: &str, known: Vec<InstalledModel>) -> Result<InstalledModel> {
         let failure = Failure::new(Code::Unavailable, format!("{key} cannot call tools")).cause(
             "Claude Code reads and writes files with tools, and LM Studio reports no tool support for this model",
         );
-        return Err(match capable.first() {
+        return Err(PickError::Failed(match capable.first() {
             Some(first) => failure
                 .help(format!("lclaude --model {first}"))
                 .help(format!("installed models with tool support: {}", capable.join(", "))),
             None => failure.help(format!("lms get {DEFAULT_MODEL}")),
-        });
+        }));
     }
     Ok(installed.swap_remove(at))
 }
@@ -54,12 +81,13 @@ fn on_another_machine(key: &str) -> Failure {
         .cause("LM Link provides it, so your code would be sent there")
 }
 
-/// Returns the failure with the help to download the model.
-fn with_download(key: &str, failure: Failure) -> Failure {
+/// Returns the error for a model that may be downloaded, with the commands that do that.
+fn with_download(key: &str, failure: Failure) -> PickError {
     if !is_exact(key) {
-        return failure.help(format!("lms get {key}  # then use the exact key, OWNER/NAME"));
+        return PickError::Failed(failure.help(format!("lms get {key}  # then use the exact key, OWNER/NAME")));
     }
-    Failure { missing: Some(key.into()), ..failure }
+    let failure = failure
         .help(format!("lms get {key}"))
-        .help(format!("lclaude --backend lmstudio --model {key} --yes  # downloads it"))
+        .help(format!("lclaude --backend lmstudio --model {key} --yes  # downloads it"));
+    PickError::Missing(MissingModel { model: key.to_owned(), failure })
 }

@@ -2,6 +2,7 @@
 //!
 //! At its first start Ollama creates a key pair, `~/.ollama/id_ed25519`, which lclaude doesn't use.
 
+use crate::base::pattern::is_gguf;
 use std::path::{Path, PathBuf};
 
 use super::store;
@@ -194,7 +195,7 @@ fn invalid_name(settings: &Settings, model: &str) -> Failure {
     let failure = Failure::new(settings.source("model").code(), format!("{model:?} is not an Ollama model name"))
         .cause("its models have names like qwen3:4b")
         .help("ollama list  # shows installed models");
-    if model.ends_with(".gguf") {
+    if is_gguf(model) {
         failure.help(format!("lclaude --backend llamacpp --model {}", ui::quote_path(Path::new(model))))
     } else {
         failure

@@ -4,6 +4,7 @@ use super::{
     programs::Programs,
     step::{Action, Step},
 };
+use crate::base::pattern::is_gguf;
 use crate::{
     backend::{self, context::enough_trained, registry},
     base::{
@@ -56,7 +57,7 @@ pub async fn look(programs: &Programs, settings: &Settings, environment: &Enviro
 fn before_install(kind: Kind, settings: &Settings) -> ModelStep {
     let wanted = wanted(kind, settings);
     let (origin, missing) = match &wanted {
-        Some(name) if name.ends_with(".gguf") => ("a file".to_owned(), Vec::new()),
+        Some(name) if is_gguf(name) => ("a file".to_owned(), Vec::new()),
         Some(name) => (format!("the models of {kind} are unknown until it is installed"), vec![name.clone()]),
         None => ("set in the configuration".to_owned(), Vec::new()),
     };

@@ -1,5 +1,7 @@
 //! Carries out the steps in order.
 
+use crate::backend::MissingModel;
+use crate::session::run::BackendUp;
 use std::{path::PathBuf, time::Duration};
 
 use tokio::{process::Command, time::timeout};
@@ -245,7 +247,7 @@ impl Setup {
                 .fold(failure.cause("you declined the download"), Failure::help)
                 .into());
         }
-        self.bring_up(plan, Downloads::Agreed, signals).await.map(Some)
+        self.bring_up_with_downloads(plan, signals).await.map(Some)
     }
 
     async fn configure_and_verify(
@@ -290,27 +292,40 @@ impl Setup {
     }
 
     /// Starts the backend and takes a lease on it.
-    async fn bring_up(&self, plan: &Plan, downloads: Downloads, signals: &mut Signals) -> Result<Held, SetupError> {
+    async fn bring_up(
+        &self,
+        plan: &Plan,
+        downloads: Downloads,
+        signals: &mut Signals,
+    ) -> Result<Result<Held, MissingModel>, SetupError> {
         self.environment.places.ready_runtime()?;
         let scratch = Scratch::make(plan.runtime())?;
-        let up = run::backend_up(plan, downloads, scratch.path(), signals).await?;
-        up.map(|(lease, ready)| Held { lease, ready, scratch }).ok_or(SetupError::Signalled)
+        match run::backend_up(plan, downloads, scratch.path(), signals).await? {
+            BackendUp::Ready(lease, ready) => Ok(Ok(Held { lease, ready, scratch })),
+            BackendUp::ModelMissing(missing) => Ok(Err(missing)),
+            BackendUp::Interrupted => Err(SetupError::Signalled),
+        }
     }
 
     /// Starts the backend, and offers to download a model if the server reports that it is missing.
     async fn bring_up_asking(&self, plan: &Plan, signals: &mut Signals) -> Result<Held, SetupError> {
-        let up = self.bring_up(plan, Downloads::NotAgreed, signals).await;
-        let Err(SetupError::Failed(Failure { missing: Some(model), .. })) = &up else {
-            return up;
+        let MissingModel { model, failure } = match self.bring_up(plan, Downloads::NotAgreed, signals).await? {
+            Ok(held) => return Ok(held),
+            Err(missing) => missing,
         };
         let can_ask = self.selection.choice.yes || ui::can_ask();
         if !can_ask || !self.agrees(&format!("{model} is not installed. Download it?"), signals).await? {
-            return up;
+            return Err(failure.into());
         }
-        self.bring_up(plan, Downloads::Agreed, signals).await
+        self.bring_up_with_downloads(plan, signals).await
     }
 
-    /// Asks a yes/no question; with `--yes` the answer is yes.
+    /// Starts the backend with the user's agreement to downloads.
+    async fn bring_up_with_downloads(&self, plan: &Plan, signals: &mut Signals) -> Result<Held, SetupError> {
+        let up = self.bring_up(plan, Downloads::Agreed, signals).await?;
+        up.map_err(|missing| missing.failure.into())
+    }
+
     async fn agrees(&self, question: &str, signals: &mut Signals) -> Result<bool, SetupError> {
         let question = format!("{INDENT}{question}");
         if self.selection.choice.yes {

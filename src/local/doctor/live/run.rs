@@ -1,6 +1,8 @@
 //! Starts the chosen backend as a session does, tests it with requests like Claude Code's and with one turn of Claude
 //! Code itself, and saves the result as a verdict for later sessions.
 
+use crate::backend::MissingModel;
+use crate::session::run::BackendUp;
 use std::{
     cell::RefCell,
     path::{Path, PathBuf},
@@ -118,8 +120,10 @@ async fn start_and_test(
     subject.environment.places.ready_runtime()?;
     let downloads = if subject.yes { Downloads::Agreed } else { Downloads::NotAgreed };
     let scratch = Scratch::make(plan.runtime())?;
-    let Some((mut lease, ready)) = run::backend_up(plan, downloads, scratch.path(), signals).await? else {
-        return Ok(Some(signals.exit_code()));
+    let (mut lease, ready) = match run::backend_up(plan, downloads, scratch.path(), signals).await? {
+        BackendUp::Ready(lease, ready) => (lease, ready),
+        BackendUp::ModelMissing(missing) => return Err(missing.failure),
+        BackendUp::Interrupted => return Ok(Some(signals.exit_code())),
     };
     let interrupted = tokio::select! {
         () = run_tests(plan, &ready, scratch.path(), turn, done) => None,
@@ -136,7 +140,7 @@ async fn start_and_test(
 /// Waits until the backend has failed for good, and returns the failure.
 pub async fn lost(lease: &mut Lease) -> Failure {
     loop {
-        if let Event::Failed { failure } = lease.event().await {
+        if let Event::Failed { failure } | Event::ModelMissing(MissingModel { failure, .. }) = lease.event().await {
             return failure;
         }
     }

@@ -20,7 +20,7 @@ use vocabulary::Vocabulary;
 pub const LONG_WORD: &str = "at-length";
 
 const END: &str = "<|end|>";
-const TEMPLATE: &str = include_str!("scripted_model/template.jinja");
+const TEMPLATE: &str = include_str!("template.jinja");
 
 /// What the model says when. Every answer is a list of pieces, one token each; no piece may occur
 /// twice in a script, since a token is all the model remembers.
