@@ -13,8 +13,8 @@ pub const HEADING: &str = "Backend and model";
 /// The options of every command that uses a backend, except `--model`, which Claude Code has too.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Choice {
-    /// Use this backend: ollama, lmstudio, llamacpp, command or endpoint
-    #[arg(long, value_name = "KIND", help_heading = HEADING, value_parser = parse_backend)]
+    #[arg(long, value_name = "KIND", help_heading = HEADING, value_parser = parse_backend,
+        help = format!("Use this backend: {}", Kind::NAMES))]
     pub backend: Option<Kind>,
     /// Use the profile [profiles.NAME] of the configuration
     #[arg(long, value_name = "NAME", help_heading = HEADING)]
@@ -81,7 +81,7 @@ fn parse_backend(name: &str) -> Result<Kind, String> {
         let names = Kind::ALL.map(Kind::name);
         match find_nearest(name, names.into_iter()) {
             Some(near) => format!("did you mean {near}?"),
-            None => format!("expected one of {}", names.join(", ")),
+            None => format!("expected one of {}", Kind::NAMES),
         }
     })
 }

@@ -19,6 +19,9 @@ impl Kind {
     /// Every kind.
     pub const ALL: [Kind; 5] = [Self::Ollama, Self::LmStudio, Self::LlamaCpp, Self::Command, Self::Endpoint];
 
+    /// The names of all kinds, for messages.
+    pub const NAMES: &str = "ollama, lmstudio, llamacpp, command, endpoint";
+
     /// Returns the kind that the configuration calls `name`.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
@@ -53,5 +56,16 @@ impl Kind {
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Kind;
+
+    #[test]
+    fn messages_name_every_kind() {
+        assert_eq!(Kind::ALL.map(Kind::name).join(", "), Kind::NAMES);
+        assert!(Kind::ALL.into_iter().all(|kind| Kind::from_name(kind.name()) == Some(kind)));
     }
 }

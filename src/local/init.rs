@@ -133,7 +133,7 @@ impl InitArguments {
             let names: Vec<&str> = own.profiles.keys().map(String::as_str).collect();
             let question = format!("Profile ({})", names.join(", "));
             choice.profile = ask_value(&question, current("profile"), |name| {
-                (!own.profiles.contains_key(name)).then_some("not one of your profiles")
+                (!own.profiles.contains_key(name)).then(|| "not one of your profiles".to_owned())
             })?;
             if choice.profile.is_some() {
                 // The profile sets everything else.
@@ -142,15 +142,17 @@ impl InitArguments {
         }
         let detected = || backend::plan(&own, environment).ok().map(|chosen| chosen.plan.kind.to_string());
         let backend = ask_value("Backend", current("backend").or_else(detected), |name| {
-            Kind::from_name(name).is_none().then_some("not one of ollama, lmstudio, llamacpp, command, endpoint")
+            Kind::from_name(name).is_none().then(|| format!("not one of {}", Kind::NAMES))
         })?;
         choice.backend = backend.as_deref().and_then(Kind::from_name);
         let default = || default_model(&own, choice.backend?, environment);
-        *model = ask_value("Model", current("model").or_else(default), invalid_model_reason)?;
+        *model = ask_value("Model", current("model").or_else(default), |name| {
+            invalid_model_reason(name).map(str::to_owned)
+        })?;
         let tokens =
             document.get("context").and_then(Item::as_integer).map_or(own.context().to_string(), |n| n.to_string());
         let context = ask_value("Context window, in tokens", Some(tokens), |text| {
-            text.parse::<u32>().is_err().then_some("not a number of tokens")
+            text.parse::<u32>().is_err().then(|| "not a number of tokens".to_owned())
         })?;
         choice.context = context.and_then(|context| context.parse().ok());
         Ok(())
@@ -205,7 +207,7 @@ impl InitArguments {
 fn ask_value(
     question: &str,
     default: Option<String>,
-    invalid_reason: impl Fn(&str) -> Option<&'static str>,
+    invalid_reason: impl Fn(&str) -> Option<String>,
 ) -> Result<Option<String>> {
     let default = default.filter(|default| invalid_reason(default).is_none()).unwrap_or_else(|| NONE.into());
     loop {

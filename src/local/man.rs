@@ -1,4 +1,6 @@
 //! `lclaude local man`: prints the manual page, LCLAUDE(1). Options and verbs come from `cli`.
+//!
+//! Rendered here and not by `clap_mangen`, which makes a page for each command and has no place for the verbs in one page.
 
 use clap::{Arg, Command};
 use roff::{Inline, Roff, bold, italic, roman};
