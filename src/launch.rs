@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// Runs a Claude Code session, or one of its commands that needs no backend.
-pub fn session(typed: cli::SessionArguments) -> Result<u8> {
+pub(crate) fn session(typed: cli::SessionArguments) -> Result<u8> {
     let earlier = EarlierOptions { models: &typed.models, settings: typed.settings.as_ref() };
     let request = arguments::parse(&earlier, &typed.claude)?;
     let environment = Environment::read()?;
@@ -59,7 +59,7 @@ pub fn session(typed: cli::SessionArguments) -> Result<u8> {
 }
 
 /// Runs a child on the plan's backend, or with `dry_run` prints what would run.
-pub fn run_child(plan: &Plan, child: &Child, dry_run: bool, yes: bool) -> Result<u8> {
+pub(crate) fn run_child(plan: &Plan, child: &Child, dry_run: bool, yes: bool) -> Result<u8> {
     if dry_run {
         let missing = event_loop()?.block_on(plan.missing());
         dry_run::print(plan, child, &missing);
@@ -69,7 +69,7 @@ pub fn run_child(plan: &Plan, child: &Child, dry_run: bool, yes: bool) -> Result
 }
 
 /// Checks memory, asks about downloads, and runs `job` with the answer.
-pub fn prepare_and_run<Job>(plan: &Plan, yes: bool, job: Job) -> Result<u8>
+pub(crate) fn prepare_and_run<Job>(plan: &Plan, yes: bool, job: Job) -> Result<u8>
 where
     Job: AsyncFn(Downloads, &mut Signals) -> Result<Outcome>,
 {
@@ -93,7 +93,7 @@ where
 }
 
 /// Returns a single-threaded runtime, because a child's parent-death signal fires when the thread that started it ends.
-pub fn event_loop() -> Result<Runtime> {
+pub(crate) fn event_loop() -> Result<Runtime> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| Failure::new(Code::Bug, "the event loop could not be started").cause(error))
 }
@@ -136,14 +136,14 @@ fn ask_to_download(plan: &Plan, missing: &[String], yes: bool) -> Result<Downloa
 }
 
 /// Returns the settings of the user and the project, and warns about unknown environment variables.
-pub fn settings(choice: &Choice, overrides: &Overrides, environment: &Environment) -> Result<Settings> {
+pub(crate) fn settings(choice: &Choice, overrides: &Overrides, environment: &Environment) -> Result<Settings> {
     start_log_and_warn(environment);
     let project = Project::find(environment)?;
     load_settings(choice, overrides, project.as_ref(), environment)
 }
 
 /// Warns about unknown environment variables and starts lclaude's own log.
-pub fn start_log_and_warn(environment: &Environment) {
+pub(crate) fn start_log_and_warn(environment: &Environment) {
     for warning in config::unknown_variables(&environment.variables) {
         ui::message(warning);
     }
@@ -153,7 +153,7 @@ pub fn start_log_and_warn(environment: &Environment) {
 }
 
 /// Returns the settings with the given project file, or without one.
-pub fn load_settings(
+pub(crate) fn load_settings(
     choice: &Choice,
     overrides: &Overrides,
     project: Option<&Project>,
@@ -195,7 +195,7 @@ fn run_direct(settings: &Settings, environment: &Environment, typed: &cli::Sessi
 }
 
 /// Prints our `--help` or `--version`, followed by Claude Code's.
-pub fn print_both(ours: &str, argument: &str) -> Result<u8> {
+pub(crate) fn print_both(ours: &str, argument: &str) -> Result<u8> {
     let mut text = format!("{}\n", ours.trim_end());
     let theirs = Environment::read().and_then(|environment| {
         let file = &environment.places.config_file;

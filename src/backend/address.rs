@@ -3,14 +3,14 @@
 use super::plan::HOST;
 
 /// Returns whether requests to this URL leave this machine.
-pub fn is_remote(url: &str) -> bool {
+pub(crate) fn is_remote(url: &str) -> bool {
     let host = reqwest::Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
     let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
     host != "localhost" && !address.is_ok_and(|address| address.is_loopback())
 }
 
 /// Returns the host of a URL if it is a loopback address other than `127.0.0.1` and `localhost`.
-pub fn unusual_loopback_host(url: &str) -> Option<String> {
+pub(crate) fn unusual_loopback_host(url: &str) -> Option<String> {
     let host = reqwest::Url::parse(url).ok()?.host_str()?.trim_matches(['[', ']']).to_owned();
     (!is_remote(url) && host != HOST && host != "localhost").then_some(host)
 }

@@ -16,7 +16,7 @@ use crate::base::{
 };
 
 /// Returns the check of a program. A missing one is a failure only if its backend is selected.
-pub fn installed(name: &'static str, worst: Severity, found: &Result<PathBuf, Failure>) -> Check {
+pub(crate) fn installed(name: &'static str, worst: Severity, found: &Result<PathBuf, Failure>) -> Check {
     match found {
         Ok(path) => Check::ok(AREA, name, path.display().to_string()),
         Err(_) if worst == Severity::Ok => Check::ok(AREA, name, "not installed (not selected)"),
@@ -25,30 +25,30 @@ pub fn installed(name: &'static str, worst: Severity, found: &Result<PathBuf, Fa
 }
 
 /// Returns the check of a program that failed to print its version.
-pub fn does_not_run(name: &'static str, path: &Path, how: &str, install: String) -> Check {
+pub(crate) fn does_not_run(name: &'static str, path: &Path, how: &str, install: String) -> Check {
     Check::failure(AREA, name, format!("{} does not run", path.display()))
         .cause(format!("{} --version: {how}", path.display()))
         .help(install)
 }
 
 /// Returns the check of a kind that works only once it is configured.
-pub fn configured(backend: &dyn Backend, subject: &Subject<'_>, what: &'static str) -> Check {
+pub(crate) fn configured(backend: &dyn Backend, subject: &Subject<'_>, what: &'static str) -> Check {
     let is_described = subject.settings.describes(backend.kind());
     Check::ok(AREA, backend.kind().name(), if is_described { what } else { "not configured" })
 }
 
 /// Returns the check that the plan's models were found.
-pub fn models_found(plan: &BackendPlan, what: &str) -> Check {
+pub(crate) fn models_found(plan: &BackendPlan, what: &str) -> Check {
     Check::ok(AREA, "model", format!("{} from {}{what}", plan.models.join(", "), plan.origin))
 }
 
 /// Returns the check of something that only a running backend can tell.
-pub fn known_later(name: &'static str) -> Check {
+pub(crate) fn known_later(name: &'static str) -> Check {
     Check::ok(AREA, name, "unknown until the backend runs (check it with --live)")
 }
 
 /// Returns the checks of the main model's file.
-pub async fn model_file(backend: &dyn Backend, subject: &Subject<'_>, plan: &BackendPlan) -> Vec<Check> {
+pub(crate) async fn model_file(backend: &dyn Backend, subject: &Subject<'_>, plan: &BackendPlan) -> Vec<Check> {
     let Subject { settings, environment, file, .. } = *subject;
     let listed = backend.models(settings, environment, true).await.ok().flatten().unwrap_or_default();
     let Some(model) = listed.into_iter().find(|listed| listed.served == plan.models[0]) else {
@@ -56,7 +56,7 @@ pub async fn model_file(backend: &dyn Backend, subject: &Subject<'_>, plan: &Bac
     };
     if let Some(problem) = model.problem {
         return vec![
-            Check::warning(AREA, "tools", problem).cause("a download may be incomplete").help(edit_command(file)),
+            Check::warning(AREA, "tools", problem).cause("the download may be incomplete").help(edit_command(file)),
         ];
     }
     let tools = match model.tools {
@@ -71,7 +71,12 @@ pub async fn model_file(backend: &dyn Backend, subject: &Subject<'_>, plan: &Bac
 
 /// Returns the check of the main model's context. `larger` is the help for a model that limits its own context, or
 /// `None`.
-pub fn context(subject: &Subject<'_>, plan: &BackendPlan, trained: Option<u32>, larger: Option<String>) -> Check {
+pub(crate) fn context(
+    subject: &Subject<'_>,
+    plan: &BackendPlan,
+    trained: Option<u32>,
+    larger: Option<String>,
+) -> Check {
     let asked = plan.context;
     if let Err(failure) = enough_trained(subject.settings, &plan.models[0], trained) {
         return subject.failed("model context", failure);

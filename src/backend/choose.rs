@@ -18,22 +18,22 @@ use crate::{
 /// The model of each of Claude Code's tiers, under the name that the backend serves it by. Claude Code decides about a
 /// tier without one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tiers(BTreeMap<Tier, String>);
+pub(crate) struct Tiers(BTreeMap<Tier, String>);
 
 impl Tiers {
     /// Returns a tier's model.
-    pub fn model(&self, tier: Tier) -> Option<&str> {
+    pub(crate) fn model(&self, tier: Tier) -> Option<&str> {
         self.0.get(&tier).map(String::as_str)
     }
 
     /// Returns every tier that has a model, with its model.
-    pub fn iter(&self) -> impl Iterator<Item = (Tier, &str)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Tier, &str)> {
         Tier::ALL.into_iter().filter_map(|tier| Some((tier, self.model(tier)?)))
     }
 }
 
 /// A plan, and the reason for its backend if lclaude chose that itself.
-pub struct ChosenBackend {
+pub(crate) struct ChosenBackend {
     pub plan: BackendPlan,
     pub tiers: Tiers,
     pub reason: Option<String>,
@@ -43,7 +43,7 @@ pub struct ChosenBackend {
 ///
 /// # Errors
 /// `Unavailable` if no backend is installed.
-pub fn choose(settings: &Settings, environment: &Environment) -> Result<(Kind, Option<String>)> {
+pub(crate) fn choose(settings: &Settings, environment: &Environment) -> Result<(Kind, Option<String>)> {
     if let Some(kind) = settings.backend {
         return Ok((kind, None));
     }
@@ -55,7 +55,7 @@ pub fn choose(settings: &Settings, environment: &Environment) -> Result<(Kind, O
 ///
 /// # Errors
 /// `Unavailable` if no backend is installed, and the errors of that backend's `plan`.
-pub fn plan(settings: &Settings, environment: &Environment) -> Result<ChosenBackend> {
+pub(crate) fn plan(settings: &Settings, environment: &Environment) -> Result<ChosenBackend> {
     let (kind, reason) = choose(settings, environment)?;
     let backend = backend(kind);
     let plan = backend.plan(settings, environment)?;
@@ -93,7 +93,7 @@ fn serves_only_one(settings: &Settings, plan: &BackendPlan, name: &str) -> Failu
 ///
 /// # Errors
 /// `Unavailable` if none is installed.
-pub fn detect(settings: &Settings, environment: &Environment) -> Result<(Kind, String)> {
+pub(crate) fn detect(settings: &Settings, environment: &Environment) -> Result<(Kind, String)> {
     find(settings, environment)?.ok_or_else(|| {
         let hint = |backend: &&'static dyn Backend| format!("{}  # {}", backend.install_hint(), backend.title());
         // LM Studio is a desktop app, so it isn't suggested.
@@ -103,12 +103,12 @@ pub fn detect(settings: &Settings, environment: &Environment) -> Result<(Kind, S
         offered
             .map(hint)
             .fold(failure, Failure::help)
-            .help("lclaude --backend endpoint --url https://HOST --model NAME  # use a server that runs elsewhere")
+            .help(r#"set backend = "endpoint" and [endpoint] url = "https://HOST" to use a server that runs elsewhere"#)
     })
 }
 
 /// Returns the configured kind, or else the detected one.
-pub fn configured_or_detected(settings: &Settings, environment: &Environment) -> Option<Kind> {
+pub(crate) fn configured_or_detected(settings: &Settings, environment: &Environment) -> Option<Kind> {
     settings.backend.or_else(|| find(settings, environment).ok()?.map(|(kind, _)| kind))
 }
 

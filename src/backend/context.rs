@@ -8,11 +8,11 @@ use crate::{
     config::Settings,
 };
 
-/// How to skip the checks below.
-const SKIP_CHECK: &str = "set context_check = false in the configuration to start it anyway";
+/// The help for skipping the checks of the context.
+pub(crate) const SKIP_CHECK: &str = "set context_check = false in the configuration to start it anyway";
 
 /// Returns the clause of messages that explains the minimum.
-pub fn minimum_clause() -> String {
+pub(crate) fn minimum_clause() -> String {
     format!("Claude Code's prompt and tools take about {CLAUDE_CODE_PROMPT} tokens, so the minimum is {MIN_CONTEXT}")
 }
 
@@ -20,7 +20,7 @@ pub fn minimum_clause() -> String {
 ///
 /// # Errors
 /// `Config` or `Usage` if it is too small for Claude Code.
-pub fn enough_context(settings: &Settings) -> Result<()> {
+pub(crate) fn enough_context(settings: &Settings) -> Result<()> {
     if settings.context() >= MIN_CONTEXT || !settings.checks_context() {
         return Ok(());
     }
@@ -35,7 +35,7 @@ pub fn enough_context(settings: &Settings) -> Result<()> {
 ///
 /// # Errors
 /// `Unavailable` if it is smaller than Claude Code needs, whatever context is configured.
-pub fn enough_trained(settings: &Settings, model: &str, trained: Option<u32>) -> Result<()> {
+pub(crate) fn enough_trained(settings: &Settings, model: &str, trained: Option<u32>) -> Result<()> {
     match trained {
         Some(trained) if trained < MIN_CONTEXT && settings.checks_context() => {
             Err(Failure::new(Code::Unavailable, format!("the context of {model} is too small for Claude Code"))
@@ -48,6 +48,6 @@ pub fn enough_trained(settings: &Settings, model: &str, trained: Option<u32>) ->
 }
 
 /// Returns the help for a model that was trained for too few tokens.
-pub fn another_model(trained: u32) -> String {
+pub(crate) fn another_model(trained: u32) -> String {
     format!("lclaude local models  # choose a model that was trained for more than {trained} tokens")
 }

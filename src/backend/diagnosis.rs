@@ -13,7 +13,7 @@ use crate::base::{
 
 /// What a kind adds to the diagnosis of its server.
 #[derive(Debug, Clone, Copy)]
-pub struct Diagnosis {
+pub(crate) struct Diagnosis {
     /// Whether `SIGNS` describes its log. In another program's log the same texts may mean anything.
     pub reads_log: bool,
     /// The help for running out of memory.
@@ -22,7 +22,7 @@ pub struct Diagnosis {
 
 /// Why a backend exited before it was ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
+pub(crate) enum Cause {
     AddressInUse,
     FileNotFound,
     CutShort,
@@ -73,7 +73,7 @@ const SIGNS: &[(Cause, &[&str])] = &[
 ];
 
 /// Returns the cause, from the exit status and the last lines of the log, oldest first.
-pub fn diagnose(status: Option<ExitStatus>, log: &[String]) -> Cause {
+pub(crate) fn diagnose(status: Option<ExitStatus>, log: &[String]) -> Cause {
     let signal = status.and_then(|status| status.signal());
     if signal == Some(libc::SIGILL) {
         return Cause::IllegalInstruction;
@@ -89,7 +89,7 @@ pub fn diagnose(status: Option<ExitStatus>, log: &[String]) -> Cause {
 
 impl Cause {
     /// Returns the failure for a backend that exited with `status`.
-    pub fn failure(
+    pub(crate) fn failure(
         self,
         plan: &BackendPlan,
         diagnosis: &Diagnosis,
@@ -140,21 +140,22 @@ impl Cause {
             Cause::Download => failed(format!("{model} could not be downloaded"))
                 .help("check the name and the network")
                 .help("export HF_TOKEN=…  # for a private model"),
-            Cause::Unknown => failed(format!("it exited with {}", describe_status(status)))
-                .help("lclaude --dry-run  # shows its command line"),
+            Cause::Unknown => {
+                failed(format!("it {}", describe_status(status))).help("lclaude --dry-run  # shows its command line")
+            }
         };
         failure.log_tail(log)
     }
 }
 
-/// Returns an exit status in words, such as `exit code 1`.
-pub fn describe_status(status: Option<ExitStatus>) -> String {
+/// Returns an exit status as a predicate, such as `exited with code 1`.
+pub(crate) fn describe_status(status: Option<ExitStatus>) -> String {
     match status {
         Some(status) => match (status.code(), status.signal()) {
-            (Some(code), _) => format!("exit code {code}"),
-            (None, Some(signal)) => format!("signal {signal}"),
-            (None, None) => status.to_string(),
+            (Some(code), _) => format!("exited with code {code}"),
+            (None, Some(signal)) => format!("was killed by signal {signal}"),
+            (None, None) => format!("ended with {status}"),
         },
-        None => "an unknown status".into(),
+        None => "ended with an unknown status".into(),
     }
 }

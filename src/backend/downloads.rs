@@ -9,7 +9,7 @@ use crate::base::error::{Code, Failure, Result};
 ///
 /// # Errors
 /// `Refused` if `untrusted`, the path of that file, is set.
-pub fn refuse_download(untrusted: Option<&Path>, model: &str) -> Result<()> {
+pub(crate) fn refuse_download(untrusted: Option<&Path>, model: &str) -> Result<()> {
     match untrusted {
         None => Ok(()),
         Some(file) => Err(Failure::new(Code::Refused, format!("{model} is not installed"))

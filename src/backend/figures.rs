@@ -11,7 +11,7 @@ const FIGURES_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The figures; `None` stands for unknown.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Figures {
+pub(crate) struct Figures {
     /// Tokens of the main model's context that are in use.
     pub used: Option<u64>,
     /// Whether it is working on a request.
@@ -24,6 +24,6 @@ pub struct Figures {
 }
 
 /// Returns an answer that arrives within the timeout, or `None`.
-pub async fn answer_in_time<T>(answer: impl Future<Output = Option<T>>) -> Option<T> {
+pub(crate) async fn answer_in_time<T>(answer: impl Future<Output = Option<T>>) -> Option<T> {
     timeout(FIGURES_TIMEOUT, answer).await.ok().flatten()
 }

@@ -19,7 +19,7 @@ fn estimate(settings: &Settings, plan: &BackendPlan, environment: &Environment) 
 ///
 /// # Errors
 /// `Unavailable` if the models can't fit, unless `memory_check` is off.
-pub fn check(settings: &Settings, plan: &BackendPlan, environment: &Environment) -> Result<Option<String>> {
+pub(crate) fn check(settings: &Settings, plan: &BackendPlan, environment: &Environment) -> Result<Option<String>> {
     if settings.memory_check == Some(false) {
         return Ok(None);
     }
@@ -35,7 +35,7 @@ pub fn check(settings: &Settings, plan: &BackendPlan, environment: &Environment)
 
 /// What the models' files tell, as far as they are on this machine.
 #[derive(Default)]
-pub struct ModelFacts {
+pub(crate) struct ModelFacts {
     /// The memory figures and the verdict, in one line.
     pub memory: Option<String>,
     /// Tokens that the main model was trained for.
@@ -45,7 +45,7 @@ pub struct ModelFacts {
 }
 
 /// Returns what the plan's model files tell. Starts nothing.
-pub fn inspect(settings: &Settings, plan: &BackendPlan, environment: &Environment) -> ModelFacts {
+pub(crate) fn inspect(settings: &Settings, plan: &BackendPlan, environment: &Environment) -> ModelFacts {
     let Some(estimate) = estimate(settings, plan, environment) else {
         return ModelFacts::default();
     };

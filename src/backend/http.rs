@@ -17,18 +17,18 @@ use crate::base::error::{Code, Failure};
 /// The first and the longest pause between two health checks of a starting backend.
 const POLL_PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));
 /// The timeout of requests that a server answers immediately.
-pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// The timeout of requests whose answer is only listed.
-pub const LIST_TIMEOUT: Duration = Duration::from_secs(3);
+pub(crate) const LIST_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Returns a client for servers on this machine, which ignores the user's proxies.
-pub fn client() -> Client {
+pub(crate) fn client() -> Client {
     // Loading the system's certificates would delay the start.
     builder().no_proxy().tls_certs_only([]).build().expect("a client without certificates can always be built")
 }
 
 /// Returns a client for the server at `url`, which uses the user's proxies if the server is remote.
-pub fn client_for(url: &str) -> Client {
+pub(crate) fn client_for(url: &str) -> Client {
     let reach = || if is_remote(url) { builder() } else { builder().no_proxy() };
     let secure = url.starts_with("https:").then(|| reach().build().ok()).flatten();
     // On a machine without certificates the https request itself then reports the error.
@@ -45,7 +45,7 @@ fn builder() -> ClientBuilder {
 }
 
 /// Returns the innermost cause of an error, since the outer ones say only that the request failed.
-pub fn describe_error(error: &reqwest::Error) -> String {
+pub(crate) fn describe_error(error: &reqwest::Error) -> String {
     let mut innermost = None;
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
@@ -57,7 +57,7 @@ pub fn describe_error(error: &reqwest::Error) -> String {
 
 /// Polls with `look` until the backend is up. A new log line triggers the next poll early, since it often marks a step
 /// of the start.
-pub async fn wait_until_up(starting: &Starting<'_>, look: impl AsyncFn() -> Health) -> Result<(), StartError> {
+pub(crate) async fn wait_until_up(starting: &Starting<'_>, look: impl AsyncFn() -> Health) -> Result<(), StartError> {
     let mut pause = POLL_PAUSES.0;
     loop {
         match look().await {
@@ -75,14 +75,14 @@ pub async fn wait_until_up(starting: &Starting<'_>, look: impl AsyncFn() -> Heal
 }
 
 /// Returns the JSON body of a successful response, or `None`.
-pub async fn get_json<T: DeserializeOwned>(request: RequestBuilder) -> Option<T> {
+pub(crate) async fn get_json<T: DeserializeOwned>(request: RequestBuilder) -> Option<T> {
     let answer = request.timeout(ANSWER_TIMEOUT).send().await.ok()?;
     if answer.status().is_success() { answer.json().await.ok() } else { None }
 }
 
 /// A model in the answer of `/v1/models`, with the extra fields of several servers.
 #[derive(Deserialize)]
-pub struct ModelEntry {
+pub(crate) struct ModelEntry {
     pub id: String,
     /// Tokens of context, from vLLM and SGLang.
     pub max_model_len: Option<u32>,
@@ -96,18 +96,18 @@ pub struct ModelEntry {
 
 /// The answer of `/v1/models`.
 #[derive(Deserialize)]
-pub struct ModelList {
+pub(crate) struct ModelList {
     pub data: Vec<ModelEntry>,
 }
 
 impl ModelEntry {
     /// Returns its context in tokens.
-    pub fn context(&self) -> Option<u32> {
+    pub(crate) fn context(&self) -> Option<u32> {
         self.max_model_len.or(self.tokens("n_ctx"))
     }
 
     /// Returns the tokens that it was trained for.
-    pub fn trained(&self) -> Option<u32> {
+    pub(crate) fn trained(&self) -> Option<u32> {
         self.tokens("n_ctx_train")
     }
 
@@ -117,42 +117,42 @@ impl ModelEntry {
 }
 
 /// Returns the request for the server's models.
-pub fn models_request(client: &Client, endpoint: &Endpoint) -> RequestBuilder {
+pub(crate) fn models_request(client: &Client, endpoint: &Endpoint) -> RequestBuilder {
     client.get(format!("{}/v1/models", endpoint.url)).bearer_auth(&endpoint.token)
 }
 
 /// Returns the models that a server lists, or `None` if it lists none.
-pub async fn models(client: &Client, endpoint: &Endpoint) -> Option<Vec<ModelEntry>> {
+pub(crate) async fn models(client: &Client, endpoint: &Endpoint) -> Option<Vec<ModelEntry>> {
     get_json(models_request(client, endpoint)).await.map(|ModelList { data }| data)
 }
 
 /// Returns the response to an empty `/v1/messages` request: 404 from a server without the route, usually 400 from one
 /// with it.
-pub async fn probe_messages(client: &Client, endpoint: &Endpoint) -> Result<Response, reqwest::Error> {
+pub(crate) async fn probe_messages(client: &Client, endpoint: &Endpoint) -> Result<Response, reqwest::Error> {
     let request =
         client.post(format!("{}/v1/messages", endpoint.url)).bearer_auth(&endpoint.token).timeout(ANSWER_TIMEOUT);
     request.header("content-type", "application/json").body("{}").send().await
 }
 
 /// Returns whether the server has the route `/v1/messages`.
-pub async fn has_messages_route(client: &Client, endpoint: &Endpoint) -> bool {
+pub(crate) async fn has_messages_route(client: &Client, endpoint: &Endpoint) -> bool {
     let answer = probe_messages(client, endpoint).await;
     !answer.is_ok_and(|answer| is_missing_route(answer.status()))
 }
 
 /// Returns whether a status means that the server doesn't have the route.
-pub fn is_missing_route(status: StatusCode) -> bool {
+pub(crate) fn is_missing_route(status: StatusCode) -> bool {
     matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED)
 }
 
 /// Returns the three numbers of a version such as `0.14.2-rc1`. A part that isn't a number is 0.
-pub fn parse_version(version: &str) -> [u32; 3] {
+pub(crate) fn parse_version(version: &str) -> [u32; 3] {
     let mut numbers = version.split(['.', '-', '+']).map(|part| part.parse().unwrap_or(0));
     std::array::from_fn(|_| numbers.next().unwrap_or(0))
 }
 
 /// Returns the failure for a server without `/v1/messages`.
-pub fn too_old(name: &str, since: &str) -> Failure {
+pub(crate) fn too_old(name: &str, since: &str) -> Failure {
     Failure::new(Code::Unavailable, format!("{name} is too old for Claude Code"))
         .cause(format!("it has no /v1/messages route, which was added in {since}"))
         .help("upgrade it to the current release")

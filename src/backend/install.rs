@@ -5,20 +5,20 @@
 
 use std::process::{Command, Stdio};
 
-pub const IS_MACOS: bool = cfg!(target_os = "macos");
+pub(crate) const IS_MACOS: bool = cfg!(target_os = "macos");
 
 /// Returns whether a program is on PATH.
-pub fn is_on_path(program: &str) -> bool {
+pub(crate) fn is_on_path(program: &str) -> bool {
     which::which(program).is_ok()
 }
 
 /// Returns Homebrew's install command if Homebrew is installed.
-pub fn brew(formula: &str) -> Option<String> {
+pub(crate) fn brew(formula: &str) -> Option<String> {
     is_on_path("brew").then(|| format!("brew install {formula}"))
 }
 
 /// Returns the install command of each package manager on this system that has the package, given its name in each.
-pub fn packages(apt: &str, dnf: &str, pacman: &str) -> Vec<String> {
+pub(crate) fn packages(apt: &str, dnf: &str, pacman: &str) -> Vec<String> {
     let managers = [
         ("apt-get", format!("apt-get install -y {apt}"), ["apt-cache", "show", apt].to_vec()),
         // `-C` reads the cache only, since this must not use the network.

@@ -32,7 +32,7 @@ use crate::{
 
 /// A kind of backend. The registry lists them all.
 #[async_trait(?Send)]
-pub trait Backend: Sync {
+pub(crate) trait Backend: Sync {
     /// Returns the kind.
     fn kind(&self) -> Kind;
 

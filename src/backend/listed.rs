@@ -6,7 +6,7 @@ use crate::memory::{self, Layout, gguf::Header};
 
 /// A model that a backend has. `None` stands for unknown.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ListedModel {
+pub(crate) struct ListedModel {
     /// The name to write after `--model`.
     pub name: String,
     /// The name in Claude Code's requests.
@@ -26,7 +26,7 @@ pub struct ListedModel {
 
 impl ListedModel {
     /// Returns a model of which only the name is known.
-    pub fn named(name: &str) -> Self {
+    pub(crate) fn named(name: &str) -> Self {
         ListedModel {
             name: name.to_owned(),
             served: name.to_owned(),
@@ -42,7 +42,7 @@ impl ListedModel {
 
     /// Returns the model with the details from its GGUF file.
     #[must_use]
-    pub fn with_file(self, file: &Path, layout: Layout) -> Self {
+    pub(crate) fn with_file(self, file: &Path, layout: Layout) -> Self {
         let header = match Header::read(file) {
             Ok(header) => header,
             Err(error) => {
@@ -66,6 +66,6 @@ impl ListedModel {
 
 /// Returns whether a chat template belongs to a thinking model. llama-server doesn't report that, so this looks for
 /// what such templates have in common.
-pub fn thinks(template: &str) -> bool {
+pub(crate) fn thinks(template: &str) -> bool {
     ["enable_thinking", "<think>"].iter().any(|mark| template.contains(mark))
 }

@@ -14,7 +14,7 @@ use crate::base::error::{Code, Failure, Result};
 ///
 /// # Errors
 /// `Unavailable` if it doesn't answer, has no Messages API, rejects the token or lacks a model.
-pub async fn check(plan: &BackendPlan, starting: &Starting<'_>, token_help: &str) -> Result<Served, StartError> {
+pub(crate) async fn check(plan: &BackendPlan, starting: &Starting<'_>, token_help: &str) -> Result<Served, StartError> {
     let Starting { client, endpoint, .. } = starting;
     let route = format!("{}/v1/messages", endpoint.url);
     let answer = match http::probe_messages(client, endpoint).await {

@@ -3,16 +3,16 @@
 //! A kind is a folder that implements one trait and is listed in the registry. Nothing here starts or supervises a
 //! server: the keeper handles ports, processes, retries, logs and leases.
 
-pub mod address;
+pub(crate) mod address;
 mod checks;
 mod choose;
 mod command;
-pub mod context;
+pub(crate) mod context;
 mod diagnosis;
 mod downloads;
 mod endpoint;
 mod figures;
-pub mod fit;
+pub(crate) mod fit;
 mod http;
 mod install;
 mod interface;
@@ -23,23 +23,23 @@ mod messages;
 mod names;
 mod ollama;
 mod plan;
-pub mod program;
-pub mod registry;
+pub(crate) mod program;
+pub(crate) mod registry;
 mod served;
 mod starting;
-pub mod subject;
+pub(crate) mod subject;
 mod undo;
 mod visit;
 
-pub use choose::{ChosenBackend, Tiers, choose, configured_or_detected, detect, plan};
-pub use diagnosis::{Cause, describe_status, diagnose};
-pub use downloads::refuse_download;
-pub use figures::Figures;
-pub use http::{client, client_for, describe_error, parse_version};
-pub use interface::Backend;
-pub use listed::ListedModel;
-pub use plan::{BackendPlan, Endpoint, HOST, MASKED, Program, Service};
-pub use served::Served;
-pub use starting::{MissingModel, Progress, StartError, Starting, unexpected_response};
-pub use undo::Undo;
-pub use visit::visit;
+pub(crate) use choose::{ChosenBackend, Tiers, choose, configured_or_detected, detect, plan};
+pub(crate) use diagnosis::{Cause, describe_status, diagnose};
+pub(crate) use downloads::refuse_download;
+pub(crate) use figures::Figures;
+pub(crate) use http::{client, client_for, describe_error, parse_version};
+pub(crate) use interface::Backend;
+pub(crate) use listed::ListedModel;
+pub(crate) use plan::{BackendPlan, Endpoint, HOST, MASKED, Program, Service};
+pub(crate) use served::Served;
+pub(crate) use starting::{MissingModel, Progress, StartError, Starting, unexpected_response};
+pub(crate) use undo::Undo;
+pub(crate) use visit::visit;

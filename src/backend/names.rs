@@ -9,7 +9,7 @@ use crate::{
 ///
 /// # Errors
 /// `Config` if none is configured and there is no default.
-pub fn wanted(settings: &Settings, default: Option<&str>) -> Result<Vec<String>> {
+pub(crate) fn wanted(settings: &Settings, default: Option<&str>) -> Result<Vec<String>> {
     let of = |tier| settings.models.get(&tier).map(String::as_str);
     let main = settings.model.as_deref().or(of(Tier::Sonnet)).or(of(Tier::Opus)).or(default);
     let Some(main) = main else {
@@ -33,12 +33,12 @@ pub fn wanted(settings: &Settings, default: Option<&str>) -> Result<Vec<String>>
 }
 
 /// Returns whether the user's own configuration file names this model, rather than an option or a variable.
-pub fn is_in_own_file(settings: &Settings, is_this: impl Fn(&str) -> bool) -> bool {
+pub(crate) fn is_in_own_file(settings: &Settings, is_this: impl Fn(&str) -> bool) -> bool {
     settings.model_names().any(|(key, name)| is_this(name) && settings.is_from_own_file(key))
 }
 
 /// Returns the name most similar to `model`, if it is similar enough to be meant.
-pub fn nearest_model<'a>(model: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest_model<'a>(model: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |name: &str| name.trim_end_matches(":latest").to_lowercase();
     // The owner and the tag are what people leave out or get wrong most often.
     let family = |name: &str| plain(name).rsplit('/').next().unwrap_or_default().split(':').next().map(str::to_owned);

@@ -18,17 +18,17 @@ use crate::{
 };
 
 /// The address that every backend started by lclaude listens on.
-pub const HOST: &str = "127.0.0.1";
+pub(crate) const HOST: &str = "127.0.0.1";
 
 /// The token for a server that needs none. It isn't empty, since Claude Code would then send the user's own login.
-pub const NO_TOKEN: &str = "none";
+pub(crate) const NO_TOKEN: &str = "none";
 
 /// What is shown in place of a token.
-pub const MASKED: &str = "••••••••";
+pub(crate) const MASKED: &str = "••••••••";
 
 /// Everything that determines what runs. Sessions with equal plans share one backend.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BackendPlan {
+pub(crate) struct BackendPlan {
     pub kind: Kind,
     pub service: Service,
     /// The names of the served models without duplicates, the main one first.
@@ -42,7 +42,7 @@ pub struct BackendPlan {
 /// How the backend's server runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Service {
+pub(crate) enum Service {
     /// A program that the keeper starts, on a port that the keeper chooses.
     Program(Program),
     /// A server that already runs, at this URL.
@@ -57,7 +57,7 @@ pub enum Service {
 
 /// A program as the keeper starts it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Program {
+pub(crate) struct Program {
     /// Canonical.
     pub path: PathBuf,
     /// Modification time in nanoseconds since the epoch, so that an upgraded program makes a different plan.
@@ -83,7 +83,7 @@ pub struct Program {
 
 /// The URL and token of one run of a plan.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Endpoint {
+pub(crate) struct Endpoint {
     /// Without the `/v1/…` path, which clients add.
     pub url: String,
     /// 0 for a server that lclaude doesn't start.
@@ -94,7 +94,7 @@ pub struct Endpoint {
 
 impl Endpoint {
     /// Returns a text with the token masked, since a server or program may repeat it.
-    pub fn masked(&self, text: &str) -> String {
+    pub(crate) fn masked(&self, text: &str) -> String {
         if self.token == NO_TOKEN { text.to_owned() } else { text.replace(&self.token, MASKED) }
     }
 }
@@ -108,7 +108,7 @@ impl fmt::Debug for Endpoint {
 impl BackendPlan {
     /// Returns 16 hex digits that name the socket, the lock and the log. They include lclaude's version, so that a
     /// keeper never gets a session with a different protocol.
-    pub fn id(&self) -> String {
+    pub(crate) fn id(&self) -> String {
         let mut plan = self.clone();
         if let Service::Running(_) = plan.service {
             // The requested context doesn't affect a server that already runs.
@@ -121,7 +121,7 @@ impl BackendPlan {
     }
 
     /// Returns its name for messages.
-    pub fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         match &self.service {
             Service::Program(program) => program.path.display().to_string(),
             Service::Running(url) => format!("{} at {url}", self.kind),
@@ -138,7 +138,7 @@ impl fmt::Debug for Program {
 
 impl Program {
     /// Returns the program at `path`, without arguments.
-    pub fn new(path: PathBuf) -> Self {
+    pub(crate) fn new(path: PathBuf) -> Self {
         let modified = fs::metadata(&path).and_then(|meta| meta.modified()).ok();
         Program {
             mtime: modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).map_or(0, |age| age.as_nanos()),
@@ -156,7 +156,7 @@ impl Program {
     }
 
     /// Returns the command that starts it at `endpoint`, with its private file at `file`.
-    pub fn command(&self, endpoint: &Endpoint, file: &Path) -> Command {
+    pub(crate) fn command(&self, endpoint: &Endpoint, file: &Path) -> Command {
         let port = endpoint.port.to_string();
         let filled = |text: &String| {
             let text = text.replace("{port}", &port);

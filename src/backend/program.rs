@@ -22,7 +22,7 @@ use crate::{
 const NEVER_PASSED_ON: &[&str] = &["ANTHROPIC_*", "CLAUDE*", "LCLAUDE_*"];
 
 /// Removes from a command's environment what no backend may see, and what `more` matches.
-pub fn remove_variables(command: &mut std::process::Command, more: impl Fn(&str) -> bool) {
+pub(crate) fn remove_variables(command: &mut std::process::Command, more: impl Fn(&str) -> bool) {
     let never = |name: &str| NEVER_PASSED_ON.iter().any(|pattern| matches(pattern, name));
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(|name| never(name) || more(name)) {
@@ -32,7 +32,7 @@ pub fn remove_variables(command: &mut std::process::Command, more: impl Fn(&str)
 }
 
 /// A program that was not found.
-pub struct MissingProgram<'a> {
+pub(crate) struct MissingProgram<'a> {
     pub kind: Kind,
     pub program: &'a str,
     pub name: &'a str,
@@ -44,7 +44,7 @@ pub struct MissingProgram<'a> {
 
 impl MissingProgram<'_> {
     /// Returns the failure. `named` is the configured path.
-    pub fn failure(&self, settings: &Settings, named: Option<&Path>) -> Failure {
+    pub(crate) fn failure(&self, settings: &Settings, named: Option<&Path>) -> Failure {
         let MissingProgram { kind, program, name, install, why } = self;
         let failure = match named {
             Some(path) => {
@@ -65,7 +65,7 @@ impl MissingProgram<'_> {
 }
 
 /// Returns the canonical path of the configured program `named`, or else of `name` on PATH.
-pub fn find(named: Option<&Path>, name: &str) -> Option<PathBuf> {
+pub(crate) fn find(named: Option<&Path>, name: &str) -> Option<PathBuf> {
     let found = match named {
         Some(path) => which::which(path),
         None => which::which(name),
@@ -77,7 +77,7 @@ pub fn find(named: Option<&Path>, name: &str) -> Option<PathBuf> {
 const VERSION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Runs a program with one argument and returns its output, or `None` if it doesn't exit in time.
-pub async fn run(program: &Path, argument: &str) -> io::Result<Option<Output>> {
+pub(crate) async fn run(program: &Path, argument: &str) -> io::Result<Option<Output>> {
     // llama-server loads libraries from the working directory, and a repository could contain some.
     let mut command = tokio::process::Command::new(std::path::absolute(program)?);
     command.current_dir("/").arg(argument).stdin(Stdio::null()).kill_on_drop(true);
@@ -92,7 +92,7 @@ pub async fn run(program: &Path, argument: &str) -> io::Result<Option<Output>> {
 }
 
 /// Returns the first number with dots in the output.
-pub fn version(output: &Output) -> Option<String> {
+pub(crate) fn version(output: &Output) -> Option<String> {
     let text = [&output.stdout[..], &output.stderr[..]].concat();
     let text = String::from_utf8_lossy(&text).into_owned();
     let is_version = |word: &&str| word.starts_with(|c: char| c.is_ascii_digit()) && word.contains('.');

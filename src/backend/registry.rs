@@ -9,21 +9,21 @@ use super::{
 use crate::config::Kind;
 
 /// All kinds, in the order in which lclaude looks for one if none is configured.
-pub static ALL: [&dyn Backend; 5] =
+pub(crate) static ALL: [&dyn Backend; 5] =
     [&OllamaBackend, &LmStudioBackend, &LlamaCppBackend, &CommandBackend, &EndpointBackend];
 
 /// Returns the backend of a kind.
-pub fn backend(kind: Kind) -> &'static dyn Backend {
+pub(crate) fn backend(kind: Kind) -> &'static dyn Backend {
     ALL.into_iter().find(|backend| backend.kind() == kind).expect("every kind is in the registry")
 }
 
 /// Returns the backend that the configuration calls `name`, or `None` for a kind of a later version.
-pub fn by_name(name: &str) -> Option<&'static dyn Backend> {
+pub(crate) fn by_name(name: &str) -> Option<&'static dyn Backend> {
     ALL.into_iter().find(|backend| backend.kind().name() == name)
 }
 
 /// Returns a backend's live figures. `kind` comes from its keeper, which may be of a later version with more kinds.
-pub async fn figures(kind: &str, endpoint: &plan::Endpoint, models: &[String]) -> Figures {
+pub(crate) async fn figures(kind: &str, endpoint: &plan::Endpoint, models: &[String]) -> Figures {
     match by_name(kind) {
         Some(backend) => backend.figures(&client_for(&endpoint.url), endpoint, models).await,
         None => Figures::default(),
@@ -31,7 +31,7 @@ pub async fn figures(kind: &str, endpoint: &plan::Endpoint, models: &[String]) -
 }
 
 /// Undoes a change to a server that keeps running. Failures are ignored: a server that is gone needs no undo.
-pub async fn undo(undo: &Undo) {
+pub(crate) async fn undo(undo: &Undo) {
     match undo {
         Undo::Restore { file, content: Some(content) } => {
             if fs::read_to_string(file).is_ok_and(|now| now != *content) {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// What a ready backend serves.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Served {
+pub(crate) struct Served {
     /// Its URL, if the plan doesn't know it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at: Option<String>,
@@ -29,19 +29,19 @@ pub struct Served {
 
 impl Served {
     /// Returns a value without models, to which each model is added.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Served { tools: true, ..Served::default() }
     }
 
     /// Records one model's context in tokens. Of equal contexts the first recorded model counts.
-    pub fn grant(&mut self, model: &str, context: u32, trained: Option<u32>) {
+    pub(crate) fn grant(&mut self, model: &str, context: u32, trained: Option<u32>) {
         if self.of.is_empty() || context < self.context {
             (self.of, self.context, self.trained) = (model.to_owned(), context, trained);
         }
     }
 
     /// Returns a clause with the granted, requested and trained context, in tokens.
-    pub fn contexts(&self, asked: u32) -> String {
+    pub(crate) fn contexts(&self, asked: u32) -> String {
         let trained = self.trained.map(|trained| format!(", trained for {trained}")).unwrap_or_default();
         format!("a context of {} tokens granted, {asked} requested{trained}", self.context)
     }

@@ -12,7 +12,7 @@ use crate::base::{
 
 /// The health of a starting backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Health {
+pub(crate) enum Health {
     /// Nothing listens yet.
     Unreachable,
     /// It listens, but its model is still loading.
@@ -24,7 +24,7 @@ pub enum Health {
 
 /// Why a running backend can't be used.
 #[derive(Debug)]
-pub enum StartError {
+pub(crate) enum StartError {
     /// Another server answers on its port.
     NotOurs,
     /// A model must be downloaded first, and nobody has agreed to that.
@@ -34,7 +34,7 @@ pub enum StartError {
 
 /// A model that a backend needs and doesn't have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MissingModel {
+pub(crate) struct MissingModel {
     /// The name by which it can be downloaded.
     pub model: String,
     /// The failure if it isn't downloaded.
@@ -49,7 +49,7 @@ impl From<Failure> for StartError {
 
 /// One step of a start.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Progress {
+pub(crate) struct Progress {
     pub stage: String,
     /// From 0 to 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -59,7 +59,7 @@ pub struct Progress {
 }
 
 /// What a kind needs to wait for a start and to report its progress.
-pub struct Starting<'a> {
+pub(crate) struct Starting<'a> {
     pub client: &'a Client,
     pub endpoint: &'a Endpoint,
     /// The keeper's environment.
@@ -75,19 +75,19 @@ pub struct Starting<'a> {
 
 impl Starting<'_> {
     /// Reports a step to the sessions.
-    pub fn report(&self, stage: &str, fraction: Option<f32>, detail: impl Into<String>) {
+    pub(crate) fn report(&self, stage: &str, fraction: Option<f32>, detail: impl Into<String>) {
         // A closed channel means that the keeper has given up this start.
         let _ = self.progress.send(Progress { stage: stage.into(), fraction, detail: detail.into() });
     }
 
     /// Records what to undo at the end. Call it before the change is made.
-    pub fn record_undo(&self, undo: Undo) {
+    pub(crate) fn record_undo(&self, undo: Undo) {
         (self.note)(undo);
     }
 }
 
 /// Returns the failure for a server that isn't the expected one.
-pub fn unexpected_response(name: &str, url: &str) -> Failure {
+pub(crate) fn unexpected_response(name: &str, url: &str) -> Failure {
     Failure::new(Code::Unavailable, format!("unexpected response from {name}"))
         .cause(format!("the server at {url} may be a different program"))
         .help(format!("curl -v {url}"))

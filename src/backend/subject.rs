@@ -14,10 +14,10 @@ use crate::{
 };
 
 /// The area of the backend checks.
-pub const AREA: Area = Area::Backends;
+pub(crate) const AREA: Area = Area::Backends;
 
 /// What is checked.
-pub struct Subject<'a> {
+pub(crate) struct Subject<'a> {
     pub settings: &'a Settings,
     pub environment: &'a Environment,
     /// The user's own configuration file.
@@ -28,24 +28,24 @@ pub struct Subject<'a> {
 
 impl Subject<'_> {
     /// Returns the failure with the command that edits the configuration, if that can help.
-    pub fn with_edit_help(&self, failure: Failure) -> Failure {
+    pub(crate) fn with_edit_help(&self, failure: Failure) -> Failure {
         with_edit_help(failure, self.file)
     }
 
     /// Returns a failed check.
-    pub fn failed(&self, name: &'static str, failure: Failure) -> Check {
+    pub(crate) fn failed(&self, name: &'static str, failure: Failure) -> Check {
         Check::failed(AREA, name, &self.with_edit_help(failure))
     }
 
     /// Returns the failed check for missing models that an untrusted project file must not download, if there are any.
-    pub fn refused(&self, missing: &[String]) -> Option<Check> {
+    pub(crate) fn refused(&self, missing: &[String]) -> Option<Check> {
         let failure = refuse_download(self.settings.untrusted_choice(), missing.first()?).err()?;
         Some(Check::failed(AREA, "model", &failure))
     }
 }
 
 /// Returns the failure with the command that edits `file`, if that can help.
-pub fn with_edit_help(failure: Failure, file: &Path) -> Failure {
+pub(crate) fn with_edit_help(failure: Failure, file: &Path) -> Failure {
     let edit = edit_command(file);
     if failure.code == Code::Usage || !file.is_file() || failure.help.contains(&edit) {
         failure
@@ -55,6 +55,6 @@ pub fn with_edit_help(failure: Failure, file: &Path) -> Failure {
 }
 
 /// Returns the command that edits a file.
-pub fn edit_command(file: &Path) -> String {
+pub(crate) fn edit_command(file: &Path) -> String {
     format!("${{EDITOR:-vi}} {}", ui::quote_path(file))
 }

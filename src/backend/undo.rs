@@ -12,7 +12,7 @@ use crate::base::process::Identity;
 /// What lclaude started of LM Studio.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Started {
+pub(crate) enum Started {
     /// An `lms` command is starting it, and the keeper has not recorded the result yet.
     By {
         command: Identity,
@@ -26,7 +26,7 @@ pub enum Started {
 /// How to undo one change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Undo {
+pub(crate) enum Undo {
     /// Unload a model from Ollama at `url`.
     Unload { url: String, model: String },
     /// Run `lms` with these arguments, unless the process `of` is gone. A later LM Studio must stay as it is.
@@ -39,7 +39,7 @@ pub enum Undo {
 
 impl Undo {
     /// Returns the undo that restores `file` to its current content, or `None` if it can't be read.
-    pub fn restore(file: PathBuf) -> Option<Self> {
+    pub(crate) fn restore(file: PathBuf) -> Option<Self> {
         match fs::read_to_string(&file) {
             Ok(content) => Some(Undo::Restore { content: Some(content), file }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Some(Undo::Restore { content: None, file }),
@@ -48,7 +48,7 @@ impl Undo {
     }
 
     /// Adds it to a list, unless it is there already.
-    pub fn add_to(self, all: &mut Vec<Undo>) {
+    pub(crate) fn add_to(self, all: &mut Vec<Undo>) {
         use Started::By;
 
         // The result of a command replaces the entry for the command.

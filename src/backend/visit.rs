@@ -15,7 +15,7 @@ use crate::base::{error::Result, variables::Variables};
 ///
 /// # Errors
 /// `Unavailable` if it doesn't answer or can't be used.
-pub async fn visit(backend: &dyn Backend, plan: &BackendPlan, endpoint: &Endpoint) -> Result<Served> {
+pub(crate) async fn visit(backend: &dyn Backend, plan: &BackendPlan, endpoint: &Endpoint) -> Result<Served> {
     let (progress, _) = mpsc::unbounded_channel();
     let (client, new_log_line, variables) = (client_for(&endpoint.url), Notify::new(), Variables::default());
     // Nothing is changed, so there is nothing to undo.

@@ -7,7 +7,7 @@ use super::error::Failure;
 /// In the order of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Area {
+pub(crate) enum Area {
     Configuration,
     Claude,
     Backends,
@@ -16,7 +16,7 @@ pub enum Area {
 }
 
 impl Area {
-    pub fn title(self) -> &'static str {
+    pub(crate) fn title(self) -> &'static str {
         match self {
             Area::Configuration => "Configuration",
             Area::Claude => "Claude Code",
@@ -29,7 +29,7 @@ impl Area {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Severity {
+pub(crate) enum Severity {
     Ok,
     /// It works, and not as it could.
     Warning,
@@ -39,7 +39,7 @@ pub enum Severity {
 
 /// No secret may be put into it: it is printed, and kept as a verdict.
 #[derive(Debug, Clone, Serialize)]
-pub struct Check {
+pub(crate) struct Check {
     pub area: Area,
     /// Together with the area unique, and the same in every release.
     pub name: &'static str,
@@ -57,50 +57,55 @@ impl Check {
         Check { area, name, state, found: found.into(), why: None, log: Vec::new(), help: Vec::new() }
     }
 
-    pub fn ok(area: Area, name: &'static str, found: impl Into<String>) -> Self {
+    pub(crate) fn ok(area: Area, name: &'static str, found: impl Into<String>) -> Self {
         Self::new(area, name, Severity::Ok, found)
     }
 
-    pub fn warning(area: Area, name: &'static str, found: impl Into<String>) -> Self {
+    pub(crate) fn warning(area: Area, name: &'static str, found: impl Into<String>) -> Self {
         Self::new(area, name, Severity::Warning, found)
     }
 
-    pub fn failure(area: Area, name: &'static str, found: impl Into<String>) -> Self {
+    pub(crate) fn failure(area: Area, name: &'static str, found: impl Into<String>) -> Self {
         Self::new(area, name, Severity::Failure, found)
     }
 
     /// What a session would end with.
-    pub fn failed(area: Area, name: &'static str, failure: &Failure) -> Self {
+    pub(crate) fn failed(area: Area, name: &'static str, failure: &Failure) -> Self {
         let Failure { what, why, log_tail, help, .. } = failure.clone();
         Check { why, log: log_tail, help, ..Self::failure(area, name, what) }
     }
 
     /// The outcome of the very function a session calls.
-    pub fn of<T>(area: Area, name: &'static str, outcome: Result<T, Failure>, found: impl FnOnce(T) -> String) -> Self {
+    pub(crate) fn of<T>(
+        area: Area,
+        name: &'static str,
+        outcome: Result<T, Failure>,
+        found: impl FnOnce(T) -> String,
+    ) -> Self {
         match outcome {
             Ok(value) => Self::ok(area, name, found(value)),
             Err(failure) => Self::failed(area, name, &failure),
         }
     }
 
-    pub fn cause(self, why: impl Into<String>) -> Self {
+    pub(crate) fn cause(self, why: impl Into<String>) -> Self {
         Check { why: Some(why.into()), ..self }
     }
 
-    pub fn help(mut self, help: impl Into<String>) -> Self {
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
         self.help.push(help.into());
         self
     }
 
     /// The same with every text passed through `change`.
-    pub fn map_text(self, change: impl Fn(String) -> String) -> Self {
+    pub(crate) fn map_text(self, change: impl Fn(String) -> String) -> Self {
         let Check { area, name, state, found, why, log, help } = self;
         let all = |lines: Vec<String>| lines.into_iter().map(&change).collect();
         Check { area, name, state, found: change(found), why: why.map(&change), log: all(log), help: all(help) }
     }
 
     /// The same where no session depends on it.
-    pub fn no_worse_than(self, state: Severity) -> Self {
+    pub(crate) fn no_worse_than(self, state: Severity) -> Self {
         Check { state: self.state.min(state), ..self }
     }
 }

@@ -17,7 +17,7 @@ const MAX_SIZE: u64 = 64 * 1024 * 1024;
 ///
 /// # Errors
 /// `InvalidInput` when it isn't a regular file.
-pub fn open(path: &Path) -> io::Result<File> {
+pub(crate) fn open(path: &Path) -> io::Result<File> {
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
     if file.metadata()?.is_file() {
@@ -31,7 +31,7 @@ pub fn open(path: &Path) -> io::Result<File> {
 ///
 /// # Errors
 /// `InvalidData` when it is larger than 64 MiB.
-pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     open(path)?.take(MAX_SIZE + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_SIZE {
@@ -41,17 +41,17 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// Returns the whole content of a UTF-8 file.
-pub fn read_to_string(path: &Path) -> io::Result<String> {
+pub(crate) fn read_to_string(path: &Path) -> io::Result<String> {
     String::from_utf8(read(path)?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.utf8_error()))
 }
 
 /// Creates a directory and its missing parents, with mode 0700.
-pub fn create_private_dir(dir: &Path) -> io::Result<()> {
+pub(crate) fn create_private_dir(dir: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
 
 /// Replaces a file atomically. An existing file keeps its mode; a new one is private.
-pub fn replace(file: &Path, content: &[u8]) -> io::Result<()> {
+pub(crate) fn replace(file: &Path, content: &[u8]) -> io::Result<()> {
     let directory = file.parent().ok_or(io::ErrorKind::NotFound)?;
     let mut written = tempfile::Builder::new().prefix(".lclaude-").tempfile_in(directory)?;
     written.write_all(content)?;
@@ -67,7 +67,7 @@ pub fn replace(file: &Path, content: &[u8]) -> io::Result<()> {
 ///
 /// # Errors
 /// `AlreadyExists` when the file exists; any other error when it can't be written.
-pub fn create_private(path: &Path, content: &[u8]) -> io::Result<()> {
+pub(crate) fn create_private(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(content)
 }

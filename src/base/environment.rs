@@ -1,5 +1,5 @@
-//! What this process was started in: its variables, its directories, and lclaude's own places. Read once, at the edge, and
-//! passed on from there.
+//! The environment of this process: variables, directories and lclaude's own paths. Read once at the edge and passed
+//! on.
 
 use std::{
     env, io,
@@ -14,7 +14,7 @@ use super::{
 
 /// Variables, directories and places of this process.
 #[derive(Debug, Clone)]
-pub struct Environment {
+pub(crate) struct Environment {
     pub variables: Variables,
     pub places: Places,
     working_dir: Option<PathBuf>,
@@ -25,14 +25,14 @@ impl Environment {
     ///
     /// # Errors
     /// `Config` when the home directory is unknown or missing.
-    pub fn read() -> Result<Self> {
+    pub(crate) fn read() -> Result<Self> {
         let variables = Variables::read();
         let places = Places::find(&variables)?;
         Ok(Environment { variables, places, working_dir: env::current_dir().ok() })
     }
 
     /// Returns the user's home directory.
-    pub fn home(&self) -> &Path {
+    pub(crate) fn home(&self) -> &Path {
         &self.places.home
     }
 
@@ -40,7 +40,7 @@ impl Environment {
     ///
     /// # Errors
     /// `Config` when it was deleted, or cannot be read.
-    pub fn working_dir(&self) -> Result<&Path> {
+    pub(crate) fn working_dir(&self) -> Result<&Path> {
         self.working_dir.as_deref().ok_or_else(|| {
             let error = env::current_dir().err().unwrap_or_else(|| io::ErrorKind::NotFound.into());
             Failure::new(Code::Config, "the working directory cannot be used")
@@ -51,13 +51,13 @@ impl Environment {
 
     /// The same environment in another working directory.
     #[must_use]
-    pub fn in_directory(mut self, directory: &Path) -> Self {
+    pub(crate) fn in_directory(mut self, directory: &Path) -> Self {
         self.working_dir = Some(directory.to_owned());
         self
     }
 
     /// Returns a path absolute: `~/` is the home directory, and a relative path starts at `base`.
-    pub fn absolute(&self, path: &Path, base: &Path) -> PathBuf {
+    pub(crate) fn absolute(&self, path: &Path, base: &Path) -> PathBuf {
         match path.strip_prefix("~") {
             Ok(rest) => self.home().join(rest),
             Err(_) => base.join(path),

@@ -8,12 +8,12 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub type Result<T, E = Failure> = std::result::Result<T, E>;
+pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
 
 /// lclaude's own exit codes (after sysexits.h); every other code is Claude Code's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Code {
+pub(crate) enum Code {
     /// The command line is invalid or asks for something lclaude can't do.
     Usage = 64,
     /// A configuration file, a variable, or the home or runtime directory is unusable.
@@ -32,7 +32,7 @@ pub enum Code {
 
 /// A failure, ready to print.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failure {
+pub(crate) struct Failure {
     pub code: Code,
     pub what: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -45,27 +45,27 @@ pub struct Failure {
 }
 
 impl Failure {
-    pub fn new(code: Code, what: impl Into<String>) -> Self {
+    pub(crate) fn new(code: Code, what: impl Into<String>) -> Self {
         Failure { code, what: what.into(), why: None, log_tail: Vec::new(), help: Vec::new() }
     }
 
-    pub fn cause(mut self, why: impl fmt::Display) -> Self {
+    pub(crate) fn cause(mut self, why: impl fmt::Display) -> Self {
         self.why = Some(why.to_string());
         self
     }
 
     /// Adds a command or setting that fixes the failure; may be called more than once.
-    pub fn help(mut self, help: impl Into<String>) -> Self {
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
         self.help.push(help.into());
         self
     }
 
-    pub fn log_tail(mut self, lines: impl IntoIterator<Item = String>) -> Self {
+    pub(crate) fn log_tail(mut self, lines: impl IntoIterator<Item = String>) -> Self {
         self.log_tail.extend(lines);
         self
     }
 
-    pub fn exit_code(&self) -> u8 {
+    pub(crate) fn exit_code(&self) -> u8 {
         self.code as u8
     }
 }

@@ -2,17 +2,17 @@
 //!
 //! Nothing here may depend on the configuration, a backend or Claude Code.
 
-pub mod check;
-pub mod context;
-pub mod disk;
-pub mod environment;
-pub mod error;
-pub mod paths;
-pub mod pattern;
-pub mod port;
-pub mod process;
-pub mod scratch;
-pub mod signals;
-pub mod trace;
-pub mod ui;
-pub mod variables;
+pub(crate) mod check;
+pub(crate) mod context;
+pub(crate) mod disk;
+pub(crate) mod environment;
+pub(crate) mod error;
+pub(crate) mod paths;
+pub(crate) mod pattern;
+pub(crate) mod port;
+pub(crate) mod process;
+pub(crate) mod scratch;
+pub(crate) mod signals;
+pub(crate) mod trace;
+pub(crate) mod ui;
+pub(crate) mod variables;

@@ -11,6 +11,7 @@ use std::{
 
 use super::{
     error::{Code, Failure, Result},
+    ui,
     variables::Variables,
 };
 
@@ -20,7 +21,7 @@ const MAX_RUNTIME_PATH: usize = 104 - 24;
 
 /// lclaude's directories and files.
 #[derive(Debug, Clone)]
-pub struct Places {
+pub(crate) struct Places {
     pub home: PathBuf,
     pub config_file: PathBuf,
     /// Directory for logs and for facts remembered between runs.
@@ -34,7 +35,7 @@ impl Places {
     ///
     /// # Errors
     /// `Config` when the home directory is unknown or missing, or a path isn't UTF-8.
-    pub fn find(variables: &Variables) -> Result<Self> {
+    pub(crate) fn find(variables: &Variables) -> Result<Self> {
         let home = home()?;
         let config = xdg(variables, "XDG_CONFIG_HOME").unwrap_or_else(|| home.join(".config"));
         let state = xdg(variables, "XDG_STATE_HOME").unwrap_or_else(|| home.join(".local/state"));
@@ -56,7 +57,7 @@ impl Places {
     ///
     /// # Errors
     /// `Config` when it is a symlink, belongs to another user or is writable by others.
-    pub fn runtime(&self) -> Result<&Path> {
+    pub(crate) fn runtime(&self) -> Result<&Path> {
         match fs::symlink_metadata(&self.runtime) {
             Ok(meta) => check_owner_and_mode(&self.runtime, &meta)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -66,7 +67,7 @@ impl Places {
     }
 
     /// Returns the path of the runtime directory unchecked, for display only.
-    pub fn runtime_name(&self) -> &Path {
+    pub(crate) fn runtime_name(&self) -> &Path {
         &self.runtime
     }
 
@@ -74,7 +75,7 @@ impl Places {
     ///
     /// # Errors
     /// `Config` when it is a symlink, belongs to another user, can't be made private, or its path is too long.
-    pub fn ready_runtime(&self) -> Result<()> {
+    pub(crate) fn ready_runtime(&self) -> Result<()> {
         self.check_length()?;
         ensure_private_dir(&self.runtime)
     }
@@ -83,7 +84,7 @@ impl Places {
     ///
     /// # Errors
     /// The same as [`Places::ready_runtime`].
-    pub fn check_runtime(&self) -> Result<()> {
+    pub(crate) fn check_runtime(&self) -> Result<()> {
         self.check_length()?;
         let runtime = self.runtime()?;
         if runtime.exists() {
@@ -105,7 +106,7 @@ impl Places {
 }
 
 /// Returns the failure for a runtime directory in which files can't be created.
-pub fn runtime_unusable(runtime: &Path, error: io::Error) -> Failure {
+pub(crate) fn runtime_unusable(runtime: &Path, error: io::Error) -> Failure {
     Failure::new(Code::Config, format!("the runtime directory {} cannot be used", runtime.display()))
         .cause(error)
         .help(format!("df -h {0}; ls -ld {0}", runtime.display()))
@@ -130,7 +131,7 @@ fn home() -> Result<PathBuf> {
     if !home.is_dir() {
         return Err(Failure::new(Code::Config, format!("your home directory {} does not exist", home.display()))
             .cause("lclaude and Claude Code keep their configuration there")
-            .help(format!("mkdir -p {}", home.display()))
+            .help(format!("mkdir -p {}", ui::quote_path(&home)))
             .help("export HOME=/path/to/your/home"));
     }
     Ok(home)
@@ -169,7 +170,7 @@ fn ensure_private_dir(dir: &Path) -> Result<()> {
 fn check_owner_and_mode(dir: &Path, meta: &fs::Metadata) -> Result<()> {
     if !meta.is_dir() {
         let failure = not_private(dir, "is not a directory", "it is a file or a symlink".into());
-        return Err(failure.help(format!("rm {}", dir.display())));
+        return Err(failure.help(format!("rm {}", ui::quote_path(dir))));
     }
     if meta.uid() != rustix::process::geteuid().as_raw() {
         return Err(not_private(
@@ -179,12 +180,8 @@ fn check_owner_and_mode(dir: &Path, meta: &fs::Metadata) -> Result<()> {
         ));
     }
     if meta.mode() & 0o022 != 0 {
-        let failure = not_private(
-            dir,
-            "is writable by others",
-            "other users could have changed its files; none is worth keeping".into(),
-        );
-        return Err(failure.help(format!("rm -r {}", dir.display())));
+        let failure = not_private(dir, "is writable by others", "other users could have changed its files".into());
+        return Err(failure.help(format!("rm -r {}  # contains only temporary files", ui::quote_path(dir))));
     }
     Ok(())
 }
@@ -192,7 +189,7 @@ fn check_owner_and_mode(dir: &Path, meta: &fs::Metadata) -> Result<()> {
 fn not_private(dir: &Path, what: &str, why: String) -> Failure {
     let failure = Failure::new(Code::Config, format!("the runtime directory {} {what}", dir.display()))
         .cause(why)
-        .help("set XDG_RUNTIME_DIR to a private directory: export XDG_RUNTIME_DIR=/run/user/$UID");
+        .help("export XDG_RUNTIME_DIR=/run/user/$UID  # or another private directory");
     if env::var_os("XDG_RUNTIME_DIR").is_some_and(|dir| Path::new(&dir).is_absolute()) {
         failure.help("unset XDG_RUNTIME_DIR")
     } else {

@@ -1,7 +1,7 @@
 //! Wildcard patterns for the environment variables that a child process must not inherit.
 
 /// Returns whether `name` matches `pattern`, in which each `*` stands for any characters.
-pub fn matches(pattern: &str, name: &str) -> bool {
+pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or_default();
     let Some(mut rest) = name.strip_prefix(first) else {
@@ -21,7 +21,7 @@ pub fn matches(pattern: &str, name: &str) -> bool {
 }
 
 /// Whether `name` is that of a GGUF file, by its ending.
-pub fn is_gguf(name: &str) -> bool {
+pub(crate) fn is_gguf(name: &str) -> bool {
     name.to_ascii_lowercase().ends_with(".gguf")
 }
 

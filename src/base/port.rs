@@ -14,18 +14,18 @@ use socket2::{Domain, Socket, Type};
 use super::error::{Code, Failure, Result};
 
 /// A port that stays taken until this value is dropped.
-pub struct ReservedPort {
+pub(crate) struct ReservedPort {
     pub port: u16,
     _socket: Socket,
 }
 
 /// Reserves `wanted`, or any free port. A program that sets `SO_REUSEPORT` can bind it meanwhile.
-pub fn reserve_shared(wanted: Option<u16>) -> io::Result<ReservedPort> {
+pub(crate) fn reserve_shared(wanted: Option<u16>) -> io::Result<ReservedPort> {
     take(wanted, true)
 }
 
 /// Reserves `wanted`, or any free port, exclusively. Drop it just before the program that is to use the port starts.
-pub fn reserve_exclusive(wanted: Option<u16>) -> io::Result<ReservedPort> {
+pub(crate) fn reserve_exclusive(wanted: Option<u16>) -> io::Result<ReservedPort> {
     take(wanted, false)
 }
 
@@ -33,12 +33,12 @@ pub fn reserve_exclusive(wanted: Option<u16>) -> io::Result<ReservedPort> {
 ///
 /// # Errors
 /// `Unavailable` when no port is free.
-pub fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     reserve_exclusive(None).map(|held| held.port).map_err(no_free_port)
 }
 
 /// Returns the failure for a port that could not be reserved.
-pub fn no_free_port(error: io::Error) -> Failure {
+pub(crate) fn no_free_port(error: io::Error) -> Failure {
     Failure::new(Code::Unavailable, "no free port on 127.0.0.1").cause(error).help("list the ports in use: ss -tln")
 }
 

@@ -18,21 +18,21 @@ const PREFIX: &str = "session-";
 const TRIES: u32 = 10;
 
 /// A session's private directory, removed when this value is dropped.
-pub struct Scratch(PathBuf);
+pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
     /// Creates the directory in `runtime`.
     ///
     /// # Errors
     /// `Config` when the runtime directory is unusable.
-    pub fn make(runtime: &Path) -> Result<Self> {
+    pub(crate) fn make(runtime: &Path) -> Result<Self> {
         let prefix = format!("{PREFIX}{}-", std::process::id());
         let private = fs::Permissions::from_mode(0o700);
         let made = tempfile::Builder::new().prefix(&prefix).permissions(private).tempdir_in(runtime);
         made.map(|made| Scratch(made.keep())).map_err(|error| crate::base::paths::runtime_unusable(runtime, error))
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 }
@@ -44,12 +44,12 @@ impl Drop for Scratch {
 }
 
 /// Returns the PID of the session that the directory belongs to, or `None` if it isn't a session's.
-pub fn owner(directory: &Path) -> Option<u32> {
+pub(crate) fn owner(directory: &Path) -> Option<u32> {
     directory.file_name()?.to_str()?.strip_prefix(PREFIX)?.split('-').next()?.parse().ok()
 }
 
 /// Removes the directory and everything in it.
-pub fn remove(directory: &Path) {
+pub(crate) fn remove(directory: &Path) {
     // Renamed first, so that a process that outlives Claude Code can't refill the directory under its old path.
     let gone = directory.with_extension("gone");
     let renamed = fs::rename(directory, &gone).is_ok();

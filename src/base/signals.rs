@@ -18,7 +18,7 @@ use super::{
 };
 
 /// The stream of INT, TERM, HUP and QUIT.
-pub struct Signals {
+pub(crate) struct Signals {
     interrupts: mpsc::UnboundedReceiver<()>,
     terminate: Option<unix::Signal>,
     hangup: Option<unix::Signal>,
@@ -30,7 +30,7 @@ impl Signals {
     /// Installs handlers, after which INT, TERM, HUP and QUIT no longer end this process.
     ///
     /// The signals are handled rather than ignored, because an ignored signal stays ignored in the child.
-    pub fn listen() -> Result<Self> {
+    pub(crate) fn listen() -> Result<Self> {
         Self::install().map_err(|error| Failure::new(Code::Bug, "signal handlers could not be installed").cause(error))
     }
 
@@ -52,7 +52,7 @@ impl Signals {
     }
 
     /// Waits for the next signal. Cancel safe: no signal is lost when the future is dropped.
-    pub async fn next(&mut self) -> Signal {
+    pub(crate) async fn next(&mut self) -> Signal {
         let signal = tokio::select! {
             Some(()) = self.interrupts.recv() => Signal::INT,
             () = recv(&mut self.terminate) => Signal::TERM,
@@ -64,7 +64,7 @@ impl Signals {
     }
 
     /// Asks the user a yes/no question. Returns `None` if a signal arrives first.
-    pub async fn agrees(&mut self, question: String) -> Option<bool> {
+    pub(crate) async fn agrees(&mut self, question: String) -> Option<bool> {
         tokio::select! {
             yes = tokio::task::spawn_blocking(move || ui::confirm(&question)) => Some(yes.unwrap_or(false)),
             _ = self.next() => None,
@@ -72,7 +72,7 @@ impl Signals {
     }
 
     /// Returns 128+N for the last signal N, as shells report it, or 0 if there was none.
-    pub fn exit_code(&self) -> u8 {
+    pub(crate) fn exit_code(&self) -> u8 {
         self.last.and_then(|signal| u8::try_from(128 + signal.as_raw()).ok()).unwrap_or(0)
     }
 }
@@ -90,6 +90,6 @@ async fn recv(stream: &mut Option<unix::Signal>) {
         None => None,
     };
     if received.is_none() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }

@@ -12,7 +12,7 @@ use super::{disk, variables::LOG};
 /// Starts writing to `lclaude.log` in `state` if `LCLAUDE_LOG` is set. A log that can't be written is not an error.
 ///
 /// Returns a warning if the level is invalid.
-pub fn start(state: &Path) -> Option<String> {
+pub(crate) fn start(state: &Path) -> Option<String> {
     let asked = std::env::var(LOG).ok().filter(|asked| !asked.is_empty())?;
     let Ok(level) = asked.parse::<LevelFilter>() else {
         return Some(format!("invalid value {asked:?} for {LOG}: use off, error, warn, info, debug or trace"));

@@ -10,12 +10,12 @@ use console::Term;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 
 /// Prints a line to stderr. A closed terminal is not an error.
-pub fn message(line: impl std::fmt::Display) {
+pub(crate) fn message(line: impl std::fmt::Display) {
     let _ = writeln!(io::stderr(), "{}", escape(&line.to_string()));
 }
 
 /// Returns `text` with control and invisible characters escaped, since file names and project files may contain them.
-pub fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
@@ -28,20 +28,20 @@ pub fn escape(text: &str) -> String {
 }
 
 /// Returns whether a character is a control character, invisible, or changes the direction of text.
-pub fn is_unsafe(character: char) -> bool {
+pub(crate) fn is_unsafe(character: char) -> bool {
     let hidden = matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
         | '\u{feff}' | '\u{ad}' | '\u{61c}' | '\u{e0000}'..='\u{e007f}');
     character.is_control() || hidden
 }
 
 /// Prints the output of one of lclaude's own commands to stdout. A closed pipe is not an error.
-pub fn print(text: &str) {
+pub(crate) fn print(text: &str) {
     let mut stdout = io::stdout();
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
 }
 
 /// Returns a number of bytes as text, in decimal units.
-pub fn format_bytes(bytes: u64) -> String {
+pub(crate) fn format_bytes(bytes: u64) -> String {
     match bytes {
         0..1_000_000 => format!("{:.0} kB", bytes as f64 / 1e3),
         1_000_000..1_000_000_000 => format!("{:.0} MB", bytes as f64 / 1e6),
@@ -50,14 +50,14 @@ pub fn format_bytes(bytes: u64) -> String {
     }
 }
 
-/// Quotes a text for all Bourne shells. By hand, because `shlex` also quotes `=` and `{port}`, which only makes a command
-/// harder to read, and mixes both kinds of quotes.
-pub fn single_quoted(text: &str) -> String {
+/// Quotes a text for all Bourne shells. `shlex` isn't used because it also quotes `=` and `{port}` and mixes both kinds
+/// of quotes, which makes a command harder to read.
+pub(crate) fn single_quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// Returns a command line, quoted for a POSIX shell.
-pub fn quote_command(words: impl Iterator<Item = String>) -> String {
+pub(crate) fn quote_command(words: impl Iterator<Item = String>) -> String {
     let quoted = |word: String| {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%{}".contains(c);
         if !word.is_empty() && word.chars().all(plain) { word } else { single_quoted(&word) }
@@ -66,17 +66,17 @@ pub fn quote_command(words: impl Iterator<Item = String>) -> String {
 }
 
 /// Returns a path as a shell reads it.
-pub fn quote_path(path: &Path) -> String {
+pub(crate) fn quote_path(path: &Path) -> String {
     quote_command(std::iter::once(path.display().to_string()))
 }
 
 /// Returns whether both stdin and stderr are terminals, so that questions can be asked.
-pub fn can_ask() -> bool {
+pub(crate) fn can_ask() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
 /// Asks for a line and returns it trimmed, or `None` at the end of the input.
-pub fn ask(question: &str) -> Option<String> {
+pub(crate) fn ask(question: &str) -> Option<String> {
     let _ = write!(io::stderr(), "{} ", escape(question));
     let mut answer = String::new();
     let read = io::stdin().read_line(&mut answer).ok()?;
@@ -84,24 +84,24 @@ pub fn ask(question: &str) -> Option<String> {
 }
 
 /// Asks a yes/no question. Without a terminal the answer is no.
-pub fn confirm(question: &str) -> bool {
+pub(crate) fn confirm(question: &str) -> bool {
     let answer = if can_ask() { ask(&format!("{question} [y/N]")) } else { None };
     answer.is_some_and(|answer| matches!(answer.to_lowercase().as_str(), "y" | "yes"))
 }
 
 /// Progress while a backend starts: on a terminal one live line, cleared at the end; otherwise one line per stage.
-pub struct ProgressLine {
+pub(crate) struct ProgressLine {
     bar: Option<ProgressBar>,
     stage: String,
 }
 
 impl ProgressLine {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         ProgressLine { bar: None, stage: String::new() }
     }
 
     /// Shows a stage, with its progress as a `fraction` from 0 to 1 if known.
-    pub fn show(&mut self, stage: &str, fraction: Option<f32>, detail: &str) {
+    pub(crate) fn show(&mut self, stage: &str, fraction: Option<f32>, detail: &str) {
         let percent =
             fraction.map(|fraction| format!(" {:.0}% {}", fraction * 100.0, draw_bar(fraction))).unwrap_or_default();
         let detail = if detail.is_empty() { String::new() } else { format!(" ({detail})") };

@@ -8,42 +8,42 @@ use std::{
 };
 
 /// Level of lclaude's own log: off, error, warn, info, debug or trace.
-pub const LOG: &str = "LCLAUDE_LOG";
+pub(crate) const LOG: &str = "LCLAUDE_LOG";
 /// Nesting depth: set in a session's environment to the number of lclaudes around it.
-pub const DEPTH: &str = "LCLAUDE_DEPTH";
+pub(crate) const DEPTH: &str = "LCLAUDE_DEPTH";
 
 /// The inherited variables.
 #[derive(Debug, Clone, Default)]
-pub struct Variables(BTreeMap<OsString, OsString>);
+pub(crate) struct Variables(BTreeMap<OsString, OsString>);
 
 impl Variables {
     /// Those of this process.
-    pub fn read() -> Self {
+    pub(crate) fn read() -> Self {
         Variables(env::vars_os().collect())
     }
 
     /// The value of a variable, or `None` if it is unset or empty.
-    pub fn get(&self, name: &str) -> Option<&OsStr> {
+    pub(crate) fn get(&self, name: &str) -> Option<&OsStr> {
         self.0.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
     }
 
     /// The same as text, or `None` if it is not UTF-8.
-    pub fn text(&self, name: &str) -> Option<&str> {
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.get(name)?.to_str()
     }
 
     /// The same as a path.
-    pub fn path(&self, name: &str) -> Option<PathBuf> {
+    pub(crate) fn path(&self, name: &str) -> Option<PathBuf> {
         self.get(name).map(PathBuf::from)
     }
 
     /// Whether a variable is set, be it to nothing.
-    pub fn is_set(&self, name: &str) -> bool {
+    pub(crate) fn is_set(&self, name: &str) -> bool {
         self.0.contains_key(OsStr::new(name))
     }
 
     /// The names of all variables.
-    pub fn names(&self) -> impl Iterator<Item = &OsStr> {
+    pub(crate) fn names(&self) -> impl Iterator<Item = &OsStr> {
         self.0.keys().map(OsString::as_os_str)
     }
 }

@@ -10,6 +10,7 @@ use crate::{
     base::{
         environment::Environment,
         error::{Code, Failure, Result},
+        ui,
         variables::{DEPTH, Variables},
     },
     config::Settings,
@@ -26,10 +27,10 @@ const INSTALL_PATHS: &[&str] = &[".local/bin/claude", ".claude/local/claude"];
 
 /// The official installer.
 const INSTALL_SCRIPT: &str = "curl -fsSL https://claude.ai/install.sh | bash";
-pub const NPM_INSTALL: &str = "npm install -g @anthropic-ai/claude-code";
+pub(crate) const NPM_INSTALL: &str = "npm install -g @anthropic-ai/claude-code";
 
 /// Returns the commands that can install Claude Code on this machine, the official one first.
-pub fn install_commands() -> Vec<String> {
+pub(crate) fn install_commands() -> Vec<String> {
     let ways = [("curl", INSTALL_SCRIPT), ("npm", NPM_INSTALL)];
     ways.into_iter().filter(|(program, _)| which::which(program).is_ok()).map(|(_, line)| line.to_owned()).collect()
 }
@@ -38,7 +39,7 @@ pub fn install_commands() -> Vec<String> {
 ///
 /// # Errors
 /// `NoClaude` if there is none.
-pub fn find(settings: &Settings, environment: &Environment) -> Result<PathBuf> {
+pub(crate) fn find(settings: &Settings, environment: &Environment) -> Result<PathBuf> {
     let own = env::current_exe().and_then(|path| path.canonicalize()).ok();
     if let Some(path) = &settings.claude.path {
         let failed = |why: String| {
@@ -50,7 +51,7 @@ pub fn find(settings: &Settings, environment: &Environment) -> Result<PathBuf> {
             Ok(found) if is_lclaude(&found, own.as_deref()) => Err(failed("it is lclaude itself".into())),
             Ok(found) => Ok(found),
             Err(_) if path.is_file() => {
-                Err(failed("it is not executable".into()).help(format!("chmod +x {}", path.display())))
+                Err(failed("it is not executable".into()).help(format!("chmod +x {}", ui::quote_path(path))))
             }
             Err(_) => Err(failed("it does not exist or is not a file".into())),
         };
@@ -80,7 +81,7 @@ pub fn find(settings: &Settings, environment: &Environment) -> Result<PathBuf> {
 ///
 /// # Errors
 /// `NoClaude` if it would exceed [`MAX_DEPTH`].
-pub fn depth(program: &Path, variables: &Variables) -> Result<u32> {
+pub(crate) fn depth(program: &Path, variables: &Variables) -> Result<u32> {
     let depth = variables.text(DEPTH).and_then(|depth| depth.parse().ok()).unwrap_or(0);
     if depth < MAX_DEPTH {
         return Ok(depth + 1);

@@ -5,7 +5,7 @@
 //! can get too, and `SessionPlan` for the arguments and settings. Nothing here starts a backend or a session, changes
 //! our own environment, or writes to the user's Claude Code files.
 
-pub mod arguments;
+pub(crate) mod arguments;
 mod find;
 mod plan;
 mod routing;
@@ -13,9 +13,9 @@ mod settings;
 mod throwaway;
 mod variables;
 
-pub use find::{NPM_INSTALL, find, install_commands};
-pub use plan::{LEAN_TOOLS, SessionPlan, check_settings, direct_command, read_output, warnings_without_overlay};
-pub use routing::{Routed, Routing};
-pub use settings::overlay::{check_managed_settings, files as settings_files, find_hijackers};
-pub use throwaway::{Throwaway, answers_file, config_dir};
-pub use variables::{BETAS_OFF, is_overridden};
+pub(crate) use find::{NPM_INSTALL, find, install_commands};
+pub(crate) use plan::{LEAN_TOOLS, SessionPlan, check_settings, direct_command, read_output, warnings_without_overlay};
+pub(crate) use routing::{Routed, Routing};
+pub(crate) use settings::overlay::{check_managed_settings, files as settings_files, find_hijackers};
+pub(crate) use throwaway::{Throwaway, answers_file, config_dir};
+pub(crate) use variables::{BETAS_OFF, is_overridden};

@@ -26,11 +26,11 @@ use crate::{
 };
 
 /// The tools of a lean session, as `--tools` takes them.
-pub const LEAN_TOOLS: &str = "Bash,Edit,Glob,Grep,Read,Write";
+pub(crate) const LEAN_TOOLS: &str = "Bash,Edit,Glob,Grep,Read,Write";
 
 /// A Claude Code session, planned before the backend's port and key are known.
 #[derive(Debug)]
-pub struct SessionPlan {
+pub(crate) struct SessionPlan {
     pub program: PathBuf,
     /// `[claude] args`.
     pub own_arguments: Vec<OsString>,
@@ -49,7 +49,7 @@ impl SessionPlan {
     /// # Errors
     /// `NoClaude` if Claude Code is missing, `Usage` for an invalid `--settings`,
     /// `Config` for invalid `[claude] args`, or an error of [`Throwaway::plan`].
-    pub fn new(settings: &Settings, session: SessionRequest, environment: &Environment) -> Result<Self> {
+    pub(crate) fn new(settings: &Settings, session: SessionRequest, environment: &Environment) -> Result<Self> {
         let here = environment.working_dir()?;
         let SessionRequest { arguments: own_arguments, settings: own_settings, .. } = configured_session(settings)?;
         let written = session.settings.or(own_settings);
@@ -70,7 +70,7 @@ impl SessionPlan {
 
     /// Returns the arguments of a lean session, without those that the user sets. Most of the default prompt describes
     /// tools.
-    pub fn lean(&self) -> Vec<OsString> {
+    pub(crate) fn lean(&self) -> Vec<OsString> {
         let given = |names: &[&str]| {
             let all = self.own_arguments.iter().chain(&self.arguments).map(|argument| argument.to_string_lossy());
             all.take_while(|word| word != "--").any(|word| names.contains(&word.split('=').next().unwrap_or_default()))
@@ -93,7 +93,7 @@ impl SessionPlan {
     ///
     /// # Errors
     /// `Config` if the overlay can't be written.
-    pub fn command(&self, routed: &Routed, scratch: &Path) -> Result<Command> {
+    pub(crate) fn command(&self, routed: &Routed, scratch: &Path) -> Result<Command> {
         let overlay = scratch.join("settings.json");
         let models = routed.models();
         let mut settings = overlay::build(self.user_settings.clone(), &routed.table, &models, self.restricts_models);
@@ -121,7 +121,7 @@ impl SessionPlan {
 ///
 /// # Errors
 /// `Config` if one of them is invalid.
-pub fn check_settings(settings: &Settings) -> Result<()> {
+pub(crate) fn check_settings(settings: &Settings) -> Result<()> {
     configured_session(settings)?;
     routing::checked_env(settings).map(drop)
 }
@@ -148,7 +148,7 @@ fn configured_session(settings: &Settings) -> Result<SessionRequest> {
 /// which doesn't get our overlay.
 ///
 /// `reads_own`: whether it reads the user's own settings, as it does outside a throwaway home.
-pub fn warnings_without_overlay(environment: &Environment, reads_own: bool) -> Result<Vec<String>> {
+pub(crate) fn warnings_without_overlay(environment: &Environment, reads_own: bool) -> Result<Vec<String>> {
     let config_dir = reads_own.then(|| config_dir(environment));
     let found = overlay::keys_needing_overlay(config_dir.as_deref(), environment.working_dir()?).into_iter();
     let warnings = found.map(|(file, keys)| {
@@ -163,14 +163,14 @@ pub fn warnings_without_overlay(environment: &Environment, reads_own: bool) -> R
 }
 
 /// Returns Claude Code with unchanged arguments and environment, for commands that need no backend.
-pub fn direct_command(program: &Path, arguments: &[OsString]) -> Command {
+pub(crate) fn direct_command(program: &Path, arguments: &[OsString]) -> Command {
     let mut command = Command::new(program);
     command.args(arguments);
     command
 }
 
 /// Returns the output of Claude Code's `--help` or `--version`, or `None` if it can't be started.
-pub fn read_output(program: &Path, argument: &str) -> Option<String> {
+pub(crate) fn read_output(program: &Path, argument: &str) -> Option<String> {
     let output = Command::new(program).arg(argument).output().ok()?;
     Some(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
 }

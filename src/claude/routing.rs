@@ -25,7 +25,7 @@ const OUTPUT_LIMITS: (u32, u32) = (2_048, 16_384);
 
 /// The part of the variables that is known before the backend's port and key.
 #[derive(Debug)]
-pub struct Routing {
+pub(crate) struct Routing {
     /// `[claude] env`.
     environment: BTreeMap<String, String>,
     /// In tokens; `None` derives it from the context.
@@ -41,7 +41,7 @@ pub struct Routing {
 
 /// The variables of a program whose backend is running.
 #[derive(Clone)]
-pub struct Routed {
+pub(crate) struct Routed {
     /// `[claude] env`; `table` overrides it.
     pub environment: BTreeMap<String, String>,
     /// Variables to add or replace.
@@ -60,7 +60,7 @@ impl Routing {
     ///
     /// # Errors
     /// `Refused` if an administrator's settings forbid it, `Config` if `[claude] env` sets a routing variable.
-    pub fn new(settings: &Settings, tiers: Tiers, description: String, inherited: &Variables) -> Result<Self> {
+    pub(crate) fn new(settings: &Settings, tiers: Tiers, description: String, inherited: &Variables) -> Result<Self> {
         super::settings::overlay::check_managed_settings()?;
         Ok(Routing {
             environment: checked_env(settings)?,
@@ -76,7 +76,7 @@ impl Routing {
     /// Returns the variables of a program whose backend is at `endpoint` and serves `served`.
     ///
     /// `lean`: whether Claude Code gets a small tool set and prompt.
-    pub fn route(&self, endpoint: &Endpoint, served: &Served, lean: bool) -> Routed {
+    pub(crate) fn route(&self, endpoint: &Endpoint, served: &Served, lean: bool) -> Routed {
         let (min, max) = OUTPUT_LIMITS;
         let own_host = crate::backend::address::unusual_loopback_host(&endpoint.url);
         let table = variables::table(&variables::Facts {
@@ -116,7 +116,7 @@ impl Routing {
 
 impl Routed {
     /// Returns the same variables with a throwaway home below `scratch`.
-    pub fn housed(self, throwaway: &Throwaway, scratch: &Path) -> Self {
+    pub(crate) fn housed(self, throwaway: &Throwaway, scratch: &Path) -> Self {
         let (mut table, mut removed) = (self.table.clone(), self.removed.clone());
         table.extend(throwaway.variables(scratch));
         removed.retain(|name| name.to_str().is_none_or(|name| !table.contains_key(name)));
@@ -125,7 +125,7 @@ impl Routed {
     }
 
     /// Applies the variables to a child's environment.
-    pub fn apply(&self, command: &mut Command) {
+    pub(crate) fn apply(&self, command: &mut Command) {
         for name in &self.removed {
             command.env_remove(name);
         }
@@ -133,14 +133,14 @@ impl Routed {
     }
 
     /// Returns all variables that are set, by name.
-    pub fn variables(&self) -> Table {
+    pub(crate) fn variables(&self) -> Table {
         let mut all = self.environment.clone();
         all.extend(self.table.clone());
         all
     }
 
     /// Returns the models that the program may request, sorted and without duplicates.
-    pub fn models(&self) -> Vec<&str> {
+    pub(crate) fn models(&self) -> Vec<&str> {
         let mut models: Vec<&str> = self.tiers.iter().map(|(_, model)| model).collect();
         models.sort_unstable();
         models.dedup();
@@ -148,7 +148,7 @@ impl Routed {
     }
 
     /// Returns the variables to remove if the program runs in an unknown environment, such as another shell.
-    pub fn removed_anywhere(&self) -> Vec<String> {
+    pub(crate) fn removed_anywhere(&self) -> Vec<String> {
         let inherited = self.removed.iter().filter_map(|name| name.to_str());
         let known = REMOVED_NAMES.iter().copied().filter(|name| !self.table.contains_key(*name));
         let mut names: Vec<String> = inherited.chain(known).map(str::to_owned).collect();
@@ -162,7 +162,7 @@ impl Routed {
 ///
 /// # Errors
 /// `Config` if it sets a routing variable.
-pub fn checked_env(settings: &Settings) -> Result<BTreeMap<String, String>> {
+pub(crate) fn checked_env(settings: &Settings) -> Result<BTreeMap<String, String>> {
     let routes = |name: &&String| name.starts_with("ANTHROPIC_") || variables::is_removed(name);
     match settings.claude.env.keys().find(routes) {
         None => Ok(settings.claude.env.clone()),

@@ -39,7 +39,7 @@ const ANSWERS: &[&str] = &[
 
 /// The content of a throwaway home.
 #[derive(Debug)]
-pub struct Throwaway {
+pub(crate) struct Throwaway {
     /// The directory of a kept home.
     kept: Option<PathBuf>,
     /// Claude Code's `.claude.json`.
@@ -56,7 +56,7 @@ impl Throwaway {
     ///
     /// # Errors
     /// Same as [`Throwaway::plan`].
-    pub fn if_wanted(settings: &Settings, environment: &Environment) -> Result<Option<Self>> {
+    pub(crate) fn if_wanted(settings: &Settings, environment: &Environment) -> Result<Option<Self>> {
         settings.throwaway.unwrap_or(false).then(|| Throwaway::plan(settings, environment)).transpose()
     }
 
@@ -65,7 +65,7 @@ impl Throwaway {
     /// # Errors
     /// `Usage` or `Config`, by the source of the setting, if Claude Code would use the user's own `.claude` as the
     /// project's.
-    pub fn plan(settings: &Settings, environment: &Environment) -> Result<Self> {
+    pub(crate) fn plan(settings: &Settings, environment: &Environment) -> Result<Self> {
         let (home, here) = (environment.home(), environment.working_dir()?);
         let own = config_dir(environment);
         let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
@@ -96,13 +96,13 @@ impl Throwaway {
     }
 
     /// Keeps the home after the session, in a directory below `state`.
-    pub fn keep(&mut self, state: &Path) {
+    pub(crate) fn keep(&mut self, state: &Path) {
         let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string().replace(':', "-");
         self.kept = Some(state.join("throwaway").join(format!("{now}-{}", std::process::id())));
     }
 
     /// Returns the directory of a kept home.
-    pub fn kept(&self) -> Option<&Path> {
+    pub(crate) fn kept(&self) -> Option<&Path> {
         self.kept.as_deref()
     }
 
@@ -111,12 +111,12 @@ impl Throwaway {
     }
 
     /// Returns the variables that make Claude Code use this home. Temporary files are always in `scratch`.
-    pub fn variables(&self, scratch: &Path) -> Table {
+    pub(crate) fn variables(&self, scratch: &Path) -> Table {
         variables::throwaway(&self.home(scratch), &scratch.join("tmp"))
     }
 
     /// Returns the settings of a throwaway session that have no variable.
-    pub fn settings(&self) -> Value {
+    pub(crate) fn settings(&self) -> Value {
         json!({
             "claudeMdExcludes": self.own_memory,
             // Deep link registration writes to the user's ~/.local/share/applications.
@@ -125,7 +125,7 @@ impl Throwaway {
     }
 
     /// Returns a phrase for what is copied into the home: "the theme dark and this folder's trust".
-    pub fn carried(&self) -> String {
+    pub(crate) fn carried(&self) -> String {
         let theme = self.answers.get("theme").and_then(Value::as_str);
         let trusted = self.answers["projects"].as_object().is_some_and(|folders| !folders.is_empty());
         match (theme.map(|theme| format!("the theme {theme}")), trusted.then_some("this folder's trust")) {
@@ -140,7 +140,7 @@ impl Throwaway {
     ///
     /// # Errors
     /// `Config` if that fails.
-    pub fn make(&self, scratch: &Path) -> Result<()> {
+    pub(crate) fn make(&self, scratch: &Path) -> Result<()> {
         let home = self.home(scratch);
         self.fill(&home, &scratch.join("tmp")).map_err(|error| {
             Failure::new(Code::Config, format!("cannot create the throwaway home {}", home.display()))
@@ -167,7 +167,7 @@ impl Throwaway {
 }
 
 /// Returns the user's own configuration directory.
-pub fn config_dir(environment: &Environment) -> PathBuf {
+pub(crate) fn config_dir(environment: &Environment) -> PathBuf {
     set_config_dir(environment).unwrap_or_else(|| environment.home().join(".claude"))
 }
 
@@ -176,7 +176,7 @@ fn set_config_dir(environment: &Environment) -> Option<PathBuf> {
 }
 
 /// Returns the file with the user's earlier answers: in `CLAUDE_CONFIG_DIR`, or next to `~/.claude` if that is unset.
-pub fn answers_file(environment: &Environment) -> PathBuf {
+pub(crate) fn answers_file(environment: &Environment) -> PathBuf {
     set_config_dir(environment).unwrap_or_else(|| environment.home().to_owned()).join(".claude.json")
 }
 

@@ -10,10 +10,10 @@ use std::{collections::BTreeMap, path::Path};
 use crate::{backend::Tiers, base::pattern::matches, config::Tier};
 
 /// The variables set for the child, by name.
-pub type Table = BTreeMap<String, String>;
+pub(crate) type Table = BTreeMap<String, String>;
 
 /// The properties of a session that its variables depend on.
-pub struct Facts<'a> {
+pub(crate) struct Facts<'a> {
     pub url: &'a str,
     pub token: &'a str,
     pub tiers: &'a Tiers,
@@ -32,7 +32,7 @@ pub struct Facts<'a> {
 }
 
 /// Variables that limit requests to what every backend supports.
-pub const BETAS_OFF: [(&str, &str); 2] = [
+pub(crate) const BETAS_OFF: [(&str, &str); 2] = [
     // Drops the beta headers and body fields that only Anthropic's API knows.
     ("CLAUDE_CODE_DISABLE_EXPERIMENTAL_BETAS", "1"),
     // `mid_conv_system` puts a `system` message between the others, which most chat templates reject.
@@ -40,7 +40,7 @@ pub const BETAS_OFF: [(&str, &str); 2] = [
 ];
 
 /// Returns the variables to set for a session.
-pub fn table(facts: &Facts) -> Table {
+pub(crate) fn table(facts: &Facts) -> Table {
     let mut table = Table::from(
         [
             // Claude Code adds `/v1/messages`.
@@ -110,7 +110,7 @@ pub fn table(facts: &Facts) -> Table {
 }
 
 /// Returns the variables that make `home` the configuration directory of a throwaway session.
-pub fn throwaway(home: &Path, tmp: &Path) -> Table {
+pub(crate) fn throwaway(home: &Path, tmp: &Path) -> Table {
     let text = |path: &Path| path.to_string_lossy().into_owned();
     Table::from(
         [
@@ -132,7 +132,7 @@ pub fn throwaway(home: &Path, tmp: &Path) -> Table {
 
 /// Inherited variables that would make a throwaway session use the user's memory or plugins. The overlay omits them,
 /// because the effect of an empty directory name is unknown.
-pub const REMOVED_IN_THROWAWAY: &[&str] = &[
+pub(crate) const REMOVED_IN_THROWAWAY: &[&str] = &[
     "CLAUDE_CODE_REMOTE_MEMORY_DIR",
     "CLAUDE_COWORK_MEMORY_PATH_OVERRIDE",
     "CLAUDE_CODE_PLUGIN_CACHE_DIR",
@@ -141,7 +141,7 @@ pub const REMOVED_IN_THROWAWAY: &[&str] = &[
 
 /// Patterns of inherited variables that would send requests, credentials or prompts elsewhere. Variables that the table
 /// sets are replaced, not removed.
-pub const REMOVED: &[&str] = &[
+pub(crate) const REMOVED: &[&str] = &[
     // Credentials that would be sent along with ours.
     "ANTHROPIC_API_KEY",
     "ANTHROPIC_CUSTOM_HEADERS",
@@ -196,7 +196,7 @@ pub const REMOVED: &[&str] = &[
 /// Names that match the patterns above and that a settings file can set; the overlay can't use patterns.
 ///
 /// Found with `strings` in Claude Code 2.1.331; only variables that affect what is sent, and where.
-pub const REMOVED_NAMES: &[&str] = &[
+pub(crate) const REMOVED_NAMES: &[&str] = &[
     "ANTHROPIC_API_HOST",
     "ANTHROPIC_API_KEY",
     "ANTHROPIC_AWS_API_KEY",
@@ -294,12 +294,12 @@ pub const REMOVED_NAMES: &[&str] = &[
 ];
 
 /// Whether an inherited variable must not reach the child.
-pub fn is_removed(name: &str) -> bool {
+pub(crate) fn is_removed(name: &str) -> bool {
     REMOVED.iter().any(|pattern| matches(pattern, name))
 }
 
 /// Whether an inherited variable is removed or replaced for the child.
-pub fn is_overridden(name: &str) -> bool {
+pub(crate) fn is_overridden(name: &str) -> bool {
     is_removed(name) || name.starts_with("ANTHROPIC_DEFAULT_") || ROUTING.contains(&name)
 }
 
@@ -321,7 +321,7 @@ const OBEYED_FROM_SETTINGS: &[&str] = &[
 ];
 
 /// Whether Claude Code without our overlay obeys a settings file that sets `name`.
-pub fn is_obeyed_from_settings(name: &str) -> bool {
+pub(crate) fn is_obeyed_from_settings(name: &str) -> bool {
     OBEYED_FROM_SETTINGS.iter().any(|pattern| matches(pattern, name))
 }
 

@@ -8,11 +8,11 @@ use crate::{
 };
 
 /// The help heading of the options that choose a backend and a model.
-pub const HEADING: &str = "Backend and model";
+pub(crate) const HEADING: &str = "Backend and model";
 
 /// The options of every command that uses a backend, except `--model`, which Claude Code has too.
 #[derive(Debug, Clone, Default, clap::Args)]
-pub struct Choice {
+pub(crate) struct Choice {
     #[arg(long, value_name = "KIND", help_heading = HEADING, value_parser = parse_backend,
         help = format!("Use this backend: {}", Kind::NAMES))]
     pub backend: Option<Kind>,
@@ -32,7 +32,7 @@ pub struct Choice {
 
 impl Choice {
     /// Returns the options and `model` as the topmost layer of the settings.
-    pub fn overrides(&self, model: Option<String>) -> Overrides {
+    pub(crate) fn overrides(&self, model: Option<String>) -> Overrides {
         let Choice { backend, profile, context, .. } = self.clone();
         Overrides { backend, profile, context, model, lean: false, throwaway: None }
     }
@@ -40,7 +40,7 @@ impl Choice {
 
 /// The backend and model that a verb uses. Options that are not given come from the configuration, as for a session.
 #[derive(Debug, Clone, Default, clap::Args)]
-pub struct Selection {
+pub(crate) struct Selection {
     #[command(flatten)]
     pub choice: Choice,
     /// Use this model of the backend
@@ -50,12 +50,12 @@ pub struct Selection {
 
 impl Selection {
     /// Returns the options as the topmost layer of the settings.
-    pub fn overrides(&self) -> Overrides {
+    pub(crate) fn overrides(&self) -> Overrides {
         self.choice.overrides(self.model.clone())
     }
 
     /// Returns the command line of `verb` with these options, without `--yes`.
-    pub fn line(&self, verb: &str) -> String {
+    pub(crate) fn line(&self, verb: &str) -> String {
         let Choice { backend, profile, context, config, yes: _ } = &self.choice;
         let context = context.map(|tokens| tokens.to_string());
         let config = config.as_ref().map(|file| file.display().to_string());

@@ -6,7 +6,7 @@ use super::{choice::Choice, verbs::Verb};
 
 /// What a command line asks lclaude to do.
 #[derive(Debug)]
-pub enum Invocation {
+pub(crate) enum Invocation {
     Session(SessionArguments),
     /// A verb of `lclaude local`.
     Local(Verb),
@@ -20,7 +20,7 @@ pub enum Invocation {
 }
 
 #[derive(Debug)]
-pub struct SessionArguments {
+pub(crate) struct SessionArguments {
     pub choice: Choice,
     pub lean: bool,
     pub throwaway: Option<bool>,
@@ -36,7 +36,7 @@ pub struct SessionArguments {
 
 impl SessionArguments {
     /// Returns all of Claude Code's arguments, for a command that is passed on unchanged.
-    pub fn claude_arguments(&self) -> Vec<OsString> {
+    pub(crate) fn claude_arguments(&self) -> Vec<OsString> {
         let models = self.models.iter().map(|model| ("--model", model));
         let settings = self.settings.iter().map(|settings| ("--settings", settings));
         let own = models.chain(settings).flat_map(|(option, value)| [OsString::from(option), value.clone()]);

@@ -18,7 +18,7 @@ use crate::{
 
 const ESCAPE_HELP: &str = "lclaude -- local  # to pass the word \"local\" to Claude Code";
 /// The only reserved word.
-pub const NAME: &str = "local";
+pub(crate) const NAME: &str = "local";
 
 /// Parses the arguments of `lclaude local`.
 ///
@@ -26,7 +26,7 @@ pub const NAME: &str = "local";
 ///
 /// # Errors
 /// `Usage`.
-pub fn parse(before: &[OsString], after: &[OsString]) -> Result<Invocation> {
+pub(crate) fn parse(before: &[OsString], after: &[OsString]) -> Result<Invocation> {
     let (verb, rest) = after.split_at(after.len().min(1));
     let name = OsString::from("lclaude local");
     let words = std::iter::once(&name).chain(verb).chain(before).chain(rest);
@@ -80,7 +80,7 @@ fn usage_failure(error: &clap::Error, verb: Option<&OsString>) -> Failure {
 }
 
 /// Returns the failure for a value that an option's parser rejects, or `None` for another error.
-pub fn invalid_value(error: &clap::Error) -> Option<Failure> {
+pub(crate) fn invalid_value(error: &clap::Error) -> Option<Failure> {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.as_str()),
         _ => None,
@@ -104,7 +104,7 @@ fn plain_number_error(text: &str) -> String {
 }
 
 /// Returns the first sentence of a parser error, in plain words.
-pub fn summarize(error: &clap::Error) -> String {
+pub(crate) fn summarize(error: &clap::Error) -> String {
     let text = error.render().to_string();
     // Missing arguments follow on lines of their own.
     let first = text.lines().scan(true, |continues, line| {
@@ -119,6 +119,6 @@ pub fn summarize(error: &clap::Error) -> String {
 }
 
 /// Returns the verbs and their options, for completions and the manual page.
-pub fn command() -> clap::Command {
+pub(crate) fn command() -> clap::Command {
     Verbs::command()
 }

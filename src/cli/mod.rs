@@ -7,11 +7,11 @@ mod local;
 mod session;
 mod verbs;
 
-pub use choice::{Choice, Selection};
-pub use command::{Invocation, SessionArguments};
-pub use local::{NAME as LOCAL, command as local_command};
-pub use session::{command as session_command, help, parse};
-pub use verbs::{
+pub(crate) use choice::{Choice, Selection};
+pub(crate) use command::{Invocation, SessionArguments};
+pub(crate) use local::{NAME as LOCAL, command as local_command};
+pub(crate) use session::{command as session_command, help, parse};
+pub(crate) use verbs::{
     CompletionsArguments, DoctorArguments, EnvArguments, Format, InitArguments, LogsArguments, ManArguments,
     ModelsArguments, RunArguments, ServeArguments, SetupArguments, Shell, StatusArguments, StopArguments,
     TargetArguments, TrustArguments, UntrustArguments, Verb,

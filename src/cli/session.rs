@@ -99,7 +99,7 @@ Other commands: `lclaude local --help`";
 ///
 /// # Errors
 /// `Usage`.
-pub fn parse(arguments: Vec<OsString>) -> Result<Invocation> {
+pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Invocation> {
     if arguments.iter().take(keeper::SUBCOMMAND.len()).eq(keeper::SUBCOMMAND) {
         return Ok(Invocation::Keeper);
     }
@@ -157,7 +157,7 @@ fn check_misspelled(word: &str) -> Result<()> {
 }
 
 /// Returns the text of `--help`.
-pub fn help() -> String {
+pub(crate) fn help() -> String {
     let command = command();
     // clap's own long help puts every option on two lines.
     let about = command.get_long_about().cloned().unwrap_or_default();
@@ -165,6 +165,6 @@ pub fn help() -> String {
 }
 
 /// Returns lclaude's options, for completions and the manual page.
-pub fn command() -> clap::Command {
+pub(crate) fn command() -> clap::Command {
     Arguments::command()
 }

@@ -9,13 +9,13 @@ use super::choice::Selection;
 /// Set up, inspect and stop local backends
 #[derive(Debug, Parser)]
 #[command(name = "lclaude local", disable_help_subcommand = true, after_help = AFTER_HELP)]
-pub struct Verbs {
+pub(crate) struct Verbs {
     #[command(subcommand)]
     pub verb: Verb,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Verb {
+pub(crate) enum Verb {
     Setup(SetupArguments),
     Doctor(DoctorArguments),
     Models(ModelsArguments),
@@ -52,7 +52,7 @@ const GROUPS: &[(&str, &[&str])] = &[
 ];
 
 /// Returns the verbs as a command whose help groups them.
-pub fn grouped_command() -> clap::Command {
+pub(crate) fn grouped_command() -> clap::Command {
     let mut command = Verbs::command();
     let mut groups = String::new();
     for (title, verbs) in GROUPS {
@@ -82,7 +82,7 @@ Examples:
   lclaude local setup
   lclaude local setup --dry-run
   lclaude local setup --backend llamacpp --model ~/models/qwen3-coder.gguf")]
-pub struct SetupArguments {
+pub(crate) struct SetupArguments {
     #[command(flatten)]
     pub choice: Selection,
     /// Show the steps without running them
@@ -97,7 +97,7 @@ Examples:
   lclaude local doctor
   lclaude local doctor --live
   lclaude local doctor --backend ollama --json")]
-pub struct DoctorArguments {
+pub(crate) struct DoctorArguments {
     #[command(flatten)]
     pub choice: Selection,
     /// Start the backend and test it with real requests
@@ -115,7 +115,7 @@ Examples:
   lclaude local models
   lclaude local models --backend ollama
   lclaude local models --context 131072 --json")]
-pub struct ModelsArguments {
+pub(crate) struct ModelsArguments {
     #[command(flatten)]
     pub choice: Selection,
     /// Print JSON
@@ -130,7 +130,7 @@ Examples:
   lclaude local status
   lclaude local status --watch
   lclaude local status --json")]
-pub struct StatusArguments {
+pub(crate) struct StatusArguments {
     /// Keep the display up to date until q or Ctrl-C
     #[arg(long, conflicts_with = "json")]
     pub watch: bool,
@@ -149,7 +149,7 @@ Examples:
   lclaude local stop 3f2a              # the backend whose ID starts with 3f2a
   lclaude local stop --model qwen3-coder:30b
   lclaude local stop --all --yes       # all backends, without asking")]
-pub struct StopArguments {
+pub(crate) struct StopArguments {
     #[command(flatten)]
     pub which: TargetArguments,
     /// Stop all backends
@@ -166,7 +166,7 @@ Examples:
   lclaude local logs
   lclaude local logs --follow
   lclaude local logs 3f2a              # the backend whose ID starts with 3f2a")]
-pub struct LogsArguments {
+pub(crate) struct LogsArguments {
     #[command(flatten)]
     pub which: TargetArguments,
     /// Keep printing new lines until Ctrl-C
@@ -181,7 +181,7 @@ Examples:
   lclaude local init
   lclaude local init --backend ollama --model qwen3-coder:30b
   lclaude local init --lean --context 32768")]
-pub struct InitArguments {
+pub(crate) struct InitArguments {
     #[command(flatten)]
     pub choice: Selection,
     /// Use fewer tools and a shorter prompt in this project
@@ -199,7 +199,7 @@ Examples:
   lclaude local trust
   lclaude local trust ~/src/project
   lclaude local trust --list")]
-pub struct TrustArguments {
+pub(crate) struct TrustArguments {
     /// Trust this file, or the one of the project in this directory [default: the current directory]
     #[arg(conflicts_with = "list")]
     pub file: Option<PathBuf>,
@@ -218,7 +218,7 @@ Examples:
   lclaude local untrust
   lclaude local untrust ~/src/project
   lclaude local untrust ~/src/deleted/.lclaude.toml")]
-pub struct UntrustArguments {
+pub(crate) struct UntrustArguments {
     /// Revoke trust in this file, or in the one in this directory [default: the current directory]
     pub file: Option<PathBuf>,
 }
@@ -236,7 +236,7 @@ Examples:
   lclaude local env --format fish | source     # in fish
   lclaude local env --format dotenv > .env"
 )]
-pub struct EnvArguments {
+pub(crate) struct EnvArguments {
     #[command(flatten)]
     pub choice: Selection,
     /// Use this output format; bash also works in zsh and sh
@@ -259,7 +259,7 @@ Examples:
   lclaude local run --model qwen3-coder:30b -- python3 agent.py
   lclaude local run --dry-run -- claude -p hello"
 )]
-pub struct RunArguments {
+pub(crate) struct RunArguments {
     #[command(flatten)]
     pub choice: Selection,
     /// Show what would run, without starting anything
@@ -283,7 +283,7 @@ Examples:
   lclaude local serve --backend llamacpp --model ~/models/qwen3-coder.gguf
   lclaude local serve --json"
 )]
-pub struct ServeArguments {
+pub(crate) struct ServeArguments {
     #[command(flatten)]
     pub choice: Selection,
     /// Print one JSON object: url, token, models, context, env, removed
@@ -299,7 +299,7 @@ Examples:
   eval \"$(lclaude local completions zsh)\"            # in ~/.zshrc
   lclaude local completions fish | source            # in ~/.config/fish/config.fish
   eval \"$(lclaude local completions bash --hook)\"    # the hook for claude")]
-pub struct CompletionsArguments {
+pub(crate) struct CompletionsArguments {
     /// Print the script for this shell
     pub shell: Shell,
     /// Print the hook that makes claude run lclaude in projects with a .lclaude.toml
@@ -313,10 +313,10 @@ pub struct CompletionsArguments {
 Examples:
   lclaude local man | man -l -
   lclaude local man > ~/.local/share/man/man1/lclaude.1")]
-pub struct ManArguments {}
+pub(crate) struct ManArguments {}
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum Shell {
+pub(crate) enum Shell {
     Bash,
     Zsh,
     Fish,
@@ -324,7 +324,7 @@ pub enum Shell {
 
 /// How variables are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Format {
+pub(crate) enum Format {
     #[value(aliases = ["zsh", "sh"])]
     Bash,
     Fish,
@@ -334,7 +334,7 @@ pub enum Format {
 
 /// The backend that a verb acts on, selected by ID or by the options of a session.
 #[derive(Debug, Clone, Default, clap::Args)]
-pub struct TargetArguments {
+pub(crate) struct TargetArguments {
     /// Select the backend whose ID starts with this; `lclaude local status` shows IDs
     #[arg(value_name = "ID", conflicts_with_all = ["backend", "profile", "context", "config", "model"])]
     pub id: Option<String>,

@@ -22,7 +22,7 @@ enum Completion {
 }
 
 /// Prints the candidates for the last of `words`.
-pub fn run(words: &[OsString]) {
+pub(crate) fn run(words: &[OsString]) {
     // No option or name of ours has a character that is not valid UTF-8.
     let words: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let lines = answers(&words).into_iter().map(|answer| match answer {

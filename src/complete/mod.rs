@@ -6,4 +6,4 @@
 
 mod answer;
 mod names;
-pub use answer::run;
+pub(crate) use answer::run;

@@ -19,20 +19,20 @@ const LIST_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The options before the cursor that determine the names.
 #[derive(Default)]
-pub struct ChosenOptions {
+pub(crate) struct ChosenOptions {
     backend: Option<String>,
     profile: Option<String>,
     config: Option<PathBuf>,
 }
 
 /// Returns the names of all backends.
-pub fn backends() -> impl Iterator<Item = String> {
+pub(crate) fn backends() -> impl Iterator<Item = String> {
     ALL.into_iter().map(|backend| backend.kind().to_string())
 }
 
 impl ChosenOptions {
     /// Records an option by its name in `cli`.
-    pub fn record(&mut self, option: &str, value: String) {
+    pub(crate) fn record(&mut self, option: &str, value: String) {
         match option {
             "backend" => self.backend = Some(value),
             "profile" => self.profile = Some(value),
@@ -42,7 +42,7 @@ impl ChosenOptions {
     }
 
     /// Returns the user's profiles.
-    pub fn profiles(&self) -> Vec<String> {
+    pub(crate) fn profiles(&self) -> Vec<String> {
         let Ok(environment) = Environment::read() else {
             return Vec::new();
         };
@@ -51,7 +51,7 @@ impl ChosenOptions {
     }
 
     /// Returns the models of the chosen backend, or of all backends if none is chosen.
-    pub fn models(&self) -> Vec<String> {
+    pub(crate) fn models(&self) -> Vec<String> {
         let Ok(environment) = Environment::read() else {
             return Vec::new();
         };

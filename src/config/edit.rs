@@ -10,6 +10,7 @@ use toml_edit::{DocumentMut, Item, TomlError, Value};
 use crate::base::{
     disk,
     error::{Code, Failure, Result},
+    ui,
 };
 
 /// The byte order mark.
@@ -17,7 +18,7 @@ const BOM: char = '\u{feff}';
 
 /// A change to one file that is not written yet.
 #[derive(Debug, Clone)]
-pub struct Edit {
+pub(crate) struct Edit {
     pub file: PathBuf,
     /// Whether it replaces an existing value.
     pub changes: bool,
@@ -31,11 +32,11 @@ impl Edit {
     ///
     /// # Errors
     /// `Config` if the file can't be read.
-    pub fn new<'a>(file: &Path, wanted: impl IntoIterator<Item = (&'a str, Value)>) -> Result<Option<Self>> {
+    pub(crate) fn new<'a>(file: &Path, wanted: impl IntoIterator<Item = (&'a str, Value)>) -> Result<Option<Self>> {
         let failed = |why: String| {
             Failure::new(Code::Config, format!("{} cannot be read", file.display()))
                 .cause(why)
-                .help(format!("ls -l {}", file.display()))
+                .help(format!("ls -l {}", ui::quote_path(file)))
         };
         let text = match fs::read_to_string(file) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
@@ -49,7 +50,7 @@ impl Edit {
     ///
     /// # Errors
     /// `Config` if the file can't be written.
-    pub fn write(&self) -> Result<()> {
+    pub(crate) fn write(&self) -> Result<()> {
         self.replace().map_err(|error| {
             let lines = self.lines.iter().filter_map(|line| line.strip_prefix("+ "));
             let failure = Failure::new(Code::Config, format!("{} cannot be written", self.file.display())).cause(error);
@@ -92,7 +93,7 @@ fn edit<'a>(file: &Path, text: &str, wanted: impl IntoIterator<Item = (&'a str, 
 }
 
 /// Returns the document as text, with the line endings and byte order mark of `before`, its original text.
-pub fn render(mut document: DocumentMut, before: &str) -> String {
+pub(crate) fn render(mut document: DocumentMut, before: &str) -> String {
     if before.parse().is_ok_and(|before: DocumentMut| before.is_empty()) && !document.is_empty() {
         // toml_edit puts new keys above the comments of a file that has no keys yet.
         let comments = document.trailing().as_str().unwrap_or_default().to_owned();
@@ -113,7 +114,7 @@ pub fn render(mut document: DocumentMut, before: &str) -> String {
 }
 
 /// Sets a top-level value. An existing one keeps its place and its comment.
-pub fn set_value(document: &mut DocumentMut, key: &str, mut new: Value) {
+pub(crate) fn set_value(document: &mut DocumentMut, key: &str, mut new: Value) {
     match document.get_mut(key).and_then(Item::as_value_mut) {
         Some(old) => {
             *new.decor_mut() = old.decor().clone();

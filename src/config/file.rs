@@ -5,7 +5,10 @@ use std::path::Path;
 use toml::Table;
 
 use super::{keys, settings::Settings};
-use crate::base::error::{Code, Failure, Result};
+use crate::base::{
+    error::{Code, Failure, Result},
+    ui,
+};
 
 /// The size limit of a configuration file, in bytes.
 pub(super) const MAX_FILE: u64 = 1024 * 1024;
@@ -15,7 +18,7 @@ pub(super) fn decode(bytes: Vec<u8>, path: &Path) -> Result<String> {
     String::from_utf8(bytes).map_err(|error| {
         Failure::new(Code::Config, format!("{} cannot be read", path.display()))
             .cause(format!("it is not valid UTF-8 ({})", error.utf8_error()))
-            .help(format!("iconv -f LATIN1 -t UTF-8 {0} > {0}.utf8", path.display()))
+            .help(format!("iconv -f LATIN1 -t UTF-8 {0} > {0}.utf8", ui::quote_path(path)))
     })
 }
 
@@ -35,6 +38,16 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Table> {
     Ok(table)
 }
 
+/// Replaces the parser's names of types by those of TOML.
+pub(crate) fn name_types(message: &str) -> String {
+    message
+        .replace("expected u32", "expected a whole number from 0 to 4294967295")
+        .replace("invalid type: sequence", "invalid type: array")
+        .replace("invalid type: map", "invalid type: table")
+        .replace("expected a sequence", "expected an array")
+        .replace("expected a map", "expected a table")
+}
+
 /// Returns a failure that names the line but doesn't quote it, since it may contain a secret.
 fn bad_toml(error: &toml::de::Error, text: &str, path: &Path) -> Failure {
     let place = match error.span() {
@@ -48,7 +61,8 @@ fn bad_toml(error: &toml::de::Error, text: &str, path: &Path) -> Failure {
         }
         None => error.message().to_owned(),
     };
+    let message = name_types(&message);
     Failure::new(Code::Config, format!("{place}: {message}"))
         .cause("configuration files are TOML")
-        .help(format!("${{EDITOR:-vi}} {}", path.display()))
+        .help(format!("${{EDITOR:-vi}} {}", ui::quote_path(path)))
 }

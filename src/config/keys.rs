@@ -56,12 +56,12 @@ const KEYS: &[&str] = &[
 const MAX_LENGTH: usize = 256;
 
 #[cfg(test)]
-pub fn all() -> impl Iterator<Item = &'static str> {
+pub(crate) fn all() -> impl Iterator<Item = &'static str> {
     KEYS.iter().copied()
 }
 
 /// Returns the first unknown key in `table` and the nearest known one.
-pub fn find_unknown(table: &Table) -> Option<(String, Option<String>)> {
+pub(crate) fn find_unknown(table: &Table) -> Option<(String, Option<String>)> {
     let mut table = table.clone();
     // A profile has the same keys as the file. Its name may contain dots.
     let profiles = match table.remove("profiles") {
@@ -84,13 +84,13 @@ fn find_unknown_in_table(table: &Table) -> Option<(String, Option<String>)> {
 }
 
 /// Returns the key as written in TOML, quoted if necessary.
-pub fn quote_key(key: &str) -> String {
+pub(crate) fn quote_key(key: &str) -> String {
     let bare = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
     if !key.is_empty() && key.chars().all(bare) { key.to_owned() } else { format!("{key:?}") }
 }
 
 /// Truncates a long text, ending it with `…`.
-pub fn shorten(text: String) -> String {
+pub(crate) fn shorten(text: String) -> String {
     match text.char_indices().nth(MAX_LENGTH) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
@@ -98,7 +98,7 @@ pub fn shorten(text: String) -> String {
 }
 
 /// Returns the dotted paths of all values. A table is only a value if it is empty.
-pub fn leaves(table: &Table) -> Vec<String> {
+pub(crate) fn leaves(table: &Table) -> Vec<String> {
     let mut found = Vec::new();
     for (key, value) in table {
         match value {
@@ -113,7 +113,7 @@ pub fn leaves(table: &Table) -> Vec<String> {
 
 /// Returns the name in `known` closest to `written`, or `None` if none is similar. Also compares the last parts alone,
 /// to suggest a key that was written in the wrong table.
-pub fn find_nearest<'a>(written: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn find_nearest<'a>(written: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     if written.len() > MAX_LENGTH {
         return None;
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// A kind of backend, serialized by its name in the configuration. `backend` implements each kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub(crate) enum Kind {
     Ollama,
     LmStudio,
     LlamaCpp,
@@ -17,18 +17,18 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 5] = [Self::Ollama, Self::LmStudio, Self::LlamaCpp, Self::Command, Self::Endpoint];
+    pub(crate) const ALL: [Kind; 5] = [Self::Ollama, Self::LmStudio, Self::LlamaCpp, Self::Command, Self::Endpoint];
 
     /// The names of all kinds, for messages.
-    pub const NAMES: &str = "ollama, lmstudio, llamacpp, command, endpoint";
+    pub(crate) const NAMES: &str = "ollama, lmstudio, llamacpp, command, endpoint";
 
     /// Returns the kind that the configuration calls `name`.
-    pub fn from_name(name: &str) -> Option<Self> {
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
     /// Returns its name in the configuration.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Ollama => "ollama",
             Self::LmStudio => "lmstudio",
@@ -39,7 +39,7 @@ impl Kind {
     }
 
     /// Returns the key that the user must set before this kind can be used, or `None` if it needs no configuration.
-    pub fn required_key(self) -> Option<&'static str> {
+    pub(crate) fn required_key(self) -> Option<&'static str> {
         match self {
             Self::Command => Some("command.run"),
             Self::Endpoint => Some("endpoint.url"),
@@ -48,7 +48,7 @@ impl Kind {
     }
 
     /// Returns whether it runs a program that may download or load any model name it is given.
-    pub fn loads_any_name(self) -> bool {
+    pub(crate) fn loads_any_name(self) -> bool {
         self == Self::Command
     }
 }

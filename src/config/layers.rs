@@ -6,7 +6,7 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::{
-    file::{MAX_FILE, decode, parse},
+    file::{MAX_FILE, decode, name_types, parse},
     keys,
     kind::Kind,
     project::{self, Project},
@@ -19,7 +19,7 @@ use crate::base::variables::{DEPTH, LOG, Variables};
 
 /// Settings from the command line.
 #[derive(Debug, Clone, Default)]
-pub struct Overrides {
+pub(crate) struct Overrides {
     pub backend: Option<Kind>,
     pub profile: Option<String>,
     pub context: Option<u32>,
@@ -62,7 +62,7 @@ struct SettingsLayer {
 /// # Errors
 /// `Config` if a file or variable is unreadable, malformed or contradictory, `Usage` for an invalid option, `Refused`
 /// for a project file that contains settings that require trust.
-pub fn load(
+pub(crate) fn load(
     file: &Path,
     file_required: bool,
     project: Option<&Project>,
@@ -185,7 +185,7 @@ fn join_names(names: &[&str]) -> String {
 }
 
 /// Returns a warning for each unknown `LCLAUDE_*` environment variable, with the nearest known one.
-pub fn unknown_variables(inherited: &Variables) -> Vec<String> {
+pub(crate) fn unknown_variables(inherited: &Variables) -> Vec<String> {
     let known = || VARIABLES.iter().map(|(name, _)| *name).chain([LOG, DEPTH]);
     let names = inherited.names().filter_map(|name| name.to_str());
     names
@@ -246,9 +246,10 @@ fn bad_value(error: &toml::de::Error, merged: &Table, sources: &Sources) -> Fail
     let source = invalid.and_then(|(key, _)| sources.get(key)).cloned().unwrap_or(Source::Default);
     let (key, value) = invalid.map(|(key, value)| (key.clone(), value.to_string())).unwrap_or_default();
     // The parser says "unknown variant `x`, expected one of …".
-    let why = match error.message().trim().split_once(", expected ") {
+    let message = name_types(error.message().trim());
+    let why = match message.split_once(", expected ") {
         Some((_, expected)) => format!("expected {expected}"),
-        None => error.message().trim().to_owned(),
+        None => message,
     };
     let failure = Failure::new(source.code(), format!("invalid value {value} for {key} (from {source})")).cause(why);
     match source {

@@ -24,9 +24,10 @@ use super::{
 use crate::base::{
     environment::Environment,
     error::{Code, Failure, Result},
+    ui,
 };
 
-pub const FILE_NAME: &str = ".lclaude.toml";
+pub(crate) const FILE_NAME: &str = ".lclaude.toml";
 
 /// The keys that an untrusted file may set, which only select among what the user already has.
 const ALLOWED_UNTRUSTED: &[&str] = &["backend", "model", "models", "context", "lean", "throwaway", "profile"];
@@ -36,7 +37,7 @@ const MAX_NAME: usize = 256;
 
 /// A project file as it was read.
 #[derive(Debug)]
-pub struct Project {
+pub(crate) struct Project {
     pub path: PathBuf,
     pub text: String,
     /// SHA-256 of the bytes, in hex.
@@ -45,7 +46,7 @@ pub struct Project {
 }
 
 /// One setting in a project file.
-pub struct ProjectSetting {
+pub(crate) struct ProjectSetting {
     /// The dotted key.
     pub key: String,
     /// The exact value, on one line.
@@ -59,7 +60,7 @@ impl Project {
     ///
     /// # Errors
     /// `Refused` if it isn't a regular file that the user owns, `Config` if it can't be read.
-    pub fn find(environment: &Environment) -> Result<Option<Self>> {
+    pub(crate) fn find(environment: &Environment) -> Result<Option<Self>> {
         match locate(environment)? {
             Some(path) => Self::read(path, &TrustList::new(&environment.places.state)),
             None => Ok(None),
@@ -67,7 +68,7 @@ impl Project {
     }
 
     /// Reads the file at `path`, which must be canonical. Returns `None` if there is none.
-    pub fn read(path: PathBuf, store: &TrustList) -> Result<Option<Self>> {
+    pub(crate) fn read(path: PathBuf, store: &TrustList) -> Result<Option<Self>> {
         let Some(bytes) = read(&path)? else {
             return Ok(None);
         };
@@ -77,7 +78,7 @@ impl Project {
         Ok(Some(Project { path, text, hash, standing }))
     }
 
-    pub fn is_trusted(&self) -> bool {
+    pub(crate) fn is_trusted(&self) -> bool {
         self.standing == TrustState::Trusted
     }
 
@@ -85,7 +86,7 @@ impl Project {
     ///
     /// # Errors
     /// `Config` if the file is malformed or has unknown keys.
-    pub fn asks(&self) -> Result<Vec<ProjectSetting>> {
+    pub(crate) fn asks(&self) -> Result<Vec<ProjectSetting>> {
         Ok(list_settings(&self.table()?))
     }
 
@@ -108,7 +109,7 @@ impl Project {
         if table.contains_key("profiles") {
             return Err(Failure::new(Code::Config, format!("[profiles] is not allowed in {}", self.path.display()))
                 .cause("a project file can only select one of your own profiles, with profile = \"NAME\"")
-                .help("move them to ~/.config/lclaude/config.toml"));
+                .help("move [profiles] to ~/.config/lclaude/config.toml"));
         }
         Ok(table)
     }
@@ -133,13 +134,13 @@ impl Project {
 }
 
 /// Returns the nearest file in `here` or above it, up to the root of the repository. It may be of any file type.
-pub fn locate(environment: &Environment) -> Result<Option<PathBuf>> {
+pub(crate) fn locate(environment: &Environment) -> Result<Option<PathBuf>> {
     let directories = directories(environment.working_dir()?, environment.home()).into_iter();
     Ok(directories.map(|directory| directory.join(FILE_NAME)).find(|file| file.symlink_metadata().is_ok()))
 }
 
 /// Returns the directory that the project file belongs in, or `None` in the home directory, which is never a project.
-pub fn root(environment: &Environment) -> Result<Option<PathBuf>> {
+pub(crate) fn root(environment: &Environment) -> Result<Option<PathBuf>> {
     Ok(directories(environment.working_dir()?, environment.home()).pop().map(Path::to_owned))
 }
 
@@ -161,10 +162,11 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     let unreadable = |error: io::Error| {
         Failure::new(Code::Config, format!("{} cannot be read", path.display()))
             .cause(error)
-            .help(format!("chmod u+r {}", path.display()))
+            .help(format!("chmod u+r {}", ui::quote_path(path)))
     };
-    let unsuitable =
-        |why: &str| refused(why.into(), format!("ls -l {}", path.display())).help(format!("rm {}", path.display()));
+    let unsuitable = |why: &str| {
+        refused(why.into(), format!("ls -l {}", ui::quote_path(path))).help(format!("rm {}", ui::quote_path(path)))
+    };
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
     let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
         Ok(file) => file,
@@ -213,7 +215,7 @@ fn collect(table: &Table, prefix: &str, found: &mut Vec<ProjectSetting>) {
         match value {
             Value::Table(inner) => collect(inner, &format!("{name}."), found),
             value => {
-                found.push(ProjectSetting { needs_word: trust_reason(&name, value), key: name, value: to_line(value) })
+                found.push(ProjectSetting { needs_word: trust_reason(&name, value), key: name, value: to_line(value) });
             }
         }
     }
@@ -230,7 +232,7 @@ fn trust_reason(key: &str, value: &Value) -> Option<&'static str> {
 }
 
 /// Returns why `name` can't be a plain model name, or `None` if it can.
-pub fn invalid_name_reason(name: &str) -> Option<&'static str> {
+pub(crate) fn invalid_name_reason(name: &str) -> Option<&'static str> {
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || "._:/-".contains(c);
     if name.len() > MAX_NAME {
         return Some("too long for a name");
@@ -267,7 +269,7 @@ pub(super) fn check(settings: &Settings, user_table: &Table) -> Result<()> {
     if matches!(source, Source::Project(_)) && !settings.describes(kind) {
         return Err(Failure::new(Code::Config, format!("{source} selects backend {kind}, which is not configured"))
             .cause(format!("your own configuration has no [{kind}] table"))
-            .help(format!("add a [{kind}] table to your own configuration"))
+            .help(format!("add [{kind}] to your own configuration"))
             .help("lclaude --backend ollama"));
     }
     // A server that accepts any name may download that model or load a directory of that name.

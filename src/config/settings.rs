@@ -19,7 +19,7 @@ use crate::base::{
 /// The merged settings. `None` means unset.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Settings {
+pub(crate) struct Settings {
     pub backend: Option<Kind>,
     pub model: Option<String>,
     pub context: Option<u32>,
@@ -50,12 +50,12 @@ pub struct Settings {
 }
 
 /// `[models]`: separate models for Claude Code's tiers.
-pub type Models = BTreeMap<Tier, String>;
+pub(crate) type Models = BTreeMap<Tier, String>;
 
 /// `[ollama]`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct OllamaSettings {
+pub(crate) struct OllamaSettings {
     pub path: Option<PathBuf>,
     pub instance: OllamaInstance,
     /// The shared server's address. Defaults to `OLLAMA_HOST`, then to Ollama's own default.
@@ -68,7 +68,7 @@ pub struct OllamaSettings {
 /// Which Ollama server to use.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum OllamaInstance {
+pub(crate) enum OllamaInstance {
     /// A private server that uses the user's models.
     #[default]
     Private,
@@ -79,7 +79,7 @@ pub enum OllamaInstance {
 /// `[lmstudio]`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct LmStudioSettings {
+pub(crate) struct LmStudioSettings {
     /// The path of `lms`.
     pub path: Option<PathBuf>,
     /// `max`, `off`, or a number from 0 to 1.
@@ -90,7 +90,7 @@ pub struct LmStudioSettings {
 /// `[command]`: any server that speaks `/v1/messages`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct CommandSettings {
+pub(crate) struct CommandSettings {
     /// The command line, which may contain `{port}`, `{model}`, `{context}` and `{host}`.
     pub run: Vec<String>,
     pub health: Option<String>,
@@ -100,7 +100,7 @@ pub struct CommandSettings {
 /// `[endpoint]`: a server that somebody else runs.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct EndpointSettings {
+pub(crate) struct EndpointSettings {
     pub url: Option<String>,
     /// The environment variable that contains the token.
     pub token_env: Option<String>,
@@ -109,7 +109,7 @@ pub struct EndpointSettings {
 /// `[claude]`: how to run Claude Code.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct ClaudeSettings {
+pub(crate) struct ClaudeSettings {
     pub path: Option<PathBuf>,
     pub args: Vec<String>,
     pub env: BTreeMap<String, String>,
@@ -120,7 +120,7 @@ pub struct ClaudeSettings {
 /// Whether Claude Code asks the model to think. `auto` does so if the model is known to support it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "toml::Value")]
-pub enum Thinking {
+pub(crate) enum Thinking {
     #[default]
     Auto,
     On,
@@ -143,7 +143,7 @@ impl TryFrom<toml::Value> for Thinking {
 /// `[lifetime]`: how long to wait for a backend, keep it, and how often to restart it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Lifetime {
+pub(crate) struct Lifetime {
     /// How long a backend stays up after its last session.
     #[serde(with = "humantime_serde")]
     pub linger: Duration,
@@ -163,7 +163,7 @@ impl Default for Lifetime {
 /// `[llamacpp]`: llama-server's options, named after its long flags.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct LlamaCppSettings {
+pub(crate) struct LlamaCppSettings {
     pub path: Option<PathBuf>,
     pub gguf: Option<PathBuf>,
     pub hf: Option<String>,
@@ -180,7 +180,7 @@ pub struct LlamaCppSettings {
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(untagged)]
-pub enum GpuLayers {
+pub(crate) enum GpuLayers {
     Number(u32),
     Word(String),
 }
@@ -198,17 +198,17 @@ pub(super) type Sources = BTreeMap<String, Source>;
 
 impl Settings {
     /// Returns the source of a dotted key's value.
-    pub fn source(&self, key: &str) -> Source {
+    pub(crate) fn source(&self, key: &str) -> Source {
         self.sources.get(key).cloned().unwrap_or(Source::Default)
     }
 
     /// Returns all keys that are set, with their sources.
-    pub fn sources(&self) -> impl Iterator<Item = (&str, &Source)> {
+    pub(crate) fn sources(&self) -> impl Iterator<Item = (&str, &Source)> {
         self.sources.iter().map(|(key, source)| (key.as_str(), source))
     }
 
     /// Returns whether any value under a key comes from the user's own file, including its profiles.
-    pub fn is_from_own_file(&self, key: &str) -> bool {
+    pub(crate) fn is_from_own_file(&self, key: &str) -> bool {
         let is_under = |path: &str| path == key || path.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'));
         let is_own =
             |source: &Source| matches!(source, Source::File(_) | Source::Profile(..) | Source::SelectedProfile(..));
@@ -216,7 +216,7 @@ impl Settings {
     }
 
     /// Returns whether a value comes from an untrusted project file.
-    pub fn is_untrusted(&self, key: &str) -> bool {
+    pub(crate) fn is_untrusted(&self, key: &str) -> bool {
         self.untrusted.is_some() && matches!(self.source(key), Source::Project(_))
     }
 
@@ -228,13 +228,13 @@ impl Settings {
     }
 
     /// Returns the untrusted project file if it decides which model is used, since then nothing may be downloaded.
-    pub fn untrusted_choice(&self) -> Option<&Path> {
+    pub(crate) fn untrusted_choice(&self) -> Option<&Path> {
         let mut keys = self.model_names().map(|(key, _)| key).chain(self.model.is_none().then_some("model"));
         self.untrusted.as_deref().filter(|_| keys.any(|key| self.is_untrusted_model(key)))
     }
 
     /// Returns the project file if it selects the backend or the profile.
-    pub fn project_choice(&self) -> Option<PathBuf> {
+    pub(crate) fn project_choice(&self) -> Option<PathBuf> {
         ["backend", "profile"].into_iter().find_map(|key| match self.source(key) {
             Source::Project(path) => Some(path),
             _ => None,
@@ -242,23 +242,23 @@ impl Settings {
     }
 
     /// Returns the key and name of every configured model.
-    pub fn model_names(&self) -> impl Iterator<Item = (&'static str, &str)> {
+    pub(crate) fn model_names(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.model.as_deref().map(|name| ("model", name)).into_iter().chain(self.tier_models())
     }
 
     /// Returns the key and the name of every model that a tier has of its own.
-    pub fn tier_models(&self) -> impl Iterator<Item = (&'static str, &str)> {
+    pub(crate) fn tier_models(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.models.iter().map(|(tier, name)| (tier.key(), name.as_str()))
     }
 
     /// Returns whether a kind of backend has the configuration it requires.
-    pub fn describes(&self, kind: Kind) -> bool {
+    pub(crate) fn describes(&self, kind: Kind) -> bool {
         kind.required_key().is_none_or(|key| self.sources.contains_key(key))
     }
 
-    /// Returns the path that a model name may be, made absolute: a relative one is resolved against the directory of the
-    /// file that sets it, or the working directory if no file does.
-    pub fn model_path(&self, key: &str, written: &str, environment: &Environment) -> PathBuf {
+    /// Returns the path that a model name may be, made absolute: a relative one is resolved against the directory of
+    /// the file that sets it, or the working directory if no file does.
+    pub(crate) fn model_path(&self, key: &str, written: &str, environment: &Environment) -> PathBuf {
         self.absolute(key, Path::new(written), environment)
     }
 
@@ -284,15 +284,15 @@ impl Settings {
         if let Some(program) = program.map(|program| self.absolute("command.run", &program, environment))
             && let Some(text) = program.to_str()
         {
-            self.command.run[0] = text.to_owned();
+            text.clone_into(&mut self.command.run[0]);
         }
     }
 
-    pub fn context(&self) -> u32 {
+    pub(crate) fn context(&self) -> u32 {
         self.context.unwrap_or(DEFAULT_CONTEXT)
     }
 
-    pub fn checks_context(&self) -> bool {
+    pub(crate) fn checks_context(&self) -> bool {
         self.context_check.unwrap_or(true)
     }
 
@@ -313,9 +313,10 @@ impl Settings {
     pub(super) fn validate(&self) -> Result<()> {
         if let Some(context) = self.context.filter(|context| !CONTEXT_LIMITS.contains(context)) {
             let source = self.source("context");
-            return Err(Failure::new(source.code(), format!("a context of {context} tokens is out of range"))
+            return Err(Failure::new(source.code(), format!("context {context} is out of range"))
                 .cause(format!(
-                    "set by {source}; it must be between {} and {}, and Claude Code needs at least {MIN_CONTEXT}",
+                    "set by {source}; it must be between {} and {} tokens, and Claude Code needs \
+                     at least {MIN_CONTEXT}",
                     CONTEXT_LIMITS.start(),
                     CONTEXT_LIMITS.end()
                 ))

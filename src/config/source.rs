@@ -12,7 +12,7 @@ use crate::base::error::Code;
 /// The precedence of a profile depends on who selected it: the project file overrides a profile that a file selects,
 /// but not one that a variable or an option selects.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Source {
+pub(crate) enum Source {
     Default,
     /// The user's configuration file.
     File(PathBuf),
@@ -42,7 +42,7 @@ impl fmt::Display for Source {
 
 impl Source {
     /// Returns the exit code for an invalid value from this source: `Usage` for an option, else `Config`.
-    pub fn code(&self) -> Code {
+    pub(crate) fn code(&self) -> Code {
         match self {
             Source::Option(_) => Code::Usage,
             _ => Code::Config,

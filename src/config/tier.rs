@@ -2,27 +2,27 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A tier of Claude Code's, which can have a model of its own. In the order in which they decide what the main model is.
+/// A tier of Claude Code's models. A model can be set for each. The order is that in which they decide the main model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Tier {
+pub(crate) enum Tier {
     Sonnet,
     Opus,
     Haiku,
     Fable,
-    /// Agents that Claude Code starts; without a model of its own each uses what its definition says.
+    /// Subagents. Without a model here, each uses the one in its definition.
     Subagent,
 }
 
 impl Tier {
     /// The tiers that the model picker offers, the largest first.
-    pub const MAIN: [Tier; 4] = [Tier::Opus, Tier::Sonnet, Tier::Haiku, Tier::Fable];
+    pub(crate) const MAIN: [Tier; 4] = [Tier::Opus, Tier::Sonnet, Tier::Haiku, Tier::Fable];
 
     /// Every tier.
-    pub const ALL: [Tier; 5] = [Tier::Opus, Tier::Sonnet, Tier::Haiku, Tier::Fable, Tier::Subagent];
+    pub(crate) const ALL: [Tier; 5] = [Tier::Opus, Tier::Sonnet, Tier::Haiku, Tier::Fable, Tier::Subagent];
 
     /// Returns its name in the configuration.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Tier::Opus => "opus",
             Tier::Sonnet => "sonnet",
@@ -33,7 +33,7 @@ impl Tier {
     }
 
     /// Returns its dotted key in the configuration.
-    pub fn key(self) -> &'static str {
+    pub(crate) fn key(self) -> &'static str {
         match self {
             Tier::Opus => "models.opus",
             Tier::Sonnet => "models.sonnet",

@@ -12,14 +12,15 @@ use std::{
 use crate::base::{
     disk,
     error::{Code, Failure, Result},
+    ui,
 };
 
 /// Each file's canonical path and the SHA-256 of its content when it was trusted.
-pub type Trusted = BTreeMap<PathBuf, String>;
+pub(crate) type Trusted = BTreeMap<PathBuf, String>;
 
 /// Whether the user trusts a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TrustState {
+pub(crate) enum TrustState {
     /// Not trusted.
     Unknown,
     /// Trusted, but the content has changed since.
@@ -27,12 +28,12 @@ pub enum TrustState {
     Trusted,
 }
 
-pub struct TrustList {
+pub(crate) struct TrustList {
     file: PathBuf,
 }
 
 impl TrustList {
-    pub fn new(state: &Path) -> Self {
+    pub(crate) fn new(state: &Path) -> Self {
         TrustList { file: state.join("trust.json") }
     }
 
@@ -40,7 +41,7 @@ impl TrustList {
     ///
     /// # Errors
     /// `Config` if the list can't be read.
-    pub fn standing(&self, path: &Path, hash: &str) -> Result<TrustState> {
+    pub(crate) fn standing(&self, path: &Path, hash: &str) -> Result<TrustState> {
         Ok(match self.list()?.get(path) {
             None => TrustState::Unknown,
             Some(trusted) if trusted == hash => TrustState::Trusted,
@@ -52,11 +53,11 @@ impl TrustList {
     ///
     /// # Errors
     /// `Config` if it can't be read.
-    pub fn list(&self) -> Result<Trusted> {
+    pub(crate) fn list(&self) -> Result<Trusted> {
         let unusable = |why: String| {
             Failure::new(Code::Config, format!("the trust list {} cannot be read", self.file.display()))
                 .cause(why)
-                .help(format!("rm {}", self.file.display()))
+                .help(format!("rm {}", ui::quote_path(&self.file)))
                 .help("then trust each project again: lclaude local trust")
         };
         match disk::read(&self.file) {
@@ -70,7 +71,7 @@ impl TrustList {
     ///
     /// # Errors
     /// `Config` if it isn't valid UTF-8.
-    pub fn can_hold(path: &Path) -> Result<()> {
+    pub(crate) fn can_hold(path: &Path) -> Result<()> {
         match path.to_str() {
             Some(_) => Ok(()),
             None => Err(Failure::new(Code::Config, format!("{} cannot be trusted", path.display()))
@@ -83,7 +84,7 @@ impl TrustList {
     ///
     /// # Errors
     /// `Config` if the list can't be read or written.
-    pub fn change(&self, change: impl FnOnce(&mut Trusted) -> bool) -> Result<bool> {
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Trusted) -> bool) -> Result<bool> {
         // Held to the end of this function, so that no concurrent change is lost.
         let _lock = self.lock().map_err(|error| self.unwritable(error))?;
         let mut trusted = self.list()?;

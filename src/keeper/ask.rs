@@ -34,7 +34,7 @@ const MAX_ATTEMPTS: u32 = 5;
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Returns all backends that are up, starting, or left behind, oldest first.
-pub async fn list_backends(runtime: &Path) -> Vec<Report> {
+pub(crate) async fn list_backends(runtime: &Path) -> Vec<Report> {
     // Concurrently, so that all keepers that don't answer cost one timeout.
     let mut requests = JoinSet::new();
     for id in plan_ids(runtime) {
@@ -54,7 +54,7 @@ fn plan_ids(runtime: &Path) -> impl Iterator<Item = String> {
 }
 
 /// Returns one plan's backend, or `None` if nothing of it is left.
-pub async fn query_backend(runtime: &Path, id: &str) -> Option<Report> {
+pub(crate) async fn query_backend(runtime: &Path, id: &str) -> Option<Report> {
     ask(&PlanFiles::new(runtime, id), id).await
 }
 
@@ -94,7 +94,7 @@ fn is_held(files: &PlanFiles) -> bool {
 
 /// Returns the version and PID of keepers from other versions of lclaude that serve the same models. They accept no
 /// sessions of this version. Only reads lock files, since a session is waiting.
-pub fn find_other_versions(start: &StartRequest) -> Vec<(String, i32)> {
+pub(crate) fn find_other_versions(start: &StartRequest) -> Vec<(String, i32)> {
     let holders = plan_ids(&start.runtime).filter_map(|id| PlanFiles::new(&start.runtime, &id).holder());
     let is_other = |holder: &Holder| {
         let KeeperInfo { version, kind, models, .. } = &holder.about;
@@ -110,7 +110,7 @@ pub fn find_other_versions(start: &StartRequest) -> Vec<(String, i32)> {
 
 /// The result of a request to stop a backend.
 #[derive(Debug)]
-pub enum StopOutcome {
+pub(crate) enum StopOutcome {
     /// Backend and keeper are gone. These sessions were notified and are exiting.
     Gone(Vec<Identity>),
     /// There was nothing to stop.
@@ -125,7 +125,7 @@ pub enum StopOutcome {
 ///
 /// # Errors
 /// `Unavailable` if it can't be stopped.
-pub async fn stop(runtime: &Path, id: &str, force: bool) -> Result<StopOutcome> {
+pub(crate) async fn stop(runtime: &Path, id: &str, force: bool) -> Result<StopOutcome> {
     let files = PlanFiles::new(runtime, id);
     let (mut was_there, mut notified) = (false, Vec::new());
     for _ in 0..MAX_ATTEMPTS {

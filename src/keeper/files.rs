@@ -29,58 +29,58 @@ use crate::{
 };
 
 #[derive(Debug, Clone)]
-pub struct PlanFiles {
+pub(crate) struct PlanFiles {
     stem: PathBuf,
 }
 
 impl PlanFiles {
-    pub fn new(runtime: &Path, id: &str) -> Self {
+    pub(crate) fn new(runtime: &Path, id: &str) -> Self {
         PlanFiles { stem: runtime.join(id) }
     }
 
-    pub fn socket(&self) -> PathBuf {
+    pub(crate) fn socket(&self) -> PathBuf {
         self.stem.with_extension("sock")
     }
 
-    pub fn gate(&self) -> PathBuf {
+    pub(crate) fn gate(&self) -> PathBuf {
         self.stem.with_extension("gate")
     }
 
-    pub fn lock(&self) -> PathBuf {
+    pub(crate) fn lock(&self) -> PathBuf {
         self.stem.with_extension("lock")
     }
 
     /// Removes the log that a throwaway session keeps in the runtime directory, once the backend has ended normally.
-    pub fn remove_log(&self) {
+    pub(crate) fn remove_log(&self) {
         for ending in ["log", "old"] {
             let _ = fs::remove_file(self.stem.with_extension(ending));
         }
     }
 
     /// Returns the current or last holder of the lock, as written in its file.
-    pub fn holder(&self) -> Option<Holder> {
+    pub(crate) fn holder(&self) -> Option<Holder> {
         LockFile::open_existing(&self.lock()).ok().and_then(|mut lock| lock.holder())
     }
 
     /// Returns whether a dead keeper left something to clean up.
-    pub fn has_leftovers(&self) -> bool {
+    pub(crate) fn has_leftovers(&self) -> bool {
         self.holder().is_some_and(|holder| holder.has_leftovers())
     }
 
     /// Returns whether sessions of a dead keeper may be about to start its replacement.
-    pub fn has_waiting_sessions(&self) -> bool {
+    pub(crate) fn has_waiting_sessions(&self) -> bool {
         self.holder().is_some_and(|holder| holder.has_waiting_sessions())
     }
 
     /// Returns how long to wait for the keeper before taking `step`. A keeper that says in its lock file that it is
     /// shutting down gets longer before it is killed.
-    pub fn timeout_before(&self, step: Escalation) -> Duration {
+    pub(crate) fn timeout_before(&self, step: Escalation) -> Duration {
         let ending = step == Escalation::Kill && self.holder().is_some_and(|holder| holder.ending);
         if ending { CLEANUP_TIMEOUT } else { REPLY_TIMEOUT }
     }
 
     /// Wakes or kills the keeper that holds the lock.
-    pub async fn escalate(&self, step: Escalation) {
+    pub(crate) async fn escalate(&self, step: Escalation) {
         let Some(holder) = self.holder() else {
             return;
         };
@@ -98,7 +98,7 @@ impl PlanFiles {
 
 /// What to do about a keeper that doesn't answer.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Escalation {
+pub(crate) enum Escalation {
     /// Send SIGCONT: the keeper may be suspended, and on this signal it recreates a deleted socket file.
     Wake,
     /// Kill the keeper and its backend.
@@ -107,7 +107,7 @@ pub enum Escalation {
 
 /// The content of a lock file: the keeper that holds it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Holder {
+pub(crate) struct Holder {
     pub keeper: Identity,
     /// What it runs, shown to the user.
     #[serde(default)]
@@ -126,48 +126,48 @@ pub struct Holder {
 
 impl Holder {
     /// Returns the holder with nothing left to clean up.
-    pub fn cleaned_up(self) -> Self {
+    pub(crate) fn cleaned_up(self) -> Self {
         Holder { backend: None, undo: Vec::new(), ending: true, ..self }
     }
 
     /// Returns whether its backend still runs or a change is not undone yet.
-    pub fn is_left_behind(&self) -> bool {
+    pub(crate) fn is_left_behind(&self) -> bool {
         self.backend.is_some_and(Group::is_there) || !self.undo.is_empty()
     }
 
     /// Returns whether its backend or a change was never cleaned up, even if the backend has exited since.
-    pub fn has_leftovers(&self) -> bool {
+    pub(crate) fn has_leftovers(&self) -> bool {
         self.backend.is_some() || !self.undo.is_empty()
     }
 
     /// Returns whether sessions may be about to start a replacement.
-    pub fn has_waiting_sessions(&self) -> bool {
+    pub(crate) fn has_waiting_sessions(&self) -> bool {
         self.abandons || self.backend.is_some()
     }
 }
 
 /// An open lock file. Dropping it releases the lock.
-pub struct LockFile(File);
+pub(crate) struct LockFile(File);
 
 impl LockFile {
     /// Opens the file, creating it if necessary.
-    pub fn open(path: &Path) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
         options.map(LockFile)
     }
 
     /// Opens the file without creating it.
-    pub fn open_existing(path: &Path) -> io::Result<Self> {
+    pub(crate) fn open_existing(path: &Path) -> io::Result<Self> {
         OpenOptions::new().read(true).write(true).open(path).map(LockFile)
     }
 
     /// Takes the lock. Blocks the thread until it is free.
-    pub fn lock(&self) -> io::Result<()> {
+    pub(crate) fn lock(&self) -> io::Result<()> {
         self.0.lock()
     }
 
     /// Takes the lock if it is free; returns `false` if another process holds it.
-    pub fn try_lock(&self) -> io::Result<bool> {
+    pub(crate) fn try_lock(&self) -> io::Result<bool> {
         match self.0.try_lock() {
             Ok(()) => Ok(true),
             Err(TryLockError::WouldBlock) => Ok(false),
@@ -176,12 +176,12 @@ impl LockFile {
     }
 
     /// Writes `holder` to the file. Errors are ignored, since a full disk must not stop a keeper.
-    pub fn write_holder(&mut self, holder: &Holder) {
+    pub(crate) fn write_holder(&mut self, holder: &Holder) {
         let text = serde_json::to_vec(holder).expect("plain data");
         let _ = self.0.set_len(0).and_then(|()| self.0.seek(SeekFrom::Start(0))).and_then(|_| self.0.write_all(&text));
     }
 
-    pub fn holder(&mut self) -> Option<Holder> {
+    pub(crate) fn holder(&mut self) -> Option<Holder> {
         let mut text = String::new();
         self.0.seek(SeekFrom::Start(0)).and_then(|_| self.0.read_to_string(&mut text)).ok()?;
         serde_json::from_str(&text).ok()

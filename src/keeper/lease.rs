@@ -27,7 +27,7 @@ const MAX_LOSSES: u32 = 3;
 
 /// A session's claim on its backend. If the keeper is lost, the lease is renewed with a new keeper on the same port
 /// with the same key, so a running Claude Code continues.
-pub struct Lease {
+pub(crate) struct Lease {
     start: StartRequest,
     scratch: PathBuf,
     child: Option<Identity>,
@@ -53,7 +53,7 @@ impl Lease {
     /// Takes a lease from the plan's keeper, starting one if necessary.
     ///
     /// The keeper removes `scratch`, the session's private directory, if the session can't.
-    pub async fn take(start: StartRequest, scratch: &Path) -> Result<Self> {
+    pub(crate) async fn take(start: StartRequest, scratch: &Path) -> Result<Self> {
         let backend = registry::backend(start.plan.kind);
         let (connection, first) = match (backend.needs_keeper(), &start.endpoint) {
             (false, Some(endpoint)) => {
@@ -83,13 +83,13 @@ impl Lease {
     }
 
     /// Cleans up when `take` is canceled: wakes a suspended keeper, so that it notices that it is unused.
-    pub async fn give_up(start: &StartRequest) {
+    pub(crate) async fn give_up(start: &StartRequest) {
         PlanFiles::new(&start.runtime, &start.plan.id()).escalate(Escalation::Wake).await;
     }
 
     /// Returns the next event. May be dropped and called again, except while a child runs: dropping it could cancel a
     /// renewal, and the new keeper would then treat the session as dead.
-    pub async fn event(&mut self) -> FromKeeper {
+    pub(crate) async fn event(&mut self) -> FromKeeper {
         loop {
             let event = match (self.pending.pop_front(), &mut self.connection) {
                 (Some(event), _) => event,
@@ -150,7 +150,7 @@ impl Lease {
     }
 
     /// Asks the keeper to end `child` if this process dies first.
-    pub async fn guard(&mut self, child: Identity) {
+    pub(crate) async fn guard(&mut self, child: Identity) {
         self.child = Some(child);
         if let Connection::Keeper(link) = &mut self.connection {
             link.guard(child).await;
@@ -158,7 +158,7 @@ impl Lease {
     }
 
     /// Releases the lease. Returns when everything that only this session used is gone.
-    pub async fn release(self) {
+    pub(crate) async fn release(self) {
         let outcome = match self.connection {
             Connection::Keeper(link) => link.close(self.failed).await,
             Connection::Lost => CloseOutcome::Lost,

@@ -32,12 +32,12 @@ use crate::base::{
 const CHILD_GRACE: Duration = Duration::from_millis(500);
 
 #[derive(Clone)]
-pub struct Leases {
+pub(crate) struct Leases {
     shared: Rc<Shared>,
 }
 
 /// What leases need to know about their keeper.
-pub struct KeeperContext {
+pub(crate) struct KeeperContext {
     pub about: KeeperInfo,
     pub runtime: PathBuf,
     pub linger: Duration,
@@ -63,7 +63,7 @@ struct LeaseInfo {
 }
 
 impl Leases {
-    pub fn new(state: watch::Receiver<FromKeeper>, context: KeeperContext) -> Self {
+    pub(crate) fn new(state: watch::Receiver<FromKeeper>, context: KeeperContext) -> Self {
         let now = Instant::now();
         let (open, _) = watch::channel(Vec::new());
         let (stop, _) = watch::channel(false);
@@ -71,23 +71,23 @@ impl Leases {
     }
 
     /// Serves the session that started this keeper, which holds a lease even before its `hello`.
-    pub fn accept_first(&self, stream: BufReader<UnixStream>) {
+    pub(crate) fn accept_first(&self, stream: BufReader<UnixStream>) {
         let lease = OpenLease::new(self.shared.clone(), None);
         tokio::task::spawn_local(serve(stream, self.shared.clone(), Some(lease)));
     }
 
     /// Serves a new connection.
-    pub fn accept(&self, stream: BufReader<UnixStream>) {
+    pub(crate) fn accept(&self, stream: BufReader<UnixStream>) {
         tokio::task::spawn_local(serve(stream, self.shared.clone(), None));
     }
 
     /// Returns whether any lease is open.
-    pub fn has_open(&self) -> bool {
+    pub(crate) fn has_open(&self) -> bool {
         !self.shared.open.borrow().is_empty()
     }
 
     /// Returns once no lease has been open for as long as `linger`.
-    pub async fn wait_until_closed(&self, linger: Duration) {
+    pub(crate) async fn wait_until_closed(&self, linger: Duration) {
         let mut open = self.shared.open.subscribe();
         loop {
             // `self` owns the sender, so neither wait can fail.
@@ -99,7 +99,7 @@ impl Leases {
     }
 
     /// Returns once a client has sent `stop`, with the failure to report to sessions that still hold a lease.
-    pub async fn wait_for_stop(&self) -> Option<Failure> {
+    pub(crate) async fn wait_for_stop(&self) -> Option<Failure> {
         let _ = self.shared.stop.subscribe().wait_for(|stop| *stop).await;
         let held = !self.shared.open.borrow().is_empty();
         let failure = Failure::new(Code::Unavailable, "`lclaude local stop` ended the backend")

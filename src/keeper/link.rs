@@ -32,7 +32,7 @@ use crate::base::{
 };
 
 /// The hidden subcommand that runs a keeper.
-pub const SUBCOMMAND: [&str; 2] = ["local", "keep"];
+pub(crate) const SUBCOMMAND: [&str; 2] = ["local", "keep"];
 
 /// Attempts to reach a keeper. A few may meet one that is exiting, but not this many.
 const MAX_ATTEMPTS: u32 = 20;
@@ -40,7 +40,7 @@ const MAX_ATTEMPTS: u32 = 20;
 const REPLACEMENT_DELAY: Duration = Duration::from_millis(300);
 
 /// An open connection to a keeper.
-pub struct Link {
+pub(crate) struct Link {
     lines: Lines<BufReader<OwnedReadHalf>>,
     write: OwnedWriteHalf,
     files: PlanFiles,
@@ -50,7 +50,7 @@ pub struct Link {
 
 /// What happened to the keeper when a lease closed.
 #[derive(PartialEq)]
-pub enum CloseOutcome {
+pub(crate) enum CloseOutcome {
     /// It runs on, for other sessions or because it lingers.
     Released,
     /// It and its backend are gone.
@@ -61,7 +61,7 @@ pub enum CloseOutcome {
 
 impl Link {
     /// Connects to the plan's keeper, starting one if necessary, and returns its first event too.
-    pub async fn connect(start: &StartRequest, scratch: &Path) -> Result<(Self, FromKeeper)> {
+    pub(crate) async fn connect(start: &StartRequest, scratch: &Path) -> Result<(Self, FromKeeper)> {
         let files = PlanFiles::new(&start.runtime, &start.plan.id());
         let hello = ToKeeper::Hello { scratch: scratch.to_owned(), session: SessionInfo::of_self() };
         for attempt in 0..MAX_ATTEMPTS {
@@ -87,18 +87,18 @@ impl Link {
     }
 
     /// Returns the keeper's next event, or `None` if the keeper is gone. May be dropped and called again.
-    pub async fn event(&mut self) -> Option<FromKeeper> {
+    pub(crate) async fn event(&mut self) -> Option<FromKeeper> {
         receive(&mut self.lines).await
     }
 
     /// Asks the keeper to end `child` if this process dies first.
-    pub async fn guard(&mut self, child: Identity) {
+    pub(crate) async fn guard(&mut self, child: Identity) {
         // `event` notices a lost keeper.
         let _ = send(&mut self.write, &ToKeeper::Child { process: child }).await;
     }
 
     /// Closes the lease. `failed`: the keeper has reported a failure, so it exits without sending `Stopping`.
-    pub async fn close(mut self, failed: bool) -> CloseOutcome {
+    pub(crate) async fn close(mut self, failed: bool) -> CloseOutcome {
         let _ = self.write.shutdown().await;
         let mut outcome = if failed { CloseOutcome::Stopped } else { CloseOutcome::Lost };
         // After `Stopping` the keeper outlives its backend and closes the connection when it exits.

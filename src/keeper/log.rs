@@ -28,7 +28,7 @@ const MAX_LINE: usize = 2_000;
 const MAX_FILE: u64 = 16 * 1024 * 1024;
 
 /// The log file. Failed writes are ignored.
-pub struct LogFile {
+pub(crate) struct LogFile {
     path: PathBuf,
     file: Option<File>,
     written: u64,
@@ -36,7 +36,7 @@ pub struct LogFile {
 
 impl LogFile {
     /// Creates a file at `path`. The previous one is kept as `….old`, since it may explain a crash.
-    pub fn create(path: &Path) -> Self {
+    pub(crate) fn create(path: &Path) -> Self {
         let open = || -> io::Result<File> {
             if let Some(dir) = path.parent() {
                 crate::base::disk::create_private_dir(dir)?;
@@ -47,7 +47,7 @@ impl LogFile {
         LogFile { path: path.to_owned(), file: open().ok(), written: 0 }
     }
 
-    pub fn write_line(&mut self, line: &str) {
+    pub(crate) fn write_line(&mut self, line: &str) {
         if self.written > MAX_FILE {
             *self = LogFile::create(&self.path);
         }
@@ -59,14 +59,17 @@ impl LogFile {
 }
 
 /// Reads the output of one run of a backend.
-pub struct LogReader {
+pub(crate) struct LogReader {
     tail: Rc<RefCell<VecDeque<String>>>,
     task: JoinHandle<()>,
 }
 
 impl LogReader {
     /// Reads `output` to its end and also sends each line to the returned channel, until the receiver is dropped.
-    pub fn start(output: OwnedFd, file: Rc<RefCell<LogFile>>) -> io::Result<(Self, mpsc::UnboundedReceiver<String>)> {
+    pub(crate) fn start(
+        output: OwnedFd,
+        file: Rc<RefCell<LogFile>>,
+    ) -> io::Result<(Self, mpsc::UnboundedReceiver<String>)> {
         rustix::io::ioctl_fionbio(&output, true)?;
         // Unchecked, since it may be a pseudo-terminal, which can be polled like a pipe.
         let pipe = pipe::Receiver::from_file_unchecked(File::from(output))?;
@@ -78,13 +81,13 @@ impl LogReader {
 
     /// Returns the last lines once all output has been read, or after 200 ms: a process that outlives the backend may
     /// hold the pipe open.
-    pub async fn tail(&mut self) -> Vec<String> {
+    pub(crate) async fn tail(&mut self) -> Vec<String> {
         let _ = tokio::time::timeout(std::time::Duration::from_millis(200), &mut self.task).await;
         self.peek()
     }
 
     /// Returns the last lines read so far.
-    pub fn peek(&self) -> Vec<String> {
+    pub(crate) fn peek(&self) -> Vec<String> {
         self.tail.borrow().iter().cloned().collect()
     }
 }

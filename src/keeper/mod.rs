@@ -4,6 +4,7 @@
 //! a session dies. Nothing here reads the configuration or the command line: a plan arrives complete.
 
 mod ask;
+mod down;
 mod files;
 mod lease;
 mod leases;
@@ -17,10 +18,10 @@ mod supervise;
 mod sweep;
 mod timeouts;
 
-pub use ask::{StopOutcome, find_other_versions, list_backends, query_backend, stop};
-pub use lease::Lease;
-pub use link::SUBCOMMAND;
-pub use protocol::{FromKeeper as Event, Ready};
-pub use report::{Report, SessionInfo, State};
-pub use run::{is_up, run};
-pub use start::StartRequest;
+pub(crate) use ask::{StopOutcome, find_other_versions, list_backends, query_backend, stop};
+pub(crate) use lease::Lease;
+pub(crate) use link::SUBCOMMAND;
+pub(crate) use protocol::{FromKeeper as Event, Ready};
+pub(crate) use report::{Report, SessionInfo, State};
+pub(crate) use run::{is_up, run};
+pub(crate) use start::StartRequest;

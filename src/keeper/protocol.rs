@@ -1,8 +1,9 @@
 //! The protocol between sessions and keepers: one JSON object per line, over a unix socket.
 //!
-//! A keeper first reads its [`StartRequest`](super::start::StartRequest) from the session that started it. Every session, including that one, then sends
-//! `hello`, and the open connection becomes its lease. `status` and `stop` take no lease and get an [`Answer`]. They
-//! may come from another version of lclaude, so unknown messages are ignored and missing fields have defaults.
+//! A keeper first reads its [`StartRequest`](super::start::StartRequest) from the session that started it. Every
+//! session, including that one, then sends `hello`, and the open connection becomes its lease. `status` and `stop` take
+//! no lease and get an [`Answer`]. They may come from another version of lclaude, so unknown messages are ignored and
+//! missing fields have defaults.
 
 use std::path::PathBuf;
 
@@ -20,7 +21,7 @@ use crate::{
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub enum ToKeeper {
+pub(crate) enum ToKeeper {
     /// Takes a lease. The keeper removes `scratch`, the session's private directory, if the session can't.
     Hello {
         scratch: PathBuf,
@@ -45,7 +46,7 @@ pub enum ToKeeper {
 /// The answer to `status` or `stop`.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub enum Answer {
+pub(crate) enum Answer {
     Status {
         report: Box<Report>,
     },
@@ -66,7 +67,7 @@ pub enum Answer {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub enum FromKeeper {
+pub(crate) enum FromKeeper {
     Starting,
     Progress(Progress),
     Ready(Ready),
@@ -88,25 +89,25 @@ pub enum FromKeeper {
 
 /// A backend that accepts requests.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Ready {
+pub(crate) struct Ready {
     pub endpoint: Endpoint,
     pub served: Served,
     /// The process group, if lclaude started the server.
     pub group: Option<Group>,
 }
 
-pub fn encode(message: &impl Serialize) -> Vec<u8> {
+pub(crate) fn encode(message: &impl Serialize) -> Vec<u8> {
     let mut line = serde_json::to_vec(message).expect("messages are plain data");
     line.push(b'\n');
     line
 }
 
-pub async fn send(to: &mut (impl AsyncWrite + Unpin), message: &impl Serialize) -> std::io::Result<()> {
+pub(crate) async fn send(to: &mut (impl AsyncWrite + Unpin), message: &impl Serialize) -> std::io::Result<()> {
     to.write_all(&encode(message)).await
 }
 
 /// Returns the next message, or `None` if the connection is closed or the message can't be parsed.
-pub async fn receive<T: DeserializeOwned>(from: &mut Lines<impl AsyncBufRead + Unpin>) -> Option<T> {
+pub(crate) async fn receive<T: DeserializeOwned>(from: &mut Lines<impl AsyncBufRead + Unpin>) -> Option<T> {
     let line = from.next_line().await.ok().flatten()?;
     serde_json::from_str(&line).ok()
 }

@@ -13,7 +13,7 @@ use crate::{
 /// A backend that is up, starting, or left behind.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Report {
+pub(crate) struct Report {
     pub about: KeeperInfo,
     pub state: State,
     /// Set once the backend is ready, as is `endpoint`.
@@ -33,7 +33,7 @@ pub struct Report {
 /// What stays the same for a keeper's lifetime.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct KeeperInfo {
+pub(crate) struct KeeperInfo {
     /// The plan's ID: 16 hex digits.
     pub id: String,
     /// The version of lclaude.
@@ -54,7 +54,7 @@ pub struct KeeperInfo {
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "snake_case")]
-pub enum State {
+pub(crate) enum State {
     Starting,
     Progress(Progress),
     Ready,
@@ -83,7 +83,7 @@ pub enum State {
 /// A session that holds a lease.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct SessionInfo {
+pub(crate) struct SessionInfo {
     /// The version of lclaude.
     pub version: String,
     pub pid: u32,
@@ -95,14 +95,14 @@ pub struct SessionInfo {
 
 impl Report {
     /// Returns the first 8 digits of the plan's ID, enough for the command line.
-    pub fn short_id(&self) -> &str {
+    pub(crate) fn short_id(&self) -> &str {
         self.about.id.get(..8).unwrap_or(&self.about.id)
     }
 }
 
 impl KeeperInfo {
     /// Describes this process as a keeper.
-    pub fn of_keeper(start: &StartRequest) -> Self {
+    pub(crate) fn of_keeper(start: &StartRequest) -> Self {
         let plan = &start.plan;
         KeeperInfo {
             id: plan.id(),
@@ -119,7 +119,7 @@ impl KeeperInfo {
 }
 
 impl SessionInfo {
-    pub fn of_self() -> Self {
+    pub(crate) fn of_self() -> Self {
         let directory = std::env::current_dir().unwrap_or_default();
         SessionInfo {
             version: env!("CARGO_PKG_VERSION").into(),

@@ -23,12 +23,13 @@ use tokio::{
 };
 
 use super::{
+    down::Down,
     files::{Escalation, Holder, LockFile, PlanFiles},
     leases::{KeeperContext, Leases},
     protocol::{self, FromKeeper},
     report::KeeperInfo,
     start::StartRequest,
-    supervise::{Down, Supervisor},
+    supervise::Supervisor,
     sweep,
     timeouts::REPLY_TIMEOUT,
 };
@@ -42,12 +43,12 @@ use crate::{
 };
 
 /// Returns whether a keeper of this plan accepts sessions, so that another session loads nothing.
-pub fn is_up(runtime: &Path, plan: &BackendPlan) -> bool {
+pub(crate) fn is_up(runtime: &Path, plan: &BackendPlan) -> bool {
     StdStream::connect(PlanFiles::new(runtime, &plan.id()).socket()).is_ok()
 }
 
 /// Runs a keeper. Standard input is a socket to the session that started it.
-pub fn run() -> io::Result<()> {
+pub(crate) fn run() -> io::Result<()> {
     process::detach()?;
     let starter = take_stdin()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

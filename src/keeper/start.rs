@@ -11,7 +11,7 @@ use crate::{
 
 /// Everything a keeper needs to know. It is sent through a socket, since it contains the key.
 #[derive(Clone, Serialize, Deserialize)]
-pub struct StartRequest {
+pub(crate) struct StartRequest {
     pub plan: BackendPlan,
     pub lifetime: Lifetime,
     pub runtime: PathBuf,
@@ -37,7 +37,7 @@ impl fmt::Debug for StartRequest {
 
 impl StartRequest {
     /// Returns a copy that keeps the port and key of a running Claude Code.
-    pub fn at(&self, endpoint: Endpoint) -> Self {
+    pub(crate) fn at(&self, endpoint: Endpoint) -> Self {
         StartRequest { endpoint: Some(endpoint), ..self.clone() }
     }
 }

@@ -1,6 +1,5 @@
 //! Starts a backend, waits until it is ready, and restarts it when it crashes.
 
-use crate::backend::MissingModel;
 use crate::base::variables::Variables;
 use std::{
     cell::{Cell, RefCell},
@@ -21,6 +20,7 @@ use tokio::{
 };
 
 use super::{
+    down::Down,
     log::{LogFile, LogReader},
     protocol::{FromKeeper, Ready},
     start::StartRequest,
@@ -35,6 +35,7 @@ use crate::{
         error::{Code, Failure, Result},
         port::{self, ReservedPort},
         process::{Ending, Group, Identity, die_with_parent, open_output},
+        ui,
     },
 };
 
@@ -46,7 +47,7 @@ const STABLE_AFTER: Duration = Duration::from_secs(600);
 const CHECK_INTERVAL: Duration = Duration::from_secs(3);
 
 /// The backend of one keeper, across restarts.
-pub struct Supervisor {
+pub(crate) struct Supervisor {
     start: StartRequest,
     log: Rc<RefCell<LogFile>>,
     client: Client,
@@ -67,38 +68,9 @@ struct BackendRun {
     log: LogReader,
 }
 
-/// Why a backend is down for good.
-pub enum Down {
-    Failed(Failure),
-    ModelMissing(MissingModel),
-}
-
-impl Down {
-    /// Returns what happened, for the log.
-    pub fn what(&self) -> &str {
-        match self {
-            Down::Failed(failure) | Down::ModelMissing(MissingModel { failure, .. }) => &failure.what,
-        }
-    }
-}
-
-impl From<Failure> for Down {
-    fn from(failure: Failure) -> Self {
-        Down::Failed(failure)
-    }
-}
-
-impl From<Down> for Failure {
-    fn from(down: Down) -> Self {
-        match down {
-            Down::Failed(failure) | Down::ModelMissing(MissingModel { failure, .. }) => failure,
-        }
-    }
-}
-
 impl Supervisor {
     /// `undo`: changes that a previous keeper made and didn't undo.
-    pub fn new(start: StartRequest, undo: Vec<Undo>, restarted: Rc<Cell<u32>>) -> Self {
+    pub(crate) fn new(start: StartRequest, undo: Vec<Undo>, restarted: Rc<Cell<u32>>) -> Self {
         let (url, client) = match &start.plan.service {
             Service::Running(url) => (url.clone(), backend::client_for(url)),
             Service::Program(_) | Service::Managed { .. } => (String::new(), backend::client()),
@@ -122,7 +94,7 @@ impl Supervisor {
     /// process group and the changes to undo, so that another keeper can clean up if this one is killed.
     ///
     /// May be dropped at any point; [`Supervisor::end`] then stops what runs.
-    pub async fn keep_running(
+    pub(crate) async fn keep_running(
         &mut self,
         state: &watch::Sender<FromKeeper>,
         on_change: impl Fn(Option<Group>, &[Undo]),
@@ -167,7 +139,7 @@ impl Supervisor {
     }
 
     /// Stops the backend and its process group, or undoes the changes to a server that lclaude didn't start.
-    pub async fn end(&mut self) {
+    pub(crate) async fn end(&mut self) {
         self.end_run().await;
         // In reverse order.
         while let Some(undo) = self.undo.get_mut().last() {
@@ -263,7 +235,7 @@ impl Supervisor {
         let failed = |error: io::Error| {
             Failure::new(Code::Unavailable, format!("{} could not be started", program.path.display()))
                 .cause(error)
-                .help(format!("file {}", program.path.display()))
+                .help(format!("file {}", ui::quote_path(&program.path)))
         };
         let (read, write) = open_output(program.terminal).map_err(failed)?;
         let (log, lines) = LogReader::start(read, self.log.clone()).map_err(failed)?;
@@ -282,7 +254,7 @@ impl Supervisor {
         }
         let child = Command::from(command).spawn().map_err(failed)?;
         let leader = child.id().and_then(Identity::of);
-        let leader = leader.unwrap_or(Identity { pid: child.id().map_or(0, |id| id.cast_signed()), start: 0 });
+        let leader = leader.unwrap_or(Identity { pid: child.id().map_or(0, u32::cast_signed), start: 0 });
         self.run = Some(BackendRun { child, group: Group::led_by(leader), log });
         Ok(lines)
     }
@@ -406,8 +378,8 @@ impl Supervisor {
         self.end_run().await;
         // SIGKILL alone doesn't mean out of memory, since anyone may have sent it, so only the log counts.
         let why = match diagnose(None, &log) {
-            Cause::OutOfMemory => format!("out of memory ({})", describe_status(status)),
-            _ => format!("it exited with {}", describe_status(status)),
+            Cause::OutOfMemory => format!("out of memory (it {})", describe_status(status)),
+            _ => format!("it {}", describe_status(status)),
         };
         Failure::new(Code::Unavailable, format!("{} crashed", self.start.plan.name()))
             .cause(why)

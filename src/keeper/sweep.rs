@@ -15,7 +15,7 @@ use crate::base::{
 const LOG_RETENTION: Duration = Duration::from_secs(14 * 24 * 3600);
 
 /// Removes old logs from `logs` and everything that dead sessions and keepers left in `runtime`.
-pub async fn sweep(runtime: &Path, logs: Option<&Path>) {
+pub(crate) async fn sweep(runtime: &Path, logs: Option<&Path>) {
     // A throwaway session logs to the runtime directory, whose other files must not be removed by age.
     let logs = logs.filter(|logs| *logs != runtime);
     for log in logs.and_then(|logs| fs::read_dir(logs).ok()).into_iter().flatten().flatten() {
@@ -35,7 +35,7 @@ pub async fn sweep(runtime: &Path, logs: Option<&Path>) {
 }
 
 /// Removes the private directories of dead sessions, which may contain a token.
-pub fn remove_dead_sessions(runtime: &Path) {
+pub(crate) fn remove_dead_sessions(runtime: &Path) {
     for entry in fs::read_dir(runtime).into_iter().flatten().flatten() {
         let path = entry.path();
         if scratch::owner(&path).is_some_and(|pid| Identity::of(pid).is_none()) {
@@ -46,7 +46,7 @@ pub fn remove_dead_sessions(runtime: &Path) {
 
 /// Removes what a dead keeper left behind, if nobody holds its lock at `path`. Holding that lock meanwhile keeps a new
 /// keeper from starting.
-pub async fn clean_up(path: &Path) {
+pub(crate) async fn clean_up(path: &Path) {
     let Ok(mut lock) = LockFile::open(path) else {
         return;
     };

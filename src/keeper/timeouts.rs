@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 /// How long a process that should answer at once may take before it is woken, and then killed.
-pub const REPLY_TIMEOUT: Duration = Duration::from_secs(3);
+pub(crate) const REPLY_TIMEOUT: Duration = Duration::from_secs(3);
 /// The same for a process that is shutting down and may have changes to undo on a slow server.
-pub const CLEANUP_TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const CLEANUP_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The help text for a session that lost its backend.
-pub const RETRY_HELP: &str = "run the same command again";
+pub(crate) const RETRY_HELP: &str = "run the same command again";

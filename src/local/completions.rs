@@ -7,7 +7,7 @@ use crate::{
     cli::{CompletionsArguments, Shell},
 };
 
-pub fn run(arguments: CompletionsArguments) -> Result<u8> {
+pub(crate) fn run(arguments: CompletionsArguments) -> Result<u8> {
     ui::print(match (arguments.shell, arguments.hook) {
         (Shell::Bash, false) => include_str!("../../shell/completions/lclaude.bash"),
         (Shell::Zsh, false) => include_str!("../../shell/completions/_lclaude"),

@@ -16,7 +16,7 @@ use crate::{
     session::{plan::Plan, run},
 };
 
-pub fn run(arguments: EnvArguments) -> Result<u8> {
+pub(crate) fn run(arguments: EnvArguments) -> Result<u8> {
     let EnvArguments { choice, format } = arguments;
     let environment = Environment::read()?;
     let settings = choice.settings(&environment)?;

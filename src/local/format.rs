@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use crate::base::ui::single_quoted;
 use crate::cli::Format;
 
-pub struct VariableChanges {
+pub(crate) struct VariableChanges {
     pub set: BTreeMap<String, String>,
     /// Names to unset.
     pub removed: Vec<String>,
@@ -15,7 +15,7 @@ pub struct VariableChanges {
 
 impl VariableChanges {
     /// Returns the variables in a format, without those whose names it doesn't support.
-    pub fn render(&self, format: Format) -> String {
+    pub(crate) fn render(&self, format: Format) -> String {
         let set = self.set.iter().filter(|(name, _)| is_supported(format, name));
         let removed = self.removed.iter().filter(|name| is_supported(format, name)).map(String::as_str);
         // Each line ends in `;`, because an unquoted `eval $(…)` joins the lines.
@@ -44,7 +44,7 @@ impl VariableChanges {
     }
 
     /// Returns the names of variables that can't be set in this format.
-    pub fn unsupported_names(&self, format: Format) -> Vec<&str> {
+    pub(crate) fn unsupported_names(&self, format: Format) -> Vec<&str> {
         self.set.keys().map(String::as_str).filter(|name| !is_supported(format, name)).collect()
     }
 }

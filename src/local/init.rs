@@ -32,7 +32,7 @@ use crate::{
 /// The answer that leaves a setting out.
 const NONE: &str = "none";
 
-pub fn run(mut arguments: InitArguments) -> Result<u8> {
+pub(crate) fn run(mut arguments: InitArguments) -> Result<u8> {
     let environment = Environment::read()?;
     let directory = project::root(&environment)?.ok_or_else(|| {
         Failure::new(Code::Usage, "the home directory is not a project")

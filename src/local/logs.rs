@@ -26,12 +26,12 @@ use crate::{
 /// Time between two checks of a followed log. Polling works on every system.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-pub fn run(arguments: LogsArguments) -> Result<u8> {
+pub(crate) fn run(arguments: LogsArguments) -> Result<u8> {
     let environment = Environment::read()?;
     let path = choose(&logs(&environment), &arguments.which.resolve(&environment)?)?;
     let mut log = Log::open(&path).map_err(|error| unreadable(&path, error))?;
     if !arguments.follow {
-        return ignore_closed_pipe(log.print_new().map(|_| 0), &path);
+        return ignore_closed_pipe(log.print_new().map(|()| 0), &path);
     }
     let runtime = launch::event_loop()?;
     runtime.block_on(async {
@@ -74,7 +74,7 @@ fn choose(logs: &[PathBuf], target: &Target) -> Result<PathBuf> {
         (Target::Unspecified, []) => "no backend has a log".into(),
     };
     let failure = Failure::new(Code::Unavailable, what)
-        .cause("a backend's log is created when it first starts, and kept for 14 days after its last start");
+        .cause("a backend's log is created when it first starts, and deleted 14 days after its last entry");
     Err(match logs {
         [] => failure.help("lclaude local serve  # starts a backend"),
         _ => failure.help("lclaude local logs  # shows the latest log"),

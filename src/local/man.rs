@@ -1,6 +1,6 @@
 //! `lclaude local man`: prints the manual page, LCLAUDE(1). Options and verbs come from `cli`.
 //!
-//! Rendered here and not by `clap_mangen`, which makes a page for each command and has no place for the verbs in one page.
+//! `clap_mangen` isn't used because it makes one page per command, and this page has all verbs.
 
 use clap::{Arg, Command};
 use roff::{Inline, Roff, bold, italic, roman};
@@ -54,7 +54,7 @@ const EXIT_CODES: &[(&str, &str)] = &[
     ("127", "Claude Code, or the program for lclaude local run, was not found."),
 ];
 
-pub fn run(_: ManArguments) -> Result<u8> {
+pub(crate) fn run(_: ManArguments) -> Result<u8> {
     ui::print(&page().render());
     Ok(0)
 }
@@ -136,7 +136,7 @@ fn names(option: &Arg) -> Vec<Inline> {
 
 /// Returns the placeholder for the value.
 fn value(option: &Arg) -> String {
-    let names = option.get_value_names().unwrap_or_default().iter().map(|name| name.to_string()).collect::<Vec<_>>();
+    let names = option.get_value_names().unwrap_or_default().iter().map(ToString::to_string).collect::<Vec<_>>();
     if names.is_empty() { option.get_id().as_str().to_uppercase() } else { names.join(" ") }
 }
 

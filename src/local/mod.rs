@@ -22,7 +22,7 @@ mod which;
 use crate::{base::error::Result, cli::Verb};
 
 /// Runs a verb and returns its exit code.
-pub fn run(verb: Verb) -> Result<u8> {
+pub(crate) fn run(verb: Verb) -> Result<u8> {
     match verb {
         Verb::Setup(arguments) => setup::run(arguments),
         Verb::Doctor(arguments) => doctor::run(arguments),

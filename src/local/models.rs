@@ -33,7 +33,7 @@ struct Row {
     tiers: Vec<&'static str>,
 }
 
-pub fn run(arguments: ModelsArguments) -> Result<u8> {
+pub(crate) fn run(arguments: ModelsArguments) -> Result<u8> {
     let environment = Environment::read()?;
     let settings = arguments.choice.settings(&environment)?;
     let only = arguments.choice.choice.backend.as_ref().and(settings.backend);
@@ -176,7 +176,10 @@ fn as_json(settings: &Settings, machine: Option<&Machine>, rows: &[Row], failure
             "problem": problem,
         })
     };
-    let failure = |(kind, failure): &(Kind, Failure)| json!({"backend": kind, "what": failure.what, "why": failure.why, "help": failure.help});
+    let failure = |(kind, failure): &(Kind, Failure)| {
+        let Failure { what, why, help, .. } = failure;
+        json!({"backend": kind, "what": what, "why": why, "help": help})
+    };
     json!({
         "format": FORMAT,
         "context": settings.context(),

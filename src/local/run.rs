@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-pub fn run(arguments: RunArguments) -> Result<u8> {
+pub(crate) fn run(arguments: RunArguments) -> Result<u8> {
     let RunArguments { choice, dry_run, command } = arguments;
     let Some((name, rest)) = command.split_first() else {
         return Err(Failure::new(Code::Usage, "`lclaude local run` requires a program")

@@ -10,12 +10,12 @@ use crate::{
 
 impl Selection {
     /// Returns the settings of a session with these options, and warns about unknown environment variables.
-    pub fn settings(&self, environment: &Environment) -> Result<Settings> {
+    pub(crate) fn settings(&self, environment: &Environment) -> Result<Settings> {
         launch::settings(&self.choice, &self.overrides(), environment)
     }
 
     /// Returns the same settings without printing warnings.
-    pub fn settings_without_warnings(&self, environment: &Environment) -> Result<Settings> {
+    pub(crate) fn settings_without_warnings(&self, environment: &Environment) -> Result<Settings> {
         let project = Project::find(environment)?;
         launch::load_settings(&self.choice, &self.overrides(), project.as_ref(), environment)
     }
@@ -24,7 +24,7 @@ impl Selection {
 /// Warns about settings files that override our variables in a Claude Code that another program starts.
 ///
 /// `reads_own`: whether it reads the user's own settings.
-pub fn warn_about_settings(environment: &Environment, reads_own: bool) -> Result<()> {
+pub(crate) fn warn_about_settings(environment: &Environment, reads_own: bool) -> Result<()> {
     for warning in claude::warnings_without_overlay(environment, reads_own)? {
         ui::message(format_args!("lclaude: {warning}"));
     }

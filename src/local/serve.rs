@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-pub fn run(arguments: ServeArguments) -> Result<u8> {
+pub(crate) fn run(arguments: ServeArguments) -> Result<u8> {
     let ServeArguments { choice, json } = arguments;
     let environment = Environment::read()?;
     let settings = choice.settings(&environment)?;

@@ -20,7 +20,7 @@ use crate::{
 /// How long sessions may take to end Claude Code after their backend stopped.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(5);
 
-pub fn run(arguments: StopArguments) -> Result<u8> {
+pub(crate) fn run(arguments: StopArguments) -> Result<u8> {
     let environment = Environment::read()?;
     let target = arguments.which.resolve(&environment)?;
     let runtime = launch::event_loop()?;

@@ -22,7 +22,7 @@ use crate::{
 /// Why no project file was found.
 pub(super) const NO_FILE: &str = "this directory and those above it, up to the root of the repository, contain none";
 
-pub fn run(arguments: TrustArguments) -> Result<u8> {
+pub(crate) fn run(arguments: TrustArguments) -> Result<u8> {
     let environment = Environment::read()?;
     let store = TrustList::new(&environment.places.state);
     if arguments.list {

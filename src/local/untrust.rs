@@ -14,7 +14,7 @@ use crate::{
 
 const LIST: &str = "lclaude local trust --list";
 
-pub fn run(arguments: UntrustArguments) -> Result<u8> {
+pub(crate) fn run(arguments: UntrustArguments) -> Result<u8> {
     let environment = Environment::read()?;
     let store = TrustList::new(&environment.places.state);
     let path = match arguments.file {

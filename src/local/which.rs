@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// How the user selected a backend.
-pub enum Target {
+pub(crate) enum Target {
     /// The start of an ID.
     Id(String),
     /// The ID of the backend that a session with the same options would use.
@@ -24,7 +24,7 @@ impl TargetArguments {
     ///
     /// # Errors
     /// `Usage` for an invalid ID, or an error of the settings or the plan.
-    pub fn resolve(&self, environment: &Environment) -> Result<Target> {
+    pub(crate) fn resolve(&self, environment: &Environment) -> Result<Target> {
         if let Some(id) = &self.id {
             let is_id = !id.is_empty() && id.len() <= 16 && id.chars().all(|c| c.is_ascii_hexdigit());
             return match is_id {

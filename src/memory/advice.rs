@@ -18,7 +18,7 @@ const SMALLEST: u32 = MIN_CONTEXT.next_multiple_of(8192);
 const CONTEXTS: &[u32] = &[131_072, 98_304, 65_536, 49_152, 32_768, SMALLEST];
 
 /// Returns what the models need and what the machine has, in one line.
-pub fn describe(estimate: &Estimate, machine: &Machine) -> String {
+pub(crate) fn describe(estimate: &Estimate, machine: &Machine) -> String {
     let later = match estimate.kept_prompts {
         0 => String::new(),
         kept => format!(", later up to {} more for cached prompts", format_bytes(kept)),
@@ -27,17 +27,17 @@ pub fn describe(estimate: &Estimate, machine: &Machine) -> String {
 }
 
 /// Returns the failure for models that can't fit.
-pub fn refusal(estimate: &Estimate, machine: &Machine) -> Failure {
+pub(crate) fn refusal(estimate: &Estimate, machine: &Machine) -> Failure {
     // An eighth is left to the rest of the system.
     let room = machine.all().total / 8 * 7;
     let failure = Failure::new(Code::Unavailable, format!("{} not fit into memory", with_verb(estimate, "does", "do")))
         .cause(format!("{}; {}", describe_need(estimate, estimate.need()), machine));
     let failure = suggestions(estimate, room).into_iter().fold(failure, Failure::help);
-    failure.help("set memory_check = false to skip this check")
+    failure.help("set memory_check = false in the configuration to start it anyway")
 }
 
 /// Returns the warning for models that may not fit.
-pub fn warning(estimate: &Estimate, machine: &Machine) -> String {
+pub(crate) fn warning(estimate: &Estimate, machine: &Machine) -> String {
     let Amount { free, .. } = machine.all();
     let help = suggestions(estimate, free).into_iter().map(|line| format!("\n  help: {line}")).collect::<String>();
     format!("warning: memory is tight: {}{help}", describe(estimate, machine))
@@ -85,21 +85,21 @@ fn suggestions(estimate: &Estimate, limit: u64) -> Vec<String> {
     if let Some((kind, setting)) = &cache {
         let with = need(&|layout| layout.with_cache(kind));
         if fits(with) && with < total {
-            found.push(format!("{setting}: about {}", format_bytes(with)));
+            found.push(format!("set {setting}  # takes about {}", format_bytes(with)));
         }
     }
     let asked = estimate.models.iter().map(|model| model.layout.context).max().unwrap_or(0);
     let smaller = || CONTEXTS.iter().copied().filter(|context| *context < asked);
-    let lean = |context: u32| if context < LEAN_BELOW { ", with the lean prompt and tools" } else { "" };
+    let lean = |context: u32| if context < LEAN_BELOW { ", and makes sessions lean" } else { "" };
     if let Some(context) = smaller().find(|context| fits(need(&|layout| layout.with_context(*context)))) {
         let with = need(&|layout| layout.with_context(context));
-        found.push(format!("--context {context}: about {}{}", format_bytes(with), lean(context)));
+        found.push(format!("lclaude --context {context}  # takes about {}{}", format_bytes(with), lean(context)));
     }
     if let (true, Some((kind, setting))) = (found.is_empty(), &cache) {
         let both = |context: u32| need(&|layout| layout.with_cache(kind).with_context(context));
         if let Some(context) = smaller().find(|context| fits(both(*context))) {
             found.push(format!(
-                "--context {context} and {setting}: about {}{}",
+                "set {setting} and context = {context}  # takes about {}{}",
                 format_bytes(both(context)),
                 lean(context)
             ));
@@ -164,17 +164,20 @@ mod tests {
     #[test]
     fn suggested_settings_fit() {
         let help = |room: u64| refusal(&estimate(), &machine(room / 7 * 8 + 8, 0)).help;
-        let skip_check = "set memory_check = false to skip this check";
+        let skip_check = "set memory_check = false in the configuration to start it anyway";
         assert_eq!(
             help(21 * GB),
             [
-                "[x] kv = \"q8_0\": about 20.5 GB",
-                "--context 32768: about 20.4 GB, with the lean prompt and tools",
+                "set [x] kv = \"q8_0\"  # takes about 20.5 GB",
+                "lclaude --context 32768  # takes about 20.4 GB, and makes sessions lean",
                 skip_check
             ]
         );
-        assert_eq!(help(20 * GB), ["--context 24576: about 19.9 GB, with the lean prompt and tools", skip_check]);
-        let both = "--context 32768 and [x] kv = \"q8_0\": about 19.6 GB, with the lean prompt and tools";
+        assert_eq!(
+            help(20 * GB),
+            ["lclaude --context 24576  # takes about 19.9 GB, and makes sessions lean", skip_check]
+        );
+        let both = "set [x] kv = \"q8_0\" and context = 32768  # takes about 19.6 GB, and makes sessions lean";
         assert_eq!(help(19_600_000_000), [both, skip_check]);
         assert_eq!(help(16 * GB), ["use a smaller quantization (at most 14.6 GB) or a smaller model", skip_check]);
         assert_eq!(help(4 * GB), ["use a smaller model", skip_check]);

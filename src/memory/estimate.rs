@@ -11,7 +11,7 @@ use super::{
 
 /// A model to be loaded.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ModelMemory {
+pub(crate) struct ModelMemory {
     pub name: String,
     /// Size of its files in bytes, if known.
     pub weights: Option<u64>,
@@ -22,7 +22,7 @@ pub struct ModelMemory {
 impl ModelMemory {
     /// Returns the model in `file`. If the file can't be read, its size and shape are unknown; the error is reported
     /// elsewhere.
-    pub fn read(name: String, file: &Path, layout: Layout) -> Self {
+    pub(crate) fn read(name: String, file: &Path, layout: Layout) -> Self {
         match gguf::Header::read(file) {
             Ok(header) => ModelMemory::of(name, &header, file, layout),
             Err(_) => ModelMemory { name, weights: None, shape: None, layout },
@@ -30,21 +30,21 @@ impl ModelMemory {
     }
 
     /// Returns the model in `file`, whose header was already read.
-    pub fn of(name: String, header: &gguf::Header, file: &Path, layout: Layout) -> Self {
+    pub(crate) fn of(name: String, header: &gguf::Header, file: &Path, layout: Layout) -> Self {
         let shape = Shape::of(header);
         ModelMemory { name, weights: shape.as_ref().and_then(|_| gguf::size(file)), shape, layout }
     }
 
-    /// Returns the default model before it is downloaded: its shape from its `config.json`, and the size of the Q4_K_M
-    /// files that Ollama and unsloth publish (18.3 to 19 GB).
-    pub fn glm_4_7_flash(name: String, layout: Layout) -> Self {
+    /// Returns the default model before it is downloaded: its shape from its `config.json`, and the size of the
+    /// `Q4_K_M` files that Ollama and unsloth publish (18.3 to 19 GB).
+    pub(crate) fn glm_4_7_flash(name: String, layout: Layout) -> Self {
         ModelMemory { name, weights: Some(18_500_000_000), shape: Some(Shape::glm_4_7_flash()), layout }
     }
 }
 
 /// Everything a server will load.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Estimate {
+pub(crate) struct Estimate {
     pub models: Vec<ModelMemory>,
     /// Bytes that the server's prompt cache may grow to.
     pub kept_prompts: u64,
@@ -54,25 +54,25 @@ pub struct Estimate {
 
 /// Bytes of memory that a server needs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Need {
+pub(crate) struct Need {
     pub weights: u64,
     pub cache: u64,
     pub buffers: u64,
 }
 
 impl Need {
-    pub fn total(self) -> u64 {
+    pub(crate) fn total(self) -> u64 {
         [self.weights, self.cache, self.buffers].into_iter().fold(0, u64::saturating_add)
     }
 }
 
 impl Estimate {
-    pub fn need(&self) -> Need {
+    pub(crate) fn need(&self) -> Need {
         self.need_with(Layout::clone)
     }
 
     /// Returns the need if `layout` changed the layout of each model.
-    pub fn need_with(&self, layout: impl Fn(&Layout) -> Layout) -> Need {
+    pub(crate) fn need_with(&self, layout: impl Fn(&Layout) -> Layout) -> Need {
         let add = |need: Need, model: &ModelMemory| {
             let layout = layout(&model.layout);
             let size = |part: fn(&Shape, &Layout) -> u64| model.shape.as_ref().map_or(0, |shape| part(shape, &layout));
@@ -86,12 +86,12 @@ impl Estimate {
     }
 
     /// Returns whether anything is known about any model.
-    pub fn is_known(&self) -> bool {
+    pub(crate) fn is_known(&self) -> bool {
         self.models.iter().any(|model| model.weights.is_some() || model.shape.is_some())
     }
 
     /// Returns whether the figures are only a lower bound.
-    pub fn is_partial(&self) -> bool {
+    pub(crate) fn is_partial(&self) -> bool {
         self.models.iter().any(|model| model.weights.is_none() || model.shape.is_none())
     }
 
@@ -99,12 +99,12 @@ impl Estimate {
     ///
     /// Only more than the total memory counts as [`Fit::No`]: memory in use now may be free in a moment, and model
     /// files are only mapped.
-    pub fn fit(&self, machine: &Machine) -> Fit {
+    pub(crate) fn fit(&self, machine: &Machine) -> Fit {
         machine.fit(self.need().total(), self.kept_prompts)
     }
 
     /// Compares the need with this machine. `None` if its memory is unknown.
-    pub fn compare(&self) -> Option<(Fit, Machine)> {
+    pub(crate) fn compare(&self) -> Option<(Fit, Machine)> {
         compare(self.need().total(), self.kept_prompts)
     }
 }
@@ -112,7 +112,7 @@ impl Estimate {
 /// Compares a number of bytes with this machine. `None` if its memory is unknown.
 ///
 /// The slow programs that report graphics memory run only if the need doesn't fit otherwise.
-pub fn compare(need: u64, kept_prompts: u64) -> Option<(Fit, Machine)> {
+pub(crate) fn compare(need: u64, kept_prompts: u64) -> Option<(Fit, Machine)> {
     let machine = Machine::detect()?;
     if machine.fit(need, kept_prompts) == Fit::Yes {
         return Some((Fit::Yes, machine));
@@ -122,7 +122,7 @@ pub fn compare(need: u64, kept_prompts: u64) -> Option<(Fit, Machine)> {
 }
 
 /// Returns the machine's RAM in bytes, used or not.
-pub fn total_ram() -> Option<u64> {
+pub(crate) fn total_ram() -> Option<u64> {
     system::ram().map(|ram| ram.total)
 }
 

@@ -8,7 +8,7 @@ use std::{
 use super::amount::Amount;
 
 /// Returns the RAM of the machine, or the container's limit if that is lower. `None` if `/proc/meminfo` can't be read.
-pub fn ram() -> Option<Amount> {
+pub(crate) fn ram() -> Option<Amount> {
     let text = fs::read_to_string("/proc/meminfo").ok()?;
     let value = |name: &str| {
         let kilobytes = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
@@ -58,7 +58,7 @@ fn read_limit(group: &Path, [limit, usage, cached]: [&str; 3], machine_total: u6
 }
 
 /// Returns the graphics memory of each AMD card, which the driver reports in files.
-pub fn gpus() -> Vec<Amount> {
+pub(crate) fn gpus() -> Vec<Amount> {
     let cards = fs::read_dir("/sys/class/drm").into_iter().flatten().flatten();
     let card = |card: PathBuf| {
         let number = |name: &str| fs::read_to_string(card.join("device").join(name)).ok()?.trim().parse::<u64>().ok();

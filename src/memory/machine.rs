@@ -10,7 +10,7 @@ use crate::base::ui::format_bytes;
 
 /// The memory that models can use.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Machine {
+pub(crate) struct Machine {
     pub ram: Amount,
     /// Separate graphics memory of all cards together.
     pub graphics: Amount,
@@ -18,26 +18,26 @@ pub struct Machine {
 
 impl Machine {
     /// Returns what the operating system reports, or `None` if it doesn't report RAM.
-    pub fn detect() -> Option<Self> {
+    pub(crate) fn detect() -> Option<Self> {
         Some(Machine { ram: system::ram()?, graphics: sum(&system::gpus()) })
     }
 
     /// Adds the graphics memory reported by the drivers' programs, which take a moment.
     #[must_use]
-    pub fn with_tools(self) -> Self {
+    pub(crate) fn with_tools(self) -> Self {
         let found = sum(&tools::gpus());
         let known = self.graphics;
         Machine { graphics: if found.total > known.total { found } else { known }, ..self }
     }
 
     /// Returns RAM and graphics memory together.
-    pub fn all(&self) -> Amount {
+    pub(crate) fn all(&self) -> Amount {
         sum(&[self.ram, self.graphics])
     }
 
     /// Returns whether `need` bytes fit. `kept_prompts` fill up later, so they can make the fit tight but not
     /// impossible.
-    pub fn fit(&self, need: u64, kept_prompts: u64) -> Fit {
+    pub(crate) fn fit(&self, need: u64, kept_prompts: u64) -> Fit {
         let Amount { total, free } = self.all();
         if need > total {
             Fit::No
@@ -62,7 +62,7 @@ impl fmt::Display for Machine {
 
 /// Whether a model fits into memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fit {
+pub(crate) enum Fit {
     Yes,
     /// It needs more than is free now, or will once the prompt cache fills up.
     Tight,

@@ -5,9 +5,9 @@ use std::mem;
 use super::amount::Amount;
 
 /// Returns the machine's RAM, which graphics share on Apple silicon. `None` if the system doesn't report it.
-pub fn ram() -> Option<Amount> {
+pub(crate) fn ram() -> Option<Amount> {
     let mut total: u64 = 0;
-    let mut size = mem::size_of::<u64>();
+    let mut size = size_of::<u64>();
     // SAFETY: the name ends with a zero byte, and the buffer is `size` bytes and lives through the call.
     let result = unsafe {
         libc::sysctlbyname(c"hw.memsize".as_ptr(), (&raw mut total).cast(), &raw mut size, std::ptr::null_mut(), 0)
@@ -34,6 +34,6 @@ pub fn ram() -> Option<Amount> {
 }
 
 /// Returns nothing, because graphics share the machine's memory.
-pub fn gpus() -> Vec<Amount> {
+pub(crate) fn gpus() -> Vec<Amount> {
     Vec::new()
 }

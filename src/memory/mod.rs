@@ -7,7 +7,7 @@
 mod advice;
 mod amount;
 mod estimate;
-pub mod gguf;
+pub(crate) mod gguf;
 mod machine;
 mod shape;
 #[cfg(target_os = "linux")]
@@ -18,8 +18,8 @@ mod system;
 mod system;
 mod tools;
 
-pub use advice::{describe, refusal, warning};
-pub use amount::Amount;
-pub use estimate::{Estimate, ModelMemory, compare, total_ram};
-pub use machine::{Fit, Machine};
-pub use shape::Layout;
+pub(crate) use advice::{describe, refusal, warning};
+pub(crate) use amount::Amount;
+pub(crate) use estimate::{Estimate, ModelMemory, compare, total_ram};
+pub(crate) use machine::{Fit, Machine};
+pub(crate) use shape::Layout;

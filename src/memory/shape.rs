@@ -15,7 +15,7 @@ const MAX_LAYERS: u64 = 4096;
 
 /// The server settings that determine its use of memory.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Layout {
+pub(crate) struct Layout {
     pub context: u32,
     /// Types of the KV cache, such as `q8_0`.
     pub cache_k: String,
@@ -28,7 +28,7 @@ pub struct Layout {
 
 impl Layout {
     /// Returns llama.cpp's defaults.
-    pub fn new(context: u32) -> Self {
+    pub(crate) fn new(context: u32) -> Self {
         let f16 = || "f16".to_owned();
         let (cache_k, cache_v) = (f16(), f16());
         Layout { context, cache_k, cache_v, ubatch: UBATCH, full_window: false, flash_attention: true }
@@ -41,18 +41,18 @@ impl Layout {
         kept.next_multiple_of(PADDING)
     }
 
-    pub fn with_cache(&self, kind: &str) -> Self {
+    pub(crate) fn with_cache(&self, kind: &str) -> Self {
         Layout { cache_k: kind.to_owned(), cache_v: kind.to_owned(), ..self.clone() }
     }
 
-    pub fn with_context(&self, context: u32) -> Self {
+    pub(crate) fn with_context(&self, context: u32) -> Self {
         Layout { context, ..self.clone() }
     }
 }
 
 /// The properties of a model that determine its use of memory.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Shape {
+pub(crate) struct Shape {
     layers: Vec<ModelLayer>,
     heads: u64,
     /// Intermediate values per token that the compute buffer holds.
@@ -75,7 +75,7 @@ struct ModelLayer {
 
 impl Shape {
     /// Returns the shape that the metadata describe, or `None` if this isn't a language model.
-    pub fn of(header: &Header) -> Option<Self> {
+    pub(crate) fn of(header: &Header) -> Option<Self> {
         let metadata = Metadata { header, architecture: header.text("general.architecture")? };
         let count = metadata.number("block_count").filter(|count| (1..=MAX_LAYERS).contains(count))?;
         let embedding = metadata.number("embedding_length")?;
@@ -95,13 +95,13 @@ impl Shape {
     }
 
     /// Returns the shape of GLM-4.7-Flash, built in for when its file is missing.
-    pub fn glm_4_7_flash() -> Self {
+    pub(crate) fn glm_4_7_flash() -> Self {
         let layer = ModelLayer { k: 512 + 64, ..ModelLayer::default() };
         Shape { layers: vec![layer; 47], heads: 20, working: 3 * 10_240 + 5 * 2048, trained: Some(202_752) }
     }
 
     /// Returns the bytes of the KV cache, recurrent states included.
-    pub fn cache(&self, layout: &Layout) -> u64 {
+    pub(crate) fn cache(&self, layout: &Layout) -> u64 {
         let context = u64::from(layout.context).next_multiple_of(PADDING);
         let layer = |layer: &ModelLayer| {
             let kept = layer.window.map_or(context, |window| layout.window(window));
@@ -112,7 +112,7 @@ impl Shape {
     }
 
     /// Returns the bytes of the compute buffers.
-    pub fn buffers(&self, layout: &Layout) -> u64 {
+    pub(crate) fn buffers(&self, layout: &Layout) -> u64 {
         let context = u64::from(layout.context).next_multiple_of(PADDING);
         let ubatch = u64::from(layout.ubatch).min(context);
         // The attention masks: one for the whole context and one for the window.

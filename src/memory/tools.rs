@@ -19,7 +19,7 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 const MEBIBYTE: u64 = 1024 * 1024;
 
 /// Returns the memory of every card that a program reports.
-pub fn gpus() -> Vec<Amount> {
+pub(crate) fn gpus() -> Vec<Amount> {
     let nvidia = run("nvidia-smi", &["--query-gpu=memory.total,memory.free", "--format=csv,noheader,nounits"]);
     let amd = || run("rocm-smi", &["--showmeminfo", "vram", "--json"]);
     let found = nvidia.map(|text| parse_nvidia(&text)).filter(|cards| !cards.is_empty());

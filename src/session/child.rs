@@ -22,14 +22,14 @@ use crate::{
 };
 
 #[derive(Debug)]
-pub enum Child {
+pub(crate) enum Child {
     ClaudeCode(SessionPlan),
     Program(ChildProgram),
 }
 
 /// A program that uses the backend, or starts something that does.
 #[derive(Debug)]
-pub struct ChildProgram {
+pub(crate) struct ChildProgram {
     pub path: PathBuf,
     /// The name as typed, passed to the program as `argv[0]`.
     name: OsString,
@@ -43,7 +43,7 @@ impl ChildProgram {
     ///
     /// # Errors
     /// `NoClaude`, which is also the code for other programs, if it isn't found or isn't executable.
-    pub fn find(name: &OsStr, arguments: &[OsString], throwaway: Option<Throwaway>) -> Result<Self> {
+    pub(crate) fn find(name: &OsStr, arguments: &[OsString], throwaway: Option<Throwaway>) -> Result<Self> {
         match which::which(name) {
             Ok(path) => Ok(ChildProgram { path, name: name.to_owned(), arguments: arguments.to_vec(), throwaway }),
             Err(_) => Err(not_found(Path::new(name))),
@@ -79,7 +79,7 @@ fn not_found(name: &Path) -> Failure {
 
 impl Child {
     /// Returns the name to use in messages.
-    pub fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         match self {
             Child::ClaudeCode(_) => "Claude Code".into(),
             Child::Program(program) => program.name.display().to_string(),
@@ -87,12 +87,12 @@ impl Child {
     }
 
     /// Returns the command that continues the work of a child that had to be ended.
-    pub fn resume_hint(&self) -> Option<&'static str> {
+    pub(crate) fn resume_hint(&self) -> Option<&'static str> {
         matches!(self, Child::ClaudeCode(_)).then_some("lclaude -c  # continues the conversation")
     }
 
     /// Returns the throwaway home, if the child gets one.
-    pub fn throwaway(&self) -> Option<&Throwaway> {
+    pub(crate) fn throwaway(&self) -> Option<&Throwaway> {
         match self {
             Child::ClaudeCode(plan) => plan.throwaway.as_ref(),
             Child::Program(program) => program.throwaway.as_ref(),
@@ -100,7 +100,7 @@ impl Child {
     }
 
     /// Returns the child's variables, including those of a throwaway home.
-    pub fn variables(&self, routed: &Routed, scratch: &Path) -> Routed {
+    pub(crate) fn variables(&self, routed: &Routed, scratch: &Path) -> Routed {
         match self.throwaway() {
             Some(throwaway) => routed.clone().housed(throwaway, scratch),
             None => routed.clone(),
@@ -108,7 +108,7 @@ impl Child {
     }
 
     /// Returns the command to start, and writes the files that it needs to `scratch`.
-    pub fn command(&self, routed: &Routed, scratch: &Path) -> Result<Command> {
+    pub(crate) fn command(&self, routed: &Routed, scratch: &Path) -> Result<Command> {
         if let Some(throwaway) = self.throwaway() {
             throwaway.make(scratch)?;
         }
@@ -128,13 +128,13 @@ impl Child {
     }
 
     /// Starts the child in our process group with our standard streams.
-    pub fn spawn(&self, routed: &Routed, scratch: &Path) -> Result<process::Child> {
+    pub(crate) fn spawn(&self, routed: &Routed, scratch: &Path) -> Result<process::Child> {
         let command = self.command(routed, scratch)?;
         process::Command::from(command).spawn().map_err(|error| self.spawn_failure(error))
     }
 
     /// Returns the failure for a child that the system couldn't start.
-    pub fn spawn_failure(&self, error: io::Error) -> Failure {
+    pub(crate) fn spawn_failure(&self, error: io::Error) -> Failure {
         match self {
             Child::ClaudeCode(plan) => {
                 Failure::new(Code::NoClaude, format!("{} could not be started", plan.program.display()))

@@ -18,7 +18,7 @@ const PORT: &str = "PORT";
 /// Stands for the session's private directory.
 const PRIVATE: &str = "PRIVATE";
 
-pub fn print(plan: &Plan, child: &Child, missing: &[String]) {
+pub(crate) fn print(plan: &Plan, child: &Child, missing: &[String]) {
     let mut text = String::new();
     describe(&mut text, plan, child, missing).expect("a String takes any text");
     ui::print(&ui::escape(&text));

@@ -3,8 +3,8 @@
 //! A session uses a backend through a lease and never owns the backend process. Nothing here parses the command line or
 //! asks the user.
 
-pub mod child;
-pub mod dry_run;
-pub mod plan;
-pub mod run;
-pub mod verdict;
+pub(crate) mod child;
+pub(crate) mod dry_run;
+pub(crate) mod plan;
+pub(crate) mod run;
+pub(crate) mod verdict;

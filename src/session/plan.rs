@@ -7,7 +7,7 @@ use crate::{
     backend::{
         self, BackendPlan, ChosenBackend, Endpoint, Served, Service,
         address::is_remote,
-        context::{another_model, enough_context, minimum_clause},
+        context::{SKIP_CHECK, another_model, enough_context, minimum_clause},
         fit::ModelFacts,
         registry,
     },
@@ -23,14 +23,14 @@ use crate::{
 
 /// Whether missing models may be downloaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Downloads {
+pub(crate) enum Downloads {
     Agreed,
     NotAgreed,
 }
 
 /// Everything a session needs except its child. Immutable.
 #[derive(Debug)]
-pub struct Plan {
+pub(crate) struct Plan {
     pub backend: BackendPlan,
     /// The variables that make programs use the backend.
     pub routing: Routing,
@@ -49,7 +49,7 @@ impl Plan {
     ///
     /// # Errors
     /// All errors that can be detected without starting anything.
-    pub fn new(settings: Settings, environment: Environment) -> Result<Self> {
+    pub(crate) fn new(settings: Settings, environment: Environment) -> Result<Self> {
         enough_context(&settings)?;
         let ChosenBackend { plan: backend, tiers, reason } = backend::plan(&settings, &environment)?;
         let places = &environment.places;
@@ -71,12 +71,12 @@ impl Plan {
     }
 
     /// Returns the settings that the plan was made from.
-    pub fn settings(&self) -> &Settings {
+    pub(crate) fn settings(&self) -> &Settings {
         &self.settings
     }
 
     /// Returns the directory of sockets, locks and private files.
-    pub fn runtime(&self) -> &Path {
+    pub(crate) fn runtime(&self) -> &Path {
         &self.runtime
     }
 
@@ -84,17 +84,17 @@ impl Plan {
     ///
     /// # Errors
     /// `Config` if it can't be made private.
-    pub fn ready_runtime(&self) -> Result<()> {
+    pub(crate) fn ready_runtime(&self) -> Result<()> {
         self.environment.places.ready_runtime()
     }
 
     /// Returns the backend's log.
-    pub fn log(&self) -> &Path {
+    pub(crate) fn log(&self) -> &Path {
         &self.log
     }
 
     /// Returns what a keeper needs to start this backend.
-    pub fn start(&self, downloads: Downloads) -> StartRequest {
+    pub(crate) fn start(&self, downloads: Downloads) -> StartRequest {
         StartRequest {
             plan: self.backend.clone(),
             lifetime: self.settings.lifetime.clone(),
@@ -108,17 +108,17 @@ impl Plan {
     }
 
     /// Returns whether the backend is up, so that another session loads nothing.
-    pub fn is_up(&self) -> bool {
+    pub(crate) fn is_up(&self) -> bool {
         keeper::is_up(&self.runtime, &self.backend)
     }
 
     /// Returns the untrusted project file that chooses models, if there is one. Nothing is downloaded for it.
-    pub fn untrusted(&self) -> Option<&Path> {
+    pub(crate) fn untrusted(&self) -> Option<&Path> {
         self.settings.untrusted_choice()
     }
 
     /// Returns the missing models that need the user's consent to download.
-    pub async fn missing(&self) -> Vec<String> {
+    pub(crate) async fn missing(&self) -> Vec<String> {
         let backend = registry::backend(self.backend.kind);
         let mut missing = backend.missing(&self.backend, &self.environment).await;
         missing.retain(|model| self.untrusted().is_some() || !backend.is_download_wanted(&self.settings, model));
@@ -126,7 +126,7 @@ impl Plan {
     }
 
     /// Returns the failure for a missing model that may not be downloaded, or `None` if a running server reports it.
-    pub fn not_installed(&self, model: &str) -> Option<Failure> {
+    pub(crate) fn not_installed(&self, model: &str) -> Option<Failure> {
         registry::backend(self.backend.kind).not_installed(&self.backend, model, &self.environment)
     }
 
@@ -135,17 +135,17 @@ impl Plan {
     ///
     /// # Errors
     /// `Unavailable` if they can't fit.
-    pub fn check_memory(&self) -> Result<Option<String>> {
+    pub(crate) fn check_memory(&self) -> Result<Option<String>> {
         backend::fit::check(&self.settings, &self.backend, &self.environment)
     }
 
     /// Returns what the headers of the models' files say.
-    pub fn inspect_models(&self) -> ModelFacts {
+    pub(crate) fn inspect_models(&self) -> ModelFacts {
         backend::fit::inspect(&self.settings, &self.backend, &self.environment)
     }
 
     /// Returns what the backend is expected to serve: the requested context, at most the model's `trained` tokens.
-    pub fn expected(&self, trained: Option<u32>) -> Served {
+    pub(crate) fn expected(&self, trained: Option<u32>) -> Served {
         let asked = self.backend.context;
         let mut served = Served::new();
         served.grant(&self.backend.models[0], trained.map_or(asked, |trained| trained.min(asked)), trained);
@@ -156,7 +156,7 @@ impl Plan {
     ///
     /// # Errors
     /// `Unavailable` if the context is too small for Claude Code.
-    pub fn check_served(&self, served: &Served) -> Result<Vec<String>> {
+    pub(crate) fn check_served(&self, served: &Served) -> Result<Vec<String>> {
         let model = &self.backend.models[0];
         let mut notes = Vec::new();
         let chosen =
@@ -182,7 +182,7 @@ impl Plan {
             )
             .cause(format!("{}; {}", served.contexts(self.backend.context), minimum_clause()))
             .help(self.more_context(served))
-            .help("set context_check = false to start anyway"));
+            .help(SKIP_CHECK));
         }
         if served.context < self.backend.context {
             notes.push(format!(
@@ -197,19 +197,19 @@ impl Plan {
     }
 
     /// Returns the warning of the last `lclaude local doctor --live` with the same backend, models and Claude Code.
-    pub fn verdict(&self, claude: &Path) -> Option<String> {
+    pub(crate) fn verdict(&self, claude: &Path) -> Option<String> {
         Verdicts::read(&self.environment.places.state).get(&VerdictKey::of(&self.backend, claude))?.warning()
     }
 
     /// Returns whether Claude Code gets a small tool set and prompt: `lean` is true, or unset and the context is small.
-    pub fn is_lean(&self, served: &Served) -> bool {
+    pub(crate) fn is_lean(&self, served: &Served) -> bool {
         self.settings.lean.unwrap_or(served.context < LEAN_BELOW)
     }
 
     /// Returns a note about what a lean session leaves out, or `None` if the session isn't lean.
     ///
     /// `is_claude`: whether the child is Claude Code, whose arguments lclaude sets.
-    pub fn lean_note(&self, served: &Served, is_claude: bool) -> Option<String> {
+    pub(crate) fn lean_note(&self, served: &Served, is_claude: bool) -> Option<String> {
         let what = match is_claude {
             true => "six tools, only MCP servers from --mcp-config, no auto memory".into(),
             false => format!("no auto memory; start claude with --tools {} --strict-mcp-config", claude::LEAN_TOOLS),

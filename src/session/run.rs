@@ -29,7 +29,7 @@ const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What came of a session, or of another job that needs a backend.
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// It ended with this exit code.
     Exited(u8),
     /// It needs a model that must be downloaded first.
@@ -37,16 +37,16 @@ pub enum Outcome {
 }
 
 /// What came of a request for a backend.
-pub enum BackendUp {
+pub(crate) enum BackendUp {
     /// The lease must be released, whatever happens next.
-    Ready(Lease, Ready),
+    Ready(Box<Lease>, Ready),
     ModelMissing(MissingModel),
     /// A signal came first.
     Interrupted,
 }
 
 /// Runs one session and returns its exit code: the child's own, or 128+N if signal N ended it or us.
-pub async fn run(plan: &Plan, child: &Child, downloads: Downloads, signals: &mut Signals) -> Result<Outcome> {
+pub(crate) async fn run(plan: &Plan, child: &Child, downloads: Downloads, signals: &mut Signals) -> Result<Outcome> {
     let scratch = Scratch::make(plan.runtime())?;
     let (mut lease, ready) = match backend_up(plan, downloads, scratch.path(), signals).await? {
         BackendUp::Ready(lease, ready) => (lease, ready),
@@ -60,7 +60,12 @@ pub async fn run(plan: &Plan, child: &Child, downloads: Downloads, signals: &mut
 }
 
 /// Takes a lease on the backend and waits until it is ready.
-pub async fn backend_up(plan: &Plan, downloads: Downloads, scratch: &Path, signals: &mut Signals) -> Result<BackendUp> {
+pub(crate) async fn backend_up(
+    plan: &Plan,
+    downloads: Downloads,
+    scratch: &Path,
+    signals: &mut Signals,
+) -> Result<BackendUp> {
     let start = plan.start(downloads);
     let Some(mut lease) = start_backend(start.clone(), scratch, signals).await? else {
         return Ok(BackendUp::Interrupted);
@@ -70,7 +75,7 @@ pub async fn backend_up(plan: &Plan, downloads: Downloads, scratch: &Path, signa
         _ = signals.next() => Ok(Wait::Interrupted),
     };
     let other = match up {
-        Ok(Wait::Ready(ready)) => return Ok(BackendUp::Ready(lease, ready)),
+        Ok(Wait::Ready(ready)) => return Ok(BackendUp::Ready(Box::new(lease), ready)),
         Ok(Wait::ModelMissing(missing)) => Ok(BackendUp::ModelMissing(missing)),
         Ok(Wait::Interrupted) => Ok(BackendUp::Interrupted),
         Err(failure) => Err(failure),
@@ -140,7 +145,7 @@ fn report_other_versions(start: &StartRequest) {
 /// Prints the notes and warnings about a backend that is ready.
 ///
 /// `is_claude`: whether the child is Claude Code, whose arguments lclaude sets.
-pub fn print_notes(plan: &Plan, ready: &Ready, is_claude: bool) -> Result<()> {
+pub(crate) fn print_notes(plan: &Plan, ready: &Ready, is_claude: bool) -> Result<()> {
     for note in plan.check_served(&ready.served)?.into_iter().chain(plan.lean_note(&ready.served, is_claude)) {
         ui::message(format_args!("lclaude: {note}"));
     }
@@ -224,7 +229,7 @@ async fn watch(child: &mut process::Child, name: &str, lease: &mut Lease, signal
 }
 
 /// Forwards a signal to the child, unless the terminal already sent it there.
-pub fn forward(signal: Signal, child: Option<Identity>) {
+pub(crate) fn forward(signal: Signal, child: Option<Identity>) {
     let from_keyboard = matches!(signal, Signal::INT | Signal::QUIT) && is_in_foreground();
     if let Some(child) = child.filter(|_| !from_keyboard) {
         child.signal(signal);

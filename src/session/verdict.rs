@@ -26,7 +26,7 @@ const MAX_VERDICTS: usize = 50;
 
 /// What a verdict is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VerdictKey {
+pub(crate) struct VerdictKey {
     /// The program's path or the URL.
     backend: String,
     backend_changed: u64,
@@ -39,7 +39,7 @@ pub struct VerdictKey {
 }
 
 impl VerdictKey {
-    pub fn of(backend: &BackendPlan, claude: &Path) -> Self {
+    pub(crate) fn of(backend: &BackendPlan, claude: &Path) -> Self {
         let program = match &backend.service {
             Service::Program(program) => program.path.clone(),
             Service::Managed { program, .. } => program.clone(),
@@ -69,7 +69,7 @@ fn modified(file: &Path) -> u64 {
 
 /// The result of one run of `doctor --live`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Verdict {
+pub(crate) struct Verdict {
     subject: VerdictKey,
     /// Claude Code's version, for display.
     version: Option<String>,
@@ -80,14 +80,14 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    pub fn new(subject: VerdictKey, version: Option<String>, complaints: Vec<String>) -> Self {
+    pub(crate) fn new(subject: VerdictKey, version: Option<String>, complaints: Vec<String>) -> Self {
         let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
         let date = now.split('T').next().unwrap_or_default().to_owned();
         Verdict { subject, version, date, complaints }
     }
 
     /// Returns the warning to print at the start of a session, or `None` if all checks passed.
-    pub fn warning(&self) -> Option<String> {
+    pub(crate) fn warning(&self) -> Option<String> {
         let first = self.complaints.first()?;
         let more = match self.complaints.len() {
             1 => String::new(),
@@ -100,16 +100,16 @@ impl Verdict {
 /// All stored verdicts, newest last.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Verdicts(Vec<Verdict>);
+pub(crate) struct Verdicts(Vec<Verdict>);
 
 impl Verdicts {
     /// Reads the stored verdicts. A missing or invalid file counts as empty, since no session depends on it.
-    pub fn read(state: &Path) -> Self {
+    pub(crate) fn read(state: &Path) -> Self {
         disk::read(&state.join(FILE)).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
     }
 
     /// Returns the verdict about `subject`.
-    pub fn get(&self, subject: &VerdictKey) -> Option<&Verdict> {
+    pub(crate) fn get(&self, subject: &VerdictKey) -> Option<&Verdict> {
         self.0.iter().find(|verdict| verdict.subject == *subject)
     }
 
@@ -117,7 +117,7 @@ impl Verdicts {
     ///
     /// # Errors
     /// `Config` if the file can't be written.
-    pub fn add(state: &Path, verdict: Verdict) -> Result<()> {
+    pub(crate) fn add(state: &Path, verdict: Verdict) -> Result<()> {
         let Verdicts(mut verdicts) = Self::read(state);
         verdicts.retain(|known| known.subject != verdict.subject);
         verdicts.push(verdict);

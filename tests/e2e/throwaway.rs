@@ -107,7 +107,7 @@ fn in_print_mode_the_whole_home_is_as_it_was() {
     stage.assert_nothing_left();
 }
 
-/// Moved elsewhere by XDG_STATE_HOME, that would be another one for the session's tools as well.
+/// Moved elsewhere by `XDG_STATE_HOME`, that would be another one for the session's tools as well.
 #[test]
 fn of_what_claude_codes_own_installer_put_there_only_the_lock_on_its_version_is_written() {
     let Some(mut stage) = real::stage(&Script::default()) else { return };

@@ -46,7 +46,7 @@ fn arguments_reach_claude_code_unchanged_and_in_order() {
 }
 
 #[test]
-fn arguments_that_are_not_utf8_are_passed_on_as_bytes() {
+fn non_utf8_arguments_are_passed_through_as_bytes() {
     let stage = configured();
     fs::remove_file(stage.bin().join("claude")).expect("the fake was there");
     let out = stage.root().join("arguments");
@@ -62,7 +62,7 @@ fn arguments_that_are_not_utf8_are_passed_on_as_bytes() {
 }
 
 #[test]
-fn two_dashes_end_lclaudes_options() {
+fn double_dash_ends_lclaude_options() {
     let stage = configured();
     for (typed, arguments) in [
         (&["--context", "49152", "--", "-p", "x"][..], &["-p", "x"][..]),
@@ -77,7 +77,7 @@ fn two_dashes_end_lclaudes_options() {
 }
 
 #[test]
-fn local_is_reserved_unless_it_is_escaped() {
+fn local_is_reserved_unless_escaped() {
     messages!();
     let stage = configured();
     for typed in [&["local"][..], &["local", "no-such-verb"], &["--backend", "llamacpp", "local"]] {
@@ -92,7 +92,7 @@ fn local_is_reserved_unless_it_is_escaped() {
 }
 
 #[test]
-fn a_claude_alias_is_passed_on() {
+fn claude_model_aliases_are_passed_through() {
     let stage = configured();
     for alias in ["sonnet", "opus", "haiku", "fable", "default", "best", "opusplan", "sonnet[1m]", "opus[1m]"] {
         let (claude, backend) = session(&stage, &["--model", alias, "-p", "x"]);
@@ -102,7 +102,7 @@ fn a_claude_alias_is_passed_on() {
 }
 
 #[test]
-fn any_other_model_is_a_local_one() {
+fn other_model_names_select_a_local_model() {
     let stage = configured();
     fs::copy(stage.model(), stage.project().join("other.gguf")).expect("a copy");
     let absolute = stage.project().join("other.gguf").display().to_string();
@@ -124,7 +124,7 @@ fn any_other_model_is_a_local_one() {
 }
 
 #[test]
-fn a_hugging_face_model_is_llama_servers_to_fetch() {
+fn llama_server_downloads_hugging_face_models() {
     let stage = configured();
     let (_, backend) = session(&stage, &["--model", "someone/a-model-GGUF:Q4_K_M", "-p", "x"]);
     assert_eq!(value(&backend, "-hf"), "someone/a-model-GGUF:Q4_K_M");
@@ -132,7 +132,7 @@ fn a_hugging_face_model_is_llama_servers_to_fetch() {
 }
 
 #[test]
-fn a_model_after_two_dashes_is_text() {
+fn model_option_after_double_dash_is_prompt_text() {
     let stage = configured();
     let text = ["-p", "--", "--model", "other.gguf"];
     let (claude, backend) = session(&stage, &text);
@@ -163,7 +163,7 @@ fn assert_merged(claude: &Fake) {
 }
 
 #[test]
-fn the_users_settings_are_merged_with_ours() {
+fn user_settings_are_merged_with_the_overlay() {
     let stage = configured();
     let file = stage.project().join("mine.json");
     fs::write(&file, MINE).expect("a file");
@@ -188,7 +188,7 @@ fn the_users_settings_are_merged_with_ours() {
 }
 
 #[test]
-fn settings_from_the_configuration_are_merged_too() {
+fn configured_settings_are_merged_with_the_overlay() {
     let stage = Stage::new();
     fs::write(stage.project().join("mine.json"), MINE).expect("a file");
     let args = format!("[claude]\nargs = [\"--settings\", {MINE:?}, \"--verbose\"]");
@@ -201,7 +201,7 @@ fn settings_from_the_configuration_are_merged_too() {
 }
 
 #[test]
-fn settings_in_a_file_with_an_odd_name_do_not_push_ours_aside() {
+fn settings_file_with_non_utf8_name_is_merged_with_the_overlay() {
     let stage = configured();
     let name = OsStr::from_bytes(b"caf\xe9.json");
     fs::write(stage.project().join(name), MINE).expect("a file");
@@ -214,7 +214,7 @@ fn settings_in_a_file_with_an_odd_name_do_not_push_ours_aside() {
 }
 
 #[test]
-fn commands_that_need_no_model_run_at_once() {
+fn commands_without_a_model_run_immediately() {
     let mut stage = Stage::new();
     // A variable that a session would remove: here nothing of ours is in the way.
     stage.set("ANTHROPIC_API_KEY", "theirs");
@@ -250,7 +250,7 @@ fn commands_that_need_no_model_run_at_once() {
 }
 
 #[test]
-fn what_a_local_session_cannot_serve_is_refused() {
+fn unsupported_options_and_commands_are_rejected() {
     messages!();
     let stage = configured();
     for typed in [
@@ -281,7 +281,7 @@ fn what_a_local_session_cannot_serve_is_refused() {
 }
 
 #[test]
-fn a_misspelt_option_of_lclaudes_is_an_error() {
+fn misspelled_lclaude_options_are_errors() {
     messages!();
     let stage = configured();
     for typed in ["--bakend", "--backend-=llamacpp", "--profil=x", "--contxt", "--confg", "--dryrun"] {
@@ -315,7 +315,7 @@ fn help_and_version_work_without_claude_code() {
 }
 
 #[test]
-fn every_verb_has_a_help() {
+fn every_local_command_has_help() {
     messages!();
     let stage = Stage::bare();
     stage.output(&["local", "--help"]).expect(0).record();
@@ -329,7 +329,7 @@ fn every_verb_has_a_help() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_bug() {
+fn closed_stdout_is_not_reported_as_a_bug() {
     let stage = configured();
     for typed in ["--help", "--version", "--dry-run"] {
         let (reader, writer) = std::io::pipe().expect("a pipe");
@@ -342,7 +342,7 @@ fn a_reader_that_goes_away_is_no_bug() {
 }
 
 #[test]
-fn dry_run_starts_nothing_and_tells_all() {
+fn dry_run_shows_the_plan_and_starts_nothing() {
     messages!();
     let mut stage = Stage::new();
     stage
@@ -379,7 +379,7 @@ fn dry_run_starts_nothing_and_tells_all() {
 }
 
 #[test]
-fn dry_run_of_a_command_that_needs_no_model_starts_nothing() {
+fn dry_run_of_a_command_without_a_model_starts_nothing() {
     messages!();
     let stage = Stage::new();
     stage.ended(&mut stage.lclaude(&["--dry-run", "mcp", "list"])).expect(0).record();
@@ -387,7 +387,7 @@ fn dry_run_of_a_command_that_needs_no_model_starts_nothing() {
 }
 
 #[test]
-fn stdout_is_claude_codes_alone() {
+fn stdout_contains_only_claude_code_output() {
     messages!();
     let mut stage = configured();
     // All that lclaude has to say besides: stages, warnings, a crash.
@@ -402,7 +402,7 @@ fn stdout_is_claude_codes_alone() {
 }
 
 #[test]
-fn a_pipeline_reads_only_the_answer() {
+fn pipeline_reads_only_the_answer() {
     let stage = configured();
     let script = format!("{} -p x | sed 's/^/read: /'", lclaude().display());
     let mut pipeline = stage.command("/bin/sh");
@@ -414,7 +414,7 @@ fn a_pipeline_reads_only_the_answer() {
 }
 
 #[test]
-fn stdin_is_claude_codes() {
+fn stdin_belongs_to_claude_code() {
     let stage = configured();
     let mut child = stage
         .command(lclaude())

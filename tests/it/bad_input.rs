@@ -70,7 +70,7 @@ fn set_mode(path: &Path, mode: u32) {
 }
 
 #[test]
-fn command_lines() {
+fn invalid_command_lines_are_rejected() {
     messages!();
     let stage = Stage::new();
     stage.config("[profiles.fast]\ncontext = 30000\n");
@@ -110,7 +110,7 @@ fn command_lines() {
 }
 
 #[test]
-fn command_lines_of_verbs() {
+fn invalid_local_command_lines_are_rejected() {
     messages!();
     let stage = Stage::new();
     for arguments in [&["status", "--wacth"][..], &["completions"], &["completions", "tcsh"]] {
@@ -119,7 +119,7 @@ fn command_lines_of_verbs() {
 }
 
 #[test]
-fn models() {
+fn unusable_models_are_rejected() {
     messages!();
     let stage = Stage::new();
     let project = stage.project();
@@ -165,7 +165,7 @@ fn models() {
 }
 
 #[test]
-fn a_model_that_is_cut_short() {
+fn truncated_model_fails_and_leaves_nothing() {
     messages!();
     let stage = Stage::new();
     fs::write(stage.project().join("cut.gguf"), "GGUFtruncated").expect("a file");
@@ -178,7 +178,7 @@ fn a_model_that_is_cut_short() {
 
 /// A pipe that nobody writes into, in place of each file that is read whole on the way.
 #[test]
-fn files_that_never_end() {
+fn named_pipes_never_block() {
     messages!();
     let stage = Stage::new();
     let (project, state) = (stage.project(), stage.home().join(".local/state/lclaude"));
@@ -215,7 +215,7 @@ fn files_that_never_end() {
 }
 
 #[test]
-fn variables() {
+fn invalid_variables_are_rejected() {
     messages!();
     for (name, value) in [
         ("LCLAUDE_BACKEND", "olama"),
@@ -243,7 +243,7 @@ fn variables() {
 }
 
 #[test]
-fn unknown_variables_of_ours_are_warned_of() {
+fn unknown_lclaude_variables_cause_warnings() {
     messages!();
     let mut stage = Stage::new();
     stage.set("LCLAUDE_MODLE", "x").set("LCLAUDE_ZZZZ", "x").set("LCLAUDE_CONTEXT", 30_000);
@@ -253,7 +253,7 @@ fn unknown_variables_of_ours_are_warned_of() {
 }
 
 #[test]
-fn configurations() {
+fn invalid_configurations_are_rejected() {
     messages!();
     let deep = format!("[claude]\nargs = {}", "[".repeat(200_000));
     let nested = format!("{} = 1", vec!["a"; 200_000].join("."));
@@ -312,7 +312,7 @@ fn configurations() {
 }
 
 #[test]
-fn a_models_place_in_the_configuration() {
+fn invalid_model_locations_in_the_configuration_are_rejected() {
     messages!();
     for text in ["gguf = 'nope.gguf'", "gguf = '~/nope.gguf'", "gguf = ''", "hf = 'nope'", "hf = '../x'", "hf = ''"] {
         note(text);
@@ -324,7 +324,7 @@ fn a_models_place_in_the_configuration() {
 }
 
 #[test]
-fn an_error_in_the_configuration_does_not_quote_a_secret() {
+fn configuration_errors_never_show_secrets() {
     messages!();
     for text in [
         "[llamacpp.env]\nHF_TOKEN = 'hf_secret\n",
@@ -341,7 +341,7 @@ fn an_error_in_the_configuration_does_not_quote_a_secret() {
 }
 
 #[test]
-fn configuration_files_that_are_none() {
+fn configuration_paths_that_are_not_text_files_are_rejected() {
     messages!();
     let stage = Stage::new();
     let place = |name: &str| stage.project().join(name);
@@ -381,7 +381,7 @@ fn without_root(stage: &Stage, command: &mut Command) {
 }
 
 #[test]
-fn files_that_may_not_be_read() {
+fn files_without_read_permission_are_rejected() {
     messages!();
     let stage = Stage::new();
     // Where somebody else can run it.
@@ -405,7 +405,7 @@ fn files_that_may_not_be_read() {
 }
 
 #[test]
-fn no_model_is_chosen() {
+fn missing_model_choice_is_an_error() {
     messages!();
     let stage = Stage::new();
     stage.ample_memory();
@@ -413,7 +413,7 @@ fn no_model_is_chosen() {
 }
 
 #[test]
-fn a_llama_server_that_cannot_be_run() {
+fn unusable_llama_server_is_rejected() {
     messages!();
     let stage = Stage::new();
     let server = stage.bin().join("llama-server");
@@ -429,7 +429,7 @@ fn a_llama_server_that_cannot_be_run() {
 }
 
 #[test]
-fn places_that_cannot_be_written_down_as_text() {
+fn non_utf8_paths_are_rejected() {
     messages!();
     let stage = Stage::new();
     let place = stage.root().join(OsStr::from_bytes(b"caf\xe9"));
@@ -453,7 +453,7 @@ fn places_that_cannot_be_written_down_as_text() {
 }
 
 #[test]
-fn a_claude_code_that_cannot_be_run() {
+fn unusable_claude_code_is_rejected() {
     messages!();
     let stage = Stage::new();
     let claude = stage.bin().join("claude");
@@ -472,7 +472,7 @@ fn a_claude_code_that_cannot_be_run() {
 }
 
 #[test]
-fn a_claude_code_that_is_no_program_leaves_nothing() {
+fn claude_code_that_fails_to_execute_leaves_nothing() {
     messages!();
     let stage = Stage::new();
     let claude = stage.bin().join("claude");
@@ -486,7 +486,7 @@ fn a_claude_code_that_is_no_program_leaves_nothing() {
 }
 
 #[test]
-fn a_llama_server_that_is_no_program_leaves_nothing() {
+fn llama_server_that_fails_to_execute_leaves_nothing() {
     messages!();
     let stage = Stage::new();
     let server = stage.bin().join("llama-server");
@@ -501,7 +501,7 @@ fn a_llama_server_that_is_no_program_leaves_nothing() {
 }
 
 #[test]
-fn home_directories() {
+fn invalid_home_directories_are_rejected() {
     messages!();
     let stage = Stage::new();
     fs::write(stage.root().join("file"), "").expect("a file");
@@ -515,7 +515,7 @@ fn home_directories() {
 }
 
 #[test]
-fn a_working_directory_that_is_gone() {
+fn deleted_working_directory_is_an_error() {
     messages!();
     let stage = Stage::new();
     let script = format!(
@@ -527,7 +527,7 @@ fn a_working_directory_that_is_gone() {
 }
 
 #[test]
-fn a_runtime_directory_that_is_not_ours_alone() {
+fn runtime_path_that_is_not_a_real_directory_is_rejected() {
     messages!();
     let stage = Stage::new();
     let runtime = stage.runtime();
@@ -547,7 +547,7 @@ fn a_runtime_directory_that_is_not_ours_alone() {
 }
 
 #[test]
-fn a_runtime_directory_of_another_user() {
+fn runtime_directory_of_another_user_is_rejected() {
     if !needs_root() {
         return;
     }
@@ -565,7 +565,7 @@ fn a_runtime_directory_of_another_user() {
 }
 
 #[test]
-fn a_runtime_directory_whose_path_is_too_long() {
+fn overlong_runtime_directory_path_is_rejected() {
     messages!();
     let stage = Stage::new();
     let long = stage.root().join("x".repeat(80));
@@ -575,7 +575,7 @@ fn a_runtime_directory_whose_path_is_too_long() {
 }
 
 #[test]
-fn a_runtime_directory_that_cannot_be_made() {
+fn runtime_directory_that_cannot_be_created_is_an_error() {
     messages!();
     let stage = Stage::new();
     let mut command = stage.lclaude(RUN);

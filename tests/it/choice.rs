@@ -105,7 +105,7 @@ impl Backend {
 }
 
 #[test]
-fn claude_code_gets_the_exact_name_the_true_context_and_the_private_port() {
+fn claude_code_gets_exact_model_name_actual_context_and_private_port() {
     for backend in BACKENDS {
         let stage = (backend.stage)();
         let (session, claude, server) = backend.up(&stage);
@@ -124,7 +124,7 @@ fn claude_code_gets_the_exact_name_the_true_context_and_the_private_port() {
 }
 
 #[test]
-fn claude_code_starts_only_once_the_model_can_answer() {
+fn claude_code_starts_after_the_model_is_ready() {
     for backend in BACKENDS {
         let mut stage = (backend.stage)();
         stage.set(backend.load.0, backend.load.1);
@@ -137,7 +137,7 @@ fn claude_code_starts_only_once_the_model_can_answer() {
 }
 
 #[test]
-fn nothing_is_left_when_the_launcher_is_killed() {
+fn killed_launcher_leaves_nothing() {
     for backend in BACKENDS {
         let stage = (backend.stage)();
         let (session, claude, server) = backend.up(&stage);
@@ -149,7 +149,7 @@ fn nothing_is_left_when_the_launcher_is_killed() {
 }
 
 #[test]
-fn nothing_is_left_when_the_wait_is_broken_off() {
+fn interrupted_startup_leaves_nothing() {
     for backend in BACKENDS {
         let mut stage = (backend.stage)();
         stage.set(backend.load.0, backend.load.1);
@@ -163,7 +163,7 @@ fn nothing_is_left_when_the_wait_is_broken_off() {
 }
 
 #[test]
-fn a_killed_keeper_is_replaced_and_claude_code_goes_on_where_it_was() {
+fn killed_keeper_is_replaced_and_claude_code_continues() {
     for backend in BACKENDS.iter().filter(|backend| backend.child) {
         let stage = (backend.stage)();
         let (session, claude, server) = backend.up(&stage);
@@ -180,7 +180,7 @@ fn a_killed_keeper_is_replaced_and_claude_code_goes_on_where_it_was() {
 }
 
 #[test]
-fn a_backend_that_crashes_comes_back_on_its_port() {
+fn crashed_backend_restarts_on_the_same_port() {
     messages!();
     for backend in BACKENDS.iter().filter(|backend| backend.child) {
         let stage = (backend.stage)();
@@ -198,7 +198,7 @@ fn a_backend_that_crashes_comes_back_on_its_port() {
 }
 
 #[test]
-fn sessions_with_the_same_plan_share_one() {
+fn sessions_with_the_same_plan_share_a_backend() {
     for backend in BACKENDS {
         let stage = (backend.stage)();
         let (first, claude, server) = backend.up(&stage);
@@ -213,7 +213,7 @@ fn sessions_with_the_same_plan_share_one() {
 }
 
 #[test]
-fn a_context_that_is_too_small_to_be_of_use_is_refused_before_anything_starts() {
+fn too_small_context_is_rejected_before_anything_starts() {
     messages!();
     for backend in BACKENDS {
         let stage = (backend.stage)();
@@ -234,7 +234,7 @@ fn chosen(stage: &Stage, arguments: &[&str], backend: &str) -> String {
 }
 
 #[test]
-fn with_nothing_configured_the_backend_that_has_the_model_is_used_and_said() {
+fn unconfigured_session_uses_and_names_the_backend_with_the_model() {
     if !needs_no_ollama() {
         return;
     }
@@ -261,7 +261,7 @@ fn with_nothing_configured_the_backend_that_has_the_model_is_used_and_said() {
 }
 
 #[test]
-fn a_backend_that_has_the_wanted_model_comes_before_one_that_has_others() {
+fn backend_with_the_requested_model_is_preferred() {
     messages!();
     let mut stage = Stage::ollama();
     stage.set("LCLAUDE_BACKEND", "");
@@ -280,7 +280,7 @@ fn a_backend_that_has_the_wanted_model_comes_before_one_that_has_others() {
 }
 
 #[test]
-fn with_nothing_installed_it_says_what_to_install() {
+fn missing_backends_error_says_what_to_install() {
     if !needs_no_ollama() {
         return;
     }
@@ -291,7 +291,7 @@ fn with_nothing_installed_it_says_what_to_install() {
 }
 
 #[test]
-fn the_model_that_nobody_chose_is_a_small_one_that_can_call_tools() {
+fn default_model_is_small_and_supports_tools() {
     messages!();
     let stage = Stage::ollama();
     stage.ample_memory();
@@ -301,7 +301,7 @@ fn the_model_that_nobody_chose_is_a_small_one_that_can_call_tools() {
 }
 
 #[test]
-fn the_subagents_model_is_one_of_those_that_are_loaded() {
+fn subagent_model_is_passed_to_claude_code() {
     let stage = Stage::ollama();
     stage.config("model = \"small\"\n[models]\nsubagent = \"Big:30b\"\n");
     let session = Session::start(stage.lclaude(&["-p", "x"]).stdin(Stdio::null()));
@@ -312,7 +312,7 @@ fn the_subagents_model_is_one_of_those_that_are_loaded() {
 }
 
 #[test]
-fn a_tiers_model_that_is_not_there_is_an_error_before_the_start() {
+fn missing_tier_model_is_an_error_before_anything_starts() {
     messages!();
     let stage = Stage::ollama();
     stage.config("model = \"small\"\n[models]\nhaiku = \"bigg:30b\"\n");
@@ -321,7 +321,7 @@ fn a_tiers_model_that_is_not_there_is_an_error_before_the_start() {
 }
 
 #[test]
-fn llama_cpps_default_model_is_downloaded_only_when_the_user_says_so() {
+fn llamacpp_default_model_is_downloaded_only_with_consent() {
     messages!();
     let mut stage = Stage::new();
     stage.ample_memory();

@@ -22,7 +22,7 @@ fn start(stage: &Stage) -> (Session, Fake, Fake) {
 }
 
 #[test]
-fn its_template_is_filled_in() {
+fn command_template_placeholders_are_filled_in() {
     let stage = stage("env = { HF_TOKEN = \"mine\", WHERE = \"{host}:{port}\" }\n");
     let (session, claude, backend) = start(&stage);
     let port = port(&backend);
@@ -39,7 +39,7 @@ fn its_template_is_filled_in() {
 }
 
 #[test]
-fn claude_code_waits_until_it_is_healthy() {
+fn claude_code_waits_until_the_server_is_healthy() {
     let mut stage = stage("");
     stage.set("FAKE_LLAMA_LOAD", "controlled");
     let session = Session::start(stage.lclaude(&["-p", "hello"]).stdin(std::process::Stdio::null()));
@@ -50,7 +50,7 @@ fn claude_code_waits_until_it_is_healthy() {
 }
 
 #[test]
-fn a_health_path_that_is_not_there_is_said_while_it_is_waited_for() {
+fn missing_health_path_is_reported_on_timeout() {
     messages!();
     let stage = stage("health = \"/healthz\"\n[lifetime]\nstartup_timeout = \"300ms\"\n");
     let session = Session::start(stage.lclaude(&["-p", "hello"]).stdin(std::process::Stdio::null()));
@@ -60,7 +60,7 @@ fn a_health_path_that_is_not_there_is_said_while_it_is_waited_for() {
 }
 
 #[test]
-fn a_template_that_cannot_work_is_a_mistake_in_the_configuration() {
+fn unusable_template_is_a_configuration_error() {
     messages!();
     for run in [r#"["llama-server", "--port", "8000"]"#, r#"["llama-server", "--port", "{port}", "{modle}"]"#, "[]"] {
         messages::note(format!("run = {run}"));
@@ -72,7 +72,7 @@ fn a_template_that_cannot_work_is_a_mistake_in_the_configuration() {
 }
 
 #[test]
-fn a_program_or_model_that_is_missing_is_an_error() {
+fn missing_program_or_model_is_an_error() {
     messages!();
     let stage = Stage::new();
     stage.config("backend = \"command\"\nmodel = \"tiny\"\n[command]\nrun = [\"no-such-server\", \"{port}\"]\n");
@@ -83,7 +83,7 @@ fn a_program_or_model_that_is_missing_is_an_error() {
 }
 
 #[test]
-fn the_name_has_to_be_the_servers_own() {
+fn model_name_must_match_the_server() {
     messages!();
     let stage = Stage::new();
     let run = RUN.replace("MODEL", &stage.model().display().to_string()).replace("{model}", "tiny-model");
@@ -92,7 +92,7 @@ fn the_name_has_to_be_the_servers_own() {
 }
 
 #[test]
-fn the_real_claude_code_works_on_a_real_server_by_command() {
+fn real_claude_code_works_with_a_real_server_by_command() {
     let Some(stage) = real::stage(&Script::default()) else { return };
     stage.config(
         &RUN.replace("MODEL", &stage.model().display().to_string())

@@ -25,7 +25,7 @@ fn words(stage: &Stage, typed: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn lclaudes_own_options_and_verbs_are_those_of_its_help() {
+fn completed_options_and_commands_match_the_help() {
     let stage = Stage::bare();
     let help = stage.output(&["--help"]).expect(0).stdout;
     let options = words(&stage, &["--"]);
@@ -50,7 +50,7 @@ fn lclaudes_own_options_and_verbs_are_those_of_its_help() {
 }
 
 #[test]
-fn the_names_are_the_users_own() {
+fn backends_profiles_and_models_are_completed() {
     if !needs_no_ollama() {
         return;
     }
@@ -82,7 +82,7 @@ fn the_names_are_the_users_own() {
 }
 
 #[test]
-fn models_that_run_elsewhere_or_cannot_be_typed_are_not_offered() {
+fn cloud_and_untypeable_models_are_not_offered() {
     let stage = Stage::ollama();
     let library = stage.home().join(".ollama/models/manifests/registry.ollama.ai/library");
     for (model, tag) in [("far", "cloud"), ("odd", "a\tb"), ("odd", "a\nb")] {
@@ -95,7 +95,7 @@ fn models_that_run_elsewhere_or_cannot_be_typed_are_not_offered() {
 }
 
 #[test]
-fn lm_studio_is_asked_only_if_it_runs() {
+fn lm_studio_is_queried_only_while_running() {
     if !needs_no_ollama() {
         return;
     }
@@ -129,7 +129,7 @@ fn lm_studio_is_asked_only_if_it_runs() {
 }
 
 #[test]
-fn from_claude_codes_first_argument_on_it_is_claude_codes() {
+fn claude_code_arguments_are_left_to_its_own_completion() {
     let stage = Stage::bare();
     for (typed, from) in [
         (&["-p", ""][..], "0"),
@@ -163,7 +163,7 @@ fn from_claude_codes_first_argument_on_it_is_claude_codes() {
 }
 
 #[test]
-fn it_is_silent_and_leaves_everything_alone_whatever_is_wrong() {
+fn completion_is_silent_and_changes_nothing_on_errors() {
     let mut stage = Stage::new();
     stage.config("backend = [what");
     stage.set("LCLAUDE_CONTEXT", "no number").set("LCLAUDE_BACKED", "x").set("LCLAUDE_LOG", "debug");
@@ -182,7 +182,7 @@ fn it_is_silent_and_leaves_everything_alone_whatever_is_wrong() {
 }
 
 #[test]
-fn a_shell_that_is_not_known_is_told_those_that_are() {
+fn unknown_shell_error_lists_supported_shells() {
     messages!();
     let stage = Stage::bare();
     stage.output(&["local", "completions", "tcsh"]).expect_failure(64).expect_stdout("");
@@ -190,7 +190,7 @@ fn a_shell_that_is_not_known_is_told_those_that_are() {
 }
 
 #[test]
-fn the_manual_page_has_every_option_and_verb() {
+fn manual_page_lists_every_option_and_command() {
     messages!();
     let stage = Stage::bare();
     let page = stage.output(&["local", "man"]).expect(0).record().stdout;

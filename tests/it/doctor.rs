@@ -17,7 +17,7 @@ use support::{
 const INSTALL_CLAUDE: &str = "npm install -g @anthropic-ai/claude-code";
 
 #[test]
-fn a_healthy_machine_has_nothing_to_mend_and_stays_as_it_is() {
+fn healthy_machine_passes_and_stays_unchanged() {
     let stage = Stage::well();
     let before = stage.home_files();
     let (ended, report) = stage.doctor("");
@@ -32,7 +32,7 @@ fn a_healthy_machine_has_nothing_to_mend_and_stays_as_it_is() {
 }
 
 #[test]
-fn area_and_name_are_unique_and_every_check_has_the_documented_fields() {
+fn checks_have_unique_names_and_documented_fields() {
     let stage = Stage::well();
     let (_, report) = stage.doctor("");
     assert_unique(&report);
@@ -43,7 +43,7 @@ fn area_and_name_are_unique_and_every_check_has_the_documented_fields() {
 }
 
 #[test]
-fn the_report_for_people() {
+fn text_report_shows_problems_and_fixes() {
     if !needs_no_ollama() {
         return;
     }
@@ -56,7 +56,7 @@ fn the_report_for_people() {
 }
 
 #[test]
-fn without_a_claude_code_that_runs() {
+fn missing_or_broken_claude_code_is_diagnosed() {
     messages!();
     cure(
         &[
@@ -158,7 +158,7 @@ fn without_a_claude_code_that_runs() {
 }
 
 #[test]
-fn with_settings_that_would_break_a_session() {
+fn settings_that_break_sessions_are_diagnosed() {
     messages!();
     cure(
         &[
@@ -215,7 +215,7 @@ fn with_settings_that_would_break_a_session() {
 }
 
 #[test]
-fn with_a_configuration_that_cannot_be_read() {
+fn invalid_configuration_is_diagnosed() {
     messages!();
     let ill: [Ill; 9] = [
         || configured("backend = \n"),
@@ -263,7 +263,7 @@ fn with_a_configuration_that_cannot_be_read() {
 }
 
 #[test]
-fn with_variables_that_cannot_be_used() {
+fn invalid_variables_are_diagnosed() {
     messages!();
     let ill: [(Ill, &str, &str, &str); 6] = [
         (|| with("LCLAUDE_CONTEXT", "many"), "file", "failure", "unset LCLAUDE_CONTEXT"),
@@ -292,7 +292,7 @@ fn with_variables_that_cannot_be_used() {
 }
 
 #[test]
-fn a_home_that_is_a_file_is_not_to_be_made() {
+fn home_that_is_a_file_is_diagnosed_without_mkdir() {
     messages!();
     let stage = with("HOME", "@PROJECT/tiny.gguf");
     let (ended, report) = stage.doctor("");
@@ -302,7 +302,7 @@ fn a_home_that_is_a_file_is_not_to_be_made() {
 }
 
 #[test]
-fn a_graphics_cards_memory_is_told() {
+fn graphics_memory_is_reported() {
     let stage = Stage::well();
     stage.script("nvidia-smi", "echo '24564, 23900'");
     let (_, report) = stage.doctor("");
@@ -311,7 +311,7 @@ fn a_graphics_cards_memory_is_told() {
 }
 
 #[test]
-fn with_a_project_that_is_not_trusted() {
+fn untrusted_project_is_diagnosed() {
     messages!();
     let mut stage = Stage::well();
     let lclaude = support::lclaude().parent().expect("a directory").display().to_string();
@@ -331,7 +331,7 @@ fn with_a_project_that_is_not_trusted() {
 
 /// The file that is to blame is opened, not the user's own.
 #[test]
-fn with_a_trusted_project_that_is_at_fault() {
+fn invalid_setting_in_a_trusted_project_is_diagnosed() {
     messages!();
     let illness = Illness {
         name: "a program that is not there",
@@ -349,7 +349,7 @@ fn with_a_trusted_project_that_is_at_fault() {
 }
 
 #[test]
-fn with_a_project_file_that_cannot_be_read() {
+fn invalid_project_file_is_diagnosed() {
     messages!();
     let illness = Illness {
         name: "broken",
@@ -366,7 +366,7 @@ fn with_a_project_file_that_cannot_be_read() {
 }
 
 #[test]
-fn with_directories_that_will_not_do() {
+fn unusable_directories_are_diagnosed() {
     messages!();
     cure(
         &[
@@ -420,7 +420,7 @@ fn with_directories_that_will_not_do() {
 }
 
 #[test]
-fn what_a_session_overrules_is_told_and_no_value_of_it() {
+fn overridden_settings_are_listed_without_values() {
     messages!();
     let mut stage = Stage::well();
     for (name, value) in [
@@ -445,7 +445,7 @@ fn what_a_session_overrules_is_told_and_no_value_of_it() {
 }
 
 #[test]
-fn one_broken_thing_leaves_the_other_checks_standing() {
+fn one_failure_does_not_stop_other_checks() {
     messages!();
     let stage = Stage::well_without(&["claude"]);
     stage.config("nonsense");

@@ -15,7 +15,7 @@ use support::{
 };
 
 #[test]
-fn without_a_backend_that_runs() {
+fn missing_or_broken_backends_are_diagnosed() {
     if !needs_no_ollama() {
         return;
     }
@@ -150,7 +150,7 @@ fn without_a_backend_that_runs() {
 }
 
 #[test]
-fn with_a_model_that_cannot_be_used() {
+fn unusable_models_are_diagnosed() {
     if !needs_no_ollama() {
         return;
     }
@@ -244,7 +244,7 @@ fn with_a_model_that_cannot_be_used() {
 }
 
 #[test]
-fn with_a_model_that_was_trained_for_too_little() {
+fn model_with_too_small_a_context_is_diagnosed() {
     messages!();
     let ill: Ill = || {
         let stage = configured(&WELL.replace("tiny", "least"));
@@ -265,7 +265,7 @@ fn with_a_model_that_was_trained_for_too_little() {
 }
 
 #[test]
-fn a_model_that_the_first_session_fetches_is_not_called_here() {
+fn model_to_be_downloaded_is_not_reported_as_present() {
     messages!();
     let stage = configured("backend = \"llamacpp\"\n[llamacpp]\nhf = \"me/x-GGUF:Q4_K_M\"\n");
     let model = || told(line(&stage.doctor("").1, "backends", "model"));
@@ -275,7 +275,7 @@ fn a_model_that_the_first_session_fetches_is_not_called_here() {
 }
 
 #[test]
-fn with_a_command_that_cannot_be_run() {
+fn unusable_command_is_diagnosed() {
     messages!();
     let ill: [Ill; 4] = [
         || configured("backend = \"command\"\nmodel = \"m\"\n"),
@@ -291,7 +291,7 @@ fn with_a_command_that_cannot_be_run() {
 }
 
 #[test]
-fn the_users_own_ollama_is_asked_what_a_model_can() {
+fn running_ollama_is_asked_for_model_capabilities() {
     messages!();
     let mut stage = Stage::ollama();
     stage.with_editor();
@@ -316,7 +316,7 @@ fn the_users_own_ollama_is_asked_what_a_model_can() {
 }
 
 #[test]
-fn an_lm_studio_that_runs_is_asked_and_one_that_does_not_is_not_started() {
+fn lm_studio_is_queried_if_running_and_never_started() {
     messages!();
     let mut stage = Stage::well();
     let home = stage.home().join(".lmstudio");
@@ -361,7 +361,7 @@ fn endpoint(url: &str, more: &str) -> Stage {
 }
 
 #[test]
-fn with_an_endpoint_that_will_not_do() {
+fn unusable_endpoints_are_diagnosed() {
     messages!();
     let ill: [(Ill, &str); 10] = [
         (|| configured("backend = \"endpoint\"\nmodel = \"m\"\n"), "choice"),

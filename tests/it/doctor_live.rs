@@ -30,7 +30,7 @@ fn stage(claude: &str) -> Stage {
 }
 
 #[test]
-fn a_healthy_backend_passes_every_proof_and_the_users_home_stays_as_it_is() {
+fn healthy_backend_passes_every_check_and_home_is_unchanged() {
     let stage = stage(CLAUDE);
     let before = stage.home_files();
     let (ended, report) = stage.doctor("--live");
@@ -59,7 +59,7 @@ fn a_healthy_backend_passes_every_proof_and_the_users_home_stays_as_it_is() {
 }
 
 #[test]
-fn the_turn_has_its_own_home_whatever_sessions_have() {
+fn turn_has_its_own_home_even_with_throwaway_configured() {
     let stage = stage(CLAUDE);
     stage.config(&format!("throwaway = true\n{}", stage.filled(support::doctor::WELL)));
     let (ended, report) = stage.doctor("--live");
@@ -68,7 +68,7 @@ fn the_turn_has_its_own_home_whatever_sessions_have() {
 }
 
 #[test]
-fn each_way_to_answer_wrongly_is_found_and_explained() {
+fn every_wrong_response_is_found_and_explained() {
     messages!();
     let symptoms = [
         ("mute", "message", "failure"),
@@ -100,7 +100,7 @@ fn each_way_to_answer_wrongly_is_found_and_explained() {
 }
 
 #[test]
-fn a_backend_that_does_not_come_up_is_explained_with_its_log() {
+fn failed_backend_start_is_explained_with_its_log() {
     messages!();
     for failure in ["oom", "arch"] {
         let mut stage = stage(CLAUDE);
@@ -114,7 +114,7 @@ fn a_backend_that_does_not_come_up_is_explained_with_its_log() {
 }
 
 #[test]
-fn a_model_without_tools_and_a_small_context_are_told() {
+fn missing_tools_and_small_context_are_reported() {
     messages!();
     let mut stage = stage(CLAUDE);
     stage.set("FAKE_LLAMA_NO_TOOLS", 1);
@@ -130,7 +130,7 @@ fn a_model_without_tools_and_a_small_context_are_told() {
 }
 
 #[test]
-fn each_line_is_there_once_and_each_failure_has_a_help_however_ill() {
+fn every_check_is_unique_and_every_failure_has_help() {
     let ill: [&[(&str, &str)]; 4] = [
         &[("FAKE_LLAMA_ILL", "mute")],
         &[("FAKE_LLAMA_FAIL", "oom")],
@@ -169,7 +169,7 @@ fn two_models(first: usize) -> String {
 }
 
 #[test]
-fn an_over_long_prompt_is_over_long_to_the_model_that_is_asked() {
+fn overlong_prompt_is_sized_for_the_requested_model() {
     messages!();
     for first in [60_000, 200_000] {
         let stage = stage(CLAUDE);
@@ -188,7 +188,7 @@ fn an_over_long_prompt_is_over_long_to_the_model_that_is_asked() {
 }
 
 #[test]
-fn a_claude_code_that_fails_its_turn_is_shown_with_what_it_says() {
+fn failed_claude_code_turn_shows_its_output() {
     messages!();
     let version = "case \"$1\" in --version) echo 2.1.331; exit;; esac\n";
     for claude in [
@@ -205,7 +205,7 @@ fn a_claude_code_that_fails_its_turn_is_shown_with_what_it_says() {
 
 /// An endpoint may name the key that it refuses, and Claude Code shows what it says.
 #[test]
-fn the_key_is_nowhere_in_the_report_whoever_repeats_it() {
+fn report_never_contains_the_key() {
     let start = "case \"$1\" in --version) echo 2.1.331; exit;; esac\nenv > \"$ENVIRONMENT\"\n";
     let says = "{\\\"result\\\": \\\"this is the key: $ANTHROPIC_AUTH_TOKEN\\\"}";
     for end in ["echo \"key $ANTHROPIC_AUTH_TOKEN\" >&2; exit 1", "exit 0", "echo made > proof.txt"] {
@@ -226,7 +226,7 @@ fn session(stage: &Stage) -> String {
 }
 
 #[test]
-fn what_was_found_warns_a_later_session_until_it_is_proven_well() {
+fn failed_check_warns_later_sessions_until_it_passes() {
     messages!();
     let mut stage = stage(CLAUDE);
     assert!(!session(&stage).contains("doctor"));
@@ -261,7 +261,7 @@ fn what_was_found_warns_a_later_session_until_it_is_proven_well() {
 }
 
 #[test]
-fn another_claude_code_is_not_what_was_proven() {
+fn changed_claude_code_drops_the_warning() {
     let mut stage = stage(CLAUDE);
     stage.set("FAKE_LLAMA_ILL", "talk");
     stage.doctor("--live");
@@ -273,7 +273,7 @@ fn another_claude_code_is_not_what_was_proven() {
 }
 
 #[test]
-fn a_new_model_in_the_old_ones_place_is_not_what_was_proven() {
+fn changed_model_file_drops_the_warning() {
     let mut stage = stage(CLAUDE);
     stage.set("FAKE_LLAMA_ILL", "talk");
     stage.doctor("--live");
@@ -284,7 +284,7 @@ fn a_new_model_in_the_old_ones_place_is_not_what_was_proven() {
 }
 
 #[test]
-fn a_verdict_that_cannot_be_read_is_none() {
+fn unreadable_verdict_is_ignored() {
     let stage = stage(CLAUDE);
     let file = stage.home().join(".local/state/lclaude/verdicts.json");
     fs::create_dir_all(file.parent().expect("a directory")).expect("a directory");
@@ -293,7 +293,7 @@ fn a_verdict_that_cannot_be_read_is_none() {
 }
 
 #[test]
-fn an_interrupted_proof_leaves_nothing_behind() {
+fn interrupted_check_leaves_nothing() {
     messages!();
     let mut stage = stage(CLAUDE);
     stage.set("FAKE_LLAMA_LOAD", "controlled");
@@ -305,7 +305,7 @@ fn an_interrupted_proof_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_model_that_is_not_there_is_not_downloaded_unasked() {
+fn missing_model_is_not_downloaded() {
     messages!();
     let stage = stage(CLAUDE);
     stage.config("backend = \"llamacpp\"\n");
@@ -317,7 +317,7 @@ fn a_model_that_is_not_there_is_not_downloaded_unasked() {
 }
 
 #[test]
-fn with_the_real_programs_every_proof_is_passed() {
+fn real_programs_pass_every_check() {
     let Some(stage) = real::stage(&Script::default()) else { return };
     let before = stage.home_files();
     let (ended, report) = stage.doctor("--live --backend llamacpp --model tiny.gguf --context 32768");
@@ -331,7 +331,7 @@ fn with_the_real_programs_every_proof_is_passed() {
 }
 
 #[test]
-fn with_the_real_server_a_model_that_cannot_call_tools_is_told() {
+fn real_server_model_without_tool_support_is_reported() {
     // A template that never mentions tools.
     let template = "{%- for message in messages %}<|{{ message.role }}|>\n{{ message.content }}<|end|>{%- endfor %}\
                     {%- if add_generation_prompt %}<|assistant|>{%- endif %}";

@@ -68,7 +68,7 @@ fn vllm(route: &str) -> (String, String) {
 }
 
 #[test]
-fn a_context_that_nobody_tells_is_said_to_be_assumed() {
+fn unknown_context_is_reported_as_assumed() {
     messages!();
     let server = Server::start(vllm);
     for (model, is_assumed) in [("org/model", false), ("org/other", true)] {
@@ -90,7 +90,7 @@ fn start(stage: &Stage, model: &str) -> (Session, Fake) {
 }
 
 #[test]
-fn a_server_elsewhere_is_used_as_it_is() {
+fn existing_server_is_used_as_is() {
     messages!();
     let stage = Stage::new();
     let server = Server::start(vllm);
@@ -107,7 +107,7 @@ fn a_server_elsewhere_is_used_as_it_is() {
 }
 
 #[test]
-fn code_that_leaves_this_machine_is_said_to() {
+fn remote_endpoint_is_announced() {
     messages!();
     let stage = Stage::new();
     let server = Server::start(vllm);
@@ -127,7 +127,7 @@ fn code_that_leaves_this_machine_is_said_to() {
 }
 
 #[test]
-fn its_token_is_a_variables_and_is_never_shown() {
+fn token_is_read_from_a_variable_and_never_shown() {
     let mut stage = Stage::new();
     stage.set("MY_TOKEN", "sk-secret-of-mine\n");
     let server = Server::start(|route| match route {
@@ -144,7 +144,7 @@ fn its_token_is_a_variables_and_is_never_shown() {
 }
 
 #[test]
-fn a_token_that_is_missing_or_refused_is_said() {
+fn missing_or_rejected_token_is_reported() {
     messages!();
     let mut stage = Stage::new();
     let server = Server::start(|_| ("401 Unauthorized".into(), "{}".into()));
@@ -160,7 +160,7 @@ fn a_token_that_is_missing_or_refused_is_said() {
 }
 
 #[test]
-fn what_is_wrong_with_it_is_said_before_claude_code_starts() {
+fn server_problems_are_reported_before_claude_code_starts() {
     messages!();
     let stage = Stage::new();
     let server = Server::start(vllm);
@@ -183,7 +183,7 @@ fn what_is_wrong_with_it_is_said_before_claude_code_starts() {
 }
 
 #[test]
-fn an_address_that_is_none_is_a_mistake_in_the_configuration() {
+fn invalid_url_is_a_configuration_error() {
     messages!();
     let stage = Stage::new();
     for url in [
@@ -205,7 +205,7 @@ fn an_address_that_is_none_is_a_mistake_in_the_configuration() {
 }
 
 #[test]
-fn a_certificate_that_nobody_knows_is_said_to_be_one() {
+fn untrusted_certificate_is_reported() {
     if !needs_program("openssl") {
         return;
     }
@@ -245,7 +245,7 @@ fn wait_for_port(address: &str) {
 }
 
 #[test]
-fn the_real_claude_code_works_on_a_real_server_elsewhere() {
+fn real_claude_code_works_with_an_existing_real_server() {
     let Some(stage) = real::stage(&Script::default()) else { return };
     let free = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port");
     // Not one of the stage's processes: it is to be there afterwards.

@@ -81,7 +81,7 @@ fn expect_same(shell: &str, found: &BTreeMap<String, String>, wanted: &BTreeMap<
 }
 
 #[test]
-fn every_shell_reads_every_value_as_it_is() {
+fn every_shell_reads_values_unchanged() {
     let stage = stage(NASTY);
     let (session, backend) = serving(&stage);
     let wanted = variables(&stage);
@@ -110,7 +110,7 @@ fn every_shell_reads_every_value_as_it_is() {
 }
 
 #[test]
-fn it_is_what_a_session_has() {
+fn env_matches_the_session_environment() {
     let stage = stage(&[]);
     let (session, claude, backend) = stage.started(&mut stage.lclaude(&["-p", "hello"]));
     for (name, value) in variables(&stage) {
@@ -121,7 +121,7 @@ fn it_is_what_a_session_has() {
 }
 
 #[test]
-fn a_universal_variable_of_fish_is_hidden_and_kept() {
+fn fish_universal_variable_is_hidden_and_kept() {
     let stage = stage(&[]);
     let (session, backend) = serving(&stage);
     let set = "set -e ANTHROPIC_API_KEY; set -Ux ANTHROPIC_API_KEY universal";
@@ -140,7 +140,7 @@ fn a_universal_variable_of_fish_is_hidden_and_kept() {
 }
 
 #[test]
-fn a_name_that_no_shell_can_have_is_left_out_in_words() {
+fn invalid_variable_name_is_skipped_with_a_warning() {
     messages!();
     let stage = stage(&[("\"X; touch pwned; Y\"", "1"), ("GOOD", "2")]);
     let (session, backend) = serving(&stage);
@@ -152,7 +152,7 @@ fn a_name_that_no_shell_can_have_is_left_out_in_words() {
 }
 
 #[test]
-fn nothing_is_started_for_it() {
+fn env_starts_nothing() {
     messages!();
     let stage = stage(&[]);
     stage.output(&["local", "env", "--context", "40000"]).expect_failure(69).expect_stdout("");
@@ -161,7 +161,7 @@ fn nothing_is_started_for_it() {
 }
 
 #[test]
-fn another_backend_that_is_up_is_named_by_the_line_for_it() {
+fn error_shows_the_command_for_another_running_backend() {
     messages!();
     let stage = stage(&[]);
     fs::copy(stage.model(), stage.project().join("other.gguf")).expect("a file");
@@ -185,7 +185,7 @@ fn another_backend_that_is_up_is_named_by_the_line_for_it() {
 }
 
 #[test]
-fn one_that_is_coming_up_is_not_up_yet() {
+fn starting_backend_is_reported_as_not_ready() {
     messages!();
     let mut stage = stage(&[]);
     stage.set("FAKE_LLAMA_LOAD", "controlled");
@@ -199,7 +199,7 @@ fn one_that_is_coming_up_is_not_up_yet() {
 }
 
 #[test]
-fn an_endpoint_is_nobodys_to_start() {
+fn endpoint_is_used_without_starting_anything() {
     messages!();
     let mut stage = stage(&[]);
     let (session, backend) = serving(&stage);

@@ -24,7 +24,7 @@ fn found(stage: &Stage, command: &mut Command) -> String {
 type Way = (&'static str, fn(&Path));
 
 #[test]
-fn a_claude_that_is_lclaude_is_passed_over() {
+fn claude_that_is_lclaude_is_skipped() {
     messages!();
     let ways: &[Way] = &[
         ("a link", |at| symlink(lclaude(), at).expect("a link")),
@@ -59,7 +59,7 @@ fn a_claude_that_is_lclaude_is_passed_over() {
 }
 
 #[test]
-fn a_claude_whose_text_only_has_our_name_in_it_is_used() {
+fn claude_script_that_only_mentions_lclaude_is_used() {
     let stage = configured();
     let real = stage.root().join("lclaude-tools");
     fs::create_dir(&real).expect("a directory");
@@ -70,7 +70,7 @@ fn a_claude_whose_text_only_has_our_name_in_it_is_used() {
 }
 
 #[test]
-fn a_claude_that_starts_lclaude_unseen_is_no_endless_loop() {
+fn claude_that_starts_lclaude_indirectly_does_not_loop() {
     messages!();
     let stage = configured();
     fs::remove_file(stage.bin().join("claude")).expect("the fake was there");
@@ -82,7 +82,7 @@ fn a_claude_that_starts_lclaude_unseen_is_no_endless_loop() {
 }
 
 #[test]
-fn lclaude_under_the_name_of_claude_finds_the_real_one() {
+fn lclaude_named_claude_finds_the_real_claude_code() {
     let stage = configured();
     let first = stage.root().join("first");
     fs::create_dir(&first).expect("a directory");
@@ -93,7 +93,7 @@ fn lclaude_under_the_name_of_claude_finds_the_real_one() {
 }
 
 #[test]
-fn claude_code_is_found_where_its_installers_put_it() {
+fn claude_code_is_found_in_installer_locations() {
     let stage = configured();
     let fake = stage.bin().join("claude").canonicalize().expect("a fake");
     fs::remove_file(stage.bin().join("claude")).expect("the fake was there");
@@ -111,7 +111,7 @@ fn claude_code_is_found_where_its_installers_put_it() {
 }
 
 #[test]
-fn without_claude_code_the_way_to_it_is_named() {
+fn missing_claude_code_error_says_how_to_install_it() {
     messages!();
     for arguments in [&["-p", "x"][..], &["mcp", "list"], &["--dry-run"]] {
         let stage = configured();

@@ -29,7 +29,7 @@ fn init(stage: &Stage, arguments: &[&str]) -> Ended {
 }
 
 #[test]
-fn it_writes_what_the_options_say_and_shows_it() {
+fn init_writes_and_shows_the_given_options() {
     messages!();
     let stage = stage();
     let arguments = ["--backend", "llamacpp", "--model", "tiny", "--context", "50000", "--lean"];
@@ -53,7 +53,7 @@ fn it_writes_what_the_options_say_and_shows_it() {
 }
 
 #[test]
-fn every_option_is_a_line_of_its_own() {
+fn every_option_becomes_its_own_line() {
     let stage = stage();
     for (arguments, text) in [
         (&["--profile", "small"][..], "profile = \"small\"\n"),
@@ -69,7 +69,7 @@ fn every_option_is_a_line_of_its_own() {
 }
 
 #[test]
-fn it_is_written_at_the_root_of_the_repository_or_where_one_is() {
+fn file_is_written_at_the_repository_root_or_working_directory() {
     messages!();
     let stage = stage();
     let (deep, loose) = (stage.project().join("a/b"), stage.root().join("loose/inner"));
@@ -102,7 +102,7 @@ haiku = \"tiny\"   # small
 ";
 
 #[test]
-fn comments_and_order_of_an_existing_file_are_kept() {
+fn existing_comments_and_order_are_kept() {
     let stage = stage();
     fs::write(file(&stage), COMMENTED).expect("a file");
     fs::set_permissions(file(&stage), fs::Permissions::from_mode(0o640)).expect("a mode");
@@ -113,7 +113,7 @@ fn comments_and_order_of_an_existing_file_are_kept() {
 }
 
 #[test]
-fn a_file_of_comments_alone_and_one_of_windows_stay_what_they_are() {
+fn comment_only_and_windows_files_keep_their_format() {
     let stage = stage();
     for (before, after) in [
         ("# Ours.\n\n# Nothing yet.\n", "# Ours.\n\n# Nothing yet.\nmodel = \"tiny\"\n"),
@@ -126,7 +126,7 @@ fn a_file_of_comments_alone_and_one_of_windows_stay_what_they_are() {
 }
 
 #[test]
-fn nothing_is_written_over_without_a_yes() {
+fn existing_file_is_changed_only_with_consent() {
     messages!();
     let stage = stage();
     fs::write(file(&stage), COMMENTED).expect("a file");
@@ -146,7 +146,7 @@ fn nothing_is_written_over_without_a_yes() {
 }
 
 #[test]
-fn what_no_project_may_say_is_not_written() {
+fn values_forbidden_in_projects_are_rejected() {
     messages!();
     let stage = stage();
     for arguments in [
@@ -167,7 +167,7 @@ fn what_no_project_may_say_is_not_written() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_left_alone() {
+fn invalid_file_and_symlink_are_left_unchanged() {
     messages!();
     let stage = stage();
     fs::write(file(&stage), "context = \n").expect("a file");
@@ -183,7 +183,7 @@ fn a_file_that_cannot_be_read_is_left_alone() {
 }
 
 #[test]
-fn what_needs_the_users_word_after_that_is_said() {
+fn required_trust_is_mentioned() {
     messages!();
     let stage = stage();
     fs::write(file(&stage), "[llamacpp]\nthreads = 2\n").expect("a file");
@@ -192,7 +192,7 @@ fn what_needs_the_users_word_after_that_is_said() {
 }
 
 #[test]
-fn on_a_terminal_it_asks_and_proposes_what_would_be_used() {
+fn terminal_prompts_propose_current_values() {
     let mut stage = Stage::ollama();
     stage.set("LCLAUDE_BACKEND", "").set("LCLAUDE_CONTEXT", "50000");
     stage.config("model = \"small\"\n");
@@ -223,7 +223,7 @@ fn on_a_terminal_it_asks_and_proposes_what_would_be_used() {
 }
 
 #[test]
-fn on_a_terminal_a_profile_answers_the_rest() {
+fn profile_answer_skips_other_questions() {
     let stage = stage();
     let mut terminal = Terminal::start(stage.lclaude(&["local", "init"]));
     terminal.wait_for("Profile (small) [none] ");
@@ -234,7 +234,7 @@ fn on_a_terminal_a_profile_answers_the_rest() {
 }
 
 #[test]
-fn answers_that_end_early_write_nothing() {
+fn incomplete_answers_write_nothing() {
     for keys in ["\x04", "\x03"] {
         let stage = stage();
         let mut terminal = Terminal::start(stage.lclaude(&["local", "init"]));

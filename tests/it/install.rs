@@ -56,7 +56,7 @@ fn files(root: &Path) -> Vec<String> {
 }
 
 #[test]
-fn everything_is_put_where_it_is_looked_for() {
+fn files_are_installed_in_standard_locations() {
     let stage = Stage::bare();
     let prefix = stage.root().join("a prefix");
     output(&mut install(&stage, &["--prefix", &prefix.display().to_string()])).expect(0).expect_stdout("");
@@ -81,7 +81,7 @@ fn everything_is_put_where_it_is_looked_for() {
 }
 
 #[test]
-fn the_home_directorys_own_place_is_the_default_and_no_other_file_there_is_touched() {
+fn default_prefix_is_home_local_and_other_files_are_untouched() {
     messages!();
     let stage = Stage::bare();
     for file in [".bashrc", ".zshrc", ".profile"] {
@@ -97,7 +97,7 @@ fn the_home_directorys_own_place_is_the_default_and_no_other_file_there_is_touch
 }
 
 #[test]
-fn the_line_for_path_is_only_for_those_who_need_it() {
+fn path_hint_appears_only_when_needed() {
     messages!();
     let mut stage = Stage::bare();
     let path = format!("{}/.local/bin:{}:/usr/bin:/bin", stage.home().display(), stage.bin().display());
@@ -111,7 +111,7 @@ fn the_line_for_path_is_only_for_those_who_need_it() {
 }
 
 #[test]
-fn uninstalling_removes_what_was_installed_and_the_directories_made_for_it() {
+fn uninstall_removes_installed_files_and_created_directories() {
     messages!();
     let stage = Stage::bare();
     let prefix = stage.root().join("prefix");
@@ -142,7 +142,7 @@ fn uninstalling_removes_what_was_installed_and_the_directories_made_for_it() {
 }
 
 #[test]
-fn a_program_that_runs_keeps_its_file() {
+fn running_program_keeps_its_file() {
     let stage = Stage::bare();
     let prefix = stage.root().join("prefix");
     fs::create_dir_all(prefix.join("bin")).expect("a directory");
@@ -160,7 +160,7 @@ fn a_program_that_runs_keeps_its_file() {
 }
 
 #[test]
-fn packages_are_made_below_destdir() {
+fn destdir_is_prepended_to_the_prefix() {
     messages!();
     let mut stage = Stage::bare();
     let destdir = stage.root().join("package");
@@ -173,7 +173,7 @@ fn packages_are_made_below_destdir() {
 }
 
 #[test]
-fn what_cannot_be_done_is_said_before_anything_is() {
+fn errors_are_reported_before_anything_is_installed() {
     messages!();
     let stage = Stage::bare();
     let prefix = stage.root().join("prefix");
@@ -195,7 +195,7 @@ fn what_cannot_be_done_is_said_before_anything_is() {
 }
 
 #[test]
-fn a_prefix_that_cannot_be_written_to_is_refused() {
+fn unwritable_prefix_is_rejected() {
     messages!();
     let stage = Stage::bare();
     let closed = stage.root().join("closed");

@@ -20,7 +20,7 @@ fn is_lean(claude: &Fake) -> bool {
 }
 
 #[test]
-fn a_session_is_lean_when_the_user_says_so() {
+fn lean_option_makes_a_session_lean() {
     messages!();
     let stage = Stage::new();
     let (claude, said) = run(&stage, &["--lean", "-p", "x"]);
@@ -35,7 +35,7 @@ fn a_session_is_lean_when_the_user_says_so() {
 }
 
 #[test]
-fn a_small_context_makes_it_lean_and_says_so() {
+fn small_context_makes_a_session_lean_with_a_message() {
     messages!();
     let mut stage = Stage::new();
     stage.set("FAKE_LLAMA_N_CTX", 47_872);
@@ -51,7 +51,7 @@ fn a_small_context_makes_it_lean_and_says_so() {
 }
 
 #[test]
-fn the_users_own_options_win() {
+fn user_options_override_lean_options() {
     let stage = Stage::new();
     let (claude, _) = run(&stage, &["--lean", "-p", "x", "--tools", "Bash"]);
     assert_eq!(claude.argv.iter().filter(|argument| *argument == "--tools").count(), 1, "{:?}", claude.argv);

@@ -9,7 +9,7 @@ use rustix::{io::FdFlags, process::Signal};
 use support::{Session, Stage, json, kill, kill_both, messages, turn};
 
 #[test]
-fn an_exit_code_is_passed_on() {
+fn exit_code_is_passed_through() {
     let stage = Stage::new();
     let (session, claude, backend) = stage.running();
     claude.send(json!({"do": "exit", "code": 3}));
@@ -18,7 +18,7 @@ fn an_exit_code_is_passed_on() {
 }
 
 #[test]
-fn a_signal_that_ends_claude_code_becomes_128_and_its_number() {
+fn signal_exit_becomes_128_plus_signal_number() {
     let stage = Stage::new();
     let (session, claude, _backend) = stage.running();
     claude.send(json!({"do": "signal", "number": 9}));
@@ -37,7 +37,7 @@ fn term_and_hup_reach_claude_code() {
 }
 
 #[test]
-fn interrupt_from_outside_reaches_claude_code() {
+fn external_interrupt_reaches_claude_code() {
     let stage = Stage::new();
     let (session, claude, _backend) = stage.running();
     session.signal(Signal::INT);
@@ -46,7 +46,7 @@ fn interrupt_from_outside_reaches_claude_code() {
 }
 
 #[test]
-fn killing_the_launcher_ends_claude_code_and_the_backend() {
+fn killed_launcher_ends_claude_code_and_backend() {
     let stage = Stage::new();
     let (session, claude, backend) = stage.running();
     session.signal(Signal::KILL);
@@ -57,7 +57,7 @@ fn killing_the_launcher_ends_claude_code_and_the_backend() {
 }
 
 #[test]
-fn killing_the_launcher_ends_a_claude_code_that_ignores_it() {
+fn killed_launcher_ends_claude_code_that_ignores_signals() {
     let stage = Stage::new();
     let (session, claude, backend) = stage.running();
     claude.send(json!({"do": "ignore_signals"}));
@@ -70,7 +70,7 @@ fn killing_the_launcher_ends_a_claude_code_that_ignores_it() {
 }
 
 #[test]
-fn a_killed_backend_comes_back_on_its_port_and_the_turn_succeeds() {
+fn killed_backend_restarts_on_its_port_and_the_turn_succeeds() {
     messages!();
     let stage = Stage::new();
     let (session, claude, backend) = stage.running();
@@ -84,7 +84,7 @@ fn a_killed_backend_comes_back_on_its_port_and_the_turn_succeeds() {
 }
 
 #[test]
-fn a_backend_that_keeps_crashing_ends_the_session_with_its_reason() {
+fn repeatedly_crashing_backend_ends_the_session_with_the_reason() {
     messages!();
     let stage = Stage::new();
     stage.config("[lifetime]\nrestarts = 1\n");
@@ -101,7 +101,7 @@ fn a_backend_that_keeps_crashing_ends_the_session_with_its_reason() {
 }
 
 #[test]
-fn a_killed_keeper_is_replaced_on_the_same_port_with_the_same_token() {
+fn keeper_restart_keeps_port_and_key() {
     let stage = Stage::new();
     let (session, claude, backend) = stage.running();
     kill(stage.keeper(), Signal::KILL);
@@ -130,7 +130,7 @@ fn launcher_and_keeper_killed_together_leave_nothing() {
 }
 
 #[test]
-fn a_stopped_keeper_does_not_hold_up_the_end() {
+fn stopped_keeper_does_not_delay_session_exit() {
     let stage = Stage::new();
     let (session, claude, backend) = stage.running();
     kill(stage.keeper(), Signal::STOP);
@@ -140,7 +140,7 @@ fn a_stopped_keeper_does_not_hold_up_the_end() {
 }
 
 #[test]
-fn a_stopped_keeper_does_not_hold_up_a_new_session() {
+fn stopped_keeper_does_not_delay_a_new_session() {
     let stage = Stage::new();
     let (first, claude, _backend) = stage.running();
     kill(stage.keeper(), Signal::STOP);
@@ -154,7 +154,7 @@ fn a_stopped_keeper_does_not_hold_up_a_new_session() {
 }
 
 #[test]
-fn the_whole_group_of_the_backend_is_ended() {
+fn backend_process_group_is_terminated() {
     let mut stage = Stage::new();
     stage.set("FAKE_LLAMA_SPAWN_HELPER", 1).set("FAKE_LLAMA_IGNORE_TERM", 1);
     let (session, claude, backend) = stage.running();
@@ -166,7 +166,7 @@ fn the_whole_group_of_the_backend_is_ended() {
 }
 
 #[test]
-fn a_child_of_claude_code_that_outlives_it_holds_nothing_up() {
+fn surviving_claude_code_child_does_not_delay_exit() {
     let stage = Stage::new();
     let mut command = stage.lclaude(&["--backend", "llamacpp", "--model", "tiny.gguf", "-p", "x"]);
     let (reader, writer) = io::pipe().expect("a pipe");
@@ -186,7 +186,7 @@ fn a_child_of_claude_code_that_outlives_it_holds_nothing_up() {
 }
 
 #[test]
-fn a_callers_pipeline_ends_with_claude_code() {
+fn pipeline_ends_with_claude_code_while_backend_lingers() {
     let stage = Stage::new();
     stage.config("[lifetime]\nlinger = \"1h\"\n");
     let (session, claude, backend) = stage.running();
@@ -203,7 +203,7 @@ fn a_callers_pipeline_ends_with_claude_code() {
 
 /// One that is held open would hang whoever reads its other end, for as long as the backend lingers.
 #[test]
-fn what_a_caller_has_open_is_claude_codes_and_neither_the_keepers_nor_the_backends() {
+fn only_claude_code_inherits_open_descriptors() {
     let stage = Stage::new();
     let (ours, theirs) = io::pipe().expect("a pipe");
     let name = fs::read_link(format!("/proc/self/fd/{}", ours.as_raw_fd())).expect("it is open");
@@ -222,7 +222,7 @@ fn what_a_caller_has_open_is_claude_codes_and_neither_the_keepers_nor_the_backen
 }
 
 #[test]
-fn a_full_disk_under_the_log_costs_only_the_log() {
+fn full_disk_loses_only_the_log() {
     let stage = Stage::new();
     let state = stage.home().join(".local/state/lclaude");
     fs::create_dir_all(&state).expect("a directory");
@@ -234,7 +234,7 @@ fn a_full_disk_under_the_log_costs_only_the_log() {
 }
 
 #[test]
-fn keeper_and_backend_are_apart_from_the_terminals_process_group() {
+fn keeper_and_backend_run_outside_the_terminal_process_group() {
     let stage = Stage::new();
     let (session, claude, backend) = stage.running();
     assert_eq!(claude.pgid, session.pid());
@@ -246,7 +246,7 @@ fn keeper_and_backend_are_apart_from_the_terminals_process_group() {
 }
 
 #[test]
-fn a_signal_to_the_whole_group_ends_the_wait() {
+fn group_signal_ends_startup() {
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
         let mut stage = Stage::new();
         stage.set("FAKE_LLAMA_LOAD", "controlled");

@@ -6,7 +6,7 @@ use support::{
 };
 
 #[test]
-fn the_backend_is_started_for_one_session_on_loopback() {
+fn server_starts_on_loopback_with_one_slot() {
     let stage = Stage::new();
     let (claude, backend) = session(&stage, &["--verbose"]);
     for (option, expected) in [
@@ -25,7 +25,7 @@ fn the_backend_is_started_for_one_session_on_loopback() {
 }
 
 #[test]
-fn the_configurations_options_reach_llama_server() {
+fn configured_options_reach_llama_server() {
     let stage = Stage::new();
     stage.config(
         "[llamacpp]\nthreads = 3\nbatch_size = 512\nubatch_size = 256\ngpu_layers = 0\ncache_type_k = 'q8_0'\n\
@@ -54,7 +54,7 @@ fn the_configurations_options_reach_llama_server() {
 }
 
 #[test]
-fn what_nobody_asked_for_is_llama_servers_own_choice() {
+fn unset_options_are_left_to_llama_server() {
     let stage = Stage::new();
     let (_, backend) = session(&stage, &[]);
     for option in ["--threads", "--batch-size", "--ubatch-size", "--gpu-layers", "--cache-type-k", "--cache-type-v"] {
@@ -63,7 +63,7 @@ fn what_nobody_asked_for_is_llama_servers_own_choice() {
 }
 
 #[test]
-fn the_later_word_on_the_context_wins() {
+fn context_follows_source_precedence() {
     let mut stage = Stage::new();
     stage.config("context = 30000\n[profiles.big]\ncontext = 32000\n");
     assert_eq!(value(&session(&stage, &[]).1, "-c"), "30000");
@@ -78,7 +78,7 @@ fn the_later_word_on_the_context_wins() {
 }
 
 #[test]
-fn window_and_output_follow_what_the_server_really_has() {
+fn window_and_output_limit_follow_the_actual_context() {
     for (has, output) in
         [(24_000, "3000"), (8_192, "2048"), (100_000, "12500"), (131_072, "16384"), (1_000_000, "16384")]
     {
@@ -94,7 +94,7 @@ fn window_and_output_follow_what_the_server_really_has() {
 }
 
 #[test]
-fn the_user_may_choose_output_and_thinking() {
+fn output_limit_and_thinking_are_configurable() {
     let mut stage = Stage::new();
     stage.config("[claude]\nmax_output_tokens = 5000\nthinking = true\n");
     stage.set("CLAUDE_CODE_DISABLE_THINKING", 1);
@@ -116,7 +116,7 @@ fn warning(stage: &Stage) {
 }
 
 #[test]
-fn a_model_that_cannot_call_tools_is_warned_of() {
+fn model_without_tool_support_causes_a_warning() {
     messages!();
     let mut stage = Stage::new();
     stage.set("FAKE_LLAMA_NO_TOOLS", 1);
@@ -124,7 +124,7 @@ fn a_model_that_cannot_call_tools_is_warned_of() {
 }
 
 #[test]
-fn a_context_that_claude_code_does_not_fit_into_is_refused() {
+fn context_too_small_for_claude_code_is_rejected() {
     messages!();
     let run = ["--backend", "llamacpp", "--model", "tiny.gguf", "-p", "x"];
     let stage = Stage::new();
@@ -139,7 +139,7 @@ fn a_context_that_claude_code_does_not_fit_into_is_refused() {
 }
 
 #[test]
-fn a_context_smaller_than_asked_is_said() {
+fn context_smaller_than_requested_causes_a_warning() {
     messages!();
     let mut stage = Stage::new();
     stage.set("FAKE_LLAMA_N_CTX", 32_768);
@@ -147,7 +147,7 @@ fn a_context_smaller_than_asked_is_said() {
 }
 
 #[test]
-fn all_being_well_nothing_is_warned_of() {
+fn healthy_session_prints_no_warning() {
     let stage = Stage::new();
     let (session, claude, _backend) = stage.running();
     let stderr = finish(session, &claude).stderr;

@@ -20,7 +20,7 @@ fn end(stage: &Stage, session: Session, claude: &Fake) {
 }
 
 #[test]
-fn from_nothing_it_starts_everything_and_ends_it_again() {
+fn session_starts_and_stops_everything() {
     let stage = Stage::lmstudio();
     let (session, claude) = run(&stage, &[]);
     let studio = stage.events.next("lmstudio");
@@ -40,7 +40,7 @@ fn from_nothing_it_starts_everything_and_ends_it_again() {
 }
 
 #[test]
-fn what_the_user_had_running_is_used_and_left_as_it_was() {
+fn running_lm_studio_is_used_and_left_unchanged() {
     let stage = Stage::lmstudio();
     stage.lms(
         &["server", "start", "-p", "1", "--bind", "127.0.0.1"].map(|word| if word == "1" { free() } else { word }),
@@ -65,7 +65,7 @@ fn free() -> &'static str {
 }
 
 #[test]
-fn the_remembered_port_is_put_back() {
+fn remembered_port_is_restored() {
     let stage = Stage::lmstudio();
     stage.lms(&["server", "start", "-p", free()]);
     stage.lms(&["server", "stop"]);
@@ -77,7 +77,7 @@ fn the_remembered_port_is_put_back() {
 }
 
 #[test]
-fn whatever_is_killed_it_is_as_before() {
+fn state_is_restored_after_kills() {
     for both in [false, true] {
         let stage = Stage::lmstudio();
         stage.lms(&["server", "start", "-p", free()]);
@@ -99,7 +99,7 @@ fn whatever_is_killed_it_is_as_before() {
 }
 
 #[test]
-fn there_is_one_lm_studio_and_it_is_not_pulled_two_ways() {
+fn conflicting_second_session_is_rejected() {
     messages!();
     let stage = Stage::lmstudio();
     let (session, claude) = run(&stage, &[]);
@@ -112,7 +112,7 @@ fn there_is_one_lm_studio_and_it_is_not_pulled_two_ways() {
 }
 
 #[test]
-fn a_key_must_match_to_the_letter() {
+fn model_key_must_match_exactly() {
     messages!();
     let stage = Stage::lmstudio();
     let ended = stage.output(&["--model", "glm-4.7-flash", "-p", "x"]);
@@ -123,7 +123,7 @@ fn a_key_must_match_to_the_letter() {
 }
 
 #[test]
-fn a_model_that_is_evicted_in_mid_session_is_loaded_again() {
+fn evicted_model_is_reloaded() {
     let stage = Stage::lmstudio();
     let (session, claude) = run(&stage, &[]);
     let studio = stage.events.next("lmstudio");
@@ -134,7 +134,7 @@ fn a_model_that_is_evicted_in_mid_session_is_loaded_again() {
 }
 
 #[test]
-fn an_lm_studio_that_crashes_comes_back_on_its_port() {
+fn crashed_lm_studio_restarts_on_its_port() {
     let stage = Stage::lmstudio();
     let (session, claude) = run(&stage, &[]);
     let studio = stage.events.next("lmstudio");
@@ -147,7 +147,7 @@ fn an_lm_studio_that_crashes_comes_back_on_its_port() {
 }
 
 #[test]
-fn a_missing_model_is_downloaded_when_the_user_says_yes() {
+fn missing_model_is_downloaded_with_yes() {
     let stage = Stage::lmstudio();
     let (session, claude) = run(&stage, &["--yes", "--model", "org/later"]);
     end(&stage, session, &claude);
@@ -155,7 +155,7 @@ fn a_missing_model_is_downloaded_when_the_user_says_yes() {
 }
 
 #[test]
-fn on_a_terminal_it_asks_whether_to_download_a_missing_model() {
+fn terminal_session_asks_before_downloading_a_missing_model() {
     let got = |stage: &Stage| stage.lms_commands().contains(&"get org/later -y".to_owned());
     for (answer, code) in [("n\n", 69), ("\x03", 130)] {
         let stage = Stage::lmstudio();
@@ -178,7 +178,7 @@ fn on_a_terminal_it_asks_whether_to_download_a_missing_model() {
 }
 
 #[test]
-fn a_download_tells_how_far_it_is() {
+fn download_shows_progress() {
     let mut stage = Stage::lmstudio();
     stage.set("FAKE_LMS_GET", "controlled");
     let mut terminal = Terminal::start(stage.lclaude(&["--yes", "--model", "org/later"]));
@@ -195,7 +195,7 @@ fn a_download_tells_how_far_it_is() {
 }
 
 #[test]
-fn a_name_that_may_mean_another_model_is_not_downloaded() {
+fn ambiguous_model_name_is_not_downloaded() {
     messages!();
     let stage = Stage::lmstudio();
     stage.ended(&mut stage.lclaude(&["--yes", "--model", "later", "-p", "x"])).expect_failure(69);
@@ -206,7 +206,7 @@ fn a_name_that_may_mean_another_model_is_not_downloaded() {
 }
 
 #[test]
-fn a_model_on_another_machine_is_not_used_unannounced() {
+fn model_on_another_machine_is_rejected() {
     messages!();
     let mut stage = Stage::lmstudio();
     stage.ended(&mut stage.lclaude(&["--model", "org/far", "-p", "x"])).expect_failure(69);
@@ -229,7 +229,7 @@ fn a_model_on_another_machine_is_not_used_unannounced() {
 }
 
 #[test]
-fn the_app_is_ended_too_where_lms_starts_that() {
+fn app_started_by_lms_is_terminated() {
     for both in [false, true] {
         let mut stage = Stage::lmstudio();
         stage.set("FAKE_LMS_APP", "1");
@@ -254,7 +254,7 @@ fn the_app_is_ended_too_where_lms_starts_that() {
 }
 
 #[test]
-fn the_users_own_app_goes_on() {
+fn users_own_app_keeps_running() {
     let mut stage = Stage::lmstudio();
     stage.set("FAKE_LMS_APP", "1");
     stage.lms(&["daemon", "up"]);
@@ -267,7 +267,7 @@ fn the_users_own_app_goes_on() {
 }
 
 #[test]
-fn what_is_still_starting_when_the_wait_is_broken_off_is_ended_too() {
+fn interrupted_startup_ends_a_starting_lm_studio() {
     for app in [false, true] {
         let mut stage = Stage::lmstudio();
         stage.set("FAKE_LMS_START", "controlled");
@@ -286,7 +286,7 @@ fn what_is_still_starting_when_the_wait_is_broken_off_is_ended_too() {
 }
 
 #[test]
-fn lms_never_sees_claude_codes_credentials_nor_the_project() {
+fn lms_never_sees_credentials_or_the_project() {
     let mut stage = Stage::lmstudio();
     let (lms, seen) = (stage.studio().join("bin/lms"), stage.root().join("seen"));
     fs::rename(&lms, stage.studio().join("bin/real")).expect("it was there");
@@ -320,7 +320,7 @@ fn lms_never_sees_claude_codes_credentials_nor_the_project() {
 }
 
 #[test]
-fn the_context_is_the_one_that_was_granted() {
+fn actual_context_is_used() {
     let mut stage = Stage::lmstudio();
     let (session, claude) = run(&stage, &["--model", "short"]);
     assert_eq!(claude.env["CLAUDE_CODE_MAX_CONTEXT_TOKENS"], "32768", "what the model was trained for");
@@ -332,7 +332,7 @@ fn the_context_is_the_one_that_was_granted() {
 }
 
 #[test]
-fn tiers_have_instances_of_their_own() {
+fn tiers_have_their_own_instances() {
     let stage = Stage::lmstudio();
     stage.config("[models]\nhaiku = \"short\"\n");
     let (session, claude) = run(&stage, &[]);
@@ -342,7 +342,7 @@ fn tiers_have_instances_of_their_own() {
 }
 
 #[test]
-fn its_token_is_honoured_and_never_shown() {
+fn token_is_used_and_never_shown() {
     let mut stage = Stage::lmstudio();
     stage.set("FAKE_LMS_TOKEN", "lms-secret").set("LM_API_TOKEN", "lms-secret");
     let (session, claude) = run(&stage, &[]);
@@ -356,7 +356,7 @@ fn its_token_is_honoured_and_never_shown() {
 }
 
 #[test]
-fn nobody_who_only_looks_waits_for_one_that_does_not_answer() {
+fn read_only_commands_do_not_wait_for_an_unresponsive_lms() {
     if !needs_no_ollama() {
         return;
     }
@@ -376,7 +376,7 @@ fn nobody_who_only_looks_waits_for_one_that_does_not_answer() {
 }
 
 #[test]
-fn an_old_or_broken_lm_studio_is_explained() {
+fn old_or_broken_lm_studio_is_explained() {
     messages!();
     for (variable, value) in [("FAKE_LMS_VERSION", "0.3.9+2"), ("FAKE_LMS_FAIL", "load"), ("FAKE_LMS_FAIL", "daemon")] {
         let mut stage = Stage::lmstudio();

@@ -23,7 +23,7 @@ fn printed(stage: &Stage, arguments: &[&str]) -> String {
 }
 
 #[test]
-fn the_log_is_printed_as_it_is_and_has_no_key_in_it() {
+fn log_is_printed_verbatim_without_the_key() {
     let stage = Stage::new();
     let (session, claude, fake) = stage.running();
     turn(&claude);
@@ -43,7 +43,7 @@ fn the_log_is_printed_as_it_is_and_has_no_key_in_it() {
 }
 
 #[test]
-fn which_log_is_to_be_said_or_is_the_latest() {
+fn log_is_selected_by_options_or_id_or_is_the_latest() {
     messages!();
     let stage = Stage::new();
     stage.output(&["local", "logs"]).expect_failure(69);
@@ -72,7 +72,7 @@ fn which_log_is_to_be_said_or_is_the_latest() {
 }
 
 #[test]
-fn a_log_that_nothing_was_written_to_for_two_weeks_goes() {
+fn logs_unused_for_two_weeks_are_deleted() {
     let stage = Stage::new();
     let directory = stage.home().join(".local/state/lclaude/logs");
     fs::create_dir_all(&directory).expect("a directory");
@@ -90,7 +90,7 @@ fn a_log_that_nothing_was_written_to_for_two_weeks_goes() {
 }
 
 #[test]
-fn a_throwaway_sessions_log_is_one_too() {
+fn throwaway_session_log_can_be_printed() {
     let stage = Stage::new();
     let session = stage.session(&["--throwaway", "-p", "hello"]);
     let fake = stage.events.next("llama-server");
@@ -104,7 +104,7 @@ fn a_throwaway_sessions_log_is_one_too() {
 }
 
 #[test]
-fn following_goes_on_through_runs_until_it_is_interrupted() {
+fn follow_continues_across_runs_until_interrupted() {
     let stage = Stage::new();
     let (session, claude, fake) = stage.running();
     let mut command = stage.command(lclaude());
@@ -131,7 +131,7 @@ fn following_goes_on_through_runs_until_it_is_interrupted() {
 }
 
 #[test]
-fn a_reader_that_has_had_enough_is_no_failure() {
+fn closed_pipe_is_not_a_failure() {
     let stage = Stage::new();
     let (session, claude, fake) = stage.running();
     let command = &mut stage.lclaude(&["local", "logs", "-f"]);

@@ -36,7 +36,7 @@ fn is_possible() -> bool {
 }
 
 #[test]
-fn what_they_fix_is_not_got_around() {
+fn managed_routing_settings_are_respected() {
     if !is_possible() {
         return;
     }
@@ -67,7 +67,7 @@ fn what_they_fix_is_not_got_around() {
 }
 
 #[test]
-fn what_needs_no_model_runs_all_the_same() {
+fn commands_without_a_model_still_run() {
     if !is_possible() {
         return;
     }
@@ -80,7 +80,7 @@ fn what_needs_no_model_runs_all_the_same() {
 }
 
 #[test]
-fn what_fixes_neither_route_nor_login_is_no_obstacle() {
+fn unrelated_managed_settings_are_allowed() {
     if !is_possible() {
         return;
     }

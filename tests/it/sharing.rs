@@ -366,7 +366,7 @@ fn a_signal_while_the_keeper_is_replaced_costs_the_session_nothing() {
     session.wait().expect(0);
 }
 
-/// Whether anybody waits for a lock on the file of this number (proc_locks(5)).
+/// Whether anybody waits for a lock on the file of this number (`proc_locks(5)`).
 fn is_waited_for(inode: u64) -> bool {
     let locks = fs::read_to_string("/proc/locks").expect("on Linux");
     locks.lines().any(|line| line.contains("->") && line.contains(&format!(":{inode} ")))

@@ -79,7 +79,7 @@ fn the_users_configuration_is_looked_for_where_they_have_it() {
     let home = home_of(&claude);
     let answers = read(home.join(".claude.json"));
     assert_eq!(
-        (&answers["theme"], answers["projects"].as_object().map(|all| all.len())),
+        (&answers["theme"], answers["projects"].as_object().map(serde_json::Map::len)),
         (&json!("custom:mine"), Some(1))
     );
     assert_eq!(read(home.join("themes/mine.json")), json!({"base": "light"}));

@@ -618,7 +618,7 @@ fn the_list_is_private_whole_and_loses_nobodys_word() {
     let state = stage.home().join(".local/state/lclaude");
     let list = state.join("trust.json");
     let text: Value = serde_json::from_slice(&fs::read(&list).expect("a list")).expect("JSON");
-    assert_eq!(text.as_object().map(|list| list.len()), Some(projects.len()), "{text}");
+    assert_eq!(text.as_object().map(serde_json::Map::len), Some(projects.len()), "{text}");
     let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
     assert_eq!((mode(&list), mode(&state)), (0o600, 0o700));
     let files = fs::read_dir(&state).expect("a directory").count();

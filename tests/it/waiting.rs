@@ -102,7 +102,7 @@ fn on_a_terminal_one_live_line_vanishes_before_claude_code_draws() {
     backend.send(json!({"do": "ready"}));
     let claude = stage.events.next("claude");
     // It has drawn nothing yet.
-    terminal.wait_for_screen(|lines| lines.is_empty());
+    terminal.wait_for_screen(<[String]>::is_empty);
     claude.send(json!({"do": "print", "text": "Claude Code draws"}));
     terminal.wait_for("Claude Code draws");
     claude.send(json!({"do": "exit", "code": 0}));
@@ -144,7 +144,7 @@ fn keys_during_the_wait_leave_nothing_of_the_live_line() {
     }
     backend.send(json!({"do": "ready"}));
     let claude = stage.events.next("claude");
-    terminal.wait_for_screen(|lines| lines.is_empty());
+    terminal.wait_for_screen(<[String]>::is_empty);
     claude.send(json!({"do": "exit", "code": 0}));
     terminal.wait_to_the_end(0);
 }

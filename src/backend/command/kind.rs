@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// A server that the user's own command starts.
-pub struct CommandBackend;
+pub(crate) struct CommandBackend;
 
 #[async_trait(?Send)]
 impl Backend for CommandBackend {

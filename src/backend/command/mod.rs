@@ -6,4 +6,4 @@
 mod kind;
 mod plan;
 
-pub use kind::CommandBackend;
+pub(crate) use kind::CommandBackend;

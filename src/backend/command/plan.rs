@@ -16,7 +16,7 @@ use crate::{
         error::{Code, Failure, Result},
         ui,
     },
-    config::{Kind, Settings},
+    config::{Kind, Settings, Source},
 };
 
 /// The help for a server that rejects the token.
@@ -29,12 +29,16 @@ const HEALTH: &str = "/health";
 /// # Errors
 /// `Config` if the template is missing, lacks `{port}` or has an unknown `{word}`; `Unavailable` if the program is
 /// missing.
-pub fn plan(settings: &Settings, models: &[String]) -> Result<BackendPlan> {
+pub(crate) fn plan(settings: &Settings, models: &[String]) -> Result<BackendPlan> {
     let options = &settings.command;
+    let cause = match settings.source("command.run") {
+        Source::Default => "the command backend needs a command that starts a server".into(),
+        source => format!("[command] run comes from {source}"),
+    };
     let bad = |what: &str| {
         Failure::new(Code::Config, what)
-            .cause(format!("[command] run comes from {}", settings.source("command.run")))
-            .help(r#"[command] run = ["vllm", "serve", "{model}", "--port", "{port}"]"#)
+            .cause(cause.clone())
+            .help(r#"set [command] run = ["vllm", "serve", "{model}", "--port", "{port}"]"#)
     };
     let Some((name, template)) = options.run.split_first() else {
         return Err(bad("[command] run is not set"));
@@ -56,7 +60,7 @@ pub fn plan(settings: &Settings, models: &[String]) -> Result<BackendPlan> {
     let environment = options.env.iter().map(|(name, value)| (name.clone(), fill(value))).collect();
     let has_port = |text: &String| text.contains("{port}");
     if !arguments.iter().any(has_port) && !options.env.values().any(has_port) {
-        return Err(bad("neither [command] run nor [command] env has {port}"));
+        return Err(bad("neither [command] run nor [command] env passes {port} to the server"));
     }
     let named = Path::new(name);
     let is_path = named.components().count() > 1;
@@ -90,7 +94,7 @@ fn placeholders(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Waits until the server is healthy, and returns what it serves.
-pub async fn bring_up(plan: &BackendPlan, starting: &Starting<'_>) -> Result<Served, StartError> {
+pub(crate) async fn bring_up(plan: &BackendPlan, starting: &Starting<'_>) -> Result<Served, StartError> {
     let Starting { client, endpoint, .. } = starting;
     let Service::Program(program) = &plan.service else {
         return messages::check(plan, starting, TOKEN_HELP).await;

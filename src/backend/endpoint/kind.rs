@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// A server that lclaude doesn't start.
-pub struct EndpointBackend;
+pub(crate) struct EndpointBackend;
 
 #[async_trait(?Send)]
 impl Backend for EndpointBackend {

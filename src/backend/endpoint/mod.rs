@@ -4,4 +4,4 @@
 mod kind;
 mod plan;
 
-pub use kind::EndpointBackend;
+pub(crate) use kind::EndpointBackend;

@@ -15,17 +15,17 @@ use crate::{
         error::{Code, Failure, Result},
         variables::Variables,
     },
-    config::{Kind, Settings},
+    config::{Kind, Settings, Source},
 };
 
 /// The help for a server that rejects the token.
-const TOKEN_HELP: &str = "[endpoint] token_env = \"NAME\"  # the variable that holds the token";
+const TOKEN_HELP: &str = "set [endpoint] token_env = \"NAME\" to the variable that holds the token";
 
 /// Returns the plan.
 ///
 /// # Errors
 /// `Config` if the URL is missing or invalid.
-pub fn plan(settings: &Settings, models: &[String]) -> Result<BackendPlan> {
+pub(crate) fn plan(settings: &Settings, models: &[String]) -> Result<BackendPlan> {
     let url = url(settings)?;
     Ok(BackendPlan {
         kind: Kind::Endpoint,
@@ -37,11 +37,14 @@ pub fn plan(settings: &Settings, models: &[String]) -> Result<BackendPlan> {
 }
 
 fn url(settings: &Settings) -> Result<String> {
-    let source = settings.source("endpoint.url");
+    let cause = match settings.source("endpoint.url") {
+        Source::Default => "the endpoint backend needs the URL of a server".into(),
+        source => format!("[endpoint] url comes from {source}"),
+    };
     let bad = |what: &str| {
         Failure::new(Code::Config, what)
-            .cause(format!("[endpoint] url comes from {source}"))
-            .help("[endpoint] url = \"https://models.example.net\"")
+            .cause(cause.clone())
+            .help("set [endpoint] url = \"https://models.example.net\"")
     };
     let url = settings.endpoint.url.as_deref().ok_or_else(|| bad("[endpoint] url is not set"))?;
     let url = url.trim_end_matches('/');
@@ -53,7 +56,8 @@ fn url(settings: &Settings) -> Result<String> {
         return Err(bad(&format!("{shown} is not an http or https URL")));
     }
     let secret = |what: &str| {
-        bad(&format!("the endpoint's URL contains a {what}")).help("[endpoint] token_env = \"NAME\"  # for a token")
+        bad(&format!("the endpoint's URL contains a {what}"))
+            .help("set [endpoint] token_env = \"NAME\" to a variable that holds the token")
     };
     if !parsed.username().is_empty() || parsed.password().is_some() {
         return Err(secret("password"));
@@ -68,7 +72,7 @@ fn url(settings: &Settings) -> Result<String> {
 ///
 /// # Errors
 /// `Config` if either is invalid.
-pub fn of(settings: &Settings, variables: &Variables) -> Result<Endpoint> {
+pub(crate) fn of(settings: &Settings, variables: &Variables) -> Result<Endpoint> {
     Ok(Endpoint { url: url(settings)?, port: 0, token: token(settings, variables)? })
 }
 
@@ -101,7 +105,7 @@ fn token(settings: &Settings, variables: &Variables) -> Result<String> {
 }
 
 /// Checks that the server answers, and returns what it serves.
-pub async fn bring_up(plan: &BackendPlan, starting: &Starting<'_>) -> Result<Served, StartError> {
+pub(crate) async fn bring_up(plan: &BackendPlan, starting: &Starting<'_>) -> Result<Served, StartError> {
     let Starting { client, endpoint, .. } = starting;
     if let Err(error) = client.get(&endpoint.url).timeout(http::ANSWER_TIMEOUT).send().await {
         return Err(no_answer(&endpoint.url, &http::describe_error(&error)).into());
@@ -114,7 +118,7 @@ fn no_answer(url: &str, why: &str) -> Failure {
     if why.contains("certificate") {
         failure
             .help("sudo update-ca-certificates  # after adding your own certificate to the system")
-            .help("export SSL_CERT_FILE=/path/to/ca.pem NODE_EXTRA_CA_CERTS=/path/to/ca.pem  # lclaude and Claude Code")
+            .help("export SSL_CERT_FILE=/path/to/ca.pem NODE_EXTRA_CA_CERTS=/path/to/ca.pem  # for both lclaude and Claude Code")
     } else {
         failure.help(format!("curl -v {url}"))
     }
@@ -124,7 +128,7 @@ fn no_answer(url: &str, why: &str) -> Failure {
 ///
 /// # Errors
 /// `Config` as for [`of`], `Unavailable` if the server doesn't list them.
-pub async fn models(settings: &Settings, variables: &Variables) -> Result<Vec<ListedModel>> {
+pub(crate) async fn models(settings: &Settings, variables: &Variables) -> Result<Vec<ListedModel>> {
     let endpoint = of(settings, variables)?;
     let url = &endpoint.url;
     let request = http::models_request(&http::client_for(url), &endpoint);

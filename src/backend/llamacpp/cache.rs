@@ -81,7 +81,7 @@ fn entries(directory: &Path) -> Vec<PathBuf> {
 }
 
 /// Returns whether any file of the repository is in the cache.
-pub fn is_cached(name: &str, environment: &Environment) -> bool {
+pub(crate) fn is_cached(name: &str, environment: &Environment) -> bool {
     repository(name, environment).is_some()
 }
 
@@ -91,12 +91,12 @@ fn repository(name: &str, environment: &Environment) -> Option<Repository> {
 }
 
 /// Returns the file of `user/repo[:quant]`, if it is in the cache.
-pub fn find(name: &str, environment: &Environment) -> Option<PathBuf> {
+pub(crate) fn find(name: &str, environment: &Environment) -> Option<PathBuf> {
     repository(name, environment)?.model(name.split_once(':').map(|(_, quant)| quant))
 }
 
 /// Returns all models in the cache, each with its name.
-pub fn all(environment: &Environment) -> Vec<(String, PathBuf)> {
+pub(crate) fn all(environment: &Environment) -> Vec<(String, PathBuf)> {
     let repositories = entries(&hub(environment)).into_iter().filter_map(|directory| Repository::at(&directory));
     let named = |repository: Repository| {
         let models = repository.models().into_iter();

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Returns the checks of the program and its version.
-pub async fn installation(backend: &dyn Backend, subject: &Subject<'_>, worst: Severity) -> Vec<Check> {
+pub(crate) async fn installation(backend: &dyn Backend, subject: &Subject<'_>, worst: Severity) -> Vec<Check> {
     let found = plan::program(subject.settings).map_err(|failure| subject.with_edit_help(failure));
     let mut checks = vec![checks::installed("llamacpp program", worst, &found)];
     if let Ok(path) = &found {
@@ -62,7 +62,7 @@ async fn version(backend: &dyn Backend, subject: &Subject<'_>, path: &Path) -> C
 }
 
 /// Returns the checks of the plan's models.
-pub async fn models(backend: &dyn Backend, subject: &Subject<'_>, plan: &BackendPlan) -> Vec<Check> {
+pub(crate) async fn models(backend: &dyn Backend, subject: &Subject<'_>, plan: &BackendPlan) -> Vec<Check> {
     let downloads = model::to_be_downloaded(&plan.models, subject.environment);
     let is_untrusted = subject.settings.untrusted_choice().is_some();
     let mut unwanted = downloads.clone();

@@ -20,7 +20,7 @@ struct Slot {
 }
 
 /// Returns the figures of the main model.
-pub async fn figures(client: &Client, endpoint: &Endpoint, models: &[String]) -> Figures {
+pub(crate) async fn figures(client: &Client, endpoint: &Endpoint, models: &[String]) -> Figures {
     // A router has separate figures for each model.
     let which = match models {
         [_, _, ..] => format!("?model={}", models[0]),

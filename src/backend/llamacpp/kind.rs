@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// llama.cpp's `llama-server`.
-pub struct LlamaCppBackend;
+pub(crate) struct LlamaCppBackend;
 
 #[async_trait(?Send)]
 impl Backend for LlamaCppBackend {

@@ -21,7 +21,7 @@ const MEBIBYTE: u64 = 1024 * 1024;
 
 /// Returns the memory that the configured models need. Don't call it to join a running server, since it reads the
 /// models' files.
-pub fn estimate(settings: &Settings, environment: &Environment) -> Option<Estimate> {
+pub(crate) fn estimate(settings: &Settings, environment: &Environment) -> Option<Estimate> {
     let layout = layout(settings);
     let models = models(settings, environment).ok()?;
     let of = |model: &ModelSource| match model {
@@ -45,7 +45,7 @@ pub fn estimate(settings: &Settings, environment: &Environment) -> Option<Estima
 ///
 /// # Errors
 /// `Config` or `Usage` if a configured model can't be used.
-pub fn list(settings: &Settings, environment: &Environment, asked: bool) -> Result<Vec<ListedModel>> {
+pub(crate) fn list(settings: &Settings, environment: &Environment, asked: bool) -> Result<Vec<ListedModel>> {
     let layout = layout(settings);
     let options = &settings.llamacpp;
     let mut files: Vec<(String, String, PathBuf)> = Vec::new();
@@ -71,7 +71,7 @@ pub fn list(settings: &Settings, environment: &Environment, asked: bool) -> Resu
 }
 
 /// Returns the memory layout that the settings give.
-pub fn layout(settings: &Settings) -> Layout {
+pub(crate) fn layout(settings: &Settings) -> Layout {
     let options = &settings.llamacpp;
     let mut layout = Layout::new(settings.context());
     // `args` come last on the command line, so they override the other settings.
@@ -94,7 +94,7 @@ pub fn layout(settings: &Settings) -> Layout {
 /// default can be as large as a small machine's whole memory.
 ///
 /// The limit must be the same at each start, since sessions share a server only if their plans are equal.
-pub fn limit(settings: &Settings, models: usize) -> Option<u64> {
+pub(crate) fn limit(settings: &Settings, models: usize) -> Option<u64> {
     if argument(&settings.llamacpp.args, &["--cache-ram", "-cram"]).is_some() {
         return None;
     }
@@ -105,7 +105,7 @@ pub fn limit(settings: &Settings, models: usize) -> Option<u64> {
 }
 
 /// Returns the effective limit of cached prompts in bytes.
-pub fn kept_prompts(settings: &Settings, models: usize) -> u64 {
+pub(crate) fn kept_prompts(settings: &Settings, models: usize) -> u64 {
     let given = argument(&settings.llamacpp.args, &["--cache-ram", "-cram"]).and_then(|size| size.parse::<i64>().ok());
     let size = match given {
         // A negative size means no limit; the default is the best guess.

@@ -12,4 +12,4 @@ mod model;
 mod plan;
 mod start;
 
-pub use kind::LlamaCppBackend;
+pub(crate) use kind::LlamaCppBackend;

@@ -18,10 +18,10 @@ use crate::{
 };
 
 /// The model if none is configured, in a quantization that fits on most machines.
-pub const DEFAULT_MODEL: &str = "unsloth/GLM-4.7-Flash-GGUF:Q4_K_M";
+pub(crate) const DEFAULT_MODEL: &str = "unsloth/GLM-4.7-Flash-GGUF:Q4_K_M";
 
 /// A model to load.
-pub enum ModelSource {
+pub(crate) enum ModelSource {
     File(PathBuf),
     /// `user/repo[:quant]` on Hugging Face, which llama-server downloads to its cache.
     HuggingFace(String),
@@ -29,7 +29,7 @@ pub enum ModelSource {
 
 impl ModelSource {
     /// Returns the name that it is served by.
-    pub fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         match self {
             ModelSource::File(path) => served_name(path),
             ModelSource::HuggingFace(name) => name.clone(),
@@ -37,7 +37,7 @@ impl ModelSource {
     }
 
     /// Returns the key and value that select it in a preset file.
-    pub fn preset_key(&self) -> (&'static str, String) {
+    pub(crate) fn preset_key(&self) -> (&'static str, String) {
         match self {
             ModelSource::File(path) => ("model", path.display().to_string()),
             ModelSource::HuggingFace(name) => ("hf-repo", name.clone()),
@@ -49,7 +49,7 @@ impl ModelSource {
 ///
 /// # Errors
 /// `Config` or `Usage` if one is missing or isn't a model.
-pub fn models(settings: &Settings, environment: &Environment) -> Result<Vec<ModelSource>> {
+pub(crate) fn models(settings: &Settings, environment: &Environment) -> Result<Vec<ModelSource>> {
     let mut models = vec![model(settings, environment)?];
     for (key, name) in settings.tier_models() {
         let source = settings.source(key);
@@ -72,13 +72,13 @@ pub fn models(settings: &Settings, environment: &Environment) -> Result<Vec<Mode
 }
 
 /// Returns those of the served models `names` that llama-server would have to download.
-pub fn to_be_downloaded(names: &[String], environment: &Environment) -> Vec<String> {
+pub(crate) fn to_be_downloaded(names: &[String], environment: &Environment) -> Vec<String> {
     // The served name of a file never contains a slash.
     names.iter().filter(|name| name.contains('/') && !cache::is_cached(name, environment)).cloned().collect()
 }
 
 /// Returns the failure if no model is configured and the default isn't downloaded yet.
-pub fn none_chosen() -> Failure {
+pub(crate) fn none_chosen() -> Failure {
     Failure::new(Code::Config, "no model is configured for llama.cpp")
         .cause(format!("the default model, {DEFAULT_MODEL}, is not downloaded yet"))
         .help("lclaude --backend llamacpp --model /path/to/model.gguf")
@@ -114,7 +114,7 @@ fn own_model(settings: &Settings, key: &str, _environment: &Environment) -> Resu
             format!("{:?} is not a Hugging Face model", hf.as_deref().unwrap_or_default()),
         )
         .cause(format!("{source} sets it as [llamacpp] hf"))
-        .help("[llamacpp] hf = \"user/repo:quant\"")),
+        .help("set [llamacpp] hf = \"user/repo:quant\"")),
     }
 }
 
@@ -189,7 +189,7 @@ fn gguf_file(path: &Path, source: &Source) -> Result<ModelSource> {
 }
 
 /// Returns the file's name without its extension, with the characters that a model name can't have replaced by `-`.
-pub fn served_name(path: &Path) -> String {
+pub(crate) fn served_name(path: &Path) -> String {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let name: String =
         stem.chars().map(|c| if c.is_ascii_alphanumeric() || "._:-".contains(c) { c } else { '-' }).collect();

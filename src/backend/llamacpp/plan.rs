@@ -22,13 +22,13 @@ use crate::{
 
 const PROGRAM: &str = "llama-server";
 /// The newest of the options that lclaude always passes.
-pub const NEWEST_OPTION: &str = "--reuse-port";
+pub(crate) const NEWEST_OPTION: &str = "--reuse-port";
 
 /// Returns the plan.
 ///
 /// # Errors
 /// `Unavailable` if llama-server is missing, `Config` or `Usage` if a model is missing or isn't a model.
-pub fn plan(settings: &Settings, environment: &Environment) -> Result<BackendPlan> {
+pub(crate) fn plan(settings: &Settings, environment: &Environment) -> Result<BackendPlan> {
     let models = models(settings, environment)?;
     refuse_reserved(settings)?;
     let server = Program::new(program(settings)?);
@@ -125,7 +125,7 @@ fn preset_file(models: &[ModelSource], context: &str) -> String {
 }
 
 /// Returns the model files that a plan's command line or preset file names.
-pub fn files(plan: &BackendPlan) -> Vec<PathBuf> {
+pub(crate) fn files(plan: &BackendPlan) -> Vec<PathBuf> {
     let Service::Program(program) = &plan.service else {
         return Vec::new();
     };
@@ -169,7 +169,7 @@ fn refuse_reserved(settings: &Settings) -> Result<()> {
 ///
 /// # Errors
 /// `Unavailable` if it isn't found.
-pub fn program(settings: &Settings) -> Result<PathBuf> {
+pub(crate) fn program(settings: &Settings) -> Result<PathBuf> {
     let named = settings.llamacpp.path.as_deref();
     program::find(named, PROGRAM).ok_or_else(|| {
         let absent = MissingProgram {
@@ -184,13 +184,14 @@ pub fn program(settings: &Settings) -> Result<PathBuf> {
 }
 
 /// Returns the install commands that need no query of a package manager.
-pub fn install_commands() -> Vec<String> {
+pub(crate) fn install_commands() -> Vec<String> {
     let nix = install::is_on_path("nix").then(|| "nix profile install nixpkgs#llama-cpp".to_owned());
     install::brew("llama.cpp").into_iter().chain(nix).collect()
 }
 
 /// Returns the first install command, or where to download it.
-pub fn install_hint() -> String {
-    let elsewhere = "download https://github.com/ggml-org/llama.cpp/releases and put llama-server on PATH";
+pub(crate) fn install_hint() -> String {
+    let elsewhere =
+        "download a release from https://github.com/ggml-org/llama.cpp/releases and put llama-server on PATH";
     install_commands().into_iter().next().unwrap_or_else(|| elsewhere.to_owned())
 }

@@ -45,7 +45,7 @@ impl Default for TemplateCaps {
 }
 
 /// Waits until the server is healthy and has loaded the models, and returns what it serves.
-pub async fn bring_up(plan: &BackendPlan, starting: &Starting<'_>) -> Result<Served, StartError> {
+pub(crate) async fn bring_up(plan: &BackendPlan, starting: &Starting<'_>) -> Result<Served, StartError> {
     let Starting { client, endpoint, .. } = starting;
     let health = format!("{}/health", endpoint.url);
     http::wait_until_up(starting, async || {
@@ -110,7 +110,7 @@ async fn wait_until_loaded(plan: &BackendPlan, starting: &Starting<'_>) -> Resul
 }
 
 /// Returns the step of a start that a log line reports.
-pub fn progress(line: &str) -> Option<Progress> {
+pub(crate) fn progress(line: &str) -> Option<Progress> {
     let stage = |stage: &str, fraction, detail: &str| Progress { stage: stage.into(), fraction, detail: detail.into() };
     if let Some(percent) = percentage(line).filter(|_| line.contains("Downloading")) {
         return Some(stage("downloading the model", Some(percent), ""));

@@ -11,13 +11,13 @@ use crate::{
 };
 
 /// Returns the check of `lms`.
-pub fn installation(subject: &Subject<'_>, worst: Severity) -> Vec<Check> {
+pub(crate) fn installation(subject: &Subject<'_>, worst: Severity) -> Vec<Check> {
     let found = plan::program(subject.settings, subject.environment).map_err(|failure| subject.with_edit_help(failure));
     vec![checks::installed("lmstudio program", worst, &found)]
 }
 
 /// Returns the checks of the server and the plan's models.
-pub async fn models(subject: &Subject<'_>, plan: &BackendPlan) -> Vec<Check> {
+pub(crate) async fn models(subject: &Subject<'_>, plan: &BackendPlan) -> Vec<Check> {
     let Some(studio) = Studio::of(plan) else {
         return Vec::new();
     };

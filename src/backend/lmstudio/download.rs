@@ -11,7 +11,7 @@ use crate::{backend::starting::Starting, base::error::Result};
 const ESCAPE: u8 = b'\x1b';
 
 /// Returns whether `lms get` takes this key literally. It searches for any other and takes the first similar one.
-pub fn is_exact(key: &str) -> bool {
+pub(crate) fn is_exact(key: &str) -> bool {
     let is_name = |part: &str| !part.is_empty() && !part.contains(|c: char| "/@:".contains(c) || c.is_uppercase());
     key.split_once('/').is_some_and(|(owner, name)| is_name(owner) && is_name(name))
 }

@@ -16,7 +16,7 @@ use crate::{
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Stops LM Studio and returns when it is gone, since its files can be restored only then.
-pub async fn end(lms: &Path, started: Started) {
+pub(crate) async fn end(lms: &Path, started: Started) {
     let started = match started {
         // Both are gone, so the user may have started LM Studio since.
         Started::By { command, keeper } if !command.is_alive() && !keeper.is_alive() => return,

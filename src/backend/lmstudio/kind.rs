@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// LM Studio.
-pub struct LmStudioBackend;
+pub(crate) struct LmStudioBackend;
 
 #[async_trait(?Send)]
 impl Backend for LmStudioBackend {

@@ -19,7 +19,7 @@ use crate::{
 ///
 /// # Errors
 /// `Unavailable` if LM Studio isn't running or doesn't answer.
-pub async fn list(settings: &Settings, environment: &Environment) -> Result<Vec<ListedModel>> {
+pub(crate) async fn list(settings: &Settings, environment: &Environment) -> Result<Vec<ListedModel>> {
     let Some(studio) = Studio::of(&plan(settings, &[], environment)?) else {
         return Ok(Vec::new());
     };
@@ -28,7 +28,7 @@ pub async fn list(settings: &Settings, environment: &Environment) -> Result<Vec<
 }
 
 /// Returns the keys of all models, or `None` if LM Studio isn't running.
-pub async fn names(settings: &Settings, environment: &Environment) -> Option<Vec<String>> {
+pub(crate) async fn names(settings: &Settings, environment: &Environment) -> Option<Vec<String>> {
     let studio = Studio::of(&plan(settings, &[], environment).ok()?)?;
     let models = studio.models_if_running().await.ok()?;
     Some(models.into_iter().map(|model| model.model_key).collect())

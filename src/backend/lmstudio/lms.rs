@@ -76,7 +76,7 @@ impl DaemonStatus {
 }
 
 /// Returns an `lms` command.
-pub fn command(lms: &Path, arguments: &[impl AsRef<OsStr>]) -> Command {
+pub(crate) fn command(lms: &Path, arguments: &[impl AsRef<OsStr>]) -> Command {
     let mut command = Command::new(lms);
     remove_variables(command.as_std_mut(), |_| false);
     // Like the keeper, it must not run in a project's directory.
@@ -85,7 +85,7 @@ pub fn command(lms: &Path, arguments: &[impl AsRef<OsStr>]) -> Command {
 }
 
 /// Runs an `lms` command and ignores its output and status.
-pub async fn run_quietly(lms: &Path, arguments: &[impl AsRef<OsStr>]) {
+pub(crate) async fn run_quietly(lms: &Path, arguments: &[impl AsRef<OsStr>]) {
     let mut command = command(lms, arguments);
     if let Ok(mut child) = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn() {
         let _ = timeout(http::ANSWER_TIMEOUT, child.wait()).await;
@@ -93,7 +93,7 @@ pub async fn run_quietly(lms: &Path, arguments: &[impl AsRef<OsStr>]) {
 }
 
 /// Returns the LM Studio process that runs, or `None` if `lms` doesn't report it in time.
-pub async fn started(lms: &Path) -> Option<Started> {
+pub(crate) async fn started(lms: &Path) -> Option<Started> {
     let output = timeout(http::ANSWER_TIMEOUT, command(lms, &STATUS).output()).await.ok()?.ok()?;
     let status: DaemonStatus = serde_json::from_slice(&output.stdout).ok()?;
     status.started()
@@ -103,7 +103,7 @@ const STATUS: [&str; 3] = ["daemon", "status", "--json"];
 
 impl Studio {
     /// Returns an `lms` command.
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         command(&self.lms, arguments)
     }
 
@@ -145,24 +145,24 @@ impl Studio {
     }
 
     /// Returns whether LM Studio is running. Most other commands would start it.
-    pub async fn is_running(&self) -> Result<bool> {
+    pub(crate) async fn is_running(&self) -> Result<bool> {
         Ok(self.daemon().await?.is_running())
     }
 
     /// Returns all installed models, including those on other machines (LM Link).
-    pub async fn all_models(&self) -> Result<Vec<InstalledModel>> {
+    pub(crate) async fn all_models(&self) -> Result<Vec<InstalledModel>> {
         self.run_json(&["ls", "--llm", "--json"]).await
     }
 
     /// Returns the models that are installed on this machine.
-    pub async fn local_models(&self) -> Result<Vec<InstalledModel>> {
+    pub(crate) async fn local_models(&self) -> Result<Vec<InstalledModel>> {
         let mut models = self.all_models().await?;
         models.retain(InstalledModel::is_local);
         Ok(models)
     }
 
     /// Returns the port of its server, if that is running.
-    pub async fn port(&self) -> Result<Option<u16>> {
+    pub(crate) async fn port(&self) -> Result<Option<u16>> {
         let status: ServerStatus = self.run_json(&["server", "status", "--json", "--quiet"]).await?;
         Ok(status.port.filter(|_| status.running))
     }
@@ -184,7 +184,7 @@ impl Studio {
 
     /// Starts LM Studio unless it is running, and returns its process if LM Studio reports it. This comes first, since
     /// most other commands would start LM Studio.
-    pub async fn start_daemon(&self, starting: &Starting<'_>) -> Result<Option<Identity>> {
+    pub(crate) async fn start_daemon(&self, starting: &Starting<'_>) -> Result<Option<Identity>> {
         let status = self.daemon().await?;
         // LM Studio saves the last used port and models in these files.
         for file in ["http-server-config.json", "cli-pref.json"] {
@@ -229,7 +229,7 @@ impl Studio {
     ///
     /// # Errors
     /// `Unavailable` if it is too old.
-    pub async fn check_version(&self) -> Result<()> {
+    pub(crate) async fn check_version(&self) -> Result<()> {
         let output = self.command(&["daemon", "status"]).output().await.ok();
         let text = output.map(|output| [output.stdout, output.stderr].concat()).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
@@ -249,7 +249,12 @@ impl Studio {
     ///
     /// # Errors
     /// `Unavailable` if it is missing, lacks tool support or doesn't fit in memory.
-    pub async fn find(&self, key: &str, context: u32, starting: &Starting<'_>) -> Result<InstalledModel, StartError> {
+    pub(crate) async fn find(
+        &self,
+        key: &str,
+        context: u32,
+        starting: &Starting<'_>,
+    ) -> Result<InstalledModel, StartError> {
         let mut known = self.all_models().await?;
         let is_installed = known.iter().any(|model| model.is_local() && model.model_key == key);
         if !is_installed && starting.may_pull && is_exact(key) {
@@ -261,7 +266,7 @@ impl Studio {
     }
 
     /// Returns whether an instance with this name is loaded on this machine.
-    pub async fn is_loaded(&self, name: &str) -> Result<bool> {
+    pub(crate) async fn is_loaded(&self, name: &str) -> Result<bool> {
         Ok(self.instances(name).await?.0.is_some())
     }
 
@@ -269,7 +274,7 @@ impl Studio {
     ///
     /// # Errors
     /// `Unavailable` if the load fails, or another machine or another model was loaded.
-    pub async fn load(
+    pub(crate) async fn load(
         &self,
         model: &InstalledModel,
         name: &str,
@@ -316,7 +321,7 @@ impl Studio {
     ///
     /// # Errors
     /// `Unavailable` if it doesn't start.
-    pub async fn start_server(&self, daemon: Option<Identity>, starting: &Starting<'_>) -> Result<u16> {
+    pub(crate) async fn start_server(&self, daemon: Option<Identity>, starting: &Starting<'_>) -> Result<u16> {
         if let Some(port) = self.port().await? {
             return Ok(port);
         }

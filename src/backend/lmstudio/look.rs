@@ -17,7 +17,7 @@ use crate::base::{
 const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a running LM Studio reports about a plan.
-pub struct StudioView {
+pub(crate) struct StudioView {
     /// The port of its server, if that is running.
     pub port: Option<u16>,
     /// The tokens that the main model was trained for, or the failure if a model can't be used.
@@ -29,7 +29,7 @@ impl Studio {
     ///
     /// # Errors
     /// `Unavailable` if it is too old, doesn't answer or its output isn't recognized.
-    pub async fn look(&self, models: &[String]) -> Result<Option<StudioView>> {
+    pub(crate) async fn look(&self, models: &[String]) -> Result<Option<StudioView>> {
         self.in_time(self.look_untimed(models)).await
     }
 

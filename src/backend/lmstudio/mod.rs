@@ -16,4 +16,4 @@ mod pick;
 mod plan;
 mod start;
 
-pub use kind::LmStudioBackend;
+pub(crate) use kind::LmStudioBackend;

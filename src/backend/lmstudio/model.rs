@@ -5,7 +5,7 @@ use serde::Deserialize;
 /// A model that LM Studio has.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct InstalledModel {
+pub(crate) struct InstalledModel {
     pub model_key: String,
     #[serde(default)]
     pub trained_for_tool_use: bool,
@@ -20,13 +20,13 @@ pub struct InstalledModel {
 }
 
 #[derive(Deserialize)]
-pub struct Quantization {
+pub(crate) struct Quantization {
     pub name: Option<String>,
 }
 
 impl InstalledModel {
     /// Returns whether it is on this machine.
-    pub fn is_local(&self) -> bool {
+    pub(crate) fn is_local(&self) -> bool {
         self.device_identifier.is_none()
     }
 }

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Why a model can't be used.
-pub enum PickError {
+pub(crate) enum PickError {
     /// LM Studio can download it.
     Missing(MissingModel),
     Failed(Failure),
@@ -37,7 +37,7 @@ impl From<PickError> for StartError {
 ///
 /// # Errors
 /// `Unavailable` if it isn't on this machine or doesn't support tools.
-pub fn pick(key: &str, known: Vec<InstalledModel>) -> Result<InstalledModel, PickError> {
+pub(crate) fn pick(key: &str, known: Vec<InstalledModel>) -> Result<InstalledModel, PickError> {
     let (mut installed, elsewhere): (Vec<InstalledModel>, Vec<InstalledModel>) =
         known.into_iter().partition(InstalledModel::is_local);
     let Some(at) = installed.iter().position(|model| model.model_key == key) else {

@@ -19,15 +19,15 @@ use crate::{
 
 const SCRIPT: &str = "curl -fsSL https://lmstudio.ai/install.sh | bash";
 /// The first release with `/v1/messages`.
-pub const LEAST_VERSION: [u32; 3] = [0, 4, 1];
+pub(crate) const LEAST_VERSION: [u32; 3] = [0, 4, 1];
 /// The default model, by its key in LM Studio's catalog.
-pub const DEFAULT_MODEL: &str = "zai-org/glm-4.7-flash";
+pub(crate) const DEFAULT_MODEL: &str = "zai-org/glm-4.7-flash";
 /// The prefix of lclaude's instance names; the model's key follows.
 const PREFIX: &str = "lclaude/";
 
 /// The data that the plan keeps about LM Studio.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Studio {
+pub(crate) struct Studio {
     pub lms: PathBuf,
     /// LM Studio's directory.
     pub home: PathBuf,
@@ -40,7 +40,7 @@ pub struct Studio {
 
 impl Studio {
     /// Returns the data in a plan, or `None` for a plan of another kind.
-    pub fn of(plan: &BackendPlan) -> Option<Self> {
+    pub(crate) fn of(plan: &BackendPlan) -> Option<Self> {
         match &plan.service {
             Service::Managed { options, .. } => serde_json::from_value(options.clone()).ok(),
             _ => None,
@@ -56,7 +56,7 @@ impl Studio {
 ///
 /// # Errors
 /// `Unavailable` if `lms` isn't found.
-pub fn plan(settings: &Settings, models: &[String], environment: &Environment) -> Result<BackendPlan> {
+pub(crate) fn plan(settings: &Settings, models: &[String], environment: &Environment) -> Result<BackendPlan> {
     let studio_home = studio_home(environment.home());
     let lms = program_in(settings, &studio_home)?;
     let studio = Studio {
@@ -76,18 +76,18 @@ pub fn plan(settings: &Settings, models: &[String], environment: &Environment) -
 }
 
 /// Returns the name of lclaude's instance of the model `key`.
-pub fn identifier(key: &str) -> String {
+pub(crate) fn identifier(key: &str) -> String {
     format!("{PREFIX}{key}")
 }
 
 /// Returns the key of a model, given its key or its instance name.
-pub fn key(name: &str) -> &str {
+pub(crate) fn key(name: &str) -> &str {
     name.strip_prefix(PREFIX).unwrap_or(name)
 }
 
 /// Returns whether the model with this key, or any model for `None`, is installed. Starts nothing: the files are at
 /// `models/PUBLISHER/REPOSITORY`, and a repository such as `GLM-4.7-Flash-GGUF` is named after its model.
-pub fn has(key: Option<&str>, environment: &Environment) -> bool {
+pub(crate) fn has(key: Option<&str>, environment: &Environment) -> bool {
     let entries =
         |directory: PathBuf| fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
     let name = key.and_then(|key| key.rsplit('/').next()).unwrap_or_default().to_lowercase();
@@ -101,7 +101,7 @@ pub fn has(key: Option<&str>, environment: &Environment) -> bool {
 ///
 /// # Errors
 /// `Unavailable` if it isn't found.
-pub fn program(settings: &Settings, environment: &Environment) -> Result<PathBuf> {
+pub(crate) fn program(settings: &Settings, environment: &Environment) -> Result<PathBuf> {
     program_in(settings, &studio_home(environment.home()))
 }
 
@@ -124,7 +124,7 @@ fn program_in(settings: &Settings, studio: &Path) -> Result<PathBuf> {
 }
 
 /// Returns the commands that can install it on this machine.
-pub fn install_commands() -> Vec<String> {
+pub(crate) fn install_commands() -> Vec<String> {
     let command = if IS_MACOS {
         install::brew("--cask lm-studio")
     } else {
@@ -134,7 +134,7 @@ pub fn install_commands() -> Vec<String> {
 }
 
 /// Returns an install command, or where to download it.
-pub fn install_hint() -> String {
+pub(crate) fn install_hint() -> String {
     let elsewhere = "install LM Studio from https://lmstudio.ai and start it once";
     install_commands().into_iter().next().unwrap_or_else(|| elsewhere.to_owned())
 }
@@ -148,6 +148,6 @@ fn studio_home(home: &Path) -> PathBuf {
 }
 
 /// Returns the token for LM Studio's API, which needs one only if the user configured it.
-pub fn token(variables: &Variables) -> String {
+pub(crate) fn token(variables: &Variables) -> String {
     variables.text("LM_API_TOKEN").unwrap_or(NO_TOKEN).to_owned()
 }

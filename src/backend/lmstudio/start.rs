@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Waits until the server is up and every model is loaded, and returns what it serves.
-pub async fn bring_up(plan: &BackendPlan, starting: &Starting<'_>) -> Result<Served, StartError> {
+pub(crate) async fn bring_up(plan: &BackendPlan, starting: &Starting<'_>) -> Result<Served, StartError> {
     let Some(studio) = Studio::of(plan) else {
         return Err(StartError::NotOurs);
     };
@@ -70,7 +70,7 @@ struct LoadedInstance {
 
 /// Returns whether its server answers and has lclaude's instances loaded. The user can unload them, or LM Studio to
 /// free memory.
-pub async fn is_serving(plan: &BackendPlan, client: &Client, endpoint: &Endpoint) -> bool {
+pub(crate) async fn is_serving(plan: &BackendPlan, client: &Client, endpoint: &Endpoint) -> bool {
     let known = client.get(format!("{}/api/v1/models", endpoint.url)).bearer_auth(&endpoint.token);
     let Some(known) = http::get_json::<ListedModels>(known).await else {
         return false;

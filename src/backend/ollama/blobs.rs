@@ -16,7 +16,7 @@ use crate::base::disk;
 const LONGEST: u64 = 1024 * 1024;
 
 /// The files of one model in a store.
-pub struct Blobs {
+pub(crate) struct Blobs {
     /// Bytes of the weights, including an image projector.
     pub size: u64,
     /// The GGUF file; `None` for a model that runs elsewhere.
@@ -67,7 +67,7 @@ fn read(path: &Path) -> Option<String> {
 
 impl Blobs {
     /// Returns the model's files, or `None` if it isn't in this store or its manifest can't be read.
-    pub fn of(store: &Path, model: &str) -> Option<Self> {
+    pub(crate) fn of(store: &Path, model: &str) -> Option<Self> {
         let manifest: Manifest = serde_json::from_str(&read(&manifest(store, model)?)?).ok()?;
         let layer = |kind: &str| manifest.layers.iter().find(|layer| layer.is(kind));
         let text = |kind: &str| layer(kind).and_then(|layer| layer.text(store)).unwrap_or_default();
@@ -88,18 +88,18 @@ impl Blobs {
     }
 
     /// Returns whether it runs on a remote server.
-    pub fn is_remote(&self) -> bool {
+    pub(crate) fn is_remote(&self) -> bool {
         self.config["remote_host"].as_str().is_some_and(|host| !host.is_empty())
     }
 
     /// Returns the context in tokens that its Modelfile sets, which overrides the server's settings.
-    pub fn fixed_context(&self) -> Option<u32> {
+    pub(crate) fn fixed_context(&self) -> Option<u32> {
         u32::try_from(self.parameters["num_ctx"].as_u64()?).ok()
     }
 
     /// Returns whether it supports tools and thinking, by Ollama's own rules, or `None` if only the chat template in
     /// the GGUF file can tell.
-    pub fn abilities(&self) -> Option<(bool, bool)> {
+    pub(crate) fn abilities(&self) -> Option<(bool, bool)> {
         // Ollama's built-in renderers and parsers all support both.
         if self.config["parser"].as_str().is_some_and(|parser| !parser.is_empty()) {
             return Some((true, true));

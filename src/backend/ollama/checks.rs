@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Returns the checks of the program, its version, the user's own server and the installed models.
-pub async fn installation(subject: &Subject<'_>, worst: Severity) -> Vec<Check> {
+pub(crate) async fn installation(subject: &Subject<'_>, worst: Severity) -> Vec<Check> {
     let Subject { settings, environment, .. } = *subject;
     let is_shared = settings.ollama.instance == OllamaInstance::Shared;
     let found = plan::program(settings).map_err(|failure| subject.with_edit_help(failure));
@@ -56,7 +56,7 @@ pub async fn installation(subject: &Subject<'_>, worst: Severity) -> Vec<Check> 
 }
 
 /// Returns the checks of the plan's models.
-pub async fn models(backend: &dyn Backend, subject: &Subject<'_>, plan: &BackendPlan) -> Vec<Check> {
+pub(crate) async fn models(backend: &dyn Backend, subject: &Subject<'_>, plan: &BackendPlan) -> Vec<Check> {
     match &plan.service {
         Service::Running(url) => of_shared(subject, url, plan).await,
         _ => of_private(backend, subject, plan).await,

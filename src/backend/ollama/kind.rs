@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// Ollama.
-pub struct OllamaBackend;
+pub(crate) struct OllamaBackend;
 
 #[async_trait(?Send)]
 impl Backend for OllamaBackend {

@@ -21,7 +21,7 @@ use crate::{
 ///
 /// # Errors
 /// `Unavailable` if the shared server doesn't answer.
-pub async fn list(settings: &Settings, environment: &Environment) -> Result<Vec<ListedModel>> {
+pub(crate) async fn list(settings: &Settings, environment: &Environment) -> Result<Vec<ListedModel>> {
     match settings.ollama.instance {
         OllamaInstance::Private => Ok(of_stores(settings, environment)),
         OllamaInstance::Shared => {

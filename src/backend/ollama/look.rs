@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// What a running server reports about a model.
-pub struct ModelReport {
+pub(crate) struct ModelReport {
     /// Whether it supports tools, or the failure if not.
     pub tools: Result<()>,
     /// Tokens it was trained for.
@@ -18,7 +18,7 @@ pub struct ModelReport {
 }
 
 /// Returns the URL of the user's own server, and whether a supported Ollama answers there.
-pub async fn own_server(settings: &Settings, variables: &Variables) -> (String, Result<()>) {
+pub(crate) async fn own_server(settings: &Settings, variables: &Variables) -> (String, Result<()>) {
     let url = shared_url(settings.ollama.host.as_deref(), variables);
     let client = http::client_for(&url);
     let server = Server { client: &client, url: &url };
@@ -30,7 +30,7 @@ pub async fn own_server(settings: &Settings, variables: &Variables) -> (String, 
 }
 
 /// Returns what the server at `url` reports about a model. Loads nothing.
-pub async fn report(url: &str, model: &str, context: u32) -> Result<ModelReport> {
+pub(crate) async fn report(url: &str, model: &str, context: u32) -> Result<ModelReport> {
     let client = http::client_for(url);
     let server = Server { client: &client, url };
     let shown = server.show(model).await?;

@@ -12,7 +12,7 @@ use crate::{
 
 /// Returns the estimate for a private server, or `None` for the user's own. Don't call it to join a running server,
 /// since it reads the models' files.
-pub fn estimate(settings: &Settings, plan: &BackendPlan, environment: &Environment) -> Option<Estimate> {
+pub(crate) fn estimate(settings: &Settings, plan: &BackendPlan, environment: &Environment) -> Option<Estimate> {
     let Service::Program(_) = plan.service else {
         return None;
     };
@@ -29,14 +29,14 @@ pub fn estimate(settings: &Settings, plan: &BackendPlan, environment: &Environme
 }
 
 /// Returns the memory layout that the settings give.
-pub fn layout(settings: &Settings) -> Layout {
+pub(crate) fn layout(settings: &Settings) -> Layout {
     let given = settings.ollama.env.get("OLLAMA_KV_CACHE_TYPE").or(settings.ollama.kv_cache_type.as_ref());
     let layout = Layout::new(settings.context());
     given.map_or(layout.clone(), |kind| layout.with_cache(kind))
 }
 
 /// Returns the memory use of a model in the store.
-pub fn model(name: &str, blobs: &Blobs, layout: Layout) -> ModelMemory {
+pub(crate) fn model(name: &str, blobs: &Blobs, layout: Layout) -> ModelMemory {
     let file = blobs.weights.as_deref();
     let read = |file: &Path| ModelMemory::read(name.to_owned(), file, layout.clone());
     let model = file

@@ -17,4 +17,4 @@ mod start;
 mod store;
 mod unknown;
 
-pub use kind::OllamaBackend;
+pub(crate) use kind::OllamaBackend;

@@ -10,12 +10,12 @@ use crate::{
 };
 
 /// Returns the first model of the plan that runs on Ollama's own servers.
-pub fn in_cloud(plan: &BackendPlan) -> Option<&str> {
+pub(crate) fn in_cloud(plan: &BackendPlan) -> Option<&str> {
     plan.models.iter().map(String::as_str).find(|model| store::is_cloud(model))
 }
 
 /// Returns the plan's models that a private server doesn't have yet.
-pub fn missing(plan: &BackendPlan, environment: &Environment) -> Vec<String> {
+pub(crate) fn missing(plan: &BackendPlan, environment: &Environment) -> Vec<String> {
     let Some(place) = store::of(plan, environment.home()) else {
         return Vec::new();
     };
@@ -25,7 +25,7 @@ pub fn missing(plan: &BackendPlan, environment: &Environment) -> Vec<String> {
 
 /// Returns the plan's models that the server at `url` doesn't have. Returns none if it doesn't answer, since the start
 /// reports that.
-pub async fn missing_at(url: &str, plan: &BackendPlan) -> Vec<String> {
+pub(crate) async fn missing_at(url: &str, plan: &BackendPlan) -> Vec<String> {
     let client = http::client_for(url);
     let Some(installed) = (Server { client: &client, url }).tags().await else {
         return Vec::new();
@@ -35,14 +35,14 @@ pub async fn missing_at(url: &str, plan: &BackendPlan) -> Vec<String> {
 }
 
 /// Returns the installed models that run on this machine. Asks no server.
-pub fn installed(settings: &Settings, environment: &Environment) -> Vec<String> {
+pub(crate) fn installed(settings: &Settings, environment: &Environment) -> Vec<String> {
     let mut stored = store::all(settings, environment);
     stored.retain(|name| !store::is_cloud(name));
     stored
 }
 
 /// Returns the failure for a missing model, with the nearest installed one, or `None` if only the server can tell.
-pub fn not_installed(plan: &BackendPlan, model: &str, environment: &Environment) -> Option<Failure> {
+pub(crate) fn not_installed(plan: &BackendPlan, model: &str, environment: &Environment) -> Option<Failure> {
     let place = store::of(plan, environment.home())?;
     let failure = unknown::not_installed(model, &store::stored(&place));
     if store::is_named(plan) && !place.exists() {
@@ -58,7 +58,7 @@ pub fn not_installed(plan: &BackendPlan, model: &str, environment: &Environment)
 }
 
 /// Returns the bytes of those `models` that are loaded, and how many of them are in GPU memory.
-pub async fn in_memory(client: &Client, url: &str, models: &[String]) -> Option<(u64, u64)> {
+pub(crate) async fn in_memory(client: &Client, url: &str, models: &[String]) -> Option<(u64, u64)> {
     let loaded = Server { client, url }.loaded().await;
     let ours = loaded.iter().filter(|loaded| models.iter().any(|model| store::is_same(model, &loaded.name)));
     ours.map(|model| (model.size, model.size_vram)).reduce(|(a, b), (c, d)| (a + c, b + d))

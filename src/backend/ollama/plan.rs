@@ -23,9 +23,9 @@ use crate::{
 };
 
 /// The model if none is configured. It fits in 32 GB and supports tools.
-pub const DEFAULT_MODEL: &str = "glm-4.7-flash";
+pub(crate) const DEFAULT_MODEL: &str = "glm-4.7-flash";
 /// The help that makes the KV cache smaller.
-pub const SMALLER_CACHE: &str = "set [ollama] kv_cache_type = \"q8_0\" to halve the memory of the context";
+pub(crate) const SMALLER_CACHE: &str = "set [ollama] kv_cache_type = \"q8_0\" to halve the memory of the context";
 const SCRIPT: &str = "curl -fsSL https://ollama.com/install.sh | sh";
 
 /// Where `ollama` is usually installed if it isn't on PATH.
@@ -37,7 +37,7 @@ const USUAL: &[&str] =
 /// # Errors
 /// `Unavailable` if ollama is missing, `Config` or `Usage` for an invalid model name, `Refused` for a model that runs
 /// in Ollama's cloud.
-pub fn plan(settings: &Settings, wanted: &[String], environment: &Environment) -> Result<BackendPlan> {
+pub(crate) fn plan(settings: &Settings, wanted: &[String], environment: &Environment) -> Result<BackendPlan> {
     let mut models: Vec<String> = Vec::new();
     for model in wanted {
         if !store::is_name(model) {
@@ -127,7 +127,7 @@ const RESERVED: &[(&str, &str)] = &[
 ///
 /// # Errors
 /// `Unavailable` if it isn't found.
-pub fn program(settings: &Settings) -> Result<PathBuf> {
+pub(crate) fn program(settings: &Settings) -> Result<PathBuf> {
     let named = settings.ollama.path.as_deref();
     let usual = || USUAL.iter().find_map(|path| program::find(Some(Path::new(path)), ""));
     let found = program::find(named, "ollama").or_else(|| if named.is_none() { usual() } else { None });
@@ -144,7 +144,7 @@ pub fn program(settings: &Settings) -> Result<PathBuf> {
 }
 
 /// Returns the commands that can install it on this machine.
-pub fn install_commands() -> Vec<String> {
+pub(crate) fn install_commands() -> Vec<String> {
     let mut commands = direct_install_commands();
     if !IS_MACOS {
         commands.extend(install::packages("ollama", "ollama", "ollama"));
@@ -153,7 +153,7 @@ pub fn install_commands() -> Vec<String> {
 }
 
 /// Returns the first install command that needs no query of a package manager, or else this system's usual one.
-pub fn install_hint() -> String {
+pub(crate) fn install_hint() -> String {
     direct_install_commands().into_iter().next().unwrap_or_else(|| usual_install().to_owned())
 }
 
@@ -164,13 +164,13 @@ fn direct_install_commands() -> Vec<String> {
 }
 
 /// Returns the usual install command on this operating system, without checking that this machine can run it.
-pub fn usual_install() -> &'static str {
+pub(crate) fn usual_install() -> &'static str {
     if IS_MACOS { "brew install ollama" } else { SCRIPT }
 }
 
 /// Returns the URL of the shared server, from `OLLAMA_HOST` in any form that Ollama accepts: scheme, host and port are
 /// all optional.
-pub fn shared_url(host: Option<&str>, variables: &Variables) -> String {
+pub(crate) fn shared_url(host: Option<&str>, variables: &Variables) -> String {
     let host = host.or_else(|| variables.text("OLLAMA_HOST")).unwrap_or_default();
     let host = host.trim().trim_end_matches('/');
     let (scheme, rest, default) = match host.split_once("://") {
@@ -212,7 +212,7 @@ fn refuse_cloud(settings: &Settings, models: &[String]) -> Result<()> {
 }
 
 /// Returns the failure for a cloud model. `named` is its name in the cloud, if known.
-pub fn runs_in_cloud(model: &str, named: Option<&str>) -> Failure {
+pub(crate) fn runs_in_cloud(model: &str, named: Option<&str>) -> Failure {
     let failure = Failure::new(Code::Refused, format!("{model} does not run on this machine"))
         .cause("it runs on Ollama's servers, like all models named …:cloud, so your code would be sent there")
         .help("ollama list  # choose a model that runs on this machine");

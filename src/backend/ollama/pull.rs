@@ -21,7 +21,7 @@ impl Server<'_> {
     ///
     /// # Errors
     /// `Unavailable` if the download fails.
-    pub async fn pull(&self, model: &str, starting: &Starting<'_>) -> Result<()> {
+    pub(crate) async fn pull(&self, model: &str, starting: &Starting<'_>) -> Result<()> {
         let failed = |why: String| {
             Failure::new(Code::Unavailable, format!("{model} could not be downloaded"))
                 .cause(why)

@@ -29,7 +29,7 @@ const LOAD_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A running Ollama server.
-pub struct Server<'a> {
+pub(crate) struct Server<'a> {
     pub client: &'a Client,
     pub url: &'a str,
 }
@@ -46,7 +46,7 @@ struct ServerModels {
 
 /// A model as `/api/tags` and `/api/ps` list it.
 #[derive(Deserialize)]
-pub struct ServerModel {
+pub(crate) struct ServerModel {
     pub name: String,
     #[serde(default)]
     pub context_length: u32,
@@ -61,13 +61,13 @@ pub struct ServerModel {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-pub struct Details {
+pub(crate) struct Details {
     pub quantization_level: String,
 }
 
 /// The details of a model from `/api/show`.
 #[derive(Deserialize)]
-pub struct Shown {
+pub(crate) struct Shown {
     #[serde(default)]
     capabilities: Vec<String>,
     #[serde(default)]
@@ -83,18 +83,18 @@ pub struct Shown {
 }
 
 impl Shown {
-    pub fn can(&self, ability: &str) -> bool {
+    pub(crate) fn can(&self, ability: &str) -> bool {
         self.capabilities.iter().any(|capability| capability == ability)
     }
 
     /// Returns the tokens that it was trained for.
-    pub fn context(&self) -> Option<u32> {
+    pub(crate) fn context(&self) -> Option<u32> {
         let length = self.model_info.iter().find(|(key, _)| key.ends_with(".context_length"))?.1.as_u64()?;
         u32::try_from(length).ok()
     }
 
     /// Returns the context in tokens that its Modelfile sets, which overrides the server's settings.
-    pub fn fixed_context(&self) -> Option<u32> {
+    pub(crate) fn fixed_context(&self) -> Option<u32> {
         self.parameters.lines().find_map(|line| line.trim().strip_prefix("num_ctx")?.trim().parse().ok())
     }
 }
@@ -105,7 +105,7 @@ impl Server<'_> {
     }
 
     /// Returns whether it answers.
-    pub async fn is_up(&self) -> bool {
+    pub(crate) async fn is_up(&self) -> bool {
         self.version().await.is_ok()
     }
 
@@ -114,7 +114,7 @@ impl Server<'_> {
         answer.error_for_status()?.json().await.map(|Version { version }| version)
     }
 
-    pub async fn look(&self) -> Health {
+    pub(crate) async fn look(&self) -> Health {
         match self.version().await {
             Ok(_) => Health::Up,
             Err(_) => Health::Unreachable,
@@ -125,7 +125,7 @@ impl Server<'_> {
     ///
     /// # Errors
     /// `Unavailable` if nothing answers, or another server does.
-    pub async fn check_is_ollama(&self) -> Result<()> {
+    pub(crate) async fn check_is_ollama(&self) -> Result<()> {
         // A server that is loading a model answers late.
         let request = self.client.get(format!("{}/api/version", self.url)).timeout(http::ANSWER_TIMEOUT);
         let got = match request.send().await {
@@ -154,7 +154,7 @@ impl Server<'_> {
     ///
     /// # Errors
     /// `Unavailable` if it is too old or doesn't report a version.
-    pub async fn check_version(&self) -> Result<()> {
+    pub(crate) async fn check_version(&self) -> Result<()> {
         let Some(Version { version }) = self.get("version").await else {
             return Err(unexpected_response("Ollama", self.url));
         };
@@ -162,17 +162,17 @@ impl Server<'_> {
     }
 
     /// Returns the installed models, or `None` if it doesn't answer.
-    pub async fn tags(&self) -> Option<Vec<ServerModel>> {
+    pub(crate) async fn tags(&self) -> Option<Vec<ServerModel>> {
         self.get::<ServerModels>("tags").await.map(|tags| tags.models)
     }
 
     /// Returns the names of the installed models.
-    pub async fn installed(&self) -> Vec<String> {
+    pub(crate) async fn installed(&self) -> Vec<String> {
         self.tags().await.unwrap_or_default().into_iter().map(|model| model.name).collect()
     }
 
     /// Returns the loaded models.
-    pub async fn loaded(&self) -> Vec<ServerModel> {
+    pub(crate) async fn loaded(&self) -> Vec<ServerModel> {
         self.get::<ServerModels>("ps").await.map(|ps| ps.models).unwrap_or_default()
     }
 
@@ -180,7 +180,7 @@ impl Server<'_> {
     ///
     /// # Errors
     /// `Unavailable` if the download fails, or the model is missing and the user didn't agree to downloads.
-    pub async fn install(&self, model: &str, starting: &Starting<'_>) -> Result<()> {
+    pub(crate) async fn install(&self, model: &str, starting: &Starting<'_>) -> Result<()> {
         let installed = self.installed().await;
         if installed.iter().any(|name| store::is_same(name, model)) {
             return Ok(());
@@ -195,7 +195,7 @@ impl Server<'_> {
     ///
     /// # Errors
     /// `Unavailable` for a missing or damaged model, `Refused` for a model that runs in Ollama's cloud.
-    pub async fn show(&self, model: &str) -> Result<Shown> {
+    pub(crate) async fn show(&self, model: &str) -> Result<Shown> {
         let request = self.client.post(format!("{}/api/show", self.url)).timeout(http::ANSWER_TIMEOUT);
         let no_answer = |error: reqwest::Error| {
             Failure::new(Code::Unavailable, format!("Ollama did not describe {model}"))
@@ -214,7 +214,7 @@ impl Server<'_> {
     }
 
     /// Returns the failure for a model without tool support, with the installed models that have it.
-    pub async fn cannot_call_tools(&self, model: &str) -> Failure {
+    pub(crate) async fn cannot_call_tools(&self, model: &str) -> Failure {
         let mut capable = Vec::new();
         for name in self.installed().await {
             // `/api/tags` lists capabilities too, but was seen to omit some.
@@ -237,7 +237,7 @@ impl Server<'_> {
     ///
     /// # Errors
     /// `Unavailable` if the load fails.
-    pub async fn load(&self, model: &str, is_shared: bool, starting: &Starting<'_>) -> Result<()> {
+    pub(crate) async fn load(&self, model: &str, is_shared: bool, starting: &Starting<'_>) -> Result<()> {
         // A context here would force a second load.
         let mut body = json!({"model": model, "stream": false});
         if is_shared && self.loaded().await.iter().any(|loaded| store::is_same(&loaded.name, model)) {
@@ -260,7 +260,7 @@ impl Server<'_> {
     }
 
     /// Unloads a model.
-    pub async fn unload(&self, model: &str) {
+    pub(crate) async fn unload(&self, model: &str) {
         let request = self.client.post(format!("{}/api/generate", self.url)).timeout(http::ANSWER_TIMEOUT);
         // A server that is gone has unloaded everything.
         let _ = request.json(&json!({"model": model, "keep_alive": 0})).send().await;
@@ -271,7 +271,7 @@ impl Server<'_> {
 ///
 /// # Errors
 /// `Unavailable` if it is too old.
-pub fn check_release(version: &str) -> Result<()> {
+pub(crate) fn check_release(version: &str) -> Result<()> {
     let found = http::parse_version(version);
     // A build from source reports 0.0.0.
     if found >= LEAST_VERSION || found == [0, 0, 0] {

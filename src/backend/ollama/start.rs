@@ -28,7 +28,7 @@ use crate::{
 const LIST_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Waits until every model of the plan is installed and loaded, and returns what the server serves.
-pub async fn bring_up(plan: &BackendPlan, starting: &Starting<'_>) -> Result<Served, StartError> {
+pub(crate) async fn bring_up(plan: &BackendPlan, starting: &Starting<'_>) -> Result<Served, StartError> {
     let server = Server { client: starting.client, url: &starting.endpoint.url };
     let is_shared = matches!(plan.service, Service::Running(_));
     if is_shared {
@@ -91,7 +91,7 @@ pub async fn bring_up(plan: &BackendPlan, starting: &Starting<'_>) -> Result<Ser
 }
 
 /// Returns the help for a model whose Modelfile limits the context below `asked` tokens: a copy without the limit.
-pub fn larger_context(model: &str, shown: &Shown, asked: u32) -> Option<String> {
+pub(crate) fn larger_context(model: &str, shown: &Shown, asked: u32) -> Option<String> {
     let context = shown.fixed_context().filter(|context| *context < asked)?;
     let larger = format!("{}-{}k", model.replace([':', '/'], "-").trim_end_matches("-latest"), asked / 1024);
     Some(format!(

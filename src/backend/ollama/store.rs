@@ -21,7 +21,7 @@ const REGISTRY: &str = "registry.ollama.ai/";
 const LIBRARY: &str = "library/";
 
 /// Returns a name completed as Ollama does.
-pub fn full_name(model: &str) -> String {
+pub(crate) fn full_name(model: &str) -> String {
     let short = model.strip_prefix(REGISTRY).unwrap_or(model);
     let short = short.strip_prefix(LIBRARY).unwrap_or(short);
     let last = short.rsplit('/').next().unwrap_or(short);
@@ -29,24 +29,24 @@ pub fn full_name(model: &str) -> String {
 }
 
 /// Returns whether two names mean the same model.
-pub fn is_same(one: &str, other: &str) -> bool {
+pub(crate) fn is_same(one: &str, other: &str) -> bool {
     full_name(one).eq_ignore_ascii_case(&full_name(other))
 }
 
 /// Returns whether this is a valid model name.
-pub fn is_name(model: &str) -> bool {
+pub(crate) fn is_name(model: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "._-/:".contains(c);
     model.starts_with(|c: char| c.is_ascii_alphanumeric()) && model.chars().all(allowed)
 }
 
 /// Returns whether a model with this name runs on Ollama's servers.
-pub fn is_cloud(model: &str) -> bool {
+pub(crate) fn is_cloud(model: &str) -> bool {
     let tag = model.rsplit(':').next().unwrap_or_default().to_lowercase();
     model.contains(':') && (tag == "cloud" || tag.ends_with("-cloud"))
 }
 
 /// Returns the name of the cloud model that Ollama's servers call `remote`.
-pub fn cloud_name(remote: &str) -> String {
+pub(crate) fn cloud_name(remote: &str) -> String {
     match remote {
         cloud if is_cloud(cloud) => cloud.to_owned(),
         tagged if tagged.contains(':') => format!("{tagged}-cloud"),
@@ -67,7 +67,7 @@ fn own(home: &Path) -> PathBuf {
 ///
 /// # Errors
 /// `Config` if the only store is that of Ollama's service, and it can't be read.
-pub fn choose(settings: &Settings, models: &[String], environment: &Environment) -> Result<Option<PathBuf>> {
+pub(crate) fn choose(settings: &Settings, models: &[String], environment: &Environment) -> Result<Option<PathBuf>> {
     match named(settings, environment) {
         Some(store) => Ok(Some(store)),
         None => choose_between(&own(environment.home()), Path::new(SERVICE_STORE), models),
@@ -100,13 +100,13 @@ fn is_unreadable(store: &Path) -> bool {
 }
 
 /// Returns the help for a missing model that the unreadable store of the service may have.
-pub fn unreadable_store_help(plan: &BackendPlan) -> Option<String> {
+pub(crate) fn unreadable_store_help(plan: &BackendPlan) -> Option<String> {
     (!is_named(plan) && is_unreadable(Path::new(SERVICE_STORE)))
         .then(|| format!("{GRANT_ACCESS}; {SERVICE_STORE} may have the model"))
 }
 
 /// Returns the names of all models in a store. Each has a manifest at HOST/NAMESPACE/NAME/TAG.
-pub fn stored(store: &Path) -> Vec<String> {
+pub(crate) fn stored(store: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for host in entries(&store.join("manifests")) {
         for namespace in entries(&host) {
@@ -132,17 +132,17 @@ fn name_of(manifest: &Path) -> Option<String> {
 }
 
 /// Returns a model's name as the store spells it. Ollama ignores case.
-pub fn find(store: &Path, model: &str) -> Option<String> {
+pub(crate) fn find(store: &Path, model: &str) -> Option<String> {
     stored(store).into_iter().find(|stored| is_same(stored, model))
 }
 
 /// Returns whether a private server uses a store other than Ollama's default.
-pub fn is_named(plan: &BackendPlan) -> bool {
+pub(crate) fn is_named(plan: &BackendPlan) -> bool {
     matches!(&plan.service, Service::Program(program) if program.environment.contains_key("OLLAMA_MODELS"))
 }
 
 /// Returns the store of this plan's private server, or `None` for a shared server.
-pub fn of(plan: &BackendPlan, home: &Path) -> Option<PathBuf> {
+pub(crate) fn of(plan: &BackendPlan, home: &Path) -> Option<PathBuf> {
     let Service::Program(program) = &plan.service else {
         return None;
     };
@@ -150,12 +150,12 @@ pub fn of(plan: &BackendPlan, home: &Path) -> Option<PathBuf> {
 }
 
 /// Returns all models that a private server could use.
-pub fn all(settings: &Settings, environment: &Environment) -> Vec<String> {
+pub(crate) fn all(settings: &Settings, environment: &Environment) -> Vec<String> {
     places(settings, environment).iter().flat_map(|store| stored(store)).collect()
 }
 
 /// Returns the stores that a private server could use, the user's own first.
-pub fn places(settings: &Settings, environment: &Environment) -> Vec<PathBuf> {
+pub(crate) fn places(settings: &Settings, environment: &Environment) -> Vec<PathBuf> {
     named(settings, environment)
         .map_or_else(|| vec![own(environment.home()), SERVICE_STORE.into()], |store| vec![store])
 }

@@ -6,7 +6,7 @@ use crate::{
 };
 
 /// Returns the failure for a model that isn't installed, with the nearest installed one.
-pub fn not_installed(model: &str, installed: &[String]) -> Failure {
+pub(crate) fn not_installed(model: &str, installed: &[String]) -> Failure {
     let why = match installed {
         [] => "no models are installed".to_owned(),
         installed => format!("installed models: {}", installed.join(", ")),

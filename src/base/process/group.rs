@@ -14,7 +14,7 @@ use super::{
 /// How a backend's process group is ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Ending {
+pub(crate) enum Ending {
     /// KILL at once, for a backend with nothing to save. (llama-server was seen to take 29 s to handle TERM during
     /// prefill.)
     Kill,
@@ -28,7 +28,7 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A process group, identified by its leader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Group {
+pub(crate) struct Group {
     pub leader: Identity,
     /// The POSIX session of the group, which is the keeper's.
     session: i32,
@@ -36,12 +36,12 @@ pub struct Group {
 
 impl Group {
     /// Returns the group led by one of our children.
-    pub fn led_by(leader: Identity) -> Self {
+    pub(crate) fn led_by(leader: Identity) -> Self {
         Group { leader, session: own_session() }
     }
 
     /// Returns whether any process of the group is running.
-    pub fn is_there(self) -> bool {
+    pub(crate) fn is_there(self) -> bool {
         self.leader.is_alive() || !self.members().is_empty()
     }
 
@@ -51,7 +51,7 @@ impl Group {
     }
 
     /// Returns the resident memory of all processes in bytes. Shared memory is counted once per process.
-    pub fn resident(self) -> u64 {
+    pub(crate) fn resident(self) -> u64 {
         self.members().into_iter().map(resident).sum()
     }
 
@@ -59,7 +59,7 @@ impl Group {
     ///
     /// The group is recognized by its leader or, once the leader has ended, by the session of its members, so a reused
     /// group ID is left alone.
-    pub async fn end(self, how: Ending) {
+    pub(crate) async fn end(self, how: Ending) {
         let Some(group) = Pid::from_raw(self.leader.pid) else {
             return;
         };

@@ -6,7 +6,7 @@ use rustix::process::Signal;
 
 /// Returns the start time in clock ticks since boot (field 22 of `/proc/PID/stat`, proc(5)), or `None` if no such
 /// process runs or it is a zombie.
-pub fn start_time(pid: i32) -> Option<u64> {
+pub(crate) fn start_time(pid: i32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name may contain parentheses itself, so count fields from the last one: the first is the state.
     let mut fields = stat[stat.rfind(')')? + 1..].split_ascii_whitespace();
@@ -18,14 +18,14 @@ pub fn start_time(pid: i32) -> Option<u64> {
 }
 
 /// Returns a path to this program that works even if its file was replaced.
-pub fn own_program() -> io::Result<PathBuf> {
+pub(crate) fn own_program() -> io::Result<PathBuf> {
     let path = std::env::current_exe()?;
     Ok(if path.exists() { path } else { "/proc/self/exe".into() })
 }
 
 /// Returns the PIDs of the processes in group `group` and session `session`. Zombies are left out, because in a
 /// container an orphan may never be reaped.
-pub fn group_members(group: i32, session: i32) -> Vec<i32> {
+pub(crate) fn group_members(group: i32, session: i32) -> Vec<i32> {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     let is_member = |pid: &i32| {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
@@ -42,7 +42,7 @@ pub fn group_members(group: i32, session: i32) -> Vec<i32> {
 }
 
 /// Returns the resident memory of a process in bytes, mapped files included, or 0 if there is no such process.
-pub fn resident(pid: i32) -> u64 {
+pub(crate) fn resident(pid: i32) -> u64 {
     let pages = fs::read_to_string(format!("/proc/{pid}/statm")).unwrap_or_default();
     // The second field (proc(5)).
     let pages: u64 = pages.split_ascii_whitespace().nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
@@ -50,13 +50,13 @@ pub fn resident(pid: i32) -> u64 {
 }
 
 /// Returns `None`: apart from `XDG_RUNTIME_DIR`, Linux has no temporary directory per user.
-pub fn user_temp_dir() -> Option<PathBuf> {
+pub(crate) fn user_temp_dir() -> Option<PathBuf> {
     None
 }
 
 /// Makes the kernel send `signal` to the child when the *thread* that spawned it ends, so spawn it from the main
 /// thread.
-pub fn die_with_parent(command: &mut Command, signal: Signal) {
+pub(crate) fn die_with_parent(command: &mut Command, signal: Signal) {
     use std::os::unix::process::CommandExt;
 
     let parent = rustix::process::getpid();

@@ -6,7 +6,7 @@ use rustix::process::Signal;
 
 /// Returns the start time in microseconds since the epoch (`proc_pidinfo`, `PROC_PIDTBSDINFO`), or `None` if no such
 /// process runs or it is a zombie.
-pub fn start_time(pid: i32) -> Option<u64> {
+pub(crate) fn start_time(pid: i32) -> Option<u64> {
     // SAFETY: proc_bsdinfo consists of integers, so all zeros is a valid value.
     let mut info: libc::proc_bsdinfo = unsafe { mem::zeroed() };
     let size = size_of::<libc::proc_bsdinfo>() as libc::c_int;
@@ -19,12 +19,12 @@ pub fn start_time(pid: i32) -> Option<u64> {
 }
 
 /// Returns the path of this program.
-pub fn own_program() -> io::Result<PathBuf> {
+pub(crate) fn own_program() -> io::Result<PathBuf> {
     std::env::current_exe()
 }
 
 /// Returns the PIDs of the processes in group `group` and session `session`.
-pub fn group_members(group: i32, session: i32) -> Vec<i32> {
+pub(crate) fn group_members(group: i32, session: i32) -> Vec<i32> {
     let mut members = vec![0 as libc::pid_t; 1024];
     let size = size_of_val(&members[..]) as libc::c_int;
     // SAFETY: the buffer is `size` bytes and lives through the call.
@@ -36,7 +36,7 @@ pub fn group_members(group: i32, session: i32) -> Vec<i32> {
 }
 
 /// Returns the resident memory of a process in bytes, mapped files included, or 0 if there is no such process.
-pub fn resident(pid: i32) -> u64 {
+pub(crate) fn resident(pid: i32) -> u64 {
     // SAFETY: proc_taskinfo consists of integers, so all zeros is a valid value.
     let mut info: libc::proc_taskinfo = unsafe { mem::zeroed() };
     let size = size_of::<libc::proc_taskinfo>() as libc::c_int;
@@ -46,7 +46,7 @@ pub fn resident(pid: i32) -> u64 {
 }
 
 /// Returns the user's own temporary directory, which is the same in every shell.
-pub fn user_temp_dir() -> Option<PathBuf> {
+pub(crate) fn user_temp_dir() -> Option<PathBuf> {
     let mut buffer = vec![0u8; libc::PATH_MAX as usize];
     // SAFETY: confstr writes at most the given length of the buffer.
     let length = unsafe { libc::confstr(libc::_CS_DARWIN_USER_TEMP_DIR, buffer.as_mut_ptr().cast(), buffer.len()) };
@@ -58,4 +58,4 @@ pub fn user_temp_dir() -> Option<PathBuf> {
 }
 
 /// Does nothing: macOS has no parent-death signal, so the keeper and the session watch each other instead.
-pub fn die_with_parent(_command: &mut Command, _signal: Signal) {}
+pub(crate) fn die_with_parent(_command: &mut Command, _signal: Signal) {}

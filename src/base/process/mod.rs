@@ -13,8 +13,8 @@ mod system;
 mod terminal;
 mod unix;
 
-pub use group::{Ending, Group};
-pub use identity::Identity;
-pub use system::{die_with_parent, own_program, user_temp_dir};
-pub use terminal::{LiveScreen, Terminal};
-pub use unix::{detach, exec, is_ignored, is_in_foreground, open_output};
+pub(crate) use group::{Ending, Group};
+pub(crate) use identity::Identity;
+pub(crate) use system::{die_with_parent, own_program, user_temp_dir};
+pub(crate) use terminal::{LiveScreen, Terminal};
+pub(crate) use unix::{detach, exec, is_ignored, is_in_foreground, open_output};

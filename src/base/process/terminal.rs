@@ -12,17 +12,17 @@ const RESET: &[u8] =
     b"\x1b[?1049l\x1b[?25h\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?1004l\x1b[?2004l\x1b[<u\x1b[0m";
 
 /// The terminal's settings from before the child started.
-pub struct Terminal {
+pub(crate) struct Terminal {
     settings: Option<Termios>,
 }
 
 impl Terminal {
-    pub fn save() -> Self {
+    pub(crate) fn save() -> Self {
         Terminal { settings: tcgetattr(io::stdin()).ok() }
     }
 
     /// Restores the terminal after a child was killed. A child that exits normally does this itself.
-    pub fn restore(&self) {
+    pub(crate) fn restore(&self) {
         let Some(settings) = &self.settings else {
             return;
         };
@@ -39,13 +39,13 @@ impl Terminal {
 }
 
 /// The alternate screen, with each key delivered as it is typed. Dropping this value restores the terminal.
-pub struct LiveScreen {
+pub(crate) struct LiveScreen {
     settings: Termios,
 }
 
 impl LiveScreen {
     /// Opens the screen on stdin and stdout, which must both be the terminal.
-    pub fn open() -> io::Result<Self> {
+    pub(crate) fn open() -> io::Result<Self> {
         let settings = tcgetattr(io::stdin())?;
         let mut live = settings.clone();
         // ISIG too: Ctrl-C must arrive as a key, so that the screen can be closed first.

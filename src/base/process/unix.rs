@@ -19,7 +19,7 @@ use rustix::{
 ///
 /// It gets its own POSIX session, `/` as working directory, and no inherited descriptors but the standard three,
 /// because an open one would hang a caller's pipeline. Call this before opening any descriptor.
-pub fn detach() -> io::Result<()> {
+pub(crate) fn detach() -> io::Result<()> {
     rustix::process::setsid()?;
     // SAFETY: this process owns no descriptor yet; all from 3 up were inherited.
     unsafe { close_fds::close_open_fds(3, &[]) };
@@ -27,13 +27,13 @@ pub fn detach() -> io::Result<()> {
 }
 
 /// Replaces this process with `command`. Returns only if that failed.
-pub fn exec(command: &mut Command) -> io::Error {
+pub(crate) fn exec(command: &mut Command) -> io::Error {
     command.exec()
 }
 
 /// Returns the reading and the writing end for a child's output: a pipe, or a pseudo-terminal for a program that shows
 /// progress only on a terminal.
-pub fn open_output(terminal: bool) -> io::Result<(OwnedFd, OwnedFd)> {
+pub(crate) fn open_output(terminal: bool) -> io::Result<(OwnedFd, OwnedFd)> {
     if !terminal {
         let (read, write) = io::pipe()?;
         return Ok((read.into(), write.into()));
@@ -55,7 +55,7 @@ pub fn open_output(terminal: bool) -> io::Result<(OwnedFd, OwnedFd)> {
 
 /// Returns whether our caller made us ignore `signal`, as `nohup` and background jobs of a shell do. Such a signal
 /// stays ignored in the child too, as it would without lclaude.
-pub fn is_ignored(signal: libc::c_int) -> bool {
+pub(crate) fn is_ignored(signal: libc::c_int) -> bool {
     // SAFETY: sigaction consists of integers and an optional function, so all zeros is a valid value.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
     // SAFETY: a null new action changes nothing; the old one is written to a valid place.
@@ -65,7 +65,7 @@ pub fn is_ignored(signal: libc::c_int) -> bool {
 
 /// Returns whether Ctrl-C and Ctrl-\ currently send their signals to our process group: it is in the foreground, and
 /// the terminal isn't in raw mode.
-pub fn is_in_foreground() -> bool {
+pub(crate) fn is_in_foreground() -> bool {
     // The standard streams may all be redirected.
     let Ok(terminal) = fs::File::open("/dev/tty") else {
         return false;
@@ -78,13 +78,13 @@ pub fn is_in_foreground() -> bool {
 ///
 /// Both numbers are 0 if the group's leader is outside our PID namespace (`nsenter`, `unshare --pid`), which rustix
 /// doesn't support.
-pub fn is_foreground_of(terminal: impl AsFd) -> bool {
+pub(crate) fn is_foreground_of(terminal: impl AsFd) -> bool {
     // SAFETY: the descriptor is open during the call, and neither call takes a pointer.
     unsafe { libc::tcgetpgrp(terminal.as_fd().as_raw_fd()) == libc::getpgrp() }
 }
 
 /// Returns the ID of our POSIX session, or 0 if its leader is outside our PID namespace.
-pub fn own_session() -> i32 {
+pub(crate) fn own_session() -> i32 {
     // SAFETY: getsid takes no pointers.
     unsafe { libc::getsid(0) }
 }

@@ -67,7 +67,7 @@ const UNSUPPORTED: &[(&str, &str)] = &[
 
 /// What a command line asks Claude Code to do.
 #[derive(Debug, PartialEq)]
-pub enum Request {
+pub(crate) enum Request {
     /// Run a session, which needs a backend.
     Session(SessionRequest),
     /// Run Claude Code directly with unchanged arguments; no backend is needed.
@@ -76,7 +76,7 @@ pub enum Request {
 
 /// The arguments of a session, without those that lclaude handles.
 #[derive(Debug, Default, PartialEq)]
-pub struct SessionRequest {
+pub(crate) struct SessionRequest {
     pub arguments: Vec<OsString>,
     /// A local model's name.
     pub model: Option<String>,
@@ -104,7 +104,7 @@ impl SessionRequest {
 
 /// The values of options that come before Claude Code's arguments.
 #[derive(Debug, Default)]
-pub struct EarlierOptions<'a> {
+pub(crate) struct EarlierOptions<'a> {
     pub models: &'a [OsString],
     pub settings: Option<&'a OsString>,
 }
@@ -113,7 +113,7 @@ pub struct EarlierOptions<'a> {
 ///
 /// # Errors
 /// `Usage` for options and commands that can't run on a local model, and for an option without its value.
-pub fn parse(earlier: &EarlierOptions, arguments: &[OsString]) -> Result<Request> {
+pub(crate) fn parse(earlier: &EarlierOptions, arguments: &[OsString]) -> Result<Request> {
     let mut session = SessionRequest { settings: earlier.settings.cloned(), ..SessionRequest::default() };
     let mut alias_at = None;
     for model in earlier.models {
@@ -189,18 +189,18 @@ fn missing_value(name: &str) -> Failure {
 }
 
 /// Whether `name` is a known option of Claude Code.
-pub fn is_known_option(name: &str) -> bool {
+pub(crate) fn is_known_option(name: &str) -> bool {
     FLAGS.contains(&name) || OPTIONS.iter().any(|(option, _)| *option == name) || is_help_or_version(name)
 }
 
 /// Returns the long options in Claude Code's help that work on a local model, with their dashes.
-pub fn options() -> impl Iterator<Item = &'static str> {
+pub(crate) fn options() -> impl Iterator<Item = &'static str> {
     let all = OPTIONS.iter().map(|(name, _)| *name).chain(FLAGS.iter().copied());
     all.filter(|name| name.starts_with("--") && !UNLISTED.contains(name) && !is_unsupported(name))
 }
 
 /// Returns the commands of Claude Code that work without a model.
-pub fn commands() -> impl Iterator<Item = &'static str> {
+pub(crate) fn commands() -> impl Iterator<Item = &'static str> {
     DIRECT.iter().chain(DIRECT_IF_FIRST).copied()
 }
 
@@ -278,7 +278,7 @@ fn is_option(argument: &OsStr) -> bool {
 }
 
 /// Whether `model` is one of Claude Code's aliases, which select a tier, and not a model of the backend.
-pub fn is_alias(model: &OsStr) -> bool {
+pub(crate) fn is_alias(model: &OsStr) -> bool {
     let model = model.to_str().unwrap_or_default();
     // `default[1m]` isn't an alias: Claude Code requests a model of that name.
     let tier = model.strip_suffix("[1m]").filter(|tier| *tier != "default");

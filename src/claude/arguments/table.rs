@@ -2,7 +2,7 @@
 
 /// The values of an option, by the rules of Commander, Claude Code's argument parser.
 #[derive(Clone, Copy, PartialEq)]
-pub enum Arity {
+pub(crate) enum Arity {
     One,
     /// `[value]`: the next argument, unless it starts with a dash.
     Optional,
@@ -12,7 +12,7 @@ pub enum Arity {
 use Arity::{Many, One, Optional};
 
 /// Options that take a value.
-pub const OPTIONS: &[(&str, Arity)] = &[
+pub(crate) const OPTIONS: &[(&str, Arity)] = &[
     ("--ablation", One),
     ("--add-dir", Many),
     ("--advisor", One),
@@ -101,7 +101,7 @@ pub const OPTIONS: &[(&str, Arity)] = &[
 ];
 
 /// Options that take no value.
-pub const FLAGS: &[&str] = &[
+pub(crate) const FLAGS: &[&str] = &[
     "--allow-dangerously-skip-permissions",
     "--ax-screen-reader",
     "--background",
@@ -131,7 +131,7 @@ pub const FLAGS: &[&str] = &[
 ];
 
 /// Options and flags that are not in the help.
-pub const UNLISTED: &[&str] = &[
+pub(crate) const UNLISTED: &[&str] = &[
     "--ablation",
     "--advisor",
     "--agent-color",

@@ -23,7 +23,7 @@ const CHOICES: &[(&str, &[&str])] = &[
 ];
 
 /// Returns a message about the first invalid value, or `None` if all are valid.
-pub fn find_invalid(settings: &Value) -> Option<String> {
+pub(crate) fn find_invalid(settings: &Value) -> Option<String> {
     let types = TYPES.iter().flat_map(|(name, check, keys)| keys.iter().map(move |key| (*key, *name, check)));
     let wrong_type = |(key, name, check): (&str, &str, &ValueCheck)| {
         let value = settings.pointer(&format!("/{}", key.replace('.', "/")))?;

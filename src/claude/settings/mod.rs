@@ -3,4 +3,4 @@
 //! Settings files are only read here, never written.
 
 mod kinds;
-pub mod overlay;
+pub(crate) mod overlay;

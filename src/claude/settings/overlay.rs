@@ -22,7 +22,7 @@ use crate::{
 ///
 /// # Errors
 /// `Usage` if it can't be read, isn't a JSON object, or has a value that Claude Code would reject.
-pub fn read(written: &OsStr, here: &Path) -> Result<Value> {
+pub(crate) fn read(written: &OsStr, here: &Path) -> Result<Value> {
     let bad = |why: String| {
         Failure::new(Code::Usage, "invalid value for --settings")
             .cause(why)
@@ -59,7 +59,7 @@ pub fn read(written: &OsStr, here: &Path) -> Result<Value> {
 ///
 /// `restricted`: whether the user's settings files limit the models. Claude Code would then replace ours with one of
 /// Anthropic's.
-pub fn build(user: Option<Value>, table: &Table, models: &[&str], restricted: bool) -> Value {
+pub(crate) fn build(user: Option<Value>, table: &Table, models: &[&str], restricted: bool) -> Value {
     let listed = user.iter().flat_map(env_names).map(String::as_str).filter(|name| is_removed(name));
     let removed = REMOVED_NAMES.iter().copied().chain(listed).map(|name| (name.to_owned(), String::new()));
     let env: Map<String, Value> =
@@ -88,7 +88,7 @@ pub fn build(user: Option<Value>, table: &Table, models: &[&str], restricted: bo
 }
 
 /// Merges `over` into `under`: objects recursively, arrays joined, and any other value of `over` wins.
-pub fn merge(under: &mut Value, over: Value) {
+pub(crate) fn merge(under: &mut Value, over: Value) {
     match (under, over) {
         (Value::Object(under), Value::Object(over)) => {
             for (key, value) in over {
@@ -110,7 +110,7 @@ pub fn merge(under: &mut Value, over: Value) {
 
 /// The keys of a settings file that send requests or prompts elsewhere, or change the model.
 #[derive(Debug, Default, PartialEq)]
-pub struct Hijackers {
+pub(crate) struct Hijackers {
     /// Keys that a session's overlay overrides.
     pub overruled: Vec<String>,
     /// Keys that it does not contain, so they remain in effect.
@@ -118,7 +118,7 @@ pub struct Hijackers {
 }
 
 /// Returns the hijackers in a settings file of the user or the project.
-pub fn find_hijackers(settings: &Value) -> Hijackers {
+pub(crate) fn find_hijackers(settings: &Value) -> Hijackers {
     let mut found = Hijackers::default();
     let keys = ["apiKeyHelper", "model", "availableModels"];
     found.overruled.extend(keys.into_iter().filter(|key| settings.get(key).is_some()).map(str::to_owned));
@@ -145,13 +145,13 @@ fn env_names(settings: &Value) -> impl Iterator<Item = &String> {
 }
 
 /// Returns the settings files that Claude Code reads: the project's, and the user's in `config_dir` if given.
-pub fn files(config_dir: Option<&Path>, project: &Path) -> impl Iterator<Item = PathBuf> {
+pub(crate) fn files(config_dir: Option<&Path>, project: &Path) -> impl Iterator<Item = PathBuf> {
     let own = config_dir.map(|dir| dir.join("settings.json"));
     own.into_iter().chain(["settings.json", "settings.local.json"].map(|name| project.join(".claude").join(name)))
 }
 
 /// Whether a settings file limits the models.
-pub fn restricts_models(config_dir: Option<&Path>, project: &Path) -> bool {
+pub(crate) fn restricts_models(config_dir: Option<&Path>, project: &Path) -> bool {
     // Searching the text is enough: a false positive only adds our models to the available ones.
     files(config_dir, project).any(|file| {
         disk::read_to_string(&file).is_ok_and(|text| text.contains("availableModels") || text.contains("\\u"))
@@ -159,7 +159,7 @@ pub fn restricts_models(config_dir: Option<&Path>, project: &Path) -> bool {
 }
 
 /// Returns the settings files, each with its keys that our variables can't override without the overlay.
-pub fn keys_needing_overlay(config_dir: Option<&Path>, project: &Path) -> Vec<(PathBuf, Vec<String>)> {
+pub(crate) fn keys_needing_overlay(config_dir: Option<&Path>, project: &Path) -> Vec<(PathBuf, Vec<String>)> {
     let read = |file: PathBuf| {
         let settings: Value = serde_json::from_slice(&disk::read(&file).ok()?).ok()?;
         let mut keys: Vec<String> =
@@ -179,7 +179,7 @@ fn managed_dir() -> &'static Path {
 ///
 /// # Errors
 /// `Refused` if they don't, or if a file isn't valid JSON.
-pub fn check_managed_settings() -> Result<()> {
+pub(crate) fn check_managed_settings() -> Result<()> {
     respect_managed_in(managed_dir())
 }
 

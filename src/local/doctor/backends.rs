@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Adds the checks. Returns the chosen backend's plan, or `None` if it can't be built.
-pub async fn check(subject: &Subject<'_>, checks: &mut Vec<Check>) -> Option<BackendPlan> {
+pub(crate) async fn check(subject: &Subject<'_>, checks: &mut Vec<Check>) -> Option<BackendPlan> {
     let Subject { settings, environment, .. } = *subject;
     let chosen = backend::choose(settings, environment);
     let kind = chosen.as_ref().ok().map(|(kind, _)| *kind);

@@ -29,7 +29,7 @@ const AREA: Area = Area::Claude;
 const TESTED: &str = "2.1.331";
 
 /// Adds the checks. Returns the program, or `None` if it was not found.
-pub async fn check(
+pub(crate) async fn check(
     settings: &Settings,
     environment: &Environment,
     file: &Path,
@@ -69,7 +69,7 @@ async fn version(path: &Path) -> Check {
         let how = match output.status.signal() {
             // A program built for another processor usually ends this way.
             Some(libc::SIGILL) => "illegal instruction: it was built for another processor".to_owned(),
-            _ => format!("`--version` exited with {}", backend::describe_status(Some(output.status))),
+            _ => format!("`--version` {}", backend::describe_status(Some(output.status))),
         };
         return broken(how);
     }

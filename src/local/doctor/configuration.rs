@@ -18,7 +18,7 @@ const AREA: Area = Area::Configuration;
 
 /// Adds the checks. Returns the settings of a session; if they can't be loaded, those without the project file or the
 /// defaults, so that the other checks can run.
-pub fn check(selection: &Selection, environment: &Environment, checks: &mut Vec<Check>) -> Settings {
+pub(crate) fn check(selection: &Selection, environment: &Environment, checks: &mut Vec<Check>) -> Settings {
     let choice = &selection.choice;
     let file = choice.config.as_deref().unwrap_or(&environment.places.config_file);
     let overrides = selection.overrides();

@@ -22,7 +22,7 @@ const MIN_FREE: u64 = 16_000_000;
 /// Free bytes below which a model download or a growing log may fill the disk.
 const LOW_FREE: u64 = 2_000_000_000;
 
-pub async fn check(subject: &Subject<'_>, plan: Option<&BackendPlan>, checks: &mut Vec<Check>) {
+pub(crate) async fn check(subject: &Subject<'_>, plan: Option<&BackendPlan>, checks: &mut Vec<Check>) {
     let environment = subject.environment;
     checks.push(memory(Machine::detect().map(Machine::with_tools)));
     if let Some(plan) = plan {

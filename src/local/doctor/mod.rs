@@ -9,11 +9,11 @@
 //! `found`, `why` (or null), `log` and `help` (lists of lines, the best help first). An area and a name together
 //! identify a check and never change.
 
-pub mod backends;
+pub(crate) mod backends;
 mod claude;
 mod configuration;
-pub mod live;
+pub(crate) mod live;
 mod machine;
 mod report;
 mod run;
-pub use run::run;
+pub(crate) use run::run;

@@ -28,14 +28,14 @@ fn count(checks: &[Check], state: Severity) -> usize {
     checks.iter().filter(|check| check.state == state).count()
 }
 
-pub fn json(checks: &[Check]) -> String {
+pub(crate) fn json(checks: &[Check]) -> String {
     let (warnings, failures) = (count(checks, Severity::Warning), count(checks, Severity::Failure));
     let lclaude = env!("CARGO_PKG_VERSION");
     let report = DoctorReport { format: FORMAT, lclaude, ok: failures == 0, warnings, failures, checks };
     serde_json::to_string_pretty(&report).expect("checks are plain data") + "\n"
 }
 
-pub fn text(checks: &[Check]) -> String {
+pub(crate) fn text(checks: &[Check]) -> String {
     let colored = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let width = checks.iter().map(|check| check.name.len()).max().unwrap_or(0);
     let mut text = String::new();

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Returns exit code 1 if a check failed.
-pub fn run(arguments: DoctorArguments) -> Result<u8> {
+pub(crate) fn run(arguments: DoctorArguments) -> Result<u8> {
     let runtime = launch::event_loop()?;
     let mut checks = Vec::new();
     let interrupted = runtime.block_on(run_checks(&arguments, &mut checks));

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// What later sessions use by default.
-pub struct WantedSettings {
+pub(crate) struct WantedSettings {
     backend: Kind,
     /// `None` if the configuration selects it in another way.
     model: Option<String>,
@@ -24,7 +24,7 @@ pub struct WantedSettings {
 }
 
 impl WantedSettings {
-    pub fn new(backend: Kind, settings: &Settings, environment: &Environment) -> Self {
+    pub(crate) fn new(backend: Kind, settings: &Settings, environment: &Environment) -> Self {
         let model = model::wanted(backend, settings).map(|name| {
             if !registry::backend(backend).claims_model(&name) {
                 return name;
@@ -40,7 +40,7 @@ impl WantedSettings {
     ///
     /// # Errors
     /// `Config` if the file can't be read.
-    pub fn missing_from(&self, settings: &Settings, file: &Path) -> Result<Option<Edit>> {
+    pub(crate) fn missing_from(&self, settings: &Settings, file: &Path) -> Result<Option<Edit>> {
         // The profile would override these values.
         if settings.profile.is_some() {
             return Ok(None);
@@ -60,7 +60,7 @@ impl WantedSettings {
     }
 
     /// Returns the options that a later `lclaude` needs in addition to the configuration.
-    pub fn options(&self, configured: &Settings, environment: &Environment) -> Vec<String> {
+    pub(crate) fn options(&self, configured: &Settings, environment: &Environment) -> Vec<String> {
         let mut options = Vec::new();
         let mut add = |name: &str, value: &str| options.extend([name.to_owned(), value.to_owned()]);
         if configured.backend != Some(self.backend) {
@@ -77,7 +77,7 @@ impl WantedSettings {
     }
 }
 
-pub fn step(edit: Option<&Edit>, file: &Path) -> Step {
+pub(crate) fn step(edit: Option<&Edit>, file: &Path) -> Step {
     let found = match edit {
         Some(_) if !file.exists() => format!("{} does not exist yet", file.display()),
         Some(edit) if edit.changes => format!("{} has different values", file.display()),

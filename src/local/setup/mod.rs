@@ -10,4 +10,4 @@ mod programs;
 mod run;
 mod step;
 mod verify;
-pub use run::run;
+pub(crate) use run::run;

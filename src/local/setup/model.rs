@@ -15,7 +15,7 @@ use crate::{
     config::{Kind, Settings, Tier},
 };
 
-pub struct ModelStep {
+pub(crate) struct ModelStep {
     names: Vec<String>,
     origin: String,
     missing: Vec<String>,
@@ -33,7 +33,7 @@ pub struct ModelStep {
 ///
 /// # Errors
 /// Those of a session's plan, and a model that was trained for too small a context window.
-pub async fn look(programs: &Programs, settings: &Settings, environment: &Environment) -> Result<ModelStep> {
+pub(crate) async fn look(programs: &Programs, settings: &Settings, environment: &Environment) -> Result<ModelStep> {
     if !programs.has_backend() {
         return Ok(before_install(programs.kind, settings));
     }
@@ -66,7 +66,7 @@ fn before_install(kind: Kind, settings: &Settings) -> ModelStep {
 }
 
 /// Returns the model that the settings name for this backend, or its default; `None` if it is selected in another way.
-pub fn wanted(kind: Kind, settings: &Settings) -> Option<String> {
+pub(crate) fn wanted(kind: Kind, settings: &Settings) -> Option<String> {
     if settings.model.is_some() {
         return settings.model.clone();
     }
@@ -77,7 +77,7 @@ pub fn wanted(kind: Kind, settings: &Settings) -> Option<String> {
 }
 
 impl ModelStep {
-    pub fn step(&self) -> Step {
+    pub(crate) fn step(&self) -> Step {
         let mut step = Step { title: "model", found: Vec::new(), actions: Vec::new() };
         let names = self.names.join(", ");
         step.found.push(match &self.missing[..] {
@@ -108,7 +108,7 @@ impl ModelStep {
     }
 
     /// Returns the help for a user who declines the download.
-    pub fn manual_help(&self) -> Vec<String> {
+    pub(crate) fn manual_help(&self) -> Vec<String> {
         match &self.not_installed {
             Some(failure) => failure.help.clone(),
             None => vec![

@@ -13,7 +13,7 @@ use crate::{
     config::{Kind, Settings, Source},
 };
 
-pub struct Programs {
+pub(crate) struct Programs {
     /// The backend to use; if none is installed, the one to offer first.
     pub kind: Kind,
     /// Why it was selected; empty if none was.
@@ -26,7 +26,7 @@ pub struct Programs {
 }
 
 /// Finds the installed programs, and the commands that install the missing ones.
-pub fn look(settings: &Settings, environment: &Environment) -> Programs {
+pub(crate) fn look(settings: &Settings, environment: &Environment) -> Programs {
     let chosen = match settings.backend {
         Some(kind) => Ok((kind, format!("from {}", settings.source("backend")))),
         None => backend::detect(settings, environment),
@@ -44,7 +44,7 @@ pub fn look(settings: &Settings, environment: &Environment) -> Programs {
     let offered = ALL.into_iter().filter(|backend| backend.is_detected() && backend.knows_models_offline());
     let backend_commands = match (&backend, reason.is_empty()) {
         (Ok(()), _) => Vec::new(),
-        (Err(_), true) => offered.flat_map(|backend| backend.install_commands()).collect(),
+        (Err(_), true) => offered.flat_map(Backend::install_commands).collect(),
         (Err(_), false) if is_set(&format!("{kind}.path")) => Vec::new(),
         (Err(_), false) => registry::backend(kind).install_commands(),
     };
@@ -61,11 +61,11 @@ pub fn look(settings: &Settings, environment: &Environment) -> Programs {
 }
 
 impl Programs {
-    pub fn has_backend(&self) -> bool {
+    pub(crate) fn has_backend(&self) -> bool {
         self.backend.is_ok()
     }
 
-    pub fn step(&self) -> Step {
+    pub(crate) fn step(&self) -> Step {
         let mut step = Step { title: "backend and Claude Code", found: Vec::new(), actions: Vec::new() };
         let mut missing = |what, commands: &Vec<String>, failure: &Failure| {
             let install = Install { what, commands: commands.clone(), missing: failure.clone() };

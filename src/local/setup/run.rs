@@ -37,14 +37,14 @@ use crate::{
 /// How long a signal may arrive after a child process has already ended because of it.
 const SIGNAL_DELAY: Duration = Duration::from_millis(100);
 
-pub fn run(arguments: cli::SetupArguments) -> Result<u8> {
+pub(crate) fn run(arguments: cli::SetupArguments) -> Result<u8> {
     let environment = Environment::read()?;
     launch::start_log_and_warn(&environment);
     let cli::SetupArguments { choice: selection, dry_run } = arguments;
     let file = selection.choice.config.clone().unwrap_or_else(|| environment.places.config_file.clone());
     // The file may be missing, since setup writes it. The project file is ignored.
     let settings = config::load(&file, false, None, &selection.overrides(), &environment)?;
-    let setup = Setup { environment, selection, file, settings };
+    let setup = Setup { selection, environment, file, settings };
     let runtime = launch::event_loop()?;
     let outcome = runtime.block_on(async {
         if dry_run {
@@ -211,7 +211,7 @@ impl Setup {
                 Some(status) if status.success() => Ok(()),
                 status => Err(failed(
                     Failure::new(Code::Unavailable, format!("{what} could not be installed"))
-                        .cause(format!("`{command}` exited with {}; its output is above", describe_status(status))),
+                        .cause(format!("`{command}` {}; its output is above", describe_status(status))),
                 )
                 .into()),
             };
@@ -301,7 +301,7 @@ impl Setup {
         self.environment.places.ready_runtime()?;
         let scratch = Scratch::make(plan.runtime())?;
         match run::backend_up(plan, downloads, scratch.path(), signals).await? {
-            BackendUp::Ready(lease, ready) => Ok(Ok(Held { lease, ready, scratch })),
+            BackendUp::Ready(lease, ready) => Ok(Ok(Held { lease: *lease, ready, scratch })),
             BackendUp::ModelMissing(missing) => Ok(Err(missing)),
             BackendUp::Interrupted => Err(SetupError::Signalled),
         }

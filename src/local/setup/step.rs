@@ -7,15 +7,15 @@ use crate::{base::error::Failure, config::Edit};
 /// The number of steps.
 const STEPS: usize = 5;
 /// The indentation of each line below a step's title.
-pub const INDENT: &str = "    ";
+pub(crate) const INDENT: &str = "    ";
 
-pub struct Step {
+pub(crate) struct Step {
     pub title: &'static str,
     pub found: Vec<String>,
     pub actions: Vec<Action>,
 }
 
-pub enum Action {
+pub(crate) enum Action {
     Install(Install),
     /// Models, and their size if it is known.
     Download(Vec<String>, Option<String>),
@@ -25,7 +25,7 @@ pub enum Action {
 }
 
 /// How to install a missing program.
-pub struct Install {
+pub(crate) struct Install {
     pub what: &'static str,
     /// Alternative command lines, the best first.
     pub commands: Vec<String>,
@@ -35,7 +35,7 @@ pub struct Install {
 
 impl Step {
     /// Returns whether an action may run only with the user's consent.
-    pub fn needs_consent(&self) -> bool {
+    pub(crate) fn needs_consent(&self) -> bool {
         self.actions.iter().any(|action| match action {
             Action::Install(_) | Action::Download(..) => true,
             Action::Write(edit) => edit.changes,
@@ -44,21 +44,21 @@ impl Step {
     }
 
     /// Returns the title and what was found, without the actions.
-    pub fn heading(&self, number: usize) -> String {
+    pub(crate) fn heading(&self, number: usize) -> String {
         let done = if self.actions.is_empty() { ": done" } else { "" };
         let found = self.found.iter().map(|line| format!("\n{}", indented(line))).collect::<String>();
         format!("{number}/{STEPS} {}{done}{found}", self.title)
     }
 
     /// Returns the whole step as text.
-    pub fn describe(&self, number: usize) -> String {
+    pub(crate) fn describe(&self, number: usize) -> String {
         let actions = self.actions.iter().map(|action| format!("\n{}", indented(action))).collect::<String>();
         self.heading(number) + &actions
     }
 }
 
 /// Returns text indented below a step's title.
-pub fn indented(text: impl fmt::Display) -> String {
+pub(crate) fn indented(text: impl fmt::Display) -> String {
     let lines = text.to_string().lines().map(|line| format!("{INDENT}{line}")).collect::<Vec<_>>();
     lines.join("\n")
 }

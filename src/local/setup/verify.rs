@@ -18,7 +18,7 @@ use crate::{
     session::plan::Plan,
 };
 
-pub fn step(kind: Kind) -> Step {
+pub(crate) fn step(kind: Kind) -> Step {
     let server = if registry::backend(kind).needs_keeper() {
         format!("start {kind} as a session does")
     } else {
@@ -37,7 +37,7 @@ pub fn step(kind: Kind) -> Step {
 ///
 /// # Errors
 /// The first failed test, or the loss of the backend.
-pub async fn run(
+pub(crate) async fn run(
     subject: &Subject<'_>,
     plan: &Plan,
     ready: &Ready,

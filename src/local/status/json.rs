@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::seen::BackendView;
 use crate::keeper::State;
 
-pub fn text(seen: &[BackendView]) -> String {
+pub(crate) fn text(seen: &[BackendView]) -> String {
     let backends: Vec<Value> = seen.iter().map(backend).collect();
     format!("{:#}\n", json!({ "backends": backends }))
 }

@@ -7,4 +7,4 @@ mod run;
 mod seen;
 mod text;
 mod watch;
-pub use run::run;
+pub(crate) use run::run;

@@ -7,7 +7,7 @@ use crate::{
     launch,
 };
 
-pub fn run(arguments: StatusArguments) -> Result<u8> {
+pub(crate) fn run(arguments: StatusArguments) -> Result<u8> {
     let environment = Environment::read()?;
     let runtime = launch::event_loop()?;
     if arguments.watch {

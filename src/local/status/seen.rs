@@ -4,13 +4,14 @@ use std::path::Path;
 
 use tokio::task::{JoinSet, LocalSet};
 
+use crate::base::process::Group;
 use crate::{
     backend::{Figures, registry::figures},
     keeper::{self, Report},
 };
 
 /// A backend with its current figures.
-pub struct BackendView {
+pub(crate) struct BackendView {
     pub report: Report,
     pub figures: Figures,
     /// Resident memory of its processes, in bytes.
@@ -18,7 +19,7 @@ pub struct BackendView {
 }
 
 /// Returns all backends, the oldest first.
-pub async fn look(runtime: &Path) -> Vec<BackendView> {
+pub(crate) async fn look(runtime: &Path) -> Vec<BackendView> {
     // All at once, so that servers that don't respond delay this only once.
     let local = LocalSet::new();
     let mut looking = JoinSet::new();
@@ -28,7 +29,7 @@ pub async fn look(runtime: &Path) -> Vec<BackendView> {
                 Some(endpoint) => figures(&report.about.kind, endpoint, &report.about.models).await,
                 None => Figures::default(),
             };
-            let resident = report.group.map(|group| group.resident());
+            let resident = report.group.map(Group::resident);
             (at, BackendView { report, figures, resident })
         };
         looking.spawn_local_on(look, &local);

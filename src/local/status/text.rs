@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Returns the blocks of all backends.
-pub fn all(seen: &[BackendView]) -> String {
+pub(crate) fn all(seen: &[BackendView]) -> String {
     if seen.is_empty() {
         return "No backend is running.\n".into();
     }

@@ -26,7 +26,7 @@ const PERIOD: Duration = Duration::from_secs(1);
 const CTRL_C: u8 = 3;
 
 /// Returns exit code 0 after `q`, 130 after Ctrl-C.
-pub async fn run(runtime: &Path) -> Result<u8> {
+pub(crate) async fn run(runtime: &Path) -> Result<u8> {
     if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
         return Err(Failure::new(Code::Usage, "--watch requires a terminal")
             .cause("it redraws the screen and waits for keys")

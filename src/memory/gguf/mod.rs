@@ -35,7 +35,7 @@ enum Value {
 
 /// The metadata of a model file.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Header {
+pub(crate) struct Header {
     values: BTreeMap<String, Value>,
 }
 
@@ -44,7 +44,7 @@ impl Header {
     ///
     /// # Errors
     /// `InvalidData` for an invalid header, `UnexpectedEof` for a truncated one.
-    pub fn read(path: &Path) -> io::Result<Self> {
+    pub(crate) fn read(path: &Path) -> io::Result<Self> {
         let file = disk::open(path)?;
         let size = file.metadata()?.len();
         Self::parse(BufReader::new(file), size)
@@ -76,7 +76,7 @@ impl Header {
     }
 
     /// Returns the quantization of most weights, by llama.cpp's names (`enum llama_ftype`).
-    pub fn quantization(&self) -> Option<&'static str> {
+    pub(crate) fn quantization(&self) -> Option<&'static str> {
         Some(match self.number("general.file_type")? {
             0 => "F32",
             1 => "F16",
@@ -116,14 +116,14 @@ impl Header {
         })
     }
 
-    pub fn text(&self, key: &str) -> Option<&str> {
+    pub(crate) fn text(&self, key: &str) -> Option<&str> {
         match self.values.get(key)? {
             Value::Text(text) => Some(text),
             _ => None,
         }
     }
 
-    pub fn number(&self, key: &str) -> Option<u64> {
+    pub(crate) fn number(&self, key: &str) -> Option<u64> {
         match self.values.get(key)? {
             Value::Number(number) => Some(*number),
             _ => None,
@@ -131,7 +131,7 @@ impl Header {
     }
 
     /// Returns an array of integers, as files have for values that differ per layer.
-    pub fn list(&self, key: &str) -> Option<&[u64]> {
+    pub(crate) fn list(&self, key: &str) -> Option<&[u64]> {
         match self.values.get(key)? {
             Value::List(list) => Some(list),
             _ => None,
@@ -260,7 +260,7 @@ fn width(kind: u32) -> Option<u64> {
 }
 
 /// Returns all files of a split model (`…-00001-of-0000N.gguf`), or the file itself for any other model.
-pub fn parts(first: &Path) -> Vec<PathBuf> {
+pub(crate) fn parts(first: &Path) -> Vec<PathBuf> {
     let parts = || {
         let name = first.file_name()?.to_str()?.strip_suffix(".gguf")?;
         let (rest, count) = name.rsplit_once("-of-")?;
@@ -276,9 +276,9 @@ pub fn parts(first: &Path) -> Vec<PathBuf> {
 }
 
 /// Returns the size of all files of a model in bytes, or `None` if one is missing.
-pub fn size(first: &Path) -> Option<u64> {
+pub(crate) fn size(first: &Path) -> Option<u64> {
     parts(first).iter().map(|part| Some(part.metadata().ok()?.len())).sum()
 }
 
 #[cfg(test)]
-pub mod tests;
+pub(crate) mod tests;

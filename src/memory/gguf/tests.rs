@@ -6,7 +6,7 @@ use super::*;
 
 /// Builds a header key by key.
 #[derive(Default)]
-pub struct Written {
+pub(crate) struct Written {
     count: u64,
     bytes: Vec<u8>,
 }
@@ -20,20 +20,20 @@ impl Written {
         self
     }
 
-    pub fn number(self, key: &str, value: u32) -> Self {
+    pub(crate) fn number(self, key: &str, value: u32) -> Self {
         let mut written = self.key(key, 4);
         written.bytes.extend(value.to_le_bytes());
         written
     }
 
-    pub fn text(self, key: &str, value: &str) -> Self {
+    pub(crate) fn text(self, key: &str, value: &str) -> Self {
         let mut written = self.key(key, 8);
         written.bytes.extend((value.len() as u64).to_le_bytes());
         written.bytes.extend(value.as_bytes());
         written
     }
 
-    pub fn list(self, key: &str, values: &[i32]) -> Self {
+    pub(crate) fn list(self, key: &str, values: &[i32]) -> Self {
         let mut written = self.key(key, 9);
         written.bytes.extend(5u32.to_le_bytes());
         written.bytes.extend((values.len() as u64).to_le_bytes());
@@ -41,7 +41,7 @@ impl Written {
         written
     }
 
-    pub fn texts(self, key: &str, values: &[&str]) -> Self {
+    pub(crate) fn texts(self, key: &str, values: &[&str]) -> Self {
         let mut written = self.key(key, 9);
         written.bytes.extend(8u32.to_le_bytes());
         written.bytes.extend((values.len() as u64).to_le_bytes());
@@ -52,12 +52,12 @@ impl Written {
         written
     }
 
-    pub fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let head = [b"GGUF".as_slice(), &3u32.to_le_bytes(), &0u64.to_le_bytes(), &self.count.to_le_bytes()];
         [&head.concat()[..], &self.bytes].concat()
     }
 
-    pub fn header(&self) -> Header {
+    pub(crate) fn header(&self) -> Header {
         parse(&self.bytes()).expect("a good header")
     }
 }

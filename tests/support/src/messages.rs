@@ -284,7 +284,7 @@ fn without_stages(text: &str) -> String {
 /// What a machine's memory and disks make of lclaude's words: sizes after or before these, and an option that a large
 /// machine does not need.
 fn without_memory(text: &str) -> String {
-    const BEFORE_A_SIZE: [&str; 3] = [" free is ", " free of ", " up to "];
+    const BEFORE_A_SIZE: &str = " up to ";
     const OPTION: &str = " --cache-ram ";
     let mut out = String::new();
     for line in text.split_inclusive('\n') {
@@ -293,12 +293,10 @@ fn without_memory(text: &str) -> String {
             let rest = after.trim_start_matches(|c: char| c.is_ascii_digit());
             line = format!("{before}{rest}");
         }
-        for words in BEFORE_A_SIZE {
-            if let Some((before, after)) = line.split_once(words) {
-                line = format!("{before}{words}{}", without_sizes(after));
-            }
+        if let Some((before, after)) = line.split_once(BEFORE_A_SIZE) {
+            line = format!("{before}{BEFORE_A_SIZE}{}", without_sizes(after));
         }
-        out.push_str(&without_free(&line));
+        out.push_str(&without_free(&without_free_of_total(&line)));
     }
     out
 }
@@ -315,6 +313,20 @@ fn without_sizes(text: &str) -> String {
         }
     }
     out.join(" ") + rest
+}
+
+/// Both sizes of `24.9 GB of 25.3 GB is free`, and all sizes after them in the same clause.
+fn without_free_of_total(line: &str) -> String {
+    const IS_FREE: &str = " is free";
+    let Some((before, after)) = line.split_once(IS_FREE) else { return line.to_owned() };
+    let words: Vec<&str> = before.split(' ').collect();
+    match words[..] {
+        [.., free, free_unit, "of", total, unit] if is_size(free, free_unit) && is_size(total, unit) => {
+            let before = words[..words.len() - 5].join(" ");
+            format!("{before} {} of {}{IS_FREE}{}", mask_size(free_unit), mask_size(unit), without_sizes(after))
+        }
+        _ => line.to_owned(),
+    }
 }
 
 /// Both of `25.3 GB, 24.9 GB free`, or the one of `24.9 GB free`.

@@ -3,11 +3,11 @@
 //! It may start the chosen backend, as a session does, and it may download a model only with `--yes`. Nothing of the
 //! user's Claude Code configuration is read or written. `lclaude local setup` uses the same tests.
 
-pub mod probes;
-pub mod requests;
+pub(crate) mod probes;
+pub(crate) mod requests;
 mod run;
 mod stream;
-pub mod turn;
+pub(crate) mod turn;
 
-pub use run::lost;
-pub use run::{check, last_result, skipped};
+pub(crate) use run::lost;
+pub(crate) use run::{check, last_result, skipped};

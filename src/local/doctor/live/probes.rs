@@ -26,7 +26,7 @@ const MAX_WAIT: f64 = 300.0;
 const OVERFLOW_SIGNS: [&str; 2] = ["exceeds the available context size", "prompt is too long"];
 
 /// The task for the tool call test and for the turn of Claude Code.
-pub const TASK: &str = "Use the Bash tool once to run exactly this command, and nothing else: \
+pub(crate) const TASK: &str = "Use the Bash tool once to run exactly this command, and nothing else: \
                         echo made-by-local-model > proof.txt";
 pub(super) const OTHER_MODEL: &str = "lclaude --model NAME  # a model whose chat template supports tools";
 const NEWER_SERVER: &str = "update the server";
@@ -74,7 +74,7 @@ fn failed(client: &ApiClient, name: &'static str, what: &str, trouble: Trouble) 
 }
 
 /// Tests a plain message.
-pub async fn message(client: &ApiClient) -> Check {
+pub(crate) async fn message(client: &ApiClient) -> Check {
     let body = client.body(64, user("Say hello in one short sentence."));
     match client.message(&body).await.and_then(|message| answer_text(&message)) {
         Ok(text) => Check::ok(AREA, "message", format!("answered: {}", client.shortened(&text))),
@@ -83,7 +83,7 @@ pub async fn message(client: &ApiClient) -> Check {
 }
 
 /// Tests a streamed message.
-pub async fn streaming(client: &ApiClient) -> Check {
+pub(crate) async fn streaming(client: &ApiClient) -> Check {
     let body = client.body(64, user("Say hello in one short sentence."));
     let read = client.stream(body).await.and_then(|parts| assemble(&parts.events));
     match read.and_then(|message| answer_text(&message)) {
@@ -94,7 +94,7 @@ pub async fn streaming(client: &ApiClient) -> Check {
 }
 
 /// Tests a tool call. Also returns the call, so that its result can be sent.
-pub async fn tool_call(client: &ApiClient) -> (Check, Option<Value>) {
+pub(crate) async fn tool_call(client: &ApiClient) -> (Check, Option<Value>) {
     let mut body = client.body(1024, user(TASK));
     body["tools"] = bash();
     let name = "tool call";
@@ -143,7 +143,7 @@ pub async fn tool_call(client: &ApiClient) -> (Check, Option<Value>) {
 }
 
 /// Tests that a tool result is accepted.
-pub async fn tool_result(client: &ApiClient, call: Option<Value>) -> Check {
+pub(crate) async fn tool_result(client: &ApiClient, call: Option<Value>) -> Check {
     // A made-up call tests the server even if the model made none.
     let made_up = || json!({"type": "tool_use", "id": "toolu_1", "name": "Bash", "input": {"command": "echo x"}});
     let call = call.unwrap_or_else(made_up);
@@ -168,7 +168,7 @@ pub async fn tool_result(client: &ApiClient, call: Option<Value>) -> Check {
 }
 
 /// Tests a system prompt in blocks together with the beta header.
-pub async fn system_and_beta(client: &ApiClient) -> Check {
+pub(crate) async fn system_and_beta(client: &ApiClient) -> Check {
     let mut body = client.body(
         32,
         json!([{ "role": "user", "content": [
@@ -190,7 +190,7 @@ pub async fn system_and_beta(client: &ApiClient) -> Check {
 }
 
 /// Tests how a request for an unknown model is rejected.
-pub async fn wrong_model(client: &ApiClient) -> Check {
+pub(crate) async fn wrong_model(client: &ApiClient) -> Check {
     let mut body = client.body(8, user("Say hello."));
     body["model"] = json!("no-such-model");
     let name = "wrong model";
@@ -211,7 +211,7 @@ pub async fn wrong_model(client: &ApiClient) -> Check {
 /// Tests how an overlong prompt is rejected: the error message decides whether Claude Code compacts the conversation.
 /// `context`: the largest context window, in tokens, that this model may have been granted. Claude Code only knows the
 /// smallest of all models.
-pub async fn overflow(client: &ApiClient, context: u32) -> Check {
+pub(crate) async fn overflow(client: &ApiClient, context: u32) -> Check {
     // A letter and a space are at least one token in every tokenizer.
     let letters = (0..context).map(|at| char::from(b'a' + u8::try_from(at % 26).unwrap_or(0)));
     let prompt: String = letters.flat_map(|letter| [letter, ' ']).collect();
@@ -248,7 +248,7 @@ fn prompt_tokens(usage: &Value) -> u64 {
 }
 
 /// Measures the prompt and answer speed. The backend's own figures take precedence where it reports them.
-pub async fn speed(client: &ApiClient, plan: &BackendPlan, ready: &Ready) -> Vec<Check> {
+pub(crate) async fn speed(client: &ApiClient, plan: &BackendPlan, ready: &Ready) -> Vec<Check> {
     let context = ready.served.context;
     // A different start each time, so that no part of the prompt is in the server's cache.
     let nonce = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |now| now.as_nanos());

@@ -16,7 +16,7 @@ const MAX_ANSWER: usize = 80;
 /// The beta header of Claude Code 2.1.331 with experimental betas off.
 const BETA: &str = "claude-code-20250219,interleaved-thinking-2025-05-14";
 
-pub struct ApiClient {
+pub(crate) struct ApiClient {
     http: reqwest::Client,
     endpoint: Endpoint,
     pub model: String,
@@ -25,36 +25,36 @@ pub struct ApiClient {
 }
 
 /// A response with any status.
-pub struct Reply {
+pub(crate) struct Reply {
     pub status: u16,
     /// The parsed JSON, or the text as a string if it isn't JSON.
     pub body: Value,
 }
 
 /// A streamed response.
-pub struct Parts {
+pub(crate) struct Parts {
     pub events: Vec<Event>,
     /// When the request was sent.
     pub sent: Instant,
 }
 
 /// Why a request failed or its response was wrong, as text.
-pub type Trouble = String;
+pub(crate) type Trouble = String;
 
 impl ApiClient {
-    pub fn new(endpoint: &Endpoint, model: &str, thinks: bool) -> Self {
+    pub(crate) fn new(endpoint: &Endpoint, model: &str, thinks: bool) -> Self {
         let (endpoint, model) = (endpoint.clone(), model.to_owned());
         ApiClient { http: backend::client_for(&endpoint.url), endpoint, model, thinks, beta: false }
     }
 
     /// Returns a client that sends the beta header, tested separately because some servers reject it.
-    pub fn with_beta(&self) -> Self {
+    pub(crate) fn with_beta(&self) -> Self {
         let ApiClient { http, endpoint, model, thinks, .. } = self;
         ApiClient { http: http.clone(), endpoint: endpoint.clone(), model: model.clone(), thinks: *thinks, beta: true }
     }
 
     /// Returns the body of a request without streaming.
-    pub fn body(&self, max_tokens: u32, messages: Value) -> Value {
+    pub(crate) fn body(&self, max_tokens: u32, messages: Value) -> Value {
         // Thinking comes first and counts toward the limit.
         let max_tokens = if self.thinks { max_tokens + 2048 } else { max_tokens };
         json!({ "model": self.model, "max_tokens": max_tokens, "messages": messages })
@@ -69,7 +69,7 @@ impl ApiClient {
     }
 
     /// Sends a request and returns the response with any status.
-    pub async fn send(&self, body: &Value, limit: Duration) -> Result<Reply, Trouble> {
+    pub(crate) async fn send(&self, body: &Value, limit: Duration) -> Result<Reply, Trouble> {
         let trouble = |error: reqwest::Error| self.masked(&describe_error(&error));
         let answer = self.post(body).timeout(limit).send().await.map_err(trouble)?;
         let status = answer.status().as_u16();
@@ -81,13 +81,13 @@ impl ApiClient {
     ///
     /// # Errors
     /// Any status other than 200.
-    pub async fn message(&self, body: &Value) -> Result<Value, Trouble> {
+    pub(crate) async fn message(&self, body: &Value) -> Result<Value, Trouble> {
         let answer = self.send(body, LIMIT).await?;
         if answer.status == 200 { Ok(answer.body) } else { Err(self.refusal(&answer)) }
     }
 
     /// Sends a streaming request and reads all events.
-    pub async fn stream(&self, mut body: Value) -> Result<Parts, Trouble> {
+    pub(crate) async fn stream(&self, mut body: Value) -> Result<Parts, Trouble> {
         body["stream"] = json!(true);
         let sent = Instant::now();
         let trouble = |error: reqwest::Error| self.masked(&describe_error(&error));
@@ -112,12 +112,12 @@ impl ApiClient {
     }
 
     /// Returns the status and error message of a rejected request.
-    pub fn refusal(&self, answer: &Reply) -> Trouble {
+    pub(crate) fn refusal(&self, answer: &Reply) -> Trouble {
         self.masked(&format!("status {}: {}", answer.status, answer.message()))
     }
 
     /// Returns the command that shows more about a failure.
-    pub fn log_help(&self) -> String {
+    pub(crate) fn log_help(&self) -> String {
         match self.endpoint.port {
             // lclaude didn't start this server, so it has no log of it.
             0 => format!("curl -v {}/v1/messages -d '{{}}'  # and see the server's own log", self.endpoint.url),
@@ -126,7 +126,7 @@ impl ApiClient {
     }
 
     /// Returns the start of a model's answer on one line, in quotes.
-    pub fn shortened(&self, text: &str) -> String {
+    pub(crate) fn shortened(&self, text: &str) -> String {
         let line = self.endpoint.masked(text).split_whitespace().collect::<Vec<_>>().join(" ");
         format!("{:?}", truncate(line, MAX_ANSWER))
     }
@@ -139,7 +139,7 @@ impl ApiClient {
 
 impl Reply {
     /// Returns the error message, or the whole body if there is none.
-    pub fn message(&self) -> String {
+    pub(crate) fn message(&self) -> String {
         let error = &self.body["error"];
         let message = error["message"].as_str().or(error.as_str()).or(self.body["message"].as_str());
         message.or(self.body.as_str()).map_or_else(|| self.body.to_string(), str::to_owned)

@@ -32,18 +32,18 @@ const AREA: Area = Area::Live;
 const LAST: &str = "last proof";
 
 /// Returns a failed check for live tests that were skipped.
-pub fn skipped(why: &str) -> Check {
+pub(crate) fn skipped(why: &str) -> Check {
     Check::failure(AREA, "backend", "the live tests were skipped")
         .cause(why)
         .help("lclaude local doctor --live  # after fixing the errors")
 }
 
 /// Returns the last verdict on what a session would run now.
-pub fn last_result(subject: &Subject<'_>, plan: Option<&BackendPlan>, claude: Option<&Path>) -> Check {
+pub(crate) fn last_result(subject: &Subject<'_>, plan: Option<&BackendPlan>, claude: Option<&Path>) -> Check {
     let command = "lclaude local doctor --live";
     let none = |found: &str| Check::ok(AREA, LAST, format!("{found}; to run the live tests: {command}"));
     let (Some(plan), Some(claude)) = (plan, claude) else {
-        return none("not possible yet");
+        return none("none, because a session can't start yet");
     };
     match Verdicts::read(&subject.environment.places.state).get(&VerdictKey::of(plan, claude)) {
         None => none("none for this backend, model, context and Claude Code"),
@@ -57,7 +57,7 @@ pub fn last_result(subject: &Subject<'_>, plan: Option<&BackendPlan>, claude: Op
 }
 
 /// Adds the checks and saves the verdict. Returns an exit code if a signal interrupted them.
-pub async fn check(
+pub(crate) async fn check(
     subject: &Subject<'_>,
     claude: Option<PathBuf>,
     checks: &mut Vec<Check>,
@@ -138,7 +138,7 @@ async fn start_and_test(
 }
 
 /// Waits until the backend has failed for good, and returns the failure.
-pub async fn lost(lease: &mut Lease) -> Failure {
+pub(crate) async fn lost(lease: &mut Lease) -> Failure {
     loop {
         if let Event::Failed { failure } | Event::ModelMissing(MissingModel { failure, .. }) = lease.event().await {
             return failure;

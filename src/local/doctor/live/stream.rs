@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-pub struct Event {
+pub(crate) struct Event {
     pub data: Value,
     pub received: Instant,
 }
@@ -12,7 +12,7 @@ pub struct Event {
 impl Event {
     /// Returns the event of a `data:` line, or `None` for any other line. Claude Code uses the type in the data, not
     /// the `event:` line.
-    pub fn parse(line: &str) -> Option<Self> {
+    pub(crate) fn parse(line: &str) -> Option<Self> {
         let data = line.trim_end().strip_prefix("data:")?.trim();
         let data =
             if data == "[DONE]" { json!({"type": data}) } else { serde_json::from_str(data).unwrap_or_default() };
@@ -24,13 +24,13 @@ impl Event {
     }
 
     /// Returns whether the event carries model output.
-    pub fn is_content(&self) -> bool {
+    pub(crate) fn is_content(&self) -> bool {
         self.kind() == "content_block_delta"
     }
 }
 
 /// Returns the message that the events form, or an error that describes the first unexpected event.
-pub fn assemble(events: &[Event]) -> Result<Value, String> {
+pub(crate) fn assemble(events: &[Event]) -> Result<Value, String> {
     let mut message: Option<Value> = None;
     let mut open: Option<(u64, Value, String)> = None;
     let (mut content, mut stopped) = (Vec::new(), false);

@@ -31,7 +31,7 @@ const LIMIT: Duration = Duration::from_secs(900);
 const NAME: &str = "Claude Code's turn";
 
 /// Returns Claude Code with the task, allowed to run only the command of the task.
-pub fn child(subject: &Subject<'_>) -> Result<Child> {
+pub(crate) fn child(subject: &Subject<'_>) -> Result<Child> {
     let words = [
         "-p",
         TASK,
@@ -55,7 +55,7 @@ pub fn child(subject: &Subject<'_>) -> Result<Child> {
 }
 
 /// Runs the turn and checks that it wrote the file.
-pub async fn check(child: &Child, plan: &Plan, ready: &Ready, scratch: &Path) -> Check {
+pub(crate) async fn check(child: &Child, plan: &Plan, ready: &Ready, scratch: &Path) -> Check {
     let (own, work) = (scratch.join("claude"), scratch.join("work"));
     let outcome = match run(child, plan, ready, [scratch, &own, &work]).await {
         Ok(outcome) => outcome,
@@ -73,8 +73,9 @@ pub async fn check(child: &Child, plan: &Plan, ready: &Ready, scratch: &Path) ->
     if !output.status.success() || result["is_error"] == true {
         let log = String::from_utf8_lossy(&output.stderr).lines().map(str::to_owned).collect();
         let status = backend::describe_status(Some(output.status));
-        let check = Check::failure(AREA, NAME, format!("Claude Code exited with {status}"));
-        return Check { log, ..check.cause(answer).help("lclaude -p \"hello\"") };
+        let check = Check::failure(AREA, NAME, format!("Claude Code {status}"));
+        let cause = if answer.is_empty() { "it printed no answer".into() } else { answer };
+        return Check { log, ..check.cause(cause).help("lclaude -p \"hello\"") };
     }
     if !wrote {
         return Check::failure(AREA, NAME, "Claude Code finished its turn without writing the file")

@@ -82,7 +82,7 @@ impl Studio {
         let text = |field: &str| question[field].as_str();
         match text("do").unwrap_or_default() {
             "info" => Ok(json!({ "pid": std::process::id(), "isDaemon": is_daemon(), "version": version() })),
-            "ls" => Ok(self.home.installed().iter().map(|model| model.describe()).collect()),
+            "ls" => Ok(self.home.installed().iter().map(Model::describe).collect()),
             "ps" => Ok(self.ps()),
             "load" => {
                 let number = |field: &str| question[field].as_u64().and_then(|number| u32::try_from(number).ok());

@@ -42,7 +42,7 @@ pub fn pull(request: &Request, stream: &mut TcpStream, client: &Client, server: 
                 Ok(End::Success) => server.control.event("pulled", json!({ "model": model.name })),
                 // Nobody reads on, which is how a client cancels.
                 Ok(End::HungUp) | Err(_) => {
-                    server.control.event("pull_cancelled", json!({ "model": model.name, "completed": completed }))
+                    server.control.event("pull_cancelled", json!({ "model": model.name, "completed": completed }));
                 }
                 Ok(End::Error) => {}
             }
