@@ -1,4 +1,4 @@
-//! One check: what was looked at, what was found, and what mends it.
+//! One check: what was looked at, what was found, and what repairs it.
 
 use serde::Serialize;
 

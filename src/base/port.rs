@@ -39,7 +39,7 @@ pub(crate) fn free_port() -> Result<u16> {
 
 /// Returns the failure for a port that could not be reserved.
 pub(crate) fn no_free_port(error: io::Error) -> Failure {
-    Failure::new(Code::Unavailable, "no free port on 127.0.0.1").cause(error).help("list the ports in use: ss -tln")
+    Failure::new(Code::Unavailable, "no free port on 127.0.0.1").cause(error).help("ss -tln  # lists the ports in use")
 }
 
 fn take(wanted: Option<u16>, shared: bool) -> io::Result<ReservedPort> {

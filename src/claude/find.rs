@@ -38,7 +38,7 @@ pub(crate) fn install_commands() -> Vec<String> {
 /// Returns `[claude] path`, or else the first `claude` on PATH or in an install path that is not lclaude itself.
 ///
 /// # Errors
-/// `NoClaude` if there is none.
+/// `NoClaude` without one.
 pub(crate) fn find(settings: &Settings, environment: &Environment) -> Result<PathBuf> {
     let own = env::current_exe().and_then(|path| path.canonicalize()).ok();
     if let Some(path) = &settings.claude.path {

@@ -75,10 +75,11 @@ impl Throwaway {
             let source = settings.source("throwaway");
             return Err(Failure::new(source.code(), format!("cannot run a throwaway session in {}", here.display()))
                 .cause(format!(
-                    "{} has your own settings and memory, and Claude Code would use it as a project's",
+                    "{} contains your own settings and memory, and Claude Code would load them as the project's",
                     dir.display()
                 ))
-                .help("cd to a project directory, or run: lclaude --throwaway=false"));
+                .help("cd PROJECT && lclaude --throwaway")
+                .help("lclaude --throwaway=false"));
         }
         let stored = read(&answers_file(environment));
         let chosen = read(&own.join("settings.json"));

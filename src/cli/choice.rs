@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::{
     base::ui,
-    config::{Kind, Overrides, find_nearest},
+    config::{KIND_NAMES, Kind, Overrides, find_nearest},
 };
 
 /// The help heading of the options that choose a backend and a model.
@@ -14,7 +14,7 @@ pub(crate) const HEADING: &str = "Backend and model";
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Choice {
     #[arg(long, value_name = "KIND", help_heading = HEADING, value_parser = parse_backend,
-        help = format!("Use this backend: {}", Kind::NAMES))]
+        help = format!("Use this backend: {}", KIND_NAMES))]
     pub backend: Option<Kind>,
     /// Use the profile [profiles.NAME] of the configuration
     #[arg(long, value_name = "NAME", help_heading = HEADING)]
@@ -77,11 +77,8 @@ impl Selection {
 
 /// Parses the name of a backend, for clap.
 fn parse_backend(name: &str) -> Result<Kind, String> {
-    Kind::from_name(name).ok_or_else(|| {
-        let names = Kind::ALL.map(Kind::name);
-        match find_nearest(name, names.into_iter()) {
-            Some(near) => format!("did you mean {near}?"),
-            None => format!("expected one of {}", Kind::NAMES),
-        }
+    name.parse().map_err(|()| match find_nearest(name, KIND_NAMES.split(", ")) {
+        Some(near) => format!("expected one of {KIND_NAMES}; did you mean {near}?"),
+        None => format!("expected one of {KIND_NAMES}"),
     })
 }

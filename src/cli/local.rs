@@ -101,6 +101,7 @@ fn plain_number_error(text: &str) -> String {
         return "out of range".into();
     }
     text.replace("invalid digit found in string", "not a number")
+        .replace("cannot parse integer from empty string", "not a number")
 }
 
 /// Returns the first sentence of a parser error, in plain words.

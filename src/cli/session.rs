@@ -44,7 +44,7 @@ struct Arguments {
     /// Use six tools, a short prompt, and only the MCP servers from --mcp-config
     #[arg(long, help_heading = SESSION)]
     lean: bool,
-    /// Use an empty home, without your history, settings, memory and login
+    /// Use an empty temporary home, without your history, settings, memory and login
     #[arg(
         long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         hide_possible_values = true, help_heading = SESSION

@@ -187,7 +187,7 @@ pub(crate) struct InitArguments {
     /// Use fewer tools and a shorter prompt in this project
     #[arg(long)]
     pub lean: bool,
-    /// Use an empty home for each session in this project
+    /// Use an empty temporary home for each session in this project
     #[arg(long)]
     pub throwaway: bool,
 }

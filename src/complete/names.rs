@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use crate::{
     backend::{Backend, registry::ALL},
     base::environment::Environment,
-    config::{self, Kind, Overrides, Project, Settings},
+    config::{self, Overrides, Project, Settings},
     launch,
 };
 
@@ -55,7 +55,7 @@ impl ChosenOptions {
         let Ok(environment) = Environment::read() else {
             return Vec::new();
         };
-        let (backend, profile) = (self.backend.as_deref().and_then(Kind::from_name), self.profile.clone());
+        let (backend, profile) = (self.backend.as_deref().and_then(|name| name.parse().ok()), self.profile.clone());
         let settings = self.settings(Overrides { backend, profile, ..Overrides::default() }, &environment);
         let mut names: Vec<String> = settings.model_names().map(|(_, name)| name.to_owned()).collect();
         let asked = ALL.into_iter().filter(|backend| settings.backend.is_none_or(|chosen| chosen == backend.kind()));

@@ -1,8 +1,11 @@
 //! The kinds of backend that the configuration can select.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
+
+/// The names of all kinds, for messages.
+pub(crate) const KIND_NAMES: &str = "ollama, lmstudio, llamacpp, command, endpoint";
 
 /// A kind of backend, serialized by its name in the configuration. `backend` implements each kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,16 +19,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// Every kind.
-    pub(crate) const ALL: [Kind; 5] = [Self::Ollama, Self::LmStudio, Self::LlamaCpp, Self::Command, Self::Endpoint];
-
-    /// The names of all kinds, for messages.
-    pub(crate) const NAMES: &str = "ollama, lmstudio, llamacpp, command, endpoint";
-
-    /// Returns the kind that the configuration calls `name`.
-    pub(crate) fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
-    }
+    const ALL: [Kind; 5] = [Self::Ollama, Self::LmStudio, Self::LlamaCpp, Self::Command, Self::Endpoint];
 
     /// Returns its name in the configuration.
     pub(crate) fn name(self) -> &'static str {
@@ -53,6 +47,14 @@ impl Kind {
     }
 }
 
+impl FromStr for Kind {
+    type Err = ();
+
+    fn from_str(name: &str) -> Result<Self, ()> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name).ok_or(())
+    }
+}
+
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
@@ -61,11 +63,13 @@ impl fmt::Display for Kind {
 
 #[cfg(test)]
 mod tests {
-    use super::Kind;
+    use super::*;
 
     #[test]
     fn messages_name_every_kind() {
-        assert_eq!(Kind::ALL.map(Kind::name).join(", "), Kind::NAMES);
-        assert!(Kind::ALL.into_iter().all(|kind| Kind::from_name(kind.name()) == Some(kind)));
+        let names: Vec<String> =
+            KIND_NAMES.split(", ").map(|name| name.parse::<Kind>().expect(name).to_string()).collect();
+        assert_eq!(names.join(", "), KIND_NAMES);
+        assert_eq!(names.len(), <Kind>::ALL.len());
     }
 }

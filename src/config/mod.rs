@@ -16,7 +16,7 @@ pub(crate) mod trust;
 
 pub(crate) use edit::{Edit, render, set_value};
 pub(crate) use keys::find_nearest;
-pub(crate) use kind::Kind;
+pub(crate) use kind::{KIND_NAMES, Kind};
 pub(crate) use layers::{Overrides, load, unknown_variables};
 pub(crate) use project::Project;
 pub(crate) use settings::{Lifetime, OllamaInstance, Settings, Thinking};

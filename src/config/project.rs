@@ -67,7 +67,7 @@ impl Project {
         }
     }
 
-    /// Reads the file at `path`, which must be canonical. Returns `None` if there is none.
+    /// Reads the file at `path`, which must be canonical. Returns `None` without such a file.
     pub(crate) fn read(path: PathBuf, store: &TrustList) -> Result<Option<Self>> {
         let Some(bytes) = read(&path)? else {
             return Ok(None);
@@ -145,7 +145,7 @@ pub(crate) fn root(environment: &Environment) -> Result<Option<PathBuf>> {
 }
 
 /// Returns the directories to search, nearest first: from `here` up to the one with a `.git` (a file in a worktree or
-/// submodule), or only `here` if there is none. The search stops below the home directory, which may itself be in git.
+/// submodule), or only `here` outside of one. The search stops below the home directory, which may itself be in git.
 fn directories<'a>(here: &'a Path, home: &Path) -> Vec<&'a Path> {
     let home = home.canonicalize().unwrap_or_else(|_| home.to_owned());
     let mut directories: Vec<&Path> = here.ancestors().take_while(|directory| **directory != home).collect();

@@ -58,7 +58,7 @@ impl TrustList {
             Failure::new(Code::Config, format!("the trust list {} cannot be read", self.file.display()))
                 .cause(why)
                 .help(format!("rm {}", ui::quote_path(&self.file)))
-                .help("then trust each project again: lclaude local trust")
+                .help("lclaude local trust  # in each project, to trust it again")
         };
         match disk::read(&self.file) {
             Ok(text) => serde_json::from_slice(&text).map_err(|error| unusable(error.to_string())),

@@ -190,7 +190,7 @@ impl Supervisor {
         }
         Err(Failure::new(Code::Unavailable, format!("{} did not start", self.start.plan.name()))
             .cause(format!("other programs took all {MAX_PORTS} ports it was given"))
-            .help("ss -tlnp shows which programs listen on which ports")
+            .help("ss -tlnp  # lists the programs that listen on ports")
             .help(RETRY_HELP)
             .into())
     }

@@ -1,7 +1,6 @@
 //! `lclaude local env`: prints the variables of a running backend. Starts nothing and holds no lease.
 
 use super::{format::VariableChanges, selection::warn_about_settings};
-use crate::config::Kind;
 use crate::{
     backend::{self, registry},
     base::{
@@ -101,7 +100,7 @@ fn command_for(report: &Report, choice: &Selection, environment: &Environment) -
         for backend in backends {
             for name in names {
                 let mut selection = Selection { model: name.cloned(), ..choice.clone() };
-                selection.choice.backend = backend.and_then(|name| Kind::from_name(name));
+                selection.choice.backend = backend.and_then(|name| name.parse().ok());
                 selection.choice.context = context;
                 if selects(&selection, &about.id, environment) {
                     return Some(selection.line("env"));

@@ -21,7 +21,7 @@ use crate::{
     claude::arguments,
     cli::{InitArguments, Selection},
     config::{
-        Kind, Overrides, Project, Settings,
+        KIND_NAMES, Kind, Overrides, Project, Settings,
         project::{self, FILE_NAME, invalid_name_reason},
         render, set_value,
         trust::TrustList,
@@ -142,9 +142,9 @@ impl InitArguments {
         }
         let detected = || backend::plan(&own, environment).ok().map(|chosen| chosen.plan.kind.to_string());
         let backend = ask_value("Backend", current("backend").or_else(detected), |name| {
-            Kind::from_name(name).is_none().then(|| format!("not one of {}", Kind::NAMES))
+            name.parse::<Kind>().is_err().then(|| format!("not one of {KIND_NAMES}"))
         })?;
-        choice.backend = backend.as_deref().and_then(Kind::from_name);
+        choice.backend = backend.and_then(|name| name.parse().ok());
         let default = || default_model(&own, choice.backend?, environment);
         *model = ask_value("Model", current("model").or_else(default), |name| {
             invalid_model_reason(name).map(str::to_owned)

@@ -30,7 +30,7 @@ pub(crate) fn describe(estimate: &Estimate, machine: &Machine) -> String {
 pub(crate) fn refusal(estimate: &Estimate, machine: &Machine) -> Failure {
     // An eighth is left to the rest of the system.
     let room = machine.all().total / 8 * 7;
-    let failure = Failure::new(Code::Unavailable, format!("{} not fit into memory", with_verb(estimate, "does", "do")))
+    let failure = Failure::new(Code::Unavailable, format!("{} not fit in memory", with_verb(estimate, "does", "do")))
         .cause(format!("{}; {}", describe_need(estimate, estimate.need()), machine));
     let failure = suggestions(estimate, room).into_iter().fold(failure, Failure::help);
     failure.help("set memory_check = false in the configuration to start it anyway")

@@ -1,13 +1,12 @@
-//! Prints lclaude's figures beside those of the plain programs: medians, and how they grow with the number of sessions.
+//! Benchmarks: prints the medians of lclaude and of the plain programs, for several numbers of sessions.
 //!
-//! Not a test: it fails for no figure. Run it with `shell/bench.sh`, which says where the real programs are; without
-//! them the fakes stand in, which load in no time.
+//! It never fails because of a figure. Run it with `shell/bench.sh`, which sets the paths of the real programs. Without
+//! them it uses the fakes, which load instantly.
 
 mod prompt;
 
 use std::{
     fs,
-    path::Path,
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
@@ -16,7 +15,7 @@ use rustix::process::{Pid, Signal, test_kill_process};
 use support::{Fake, Session, Stage, json, kill};
 
 const RUNS: usize = 21;
-/// Sessions on one backend.
+/// Numbers of sessions on one backend.
 const COUNTS: [usize; 3] = [1, 10, 40];
 
 fn main() {
@@ -29,10 +28,12 @@ fn main() {
     for count in COUNTS {
         with_sessions(count);
     }
-    ends("all processes gone after Claude Code's exit", "500 ms", |_, claude| {
+    ends("from Claude Code's exit until all processes are gone", "500 ms", |_, claude| {
         claude.send(json!({"do": "exit", "code": 0}));
     });
-    ends("all processes gone after kill -9 of the launcher", "1000 ms", |session, _| session.signal(Signal::KILL));
+    ends("from kill -9 of the launcher until all processes are gone", "1000 ms", |session, _| {
+        session.signal(Signal::KILL);
+    });
     for count in COUNTS {
         restart(count);
     }
@@ -58,13 +59,13 @@ fn binary_size() {
     line("release binary, stripped", format!("{:.1} MB", size as f64 / 1e6), "", "8 MB");
 }
 
-/// So many sessions, with their Claude Codes up.
+/// Starts `count` sessions and waits for their Claude Codes.
 fn sessions(stage: &Stage, count: usize) -> Vec<(Session, Fake)> {
     let sessions: Vec<Session> = (0..count).map(|_| stage.session(&["-p", "x"])).collect();
     sessions.into_iter().map(|session| (session, stage.events.next("claude"))).collect()
 }
 
-/// All of them ended. (Which Claude Code is whose does not matter: all do the same.)
+/// Ends all sessions. A session may be paired with another session's Claude Code, since all behave the same.
 fn finish(sessions: Vec<(Session, Fake)>) {
     for (_, claude) in &sessions {
         claude.send(json!({"do": "exit", "code": 0}));
@@ -74,7 +75,7 @@ fn finish(sessions: Vec<(Session, Fake)>) {
     }
 }
 
-/// A further session, whose Claude Code ends at once, where `count` hold the backend up.
+/// Measures a session that joins a backend used by `count` sessions, with a Claude Code that exits immediately.
 fn attach(count: usize) {
     let stage = Stage::new();
     let holders = sessions(&stage, count);
@@ -83,7 +84,7 @@ fn attach(count: usize) {
         let arguments = ["--backend", "llamacpp", "--model", "tiny.gguf", "-p", "x"];
         timed(stage.lclaude(&arguments).env_remove("FAKE_EVENTS"))
     });
-    let what = format!("claude's start and end, {count} holding the backend (a stub)");
+    let what = format!("start and exit of claude (a stub), {count} sessions running");
     line(&what, ms(ours), ms(plain), "+15 ms");
     finish(holders);
 }
@@ -91,11 +92,11 @@ fn attach(count: usize) {
 fn timed(command: &mut Command) -> Duration {
     let start = Instant::now();
     let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
-    assert!(status.expect("it runs").success());
+    assert!(status.expect("the command runs").success());
     start.elapsed()
 }
 
-/// From the moment the backend could answer to Claude Code's first sign of life, its own start included.
+/// Measures the time from a ready backend to a running Claude Code.
 fn ready_to_start() {
     let mut stage = Stage::new();
     stage.set("FAKE_LLAMA_LOAD", "controlled");
@@ -103,7 +104,7 @@ fn ready_to_start() {
         let session = stage.session(&["-p", "x"]);
         let backend = stage.events.next("llama-server");
         backend.wait_event("listening");
-        // As long as a small model loads: the keeper has fallen into its slowest pace by then.
+        // About as long as a small model loads, so that the keeper polls at its slowest rate.
         std::thread::sleep(Duration::from_millis(700));
         let start = Instant::now();
         backend.send(json!({"do": "ready"}));
@@ -113,25 +114,25 @@ fn ready_to_start() {
         session.wait().expect(0);
         time
     });
-    line("from the backend's first healthy answer to claude's start", ms(time), "", "30 ms");
+    line("from a healthy backend to the start of claude", ms(time), "", "30 ms");
 }
 
-/// Attaching, memory and the end, with `count` sessions on one backend.
+/// Measures start, memory and end of `count` sessions on one backend.
 fn with_sessions(count: usize) {
     let stage = Stage::new();
     let start = Instant::now();
     let sessions = sessions(&stage, count);
-    line(&format!("{count} sessions started at once, all up"), ms(start.elapsed()), "", "");
+    line(&format!("{count} sessions started at once"), ms(start.elapsed()), "", "");
     let launcher = sessions.iter().map(|(session, _)| resident(session.pid())).max().unwrap_or_default();
-    line(&format!("launcher, resident ({count} sessions, the largest)"), launcher, "", "8 MB");
-    line(&format!("keeper, resident ({count} sessions)"), resident(stage.keeper()), "", "8 MB");
+    line(&format!("launcher, resident memory ({count} sessions, the largest)"), launcher, "", "8 MB");
+    line(&format!("keeper, resident memory ({count} sessions)"), resident(stage.keeper()), "", "8 MB");
     let start = Instant::now();
     finish(sessions);
-    line(&format!("{count} sessions ended at once, nothing left"), ms(start.elapsed()), "", "");
+    line(&format!("{count} sessions ended at once"), ms(start.elapsed()), "", "");
     stage.assert_nothing_left();
 }
 
-/// Of which a good part is the program's own pages, shared by all of them.
+/// Returns the resident memory of a process. Much of it is program code, which all processes share.
 fn resident(pid: i32) -> String {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let kilobytes =
@@ -139,7 +140,7 @@ fn resident(pid: i32) -> String {
     kilobytes.map_or("?".into(), |kilobytes: f64| format!("{:.1} MB", kilobytes / 1000.0))
 }
 
-/// A stage with the real llama-server where there is one, under the fake Claude Code.
+/// Returns a stage with the fake Claude Code and, if available, the real llama-server, and whether that is available.
 fn with_real_server() -> (Stage, bool) {
     let mut stage = Stage::new();
     let Some(server) = std::env::var_os("LCLAUDE_E2E_LLAMA_SERVER") else {
@@ -147,11 +148,12 @@ fn with_real_server() -> (Stage, bool) {
     };
     let script = lclaude_fakes::scripted_model::Script::default();
     lclaude_fakes::scripted_model::write(&stage.model(), &script).expect("the model");
-    stage.config(&format!("[llamacpp]\npath = {:?}\n", Path::new(&server)));
+    stage.config(&format!("[llamacpp]\npath = {:?}\n", server.display().to_string()));
     stage.set("LCLAUDE_BACKEND", "llamacpp");
     (stage, true)
 }
 
+/// Measures the time from `end` until all processes of a session are gone.
 fn ends(what: &str, limit: &str, end: impl Fn(&Session, &Fake)) {
     let (stage, real) = with_real_server();
     let time = median(|| {
@@ -175,14 +177,14 @@ fn runs(pid: i32) -> bool {
     !zombie && test_kill_process(Pid::from_raw(pid).expect("a process")).is_ok()
 }
 
-/// From `kill -9` of the server to a request that is answered, beside the server's own start.
+/// Measures the time from `kill -9` of the server to the next answer, compared with the plain start of the server.
 fn restart(count: usize) {
     let (stage, real) = with_real_server();
     let request = json!({"do": "request", "path": "/v1/messages", "body": {
         "model": "tiny", "max_tokens": 4, "messages": [{"role": "user", "content": "hi"}],
     }});
     let time = median(|| {
-        // A keeper of its own each time: it starts a backend again only so often.
+        // Each run uses a new keeper, since a keeper limits restarts.
         let sessions = sessions(&stage, count);
         let claude = &sessions[0].1;
         let start = Instant::now();
@@ -193,13 +195,14 @@ fn restart(count: usize) {
         finish(sessions);
         time
     });
-    let plain = real.then(|| ms(median(|| own_start(&stage).expect("the real server starts"))));
-    let what = format!("kill -9 of the backend to an answer, {count} sessions{}", if real { " (real)" } else { "" });
+    let plain = real.then(|| ms(median(|| plain_start(&stage).expect("the real server starts"))));
+    let what =
+        format!("from kill -9 of the backend to an answer, {count} sessions{}", if real { " (real)" } else { "" });
     line(&what, ms(time), plain.unwrap_or_default(), "+500 ms");
 }
 
-/// What the real server takes from its start to its first healthy answer.
-fn own_start(stage: &Stage) -> Option<Duration> {
+/// Returns the time from the start of the real server to its first healthy response.
+fn plain_start(stage: &Stage) -> Option<Duration> {
     let server = std::env::var_os("LCLAUDE_E2E_LLAMA_SERVER")?;
     let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).ok()?.port();
     let start = Instant::now();
@@ -222,9 +225,9 @@ fn own_start(stage: &Stage) -> Option<Duration> {
 fn healthy(port: u16) -> bool {
     use std::io::{Read, Write};
     let mut answer = String::new();
-    let asked = std::net::TcpStream::connect(("127.0.0.1", port)).and_then(|mut stream| {
+    let response = std::net::TcpStream::connect(("127.0.0.1", port)).and_then(|mut stream| {
         stream.write_all(b"GET /health HTTP/1.0\r\n\r\n")?;
         stream.read_to_string(&mut answer)
     });
-    asked.is_ok() && answer.contains(" 200 ")
+    response.is_ok() && answer.contains(" 200 ")
 }

@@ -1,4 +1,4 @@
-//! What the shells' hook costs: at the prompt, where it should be nothing, and at a call of `claude`; and what Tab takes.
+//! Benchmarks of the shell hook, at the prompt and when `claude` is called, and of completion.
 
 use std::{
     fs,
@@ -29,17 +29,17 @@ pub fn all() {
         let empty = stage.root().join("empty");
         fs::write(&empty, "").expect("a file");
         let (with, without) = prompts(&stage, shell, &hook, &empty);
-        line(&format!("{shell}: from Enter to the next prompt (plain: an empty hook)"), us(with), us(without), "");
+        line(&format!("{shell}: from Enter to the next prompt (plain: empty hook)"), us(with), us(without), "");
         for (what, directory) in [("in a project", "project/a/b/c"), ("elsewhere, in a repository", "other/a/b/c")] {
             let directory = stage.root().join(directory);
             let (ours, plain) = calls(&stage, shell, &hook, &directory);
-            line(&format!("{shell}: a call of claude {what} (stubs)"), us(ours), us(plain), "");
+            line(&format!("{shell}: calling claude {what} (stubs)"), us(ours), us(plain), "");
         }
     }
     tab();
 }
 
-/// Where `claude` and `lclaude` are the same program, which does nothing.
+/// Returns a stage where `claude` and `lclaude` are stubs that do nothing.
 fn stage() -> Stage {
     let stage = Stage::bare();
     for name in ["claude", "lclaude"] {
@@ -52,7 +52,7 @@ fn stage() -> Stage {
     stage
 }
 
-/// With the hook and without, by turns, since a machine is not as quick at all times.
+/// Measures prompts with and without the hook, alternating, since the speed of the machine varies.
 fn prompts(stage: &Stage, shell: &str, hook: &Path, empty: &Path) -> (Duration, Duration) {
     let mut both = [hook, empty].map(|sourced| terminal(stage, shell, sourced));
     let mut times = [Vec::new(), Vec::new()];
@@ -94,14 +94,14 @@ fn terminal(stage: &Stage, shell: &str, sourced: &Path) -> Terminal {
         }
     };
     let mut terminal = Terminal::start(command);
-    // The prompt's own text is in the command, so a mark of another kind says when it was carried out.
+    // The command itself contains the prompt's text, so another marker shows that it was executed.
     terminal.type_in(&format!("{prompt}\n. {}\nprintf 'so%s\\n' urced\n", sourced.display()));
     terminal.wait_for("sourced");
     terminal.wait_for(PROMPT);
     terminal
 }
 
-/// One of many calls in a row, through the hook and past it, by turns likewise.
+/// Measures calls of `claude` with and without the hook, alternating.
 fn calls(stage: &Stage, shell: &str, hook: &Path, directory: &Path) -> (Duration, Duration) {
     let run = |call: &str| {
         let repeat = match shell {
@@ -109,7 +109,7 @@ fn calls(stage: &Stage, shell: &str, hook: &Path, directory: &Path) -> (Duration
             _ => format!("for i in {{1..{CALLS}}}; do {call}; done"),
         };
         let script = format!(". {}; cd {}; {repeat}", hook.display(), directory.display());
-        // The machine's own file is read by a zsh that is told nothing, and only by that.
+        // Without -f, zsh reads the system's startup files.
         let plain = (shell == "zsh").then_some("-f");
         timed(stage.command(shell).args(plain).args(["-c", &script]))
     };
@@ -123,7 +123,7 @@ fn calls(stage: &Stage, shell: &str, hook: &Path, directory: &Path) -> (Duration
     (ours / CALLS, plain / CALLS)
 }
 
-/// With many models to choose from.
+/// Measures completion with many models.
 fn tab() {
     let stage = Stage::ollama();
     let library = stage.home().join(".ollama/models/manifests/registry.ollama.ai/library");
@@ -134,9 +134,9 @@ fn tab() {
     }
     let plain = median(|| timed(&mut stage.command("/bin/true")));
     for (what, words) in [("an option", &["--pro"][..]), ("a model, of 200", &["--model", "m"])] {
-        let asked = [&["local", "complete", "--"], words].concat();
-        let ours = median(|| timed(stage.command(lclaude()).args(&asked)));
-        line(&format!("Tab: lclaude's answer to {what} (plain: true)"), ms(ours), ms(plain), "");
+        let arguments = [&["local", "complete", "--"], words].concat();
+        let ours = median(|| timed(stage.command(lclaude()).args(&arguments)));
+        line(&format!("Tab: completing {what} (plain: true)"), ms(ours), ms(plain), "");
     }
 }
 

@@ -1,4 +1,4 @@
-//! The main jobs with the real Claude Code, the real llama-server and a scripted model.
+//! End-to-end tests with the real Claude Code, the real llama-server and a scripted model.
 
 mod session;
 mod setup;

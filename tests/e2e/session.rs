@@ -1,4 +1,4 @@
-//! The main job with the real Claude Code and the real llama-server.
+//! Sessions with the real Claude Code and the real llama-server.
 
 use std::{fs, process::Command};
 
@@ -9,32 +9,32 @@ use support::{Session, Stage, Value, json, kill, machine::needs_strace, real, te
 const DONE: &str = "The local model wrote proof.txt.\n";
 
 #[test]
-fn a_local_model_writes_a_file_with_a_tool() {
+fn local_model_writes_a_file_with_a_tool() {
     let Some(stage) = real::stage(&Script::default()) else { return };
     let before = stage.home_files();
     let ended = stage.run(stage.with_bash(&["-p", "create the proof"])).expect(0);
-    // Nothing but Claude Code's words on stdout.
+    // stdout contains only Claude Code's output.
     assert_eq!(ended.stdout, DONE);
     assert_eq!(stage.proof(), "made-by-local-model\n");
     stage.assert_nothing_left();
-    // History and projects are Claude Code's own, as always; settings and credentials are not there to begin with.
+    // Claude Code writes its history and projects as usual, but lclaude adds no settings file.
     let settings = stage.home().join(".claude/settings.json");
     assert!(before.is_empty() && !settings.exists());
 }
 
 #[test]
-fn claude_code_knows_the_context_the_server_really_has() {
+fn claude_code_gets_the_context_of_the_server() {
     let Some(stage) = real::stage(&Script { context: 32_768, ..Script::default() }) else { return };
-    // More than the model was trained on, so llama-server grants less.
+    // More than the model was trained for, so llama-server grants less.
     let command = stage.with_bash(&["--context", "65536", "-p", "create the proof", "--output-format", "json"]);
     let ended = stage.run(command).expect(0);
     let result: Value = serde_json::from_str(&ended.stdout).expect("JSON and nothing else on stdout");
     assert_eq!(result["modelUsage"]["tiny"]["contextWindow"], 32_768, "{result:#}");
-    assert!(ended.stderr.contains("context of 32768 tokens granted, 65536 asked"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("context of 32768 tokens granted, 65536 requested"), "{}", ended.stderr);
 }
 
 #[test]
-fn a_conversation_goes_on_with_c() {
+fn continue_option_resumes_the_conversation() {
     let Some(stage) = real::stage(&Script::default()) else { return };
     stage.run(stage.with_bash(&["-p", "create the proof"])).expect(0);
     fs::remove_file(stage.project().join("proof.txt")).expect("the first turn's file");
@@ -42,9 +42,9 @@ fn a_conversation_goes_on_with_c() {
     assert_eq!((ended.stdout.as_str(), stage.proof().as_str()), (DONE, "made-by-local-model\n"));
 }
 
-/// As Claude Code 2.1.331 writes one down: a thinking block with its signature, which only Anthropic can read.
+/// The transcript is as Claude Code 2.1.331 writes it, with a signed thinking block that only Anthropic can read.
 #[test]
-fn a_conversation_begun_in_the_cloud_goes_on() {
+fn conversation_started_in_the_cloud_can_be_continued() {
     let Some(stage) = real::stage(&Script::default()) else { return };
     let project = stage.project().display().to_string();
     let folder: String = project.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
@@ -78,8 +78,8 @@ fn a_conversation_begun_in_the_cloud_goes_on() {
     assert_eq!((&result["session_id"], &result["result"]), (&json!(id), &json!(DONE.trim_end())), "{result:#}");
 }
 
-/// A session whose answer has begun and does not end before its limit.
-fn in_mid_answer() -> Option<(Stage, Session)> {
+/// A session whose answer has started and runs until its token limit.
+fn session_mid_answer() -> Option<(Stage, Session)> {
     let stage = real::stage(&Script { long_is_endless: true, ..Script::default() })?;
     stage.config("[claude]\nmax_output_tokens = 1500\n");
     let mut command = stage.lclaude(&["--backend", "llamacpp", "--model", "tiny.gguf", "-p", LONG_WORD, "--tools", ""]);
@@ -90,18 +90,18 @@ fn in_mid_answer() -> Option<(Stage, Session)> {
 }
 
 #[test]
-fn a_server_killed_in_mid_answer_comes_back_and_the_turn_succeeds() {
-    let Some((stage, session)) = in_mid_answer() else { return };
+fn turn_succeeds_after_the_server_is_killed_mid_answer() {
+    let Some((stage, session)) = session_mid_answer() else { return };
     kill(stage.backend(), Signal::KILL);
     let ended = session.wait().expect(0);
     let last: Value = serde_json::from_str(ended.stdout.lines().last().expect("a last line")).expect("JSON");
     assert_eq!((&last["type"], &last["is_error"]), (&json!("result"), &json!(false)), "{last:#}");
-    assert!(ended.stderr.contains("crashed and was started again, 1×"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("crashed and was restarted once"), "{}", ended.stderr);
 }
 
 #[test]
-fn a_keeper_killed_in_mid_answer_is_replaced_and_the_turn_succeeds() {
-    let Some((stage, session)) = in_mid_answer() else { return };
+fn turn_succeeds_after_the_keeper_is_killed_mid_answer() {
+    let Some((stage, session)) = session_mid_answer() else { return };
     kill(stage.keeper(), Signal::KILL);
     let ended = session.wait().expect(0);
     let last: Value = serde_json::from_str(ended.stdout.lines().last().expect("a last line")).expect("JSON");
@@ -109,7 +109,7 @@ fn a_keeper_killed_in_mid_answer_is_replaced_and_the_turn_succeeds() {
 }
 
 #[test]
-fn a_bad_model_is_explained() {
+fn unusable_models_are_explained() {
     let Some(stage) = real::stage(&Script::default()) else { return };
     let whole = fs::read(stage.model()).expect("the model");
     fs::write(stage.project().join("short.gguf"), &whole[..whole.len() / 2]).expect("a file");
@@ -117,8 +117,8 @@ fn a_bad_model_is_explained() {
     let at = other.windows(5).position(|bytes| bytes == b"llama").expect("the architecture's name");
     other[at..at + 5].copy_from_slice(b"zebra");
     fs::write(stage.project().join("zebra.gguf"), other).expect("a file");
-    // Not a snapshot: the real log is another one on each machine.
-    for (model, words) in [("short.gguf", "cut short"), ("zebra.gguf", "unknown architecture")] {
+    // Not a snapshot, because the log of the real server depends on the machine.
+    for (model, words) in [("short.gguf", "truncated"), ("zebra.gguf", "unknown architecture")] {
         let ended = stage.output(&["--backend", "llamacpp", "--model", model, "-p", "x"]).expect(69);
         for word in [words, model, "help: "] {
             assert!(ended.stderr.contains(word), "no {word:?} in {ended:#?}");
@@ -126,9 +126,9 @@ fn a_bad_model_is_explained() {
     }
 }
 
-/// Every way a user's surroundings were seen to send requests elsewhere, all at once.
+/// All known ways in which a user's environment can redirect requests, at once.
 #[test]
-fn in_a_hostile_home_not_one_byte_goes_elsewhere() {
+fn hostile_home_sends_nothing_elsewhere() {
     let Some(mut stage) = real::stage(&Script::default()) else { return };
     let settings = json!({
         "env": {
@@ -182,7 +182,7 @@ fn in_a_hostile_home_not_one_byte_goes_elsewhere() {
     }
 }
 
-/// The command under strace.
+/// Wraps the command in strace.
 fn traced(command: &Command, stage: &Stage, trace: &std::path::Path) -> Command {
     let mut traced = stage.command("strace");
     traced
@@ -193,7 +193,7 @@ fn traced(command: &Command, stage: &Stage, trace: &std::path::Path) -> Command 
     traced
 }
 
-/// Where a trace shows connections and datagrams over the internet protocols: `port address`, sorted.
+/// The targets of IPv4 and IPv6 connections and datagrams in a trace, as `port address`, sorted.
 fn addresses(trace: &str) -> Vec<String> {
     let field = |line: &str, name: &str| {
         let rest = line.split_once(name)?.1;
@@ -213,7 +213,7 @@ fn addresses(trace: &str) -> Vec<String> {
 }
 
 #[test]
-fn in_a_terminal_it_is_still_claude() {
+fn interactive_session_works_like_claude_code() {
     let Some(stage) = real::stage(&Script::default()) else { return };
     let project = stage.project().display().to_string();
     let answers = json!({"hasCompletedOnboarding": true, "projects": {&project: {"hasTrustDialogAccepted": true}}});
@@ -221,7 +221,7 @@ fn in_a_terminal_it_is_still_claude() {
     let mut terminal = Terminal::start(stage.with_bash(&[]));
     terminal.wait_for("Claude Code");
     terminal.wait_for("tiny");
-    // The whole screen: what is typed earlier is lost.
+    // Keys typed before the whole screen is drawn are lost.
     terminal.wait_for("shortcuts");
     terminal.type_in("create the proof");
     terminal.wait_for("proof");
@@ -229,14 +229,14 @@ fn in_a_terminal_it_is_still_claude() {
     terminal.wait_for("wrote");
     assert_eq!(stage.proof(), "made-by-local-model\n");
     terminal.type_in("\x03");
-    // It asks for a second one.
+    // Claude Code asks for a second Ctrl-C.
     terminal.wait_for("again");
     terminal.type_in("\x03");
     assert_eq!(terminal.wait(), Some(0));
 }
 
 #[test]
-fn two_tiers_have_two_models_behind_one_server() {
+fn two_tiers_use_two_models_on_one_server() {
     let Some(stage) = real::stage(&Script::default()) else { return };
     let small = Script { plain: vec!["The small ".into(), "one.".into()], context: 32_768, ..Script::default() };
     scripted_model::write(&stage.project().join("small.gguf"), &small).expect("the model is written");

@@ -1,5 +1,5 @@
-//! From an empty home to a finished turn: the real llama-server and the real Claude Code, which are not there to begin
-//! with, and a scripted model.
+//! `lclaude local setup` on an empty home, which installs the real llama-server and the real Claude Code, with a scripted
+//! model.
 
 use std::fs;
 
@@ -7,11 +7,11 @@ use lclaude_fakes::scripted_model::{self, Script};
 use support::{Stage, installers::CLAUDE, lclaude, real, terminal::Terminal};
 
 #[test]
-fn from_an_empty_home_to_a_finished_turn() {
+fn setup_goes_from_an_empty_home_to_a_finished_turn() {
     let Some((claude, server)) = real::programs() else { return };
     let stage = Stage::empty();
     scripted_model::write(&stage.model(), &Script::default()).expect("the model is written");
-    // The installers are not the real ones: what they install is.
+    // The installers are fakes, but they install the real programs.
     stage.program("brew", &stage.package(&server, "llama-server"));
     let script = stage.package(&claude, "claude");
     stage.curl(&[("claude.ai/install.sh", &script)]);
@@ -26,15 +26,15 @@ fn from_an_empty_home_to_a_finished_turn() {
     }
     terminal.wait_for("tool call: tiny calls a tool when asked to");
     terminal.wait_for("The local model wrote proof.txt.");
-    terminal.wait_for("Ready. Type: lclaude\r\n");
+    terminal.wait_for("Ready. Start a session with: lclaude\r\n");
     terminal.wait_to_the_end(0);
     stage.assert_nothing_left();
-    // What is there now is lclaude's own: its configuration and the backend's log.
+    // Only lclaude's own files were written: its configuration and the backend's log.
     let files = stage.home_files();
     let written: Vec<_> = files.keys().collect();
     assert_eq!(written, [&stage.home().join(".config/lclaude/config.toml")]);
 
-    // And the line that it ends with does what it says.
+    // The suggested command works.
     let mut session = stage.lclaude(&["-p", "create the proof", "--tools", "Bash", "--allowedTools", "Bash"]);
     session.env("SHELL", "/bin/bash");
     let ended = stage.run(session).expect(0);

@@ -1,5 +1,5 @@
-//! A throwaway session with the real Claude Code and the real llama-server: the whole home is byte for byte as it was, and
-//! nothing of the user's reaches the session.
+//! Throwaway sessions with the real Claude Code and the real llama-server: the home stays byte-for-byte unchanged, and no
+//! user data reaches the session.
 
 use std::{
     fs,
@@ -13,10 +13,10 @@ use rustix::process::Signal;
 use support::{Session, Stage, json, kill, machine::needs_strace, real, terminal::Terminal, throwaway::endpoint};
 
 const DONE: &str = "The local model wrote proof.txt.\n";
-/// In every file of the user's own; none may read it, none may hear of it.
+/// Is in every file of the user. No session may read it or send it.
 const MARK: &str = "MARKED-AS-MINE";
 
-/// A home of somebody who uses Claude Code, with their project below it, as is usual.
+/// Fills the home as if the user had used Claude Code for a while, and returns a project below it.
 fn lived_in(stage: &Stage) -> PathBuf {
     let project = stage.home().join("work/project");
     let own = stage.home().join(".claude");
@@ -47,7 +47,7 @@ fn lived_in(stage: &Stage) -> PathBuf {
     project
 }
 
-/// lclaude in the project, and its trace, where there can be one.
+/// Returns the command for lclaude in the project, and the path of its trace if strace is available.
 fn traced(stage: &Stage, arguments: &[&str], here: &Path) -> (Command, Option<PathBuf>) {
     let trace = needs_strace().then(|| stage.root().join("trace"));
     let mut command = stage.command(if trace.is_some() { Path::new("strace") } else { support::lclaude() });
@@ -59,31 +59,31 @@ fn traced(stage: &Stage, arguments: &[&str], here: &Path) -> (Command, Option<Pa
     (command, trace)
 }
 
-/// Whatever of the user's own was opened to be read (not only to see where a path leads) but by lclaude itself, which looks
-/// for theme and trust in two of them.
-fn read_of_the_users(stage: &Stage, trace: Option<PathBuf>) -> Vec<String> {
+/// Returns the trace lines in which the user's files were opened for reading, not just to resolve a path. It skips lclaude
+/// itself, which reads theme and trust from two of them.
+fn user_files_read(stage: &Stage, trace: Option<PathBuf>) -> Vec<String> {
     let Some(trace) = trace else { return Vec::new() };
     let own = [stage.home().join(".claude"), stage.home().join(".claude.json")].map(|path| path.display().to_string());
     let trace = fs::read_to_string(trace).expect("a trace");
     let lclaude = trace.lines().next().and_then(|line| line.split_whitespace().next()).unwrap_or_default();
     let lines = trace.lines().filter(|line| {
         let opened = line.contains("open") && !line.contains("O_PATH") && !line.contains("O_DIRECTORY");
-        // A result may be on a later line, so it is not looked at.
+        // The result of a call can be on a later line, so it is ignored.
         let there = line.split('"').nth(1).is_some_and(|file| Path::new(file).exists());
         opened && there && !line.starts_with(lclaude) && own.iter().any(|own| line.contains(&format!("\"{own}")))
     });
     lines.map(str::to_owned).collect()
 }
 
-/// The Bash tool's command says what it sees.
-fn looking() -> Script {
+/// A script whose Bash command prints the session's variables and transcripts.
+fn inspecting_script() -> Script {
     let command = r#"{"command": "printenv CLAUDE_CONFIG_DIR OF_THE_PROJECT MINE > proof.txt; cat $CLAUDE_CONFIG_DIR/projects/*/*.jsonl >> proof.txt", "description": "look"}"#;
     Script { act: lclaude_fakes::scripted_model::tool_call("Bash", command), ..Script::default() }
 }
 
 #[test]
-fn in_print_mode_the_whole_home_is_as_it_was() {
-    let Some(stage) = real::stage(&looking()) else { return };
+fn print_mode_leaves_the_home_unchanged() {
+    let Some(stage) = real::stage(&inspecting_script()) else { return };
     let project = lived_in(&stage);
     let before = stage.home_snapshot();
     let (command, trace) = traced(&stage, &["-p", "create the proof"], &project);
@@ -95,24 +95,24 @@ fn in_print_mode_the_whole_home_is_as_it_was() {
     let home = lines.next().expect("a first line");
     assert!(home.starts_with(&stage.runtime().display().to_string()), "{proof}");
     assert_eq!(lines.next(), Some("its-own"), "the project's own settings work: {proof}");
-    // What the session wrote down of itself has all that went to the model but the prompt.
+    // The transcript contains everything that was sent to the model, except the system prompt.
     assert!(proof.contains("create the proof") && !proof.contains(MARK), "{proof}");
-    let read = read_of_the_users(&stage, trace);
+    let read = user_files_read(&stage, trace);
     assert!(read.is_empty(), "{read:#?}");
     assert!(!Path::new(home).exists() && !stage.root().join("mcp-ran").exists());
     let mut now = stage.home_snapshot();
-    // The tool wrote into the project, and its file is gone again: that changed the time of the directory.
+    // The tool's file in the project changed the time of its directory.
     now.insert(project.clone(), before[&project].clone());
     assert!(now == before, "{:#?} became {:#?}", before.keys(), now.keys());
     stage.assert_nothing_left();
 }
 
-/// Moved elsewhere by `XDG_STATE_HOME`, that would be another one for the session's tools as well.
+/// Moving the lock with `XDG_STATE_HOME` would also change that variable for the session's tools.
 #[test]
-fn of_what_claude_codes_own_installer_put_there_only_the_lock_on_its_version_is_written() {
+fn installed_claude_code_writes_only_its_version_lock() {
     let Some(mut stage) = real::stage(&Script::default()) else { return };
     let project = lived_in(&stage);
-    // Where it takes itself for installed, yet not in the home that is compared: it is some 400 MB long.
+    // A path where Claude Code takes itself for installed, outside the compared home because it is about 400 MB.
     let installed = stage.root().join("data/claude/versions/9.9.9");
     fs::create_dir_all(installed.parent().expect("a directory")).expect("a directory");
     let real = stage.bin().join("claude").canonicalize().expect("a program");
@@ -127,7 +127,7 @@ fn of_what_claude_codes_own_installer_put_there_only_the_lock_on_its_version_is_
     command.args(["--tools", ""]).current_dir(&project);
     assert_eq!(stage.run(command).expect(0).stdout, "Hello from the tiny local model.\n");
     let mut now = stage.home_snapshot();
-    assert!(now[&locks] != before[&locks], "it had one");
+    assert!(now[&locks] != before[&locks], "no lock was written");
     for snapshot in [&mut before, &mut now] {
         snapshot.retain(|path, _| !path.starts_with(&locks));
     }
@@ -135,7 +135,7 @@ fn of_what_claude_codes_own_installer_put_there_only_the_lock_on_its_version_is_
 }
 
 #[test]
-fn not_a_word_of_the_users_is_in_a_request() {
+fn requests_contain_nothing_from_the_user_home() {
     let Some(stage) = real::stage(&Script::default()) else { return };
     let project = lived_in(&stage);
     let requests = stage.root().join("requests");
@@ -151,18 +151,18 @@ fn not_a_word_of_the_users_is_in_a_request() {
     let (ended, sent) = ask(&["--throwaway"]);
     assert!(sent.contains("a question") && sent.contains("the project's own"), "{ended:#?}");
     assert!(!sent.contains(MARK), "{:?}", sent.find(MARK).map(|at| &sent[at.saturating_sub(200)..at + 40]));
-    // Without it the mark is there: this test can tell.
+    // An ordinary session does send the mark, so the check above proves something.
     assert!(ask(&[]).1.contains(MARK));
 }
 
 #[test]
-fn in_a_terminal_there_is_no_dialog_and_the_whole_home_is_as_it_was() {
+fn interactive_session_has_no_dialog_and_leaves_the_home_unchanged() {
     let Some(stage) = real::stage(&Script::default()) else { return };
     let project = lived_in(&stage);
     let before = stage.home_snapshot();
     let (command, trace) = traced(&stage, &[], &project);
     let mut terminal = Terminal::start(command);
-    // The first screen: no tour, no trust to be asked for.
+    // The first screen has no onboarding and no trust dialog.
     terminal.wait_for("Claude Code");
     terminal.wait_for("shortcuts");
     terminal.type_in("create the proof");
@@ -175,7 +175,7 @@ fn in_a_terminal_there_is_no_dialog_and_the_whole_home_is_as_it_was() {
     assert_eq!(terminal.wait(), Some(0));
     assert_eq!(fs::read_to_string(project.join("proof.txt")).expect("the proof"), "made-by-local-model\n");
     fs::remove_file(project.join("proof.txt")).expect("it is there");
-    let read = read_of_the_users(&stage, trace);
+    let read = user_files_read(&stage, trace);
     assert!(read.is_empty(), "{read:#?}");
     let mut now = stage.home_snapshot();
     now.insert(project.clone(), before[&project].clone());
@@ -184,11 +184,11 @@ fn in_a_terminal_there_is_no_dialog_and_the_whole_home_is_as_it_was() {
 }
 
 #[test]
-fn a_folder_that_was_never_trusted_is_asked_about() {
+fn untrusted_folder_causes_the_trust_dialog() {
     let Some(stage) = real::stage(&Script::default()) else { return };
     lived_in(&stage);
     let before = stage.home_snapshot();
-    // The usual project is not below the home, and nobody has trusted it.
+    // The default project is outside the home and not trusted.
     let mut command = stage.command(support::lclaude());
     command.args(["--backend", "llamacpp", "--model", "tiny.gguf", "--throwaway", "--tools", "Bash"]);
     let mut terminal = Terminal::start(command);
@@ -200,7 +200,7 @@ fn a_folder_that_was_never_trusted_is_asked_about() {
 }
 
 #[test]
-fn killed_in_mid_answer_it_leaves_the_home_as_it_was() {
+fn session_killed_mid_answer_leaves_the_home_unchanged() {
     type End = fn(&Stage, &Session);
     let ends: [(&str, End); 5] = [
         ("TERM", |_, session| session.signal(Signal::TERM)),
@@ -228,7 +228,7 @@ fn killed_in_mid_answer_it_leaves_the_home_as_it_was() {
 }
 
 #[test]
-fn lclaude_and_keeper_killed_the_next_one_removes_it() {
+fn next_session_removes_leftovers_of_killed_lclaude_and_keeper() {
     let Some(stage) = real::stage(&Script { long_is_endless: true, ..Script::default() }) else { return };
     let project = lived_in(&stage);
     let mut command = stage.lclaude(&["--backend", "llamacpp", "--model", "tiny.gguf", "--throwaway", "-p", LONG_WORD]);

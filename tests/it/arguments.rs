@@ -1,4 +1,4 @@
-//! The command line: what is lclaude's, what is Claude Code's, and which streams are whose.
+//! The command line: which arguments and which standard streams belong to lclaude, and which to Claude Code.
 
 use std::{ffi::OsStr, fs, io::Write, os::unix::ffi::OsStrExt, process::Stdio};
 
@@ -8,14 +8,14 @@ use support::{
     write_program,
 };
 
-/// Claude Code's arguments without the overlay, which comes first.
-fn theirs(claude: &Fake) -> &[String] {
+/// Returns Claude Code's arguments without the overlay, which comes first.
+fn user_arguments(claude: &Fake) -> &[String] {
     assert_eq!(claude.argv[1], "--settings", "{:?}", claude.argv);
-    assert_eq!(claude.argv.get(2), claude.settings_path.as_ref(), "the last --settings is ours: {:?}", claude.argv);
+    assert_eq!(claude.argv.get(2), claude.settings_path.as_ref(), "the overlay comes first: {:?}", claude.argv);
     &claude.argv[3..]
 }
 
-/// What Claude Code and the backend were started with for this command line.
+/// Runs a session with these arguments and returns Claude Code and the backend.
 #[track_caller]
 fn session(stage: &Stage, arguments: &[&str]) -> (Fake, Fake) {
     let (session, claude, backend) = stage.started(&mut stage.lclaude(arguments));
@@ -34,31 +34,31 @@ fn arguments_reach_claude_code_unchanged_and_in_order() {
         &["--resume", "-p", "again", "-p"],
         &["-p", "", " ", "two\nlines", "*", "$HOME"],
         &["--allowedTools", "Bash", "Edit", "-p", "x", "--", "mcp", "--model", "y"],
-        // lclaude's own names mean nothing to it once Claude Code's arguments have begun.
+        // lclaude ignores its own options after the first argument of Claude Code.
         &["-p", "x", "--backend", "y", "--dry-run", "--version-of-something"],
         &["hello", "local", "mcp"],
         &["-n", "mcp", "--append-system-prompt", "doctor"],
         &["--an-option-of-tomorrow", "-p"],
     ] {
         let (claude, _) = session(&stage, arguments);
-        assert_eq!(theirs(&claude), arguments, "lclaude {arguments:?}");
+        assert_eq!(user_arguments(&claude), arguments, "lclaude {arguments:?}");
     }
 }
 
 #[test]
 fn non_utf8_arguments_are_passed_through_as_bytes() {
     let stage = configured();
-    fs::remove_file(stage.bin().join("claude")).expect("the fake was there");
+    fs::remove_file(stage.bin().join("claude")).expect("the fake existed");
     let out = stage.root().join("arguments");
     let script = format!("#!/bin/sh\nprintf '%s\\0' \"$@\" >{}\n", out.display());
     write_program(&stage.bin().join("claude"), script.as_bytes());
-    let odd = OsStr::from_bytes(b"caf\xe9 \xff");
+    let non_utf8 = OsStr::from_bytes(b"caf\xe9 \xff");
     let mut command = stage.lclaude(&["-p"]);
-    stage.ended(command.arg(odd).arg("--append-system-prompt").arg(odd)).expect(0);
+    stage.ended(command.arg(non_utf8).arg("--append-system-prompt").arg(non_utf8)).expect(0);
     let written = fs::read(out).expect("Claude Code ran");
     let arguments: Vec<&[u8]> = written.split(|&byte| byte == 0).collect();
-    let odd = odd.as_bytes();
-    assert_eq!(arguments[2..], [b"-p", odd, b"--append-system-prompt", odd, b""]);
+    let non_utf8 = non_utf8.as_bytes();
+    assert_eq!(arguments[2..], [b"-p", non_utf8, b"--append-system-prompt", non_utf8, b""]);
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn double_dash_ends_lclaude_options() {
         (&["-p", "--", "x"], &["-p", "--", "x"]),
     ] {
         let (claude, _) = session(&stage, typed);
-        assert_eq!(theirs(&claude), arguments, "lclaude {typed:?}");
+        assert_eq!(user_arguments(&claude), arguments, "lclaude {typed:?}");
     }
 }
 
@@ -87,7 +87,7 @@ fn local_is_reserved_unless_escaped() {
     }
     for (typed, arguments) in [(&["--", "local"][..], &["local"][..]), (&["-p", "local"], &["-p", "local"])] {
         let (claude, _) = session(&stage, typed);
-        assert_eq!(theirs(&claude), arguments, "lclaude {typed:?}");
+        assert_eq!(user_arguments(&claude), arguments, "lclaude {typed:?}");
     }
 }
 
@@ -96,7 +96,7 @@ fn claude_model_aliases_are_passed_through() {
     let stage = configured();
     for alias in ["sonnet", "opus", "haiku", "fable", "default", "best", "opusplan", "sonnet[1m]", "opus[1m]"] {
         let (claude, backend) = session(&stage, &["--model", alias, "-p", "x"]);
-        assert_eq!(theirs(&claude), ["--model", alias, "-p", "x"]);
+        assert_eq!(user_arguments(&claude), ["--model", alias, "-p", "x"]);
         assert_eq!(value(&backend, "--alias"), "tiny");
     }
 }
@@ -112,12 +112,12 @@ fn other_model_names_select_a_local_model() {
         (&["--model=./other.gguf", "-p", "x"], &["-p", "x"]),
         (&["-p", "x", "--model", &absolute], &["-p", "x"]),
         (&["-p", &inline, "x"], &["-p", "x"]),
-        // The last one counts, as for Claude Code.
+        // The last --model wins, as in Claude Code.
         (&["--model", "opus", "--model", "other.gguf", "-p"], &["-p"]),
         (&["--model", "nope.gguf", "-p", "--model", "other.gguf"], &["-p"]),
     ] {
         let (claude, backend) = session(&stage, typed);
-        assert_eq!(theirs(&claude), arguments, "lclaude {typed:?}");
+        assert_eq!(user_arguments(&claude), arguments, "lclaude {typed:?}");
         assert_eq!(value(&backend, "--model"), absolute, "lclaude {typed:?}");
         assert_eq!(claude.env["ANTHROPIC_DEFAULT_OPUS_MODEL"], "other");
     }
@@ -136,11 +136,11 @@ fn model_option_after_double_dash_is_prompt_text() {
     let stage = configured();
     let text = ["-p", "--", "--model", "other.gguf"];
     let (claude, backend) = session(&stage, &text);
-    assert_eq!(theirs(&claude), text);
+    assert_eq!(user_arguments(&claude), text);
     assert_eq!(value(&backend, "--alias"), "tiny");
 }
 
-/// The value that follows an option.
+/// Returns the value that follows an option.
 #[track_caller]
 fn value<'a>(fake: &'a Fake, option: &str) -> &'a str {
     let at = fake.argv.iter().position(|argument| argument == option);
@@ -148,7 +148,7 @@ fn value<'a>(fake: &'a Fake, option: &str) -> &'a str {
     &fake.argv[at + 1]
 }
 
-const MINE: &str = r#"{"env": {"MINE": "1", "ANTHROPIC_BASE_URL": "http://elsewhere"}, "apiKeyHelper": "cat secret",
+const USER_SETTINGS: &str = r#"{"env": {"MINE": "1", "ANTHROPIC_BASE_URL": "http://elsewhere"}, "apiKeyHelper": "cat secret",
     "permissions": {"allow": ["Edit"], "deny": ["Bash"]}, "outputStyle": "terse"}"#;
 
 #[track_caller]
@@ -166,35 +166,35 @@ fn assert_merged(claude: &Fake) {
 fn user_settings_are_merged_with_the_overlay() {
     let stage = configured();
     let file = stage.project().join("mine.json");
-    fs::write(&file, MINE).expect("a file");
+    fs::write(&file, USER_SETTINGS).expect("a file");
     let absolute = format!("--settings={}", file.display());
-    let inline = format!("--settings={MINE}");
+    let inline = format!("--settings={USER_SETTINGS}");
     for typed in [
-        &["--settings", MINE, "-p", "x"][..],
-        &["-p", "x", "--settings", MINE],
+        &["--settings", USER_SETTINGS, "-p", "x"][..],
+        &["-p", "x", "--settings", USER_SETTINGS],
         &["-p", &inline, "x"],
         &[&inline, "-p", "x"],
         &["--settings", "mine.json", "-p", "x"],
         &["-p", "x", &absolute],
-        // Of several the last one counts, as for Claude Code.
-        &["--settings", r#"{"outputStyle": "wordy"}"#, "--settings", MINE, "-p", "x"],
+        // The last --settings wins, as in Claude Code.
+        &["--settings", r#"{"outputStyle": "wordy"}"#, "--settings", USER_SETTINGS, "-p", "x"],
         &["--settings", r#"{"outputStyle": "wordy"}"#, "-p", "x", "--settings", "mine.json"],
     ] {
         let (claude, _) = session(&stage, typed);
-        assert_eq!(theirs(&claude), ["-p", "x"], "lclaude {typed:?}");
+        assert_eq!(user_arguments(&claude), ["-p", "x"], "lclaude {typed:?}");
         assert_merged(&claude);
     }
-    assert_eq!(fs::read_to_string(file).expect("still there"), MINE);
+    assert_eq!(fs::read_to_string(file).expect("still there"), USER_SETTINGS);
 }
 
 #[test]
 fn configured_settings_are_merged_with_the_overlay() {
     let stage = Stage::new();
-    fs::write(stage.project().join("mine.json"), MINE).expect("a file");
-    let args = format!("[claude]\nargs = [\"--settings\", {MINE:?}, \"--verbose\"]");
+    fs::write(stage.project().join("mine.json"), USER_SETTINGS).expect("a file");
+    let args = format!("[claude]\nargs = [\"--settings\", {USER_SETTINGS:?}, \"--verbose\"]");
     configure(&stage, &args);
     let (claude, _) = session(&stage, &["-p", "x"]);
-    // Ours after the configured ones: an option with many values among those would take the prompt for one more.
+    // The overlay comes after the configured arguments, since a list option among those would swallow the prompt.
     let overlay = claude.settings_path.as_deref().expect("a file");
     assert_eq!(claude.argv[1..], ["--verbose", "--settings", overlay, "-p", "x"]);
     assert_merged(&claude);
@@ -204,20 +204,20 @@ fn configured_settings_are_merged_with_the_overlay() {
 fn settings_file_with_non_utf8_name_is_merged_with_the_overlay() {
     let stage = configured();
     let name = OsStr::from_bytes(b"caf\xe9.json");
-    fs::write(stage.project().join(name), MINE).expect("a file");
+    fs::write(stage.project().join(name), USER_SETTINGS).expect("a file");
     let mut inline = OsStr::new("--settings=").to_owned();
     inline.push(name);
     let (session, claude, _backend) = stage.started(stage.lclaude(&["-p", "x"]).arg(inline));
     finish(session, &claude);
-    assert_eq!(theirs(&claude), ["-p", "x"]);
+    assert_eq!(user_arguments(&claude), ["-p", "x"]);
     assert_merged(&claude);
 }
 
 #[test]
 fn commands_without_a_model_run_immediately() {
     let mut stage = Stage::new();
-    // A variable that a session would remove: here nothing of ours is in the way.
-    stage.set("ANTHROPIC_API_KEY", "theirs");
+    // A session would remove this variable, but these commands get the unchanged environment.
+    stage.set("ANTHROPIC_API_KEY", "user-key");
     for (typed, arguments) in [
         (&["mcp", "add", "x", "--model", "y", "--", "z", "--help"][..], None),
         (&["doctor"], None),
@@ -238,9 +238,9 @@ fn commands_without_a_model_run_immediately() {
         let session = support::Session::start(&mut stage.lclaude(typed));
         let claude = stage.events.next("claude");
         assert_eq!(claude.argv[1..], *arguments.unwrap_or(typed), "lclaude {typed:?}");
-        assert_eq!(claude.env["ANTHROPIC_API_KEY"], "theirs");
+        assert_eq!(claude.env["ANTHROPIC_API_KEY"], "user-key");
         assert_eq!(claude.env.get("ANTHROPIC_BASE_URL"), None);
-        // Not even a launcher stays.
+        // lclaude replaces itself with Claude Code.
         assert_eq!(claude.pid, session.pid());
         claude.send(json!({"do": "exit", "code": 4}));
         session.wait().expect(4).expect_stdout("");
@@ -319,11 +319,12 @@ fn every_local_command_has_help() {
     messages!();
     let stage = Stage::bare();
     stage.output(&["local", "--help"]).expect(0).record();
-    let verbs = stage.output(&["local", "complete", "--", "local", ""]).expect(0).stdout;
-    let verbs: Vec<&str> = verbs.lines().filter_map(|line| line.strip_prefix("word\t")?.split('\t').next()).collect();
-    assert!(verbs.contains(&"status"), "{verbs:?}");
-    for verb in verbs {
-        let ended = stage.output(&["local", verb, "--help"]).expect(0).record();
+    let commands = stage.output(&["local", "complete", "--", "local", ""]).expect(0).stdout;
+    let commands: Vec<&str> =
+        commands.lines().filter_map(|line| line.strip_prefix("word\t")?.split('\t').next()).collect();
+    assert!(commands.contains(&"status"), "{commands:?}");
+    for command in commands {
+        let ended = stage.output(&["local", command, "--help"]).expect(0).record();
         assert_eq!(ended.stderr, "");
     }
 }
@@ -372,7 +373,7 @@ fn dry_run_shows_the_plan_and_starts_nothing() {
         .record();
 
     stage.assert_nothing_started();
-    assert!(!stage.runtime().exists(), "not even a directory");
+    assert!(!stage.runtime().exists(), "the runtime directory was created");
     assert_eq!(stage.home_files(), home);
     assert_eq!(ended.stderr, "");
     assert!(!ended.stdout.contains("sk-"), "{}", ended.stdout);
@@ -390,12 +391,12 @@ fn dry_run_of_a_command_without_a_model_starts_nothing() {
 fn stdout_contains_only_claude_code_output() {
     messages!();
     let mut stage = configured();
-    // All that lclaude has to say besides: stages, warnings, a crash.
+    // Make lclaude print progress, warnings and a crash.
     stage.set("FAKE_LLAMA_N_CTX", 30_000).set("FAKE_LLAMA_NO_TOOLS", 1).set("LCLAUDE_NONSENSE", 1);
     let (session, claude, backend) = stage.started(&mut stage.lclaude(&["-p", "x", "--output-format", "json"]));
     backend.send(json!({"do": "exit", "code": 7}));
-    let anew = stage.events.next("llama-server");
-    anew.wait_event("ready");
+    let restarted = stage.events.next("llama-server");
+    restarted.wait_event("ready");
     claude.send(json!({"do": "print", "text": "{\"result\": \"4\"}\n"}));
     claude.wait_event("done");
     finish(session, &claude).expect_stdout("{\"result\": \"4\"}\n").record();
@@ -424,8 +425,8 @@ fn stdin_belongs_to_claude_code() {
         .spawn()
         .expect("lclaude runs");
     let mut stdin = child.stdin.take().expect("a pipe");
-    // Before there is a Claude Code: nothing of it may be lost meanwhile.
-    stdin.write_all(b"first\nsecond\n").expect("somebody reads it");
+    // Written before Claude Code starts, and must not be lost.
+    stdin.write_all(b"first\nsecond\n").expect("the pipe has a reader");
     let claude = stage.events.next("claude");
     for expected in [json!({"text": "first\n", "end": false}), json!({"text": "second\n", "end": false})] {
         claude.send(json!({"do": "read_line"}));

@@ -1,4 +1,4 @@
-//! Whatever is wrong with what lclaude is given, it says what, why and how to mend it, and starts nothing.
+//! Invalid input of every kind: lclaude names the problem, its cause and a fix, and starts nothing.
 
 use std::{
     collections::BTreeMap,
@@ -21,30 +21,31 @@ use support::{
     write_program,
 };
 
-/// Nobody, on most systems; in any case somebody else.
-const SOMEBODY_ELSE: u32 = 65_534;
+/// The user `nobody` on most systems.
+const OTHER_USER: u32 = 65_534;
 
 const RUN: &[&str] = &["--backend", "llamacpp", "--model", "tiny.gguf", "-p", "x"];
 
-/// Fails with `code`, says why and what helps, and leaves everything as it was.
+/// Runs a command that must exit with `code`, print a cause and help, and change nothing.
 #[track_caller]
-fn refused(stage: &Stage, command: &mut Command, code: i32) -> Ended {
-    let before = everything(stage);
+fn rejected(stage: &Stage, command: &mut Command, code: i32) -> Ended {
+    let before = all_files(stage);
     let ended = stage.ended(command).expect_failure(code).expect_stdout("");
     assert!(!ended.stderr.contains("a bug in lclaude"), "{ended:#?}");
     stage.assert_nothing_started();
     stage.assert_nothing_left();
-    let after = everything(stage);
+    let after = all_files(stage);
     assert!(before == after, "{:#?} became {:#?}", before.keys(), after.keys());
     ended
 }
 
-/// All that is on the stage, but for an empty runtime directory: that is no more than any session leaves.
-fn everything(stage: &Stage) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
+/// Returns all files on the stage except an empty runtime directory, which every session leaves.
+fn all_files(stage: &Stage) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
     let mut found = BTreeMap::new();
     let mut directories = vec![stage.root().to_owned()];
     while let Some(directory) = directories.pop() {
-        for path in fs::read_dir(directory).into_iter().flatten().map(|entry| entry.expect("an entry").path()) {
+        for path in fs::read_dir(directory).into_iter().flatten().map(|entry| entry.expect("a directory entry").path())
+        {
             let kind = fs::symlink_metadata(&path).expect("it is there").file_type();
             if kind.is_dir() {
                 directories.push(path.clone());
@@ -61,7 +62,7 @@ fn everything(stage: &Stage) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
 }
 
 fn fifo(at: &Path) {
-    let made = Command::new("mkfifo").arg(at).status().expect("mkfifo is on every Unix");
+    let made = Command::new("mkfifo").arg(at).status().expect("mkfifo runs");
     assert!(made.success());
 }
 
@@ -103,9 +104,9 @@ fn invalid_command_lines_are_rejected() {
         &["--settings", "."],
         &["--settings", ""],
     ] {
-        // After a good beginning, so that only the last part can be at fault.
+        // The arguments before these are valid, so only these can be invalid.
         let mut command = stage.lclaude(&["--backend", "llamacpp", "--model", "tiny.gguf"]);
-        refused(&stage, command.args(arguments), 64);
+        rejected(&stage, command.args(arguments), 64);
     }
 }
 
@@ -114,7 +115,7 @@ fn invalid_local_command_lines_are_rejected() {
     messages!();
     let stage = Stage::new();
     for arguments in [&["status", "--wacth"][..], &["completions"], &["completions", "tcsh"]] {
-        refused(&stage, stage.lclaude(&["local"]).args(arguments), 64);
+        rejected(&stage, stage.lclaude(&["local"]).args(arguments), 64);
     }
 }
 
@@ -151,17 +152,17 @@ fn unusable_models_are_rejected() {
         "",
     ] {
         let mut command = stage.lclaude(&["--backend", "llamacpp", "-p", "x"]);
-        refused(&stage, command.arg(format!("--model={model}")), 64);
-        // The same from elsewhere is not the command line's fault.
+        rejected(&stage, command.arg(format!("--model={model}")), 64);
+        // From a variable, the same model is a configuration error.
         if !model.is_empty() {
             let mut command = stage.lclaude(&["--backend", "llamacpp", "-p", "x"]);
-            refused(&stage, command.env("LCLAUDE_MODEL", model), 65);
+            rejected(&stage, command.env("LCLAUDE_MODEL", model), 65);
         }
     }
     let mut command = stage.lclaude(&["--backend", "llamacpp", "--model"]);
-    refused(&stage, command.arg(OsStr::from_bytes(b"caf\xe9.gguf")), 64);
+    rejected(&stage, command.arg(OsStr::from_bytes(b"caf\xe9.gguf")), 64);
     let mut command = stage.lclaude(&["--backend", "llamacpp", "-p"]);
-    refused(&stage, command.arg(OsStr::from_bytes(b"--model=caf\xe9.gguf")), 64);
+    rejected(&stage, command.arg(OsStr::from_bytes(b"--model=caf\xe9.gguf")), 64);
 }
 
 #[test]
@@ -176,7 +177,7 @@ fn truncated_model_fails_and_leaves_nothing() {
     stage.assert_nothing_left();
 }
 
-/// A pipe that nobody writes into, in place of each file that is read whole on the way.
+/// Replaces each file that lclaude reads completely with a pipe that has no writer.
 #[test]
 fn named_pipes_never_block() {
     messages!();
@@ -189,11 +190,11 @@ fn named_pipes_never_block() {
     fs::write(project.join(".lclaude.toml"), "context = 50000\n").expect("a file");
     let run = |arguments: &[&str]| stage.ended(&mut stage.lclaude(arguments));
     let dry_run = |first: &[&str]| run(&[&["--dry-run"], first, RUN].concat());
-    let with_pipe = |at: PathBuf, look: &dyn Fn()| {
+    let with_pipe = |at: PathBuf, run_commands: &dyn Fn()| {
         fifo(&at);
-        look();
+        run_commands();
         run(&["local", "doctor"]).expect(1);
-        fs::remove_file(at).expect("still there");
+        fs::remove_file(at).expect("the file exists");
     };
     with_pipe(project.join(".claude/settings.json"), &|| {
         dry_run(&[]).expect(0);
@@ -230,16 +231,16 @@ fn invalid_variables_are_rejected() {
     ] {
         let mut stage = Stage::new();
         stage.set(name, value);
-        // Options for all the rest, which must not be blamed.
+        // All other settings are valid options, so the error must name the variable.
         let mut command = stage.lclaude(match name {
             "LCLAUDE_BACKEND" => &["--context", "30000", "--model", "tiny.gguf", "-p", "x"],
             _ => RUN,
         });
-        refused(&stage, &mut command, 65);
+        rejected(&stage, &mut command, 65);
     }
     let stage = Stage::new();
-    let not_utf8 = OsStr::from_bytes(b"\xff");
-    refused(&stage, stage.lclaude(RUN).env("LCLAUDE_PROFILE", not_utf8), 65);
+    let non_utf8 = OsStr::from_bytes(b"\xff");
+    rejected(&stage, stage.lclaude(RUN).env("LCLAUDE_PROFILE", non_utf8), 65);
 }
 
 #[test]
@@ -306,8 +307,8 @@ fn invalid_configurations_are_rejected() {
         note(format!("{text:?}"));
         let stage = Stage::new();
         stage.config(text);
-        let ended = refused(&stage, &mut stage.lclaude(RUN), 65);
-        assert!(ended.stderr.len() < 5_000, "nobody reads that: {} bytes", ended.stderr.len());
+        let ended = rejected(&stage, &mut stage.lclaude(RUN), 65);
+        assert!(ended.stderr.len() < 5_000, "the message is too long: {} bytes", ended.stderr.len());
     }
 }
 
@@ -319,7 +320,7 @@ fn invalid_model_locations_in_the_configuration_are_rejected() {
         let stage = Stage::new();
         stage.config(&format!("[llamacpp]\n{text}\n"));
         let mut command = stage.lclaude(&["--backend", "llamacpp", "-p", "x"]);
-        refused(&stage, &mut command, 65);
+        rejected(&stage, &mut command, 65);
     }
 }
 
@@ -335,7 +336,7 @@ fn configuration_errors_never_show_secrets() {
         note(format!("{text:?}").replace("hf_secret", "SECRET"));
         let stage = Stage::new();
         stage.config(text);
-        let ended = refused(&stage, &mut stage.lclaude(RUN), 65);
+        let ended = rejected(&stage, &mut stage.lclaude(RUN), 65);
         assert!(!ended.stderr.contains("hf_secret"), "{}", ended.stderr);
     }
 }
@@ -344,12 +345,12 @@ fn configuration_errors_never_show_secrets() {
 fn configuration_paths_that_are_not_text_files_are_rejected() {
     messages!();
     let stage = Stage::new();
-    let place = |name: &str| stage.project().join(name);
-    fs::create_dir(place("directory")).expect("a directory");
-    fs::write(place("latin1.toml"), b"model = 'caf\xe9'").expect("a file");
-    fs::write(place("utf16.toml"), b"\xff\xfem\0").expect("a file");
-    symlink("loop.toml", place("loop.toml")).expect("a link");
-    fifo(&place("fifo.toml"));
+    let in_project = |name: &str| stage.project().join(name);
+    fs::create_dir(in_project("directory")).expect("a directory");
+    fs::write(in_project("latin1.toml"), b"model = 'caf\xe9'").expect("a file");
+    fs::write(in_project("utf16.toml"), b"\xff\xfem\0").expect("a file");
+    symlink("loop.toml", in_project("loop.toml")).expect("a link");
+    fifo(&in_project("fifo.toml"));
     for file in [
         "missing.toml",
         "no/such/directory.toml",
@@ -362,21 +363,21 @@ fn configuration_paths_that_are_not_text_files_are_rejected() {
         "utf16.toml",
     ] {
         let mut command = stage.lclaude(&["--config", file]);
-        refused(&stage, command.args(RUN), 65);
+        rejected(&stage, command.args(RUN), 65);
     }
-    // In its usual place it may be missing, and nothing else.
+    // The default file may be missing, but it must not be a directory.
     let config = stage.config("");
-    fs::remove_file(&config).expect("it was there");
+    fs::remove_file(&config).expect("the file existed");
     stage.ended(stage.lclaude(&["--dry-run"]).args(RUN)).expect(0);
     fs::create_dir(&config).expect("a directory");
-    refused(&stage, &mut stage.lclaude(RUN), 65);
+    rejected(&stage, &mut stage.lclaude(RUN), 65);
 }
 
-/// A root that drops to somebody else is the only one that can be refused a file, and everybody else already is.
+/// Runs a command as another user if the tests run as root, which may read every file.
 fn without_root(stage: &Stage, command: &mut Command) {
     if rustix::process::geteuid().is_root() {
         set_mode(stage.root(), 0o755);
-        command.uid(SOMEBODY_ELSE).gid(SOMEBODY_ELSE);
+        command.uid(OTHER_USER).gid(OTHER_USER);
     }
 }
 
@@ -384,7 +385,7 @@ fn without_root(stage: &Stage, command: &mut Command) {
 fn files_without_read_permission_are_rejected() {
     messages!();
     let stage = Stage::new();
-    // Where somebody else can run it.
+    // A copy that another user may run.
     let program = stage.bin().join("lclaude");
     copy_program(lclaude(), &program);
     let config = stage.project().join("private.toml");
@@ -397,7 +398,7 @@ fn files_without_read_permission_are_rejected() {
         let mut command = stage.command(&program);
         command.args(["--backend", "llamacpp"]).args(arguments).args(["-p", "x"]);
         without_root(&stage, &mut command);
-        // Not `refused`, which reads everything, these files too.
+        // `rejected` isn't used, since it would read these files.
         let ended = stage.ended(&mut command).expect_failure(code);
         ended.expect_stdout("");
         stage.assert_nothing_started();
@@ -409,7 +410,7 @@ fn missing_model_choice_is_an_error() {
     messages!();
     let stage = Stage::new();
     stage.ample_memory();
-    refused(&stage, &mut stage.lclaude(&["--backend", "llamacpp"]), 65);
+    rejected(&stage, &mut stage.lclaude(&["--backend", "llamacpp"]), 65);
 }
 
 #[test]
@@ -417,14 +418,14 @@ fn unusable_llama_server_is_rejected() {
     messages!();
     let stage = Stage::new();
     let server = stage.bin().join("llama-server");
-    fs::remove_file(&server).expect("the fake was there");
-    refused(&stage, &mut stage.lclaude(RUN), 69);
+    fs::remove_file(&server).expect("the fake existed");
+    rejected(&stage, &mut stage.lclaude(RUN), 69);
     fs::write(&server, "#!/bin/sh\n").expect("a file");
     set_mode(&server, 0o644);
-    refused(&stage, &mut stage.lclaude(RUN), 69);
+    rejected(&stage, &mut stage.lclaude(RUN), 69);
     for path in ["/nowhere/llama-server", "../../../project", "../../../bin/llama-server", ""] {
         stage.config(&format!("[llamacpp]\npath = '{path}'\n"));
-        refused(&stage, &mut stage.lclaude(RUN), 69);
+        rejected(&stage, &mut stage.lclaude(RUN), 69);
     }
 }
 
@@ -436,20 +437,20 @@ fn non_utf8_paths_are_rejected() {
     fs::create_dir(&place).expect("a directory");
     for name in ["HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"] {
         note(name);
-        refused(&stage, stage.lclaude(RUN).env(name, &place), 65);
+        rejected(&stage, stage.lclaude(RUN).env(name, &place), 65);
     }
     let model = place.join("tiny.gguf");
     fs::copy(stage.model(), &model).expect("a file");
     let mut command = stage.lclaude(&["--backend", "llamacpp", "-p", "x", "--model"]);
-    refused(&stage, command.arg(&model), 64);
+    rejected(&stage, command.arg(&model), 64);
     symlink(&model, stage.project().join("link.gguf")).expect("a link");
     let linked = ["--backend", "llamacpp", "-p", "x", "--model", "link.gguf"];
-    refused(&stage, &mut stage.lclaude(&linked), 64);
+    rejected(&stage, &mut stage.lclaude(&linked), 64);
     let server = fs::canonicalize(stage.bin().join("llama-server")).expect("the fake");
-    fs::remove_file(stage.bin().join("llama-server")).expect("the fake was there");
+    fs::remove_file(stage.bin().join("llama-server")).expect("the fake existed");
     copy_program(&server, &place.join("llama-server"));
     symlink(place.join("llama-server"), stage.bin().join("llama-server")).expect("a link");
-    refused(&stage, &mut stage.lclaude(RUN), 69);
+    rejected(&stage, &mut stage.lclaude(RUN), 69);
 }
 
 #[test]
@@ -457,17 +458,17 @@ fn unusable_claude_code_is_rejected() {
     messages!();
     let stage = Stage::new();
     let claude = stage.bin().join("claude");
-    fs::remove_file(&claude).expect("the fake was there");
-    refused(&stage, &mut stage.lclaude(RUN), 127);
+    fs::remove_file(&claude).expect("the fake existed");
+    rejected(&stage, &mut stage.lclaude(RUN), 127);
     fs::write(&claude, "#!/bin/sh\n").expect("a file");
     set_mode(&claude, 0o644);
-    refused(&stage, &mut stage.lclaude(RUN), 127);
-    fs::remove_file(&claude).expect("it was there");
+    rejected(&stage, &mut stage.lclaude(RUN), 127);
+    fs::remove_file(&claude).expect("the file existed");
     fs::create_dir(&claude).expect("a directory");
-    refused(&stage, &mut stage.lclaude(RUN), 127);
+    rejected(&stage, &mut stage.lclaude(RUN), 127);
     for path in ["/nowhere/claude", "../../../bin", "../../../project/tiny.gguf", ""] {
         stage.config(&format!("[claude]\npath = '{path}'\n"));
-        refused(&stage, &mut stage.lclaude(RUN), 127);
+        rejected(&stage, &mut stage.lclaude(RUN), 127);
     }
 }
 
@@ -476,7 +477,7 @@ fn claude_code_that_fails_to_execute_leaves_nothing() {
     messages!();
     let stage = Stage::new();
     let claude = stage.bin().join("claude");
-    fs::remove_file(&claude).expect("the fake was there");
+    fs::remove_file(&claude).expect("the fake existed");
     write_program(&claude, b"#!/no/such/interpreter\n");
     for arguments in [RUN, &["mcp", "list"]] {
         let ended = stage.ended(&mut stage.lclaude(arguments));
@@ -491,7 +492,7 @@ fn llama_server_that_fails_to_execute_leaves_nothing() {
     let stage = Stage::new();
     let server = stage.bin().join("llama-server");
     for content in ["#!/no/such/interpreter\n", "\x7fELF and no more"] {
-        fs::remove_file(&server).expect("it was there");
+        fs::remove_file(&server).expect("the file existed");
         write_program(&server, content.as_bytes());
         let ended = stage.ended(&mut stage.lclaude(RUN));
         ended.expect_failure(69).expect_stdout("");
@@ -509,7 +510,7 @@ fn invalid_home_directories_are_rejected() {
     let file = stage.root().join("file").display().to_string();
     for home in [missing.as_str(), &file, "relative/home"] {
         for arguments in [RUN, &["mcp", "list"]] {
-            refused(&stage, stage.lclaude(arguments).env("HOME", home), 65);
+            rejected(&stage, stage.lclaude(arguments).env("HOME", home), 65);
         }
     }
 }
@@ -523,7 +524,7 @@ fn deleted_working_directory_is_an_error() {
         lclaude().display(),
         stage.model().display()
     );
-    refused(&stage, stage.command("/bin/sh").args(["-c", &script]), 65);
+    rejected(&stage, stage.command("/bin/sh").args(["-c", &script]), 65);
 }
 
 #[test]
@@ -535,15 +536,15 @@ fn runtime_path_that_is_not_a_real_directory_is_rejected() {
     fs::create_dir(&elsewhere).expect("a directory");
 
     symlink(&elsewhere, &runtime).expect("a link");
-    refused(&stage, &mut stage.lclaude(RUN), 65);
-    fs::remove_file(&runtime).expect("it was there");
+    rejected(&stage, &mut stage.lclaude(RUN), 65);
+    fs::remove_file(&runtime).expect("the file existed");
 
     symlink("nowhere", &runtime).expect("a link");
-    refused(&stage, &mut stage.lclaude(RUN), 65);
-    fs::remove_file(&runtime).expect("it was there");
+    rejected(&stage, &mut stage.lclaude(RUN), 65);
+    fs::remove_file(&runtime).expect("the file existed");
 
     fs::write(&runtime, "").expect("a file");
-    refused(&stage, &mut stage.lclaude(RUN), 65);
+    rejected(&stage, &mut stage.lclaude(RUN), 65);
 }
 
 #[test]
@@ -556,11 +557,11 @@ fn runtime_directory_of_another_user_is_rejected() {
     let runtime = stage.runtime();
     fs::create_dir(&runtime).expect("a directory");
     for mode in [0o700, 0o777] {
-        chown(&runtime, Some(SOMEBODY_ELSE), None).expect("root can");
+        chown(&runtime, Some(OTHER_USER), None).expect("root may change owners");
         set_mode(&runtime, mode);
-        refused(&stage, &mut stage.lclaude(RUN), 65);
-        let now = fs::metadata(&runtime).expect("still there").permissions().mode();
-        assert_eq!(now & 0o777, mode, "not ours to change");
+        rejected(&stage, &mut stage.lclaude(RUN), 65);
+        let now = fs::metadata(&runtime).expect("the file exists").permissions().mode();
+        assert_eq!(now & 0o777, mode, "lclaude changed the mode of another user's directory");
     }
 }
 
@@ -571,7 +572,7 @@ fn overlong_runtime_directory_path_is_rejected() {
     let long = stage.root().join("x".repeat(80));
     fs::create_dir(&long).expect("a directory");
     let mut command = stage.lclaude(RUN);
-    refused(&stage, command.env("XDG_RUNTIME_DIR", &long), 65);
+    rejected(&stage, command.env("XDG_RUNTIME_DIR", &long), 65);
 }
 
 #[test]
@@ -579,6 +580,6 @@ fn runtime_directory_that_cannot_be_created_is_an_error() {
     messages!();
     let stage = Stage::new();
     let mut command = stage.lclaude(RUN);
-    // A directory in which even root can make nothing.
-    refused(&stage, command.env("XDG_RUNTIME_DIR", "/proc/self"), 65);
+    // Even root can't create files in this directory.
+    rejected(&stage, command.env("XDG_RUNTIME_DIR", "/proc/self"), 65);
 }

@@ -1,4 +1,4 @@
-//! Which backend and which models are used, and that whichever it is keeps the same promises.
+//! The choice of backend and models, and behavior that all backends share.
 
 use std::process::Stdio;
 
@@ -8,22 +8,22 @@ use support::{
     ollama::ollama_port, port,
 };
 
-/// A backend that promises are tried on.
+/// A backend under test.
 struct Backend {
-    /// What lclaude calls it.
+    /// Its name in lclaude.
     kind: &'static str,
-    /// What its fake calls itself.
+    /// Its name in the events of its fake.
     who: &'static str,
     /// The exact name of the model it serves as `tiny` or `small`.
     model: &'static str,
     stage: fn() -> Stage,
     port: fn(&Fake) -> u16,
-    /// What has it load until it is told to go on …
+    /// The variable that makes the fake load until told to continue, with its value.
     load: (&'static str, &'static str),
-    /// … and how it is told.
-    go_on: &'static str,
-    /// Whether it is the keeper's child: it then ends with the keeper, and comes back where it was.
-    child: bool,
+    /// The message that ends loading.
+    finish_loading: &'static str,
+    /// Whether it is a child of the keeper, so that it ends with the keeper and restarts on the same port.
+    is_child: bool,
 }
 
 const BACKENDS: &[Backend] = &[
@@ -34,8 +34,8 @@ const BACKENDS: &[Backend] = &[
         stage: || configured(Stage::new(), "backend = \"llamacpp\"\nmodel = \"PROJECT/tiny.gguf\"\n"),
         port,
         load: ("FAKE_LLAMA_LOAD", "controlled"),
-        go_on: "ready",
-        child: true,
+        finish_loading: "ready",
+        is_child: true,
     },
     Backend {
         kind: "command",
@@ -44,8 +44,8 @@ const BACKENDS: &[Backend] = &[
         stage: || configured(Stage::new(), COMMAND),
         port,
         load: ("FAKE_LLAMA_LOAD", "controlled"),
-        go_on: "ready",
-        child: true,
+        finish_loading: "ready",
+        is_child: true,
     },
     Backend {
         kind: "ollama",
@@ -54,8 +54,8 @@ const BACKENDS: &[Backend] = &[
         stage: || configured(Stage::ollama(), "backend = \"ollama\"\nmodel = \"small\"\n"),
         port: ollama_port,
         load: ("FAKE_OLLAMA_LOAD", "controlled"),
-        go_on: "loaded",
-        child: true,
+        finish_loading: "loaded",
+        is_child: true,
     },
     Backend {
         kind: "lmstudio",
@@ -64,8 +64,8 @@ const BACKENDS: &[Backend] = &[
         stage: Stage::lmstudio,
         port: lmstudio_port,
         load: ("FAKE_LMS_LOAD", "controlled"),
-        go_on: "loaded",
-        child: false,
+        finish_loading: "loaded",
+        is_child: false,
     },
 ];
 
@@ -81,13 +81,13 @@ fn configured(stage: Stage, text: &str) -> Stage {
     stage
 }
 
-impl Backend {
-    fn start(&self, stage: &Stage) -> Session {
-        Session::start(stage.lclaude(&["-p", "hello"]).stdin(Stdio::null()))
-    }
+fn start(stage: &Stage) -> Session {
+    Session::start(stage.lclaude(&["-p", "hello"]).stdin(Stdio::null()))
+}
 
-    fn up(&self, stage: &Stage) -> (Session, Fake, Fake) {
-        let session = self.start(stage);
+impl Backend {
+    fn running(&self, stage: &Stage) -> (Session, Fake, Fake) {
+        let session = start(stage);
         let backend = stage.events.next(self.who);
         (session, stage.events.next("claude"), backend)
     }
@@ -96,7 +96,7 @@ impl Backend {
         format!("http://127.0.0.1:{}", (self.port)(backend))
     }
 
-    /// One question of Claude Code's, by the name it was given; `true` if it was answered.
+    /// Sends one request from Claude Code to the configured model and returns whether it succeeded.
     fn answers(&self, claude: &Fake) -> bool {
         let body = json!({"model": self.model, "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]});
         claude.send(json!({"do": "request", "path": "/v1/messages", "body": body}));
@@ -105,10 +105,22 @@ impl Backend {
 }
 
 #[test]
+fn table_lists_every_backend_that_lclaude_starts() {
+    let ended = Stage::new().output(&["--backend", "unknown"]).expect(64);
+    let kinds = ended.stderr.lines().find_map(|line| line.trim().strip_prefix("cause: expected one of "));
+    // An endpoint is a server that already runs: `endpoint.rs` tests it.
+    let mut kinds: Vec<&str> = kinds.unwrap().split(", ").filter(|kind| *kind != "endpoint").collect();
+    let mut tested: Vec<&str> = BACKENDS.iter().map(|backend| backend.kind).collect();
+    kinds.sort_unstable();
+    tested.sort_unstable();
+    assert_eq!(tested, kinds);
+}
+
+#[test]
 fn claude_code_gets_exact_model_name_actual_context_and_private_port() {
     for backend in BACKENDS {
         let stage = (backend.stage)();
-        let (session, claude, server) = backend.up(&stage);
+        let (session, claude, server) = backend.running(&stage);
         let tiers =
             ["OPUS", "SONNET", "HAIKU", "FABLE"].map(|tier| &claude.env[&format!("ANTHROPIC_DEFAULT_{tier}_MODEL")]);
         assert_eq!(tiers, [backend.model; 4], "{}", backend.kind);
@@ -128,10 +140,10 @@ fn claude_code_starts_after_the_model_is_ready() {
     for backend in BACKENDS {
         let mut stage = (backend.stage)();
         stage.set(backend.load.0, backend.load.1);
-        let session = backend.start(&stage);
+        let session = start(&stage);
         let server = stage.events.next(backend.who);
         assert!(stage.events.rest().iter().all(|fake| fake.who != "claude"), "{}", backend.kind);
-        server.send(json!({"do": backend.go_on}));
+        server.send(json!({"do": backend.finish_loading}));
         finish(session, &stage.events.next("claude"));
     }
 }
@@ -140,7 +152,7 @@ fn claude_code_starts_after_the_model_is_ready() {
 fn killed_launcher_leaves_nothing() {
     for backend in BACKENDS {
         let stage = (backend.stage)();
-        let (session, claude, server) = backend.up(&stage);
+        let (session, claude, server) = backend.running(&stage);
         session.signal(Signal::KILL);
         claude.wait_gone();
         server.wait_gone();
@@ -153,7 +165,7 @@ fn interrupted_startup_leaves_nothing() {
     for backend in BACKENDS {
         let mut stage = (backend.stage)();
         stage.set(backend.load.0, backend.load.1);
-        let session = backend.start(&stage);
+        let session = start(&stage);
         let server = stage.events.next(backend.who);
         session.signal(Signal::INT);
         session.wait().expect(130);
@@ -164,14 +176,14 @@ fn interrupted_startup_leaves_nothing() {
 
 #[test]
 fn killed_keeper_is_replaced_and_claude_code_continues() {
-    for backend in BACKENDS.iter().filter(|backend| backend.child) {
+    for backend in BACKENDS.iter().filter(|backend| backend.is_child) {
         let stage = (backend.stage)();
-        let (session, claude, server) = backend.up(&stage);
+        let (session, claude, server) = backend.running(&stage);
         kill(stage.keeper(), Signal::KILL);
         server.wait_gone();
         let second = stage.events.next(backend.who);
         assert_eq!(backend.url(&second), backend.url(&server), "{}", backend.kind);
-        // As Claude Code does itself.
+        // Claude Code retries in the same way.
         while !backend.answers(&claude) {}
         finish(session, &claude);
         assert!(has_ended(&second));
@@ -182,15 +194,15 @@ fn killed_keeper_is_replaced_and_claude_code_continues() {
 #[test]
 fn crashed_backend_restarts_on_the_same_port() {
     messages!();
-    for backend in BACKENDS.iter().filter(|backend| backend.child) {
+    for backend in BACKENDS.iter().filter(|backend| backend.is_child) {
         let stage = (backend.stage)();
-        let (session, claude, server) = backend.up(&stage);
+        let (session, claude, server) = backend.running(&stage);
         kill(server.pid, Signal::KILL);
         let second = stage.events.next(backend.who);
         assert_eq!(backend.url(&second), backend.url(&server), "{}", backend.kind);
         while !backend.answers(&claude) {}
         let ended = finish(session, &claude);
-        assert_eq!(ended.stderr.lines().filter(|line| line.contains("1×")).count(), 1, "{}", ended.stderr);
+        assert_eq!(ended.stderr.lines().filter(|line| line.contains("restarted once")).count(), 1, "{}", ended.stderr);
         messages::note(backend.kind);
         ended.record();
         stage.assert_nothing_left();
@@ -201,8 +213,8 @@ fn crashed_backend_restarts_on_the_same_port() {
 fn sessions_with_the_same_plan_share_a_backend() {
     for backend in BACKENDS {
         let stage = (backend.stage)();
-        let (first, claude, server) = backend.up(&stage);
-        let second = backend.start(&stage);
+        let (first, claude, server) = backend.running(&stage);
+        let second = start(&stage);
         let other = stage.events.next("claude");
         assert_eq!(other.env["ANTHROPIC_BASE_URL"], backend.url(&server));
         finish(first, &claude);
@@ -223,9 +235,9 @@ fn too_small_context_is_rejected_before_anything_starts() {
     }
 }
 
-/// The line of a dry run that says that this backend was chosen, and why.
+/// Asserts that a dry run uses this backend, and returns the line with the reason.
 #[track_caller]
-fn chosen(stage: &Stage, arguments: &[&str], backend: &str) -> String {
+fn assert_chosen(stage: &Stage, arguments: &[&str], backend: &str) -> String {
     let ended = stage.output(&[&["--dry-run"], arguments, &["-p", "x"]].concat()).expect(0);
     let using = format!("using {backend}");
     let line = ended.stdout.lines().find(|line| line.contains(&using)).unwrap_or_else(|| panic!("{ended:#?}")).trim();
@@ -244,20 +256,20 @@ fn unconfigured_session_uses_and_names_the_backend_with_the_model() {
         stage
     };
     let stage = unset(Stage::ollama());
-    let reason = chosen(&stage, &["--model", "small"], "ollama");
-    // It is said where it counts, too.
+    let reason = assert_chosen(&stage, &["--model", "small"], "ollama");
+    // A session prints the reason too.
     let session = Session::start(stage.lclaude(&["--model", "small", "-p", "x"]).stdin(Stdio::null()));
     let ended = finish(session, &stage.events.next("claude"));
     assert!(ended.stderr.contains(&reason), "{}", ended.stderr);
 
-    chosen(&stage, &["--model", "another"], "ollama");
+    assert_chosen(&stage, &["--model", "another"], "ollama");
     let stage = Stage::with(&["fake-claude", "fake-ollama", "fake-llama-server"]);
-    chosen(&stage, &["--model", "tiny.gguf"], "llamacpp");
-    chosen(&stage, &[], "ollama");
+    assert_chosen(&stage, &["--model", "tiny.gguf"], "llamacpp");
+    assert_chosen(&stage, &[], "ollama");
     stage.config("[llamacpp]\ngguf = \"../../../project/tiny.gguf\"\n");
-    chosen(&stage, &[], "llamacpp");
+    assert_chosen(&stage, &[], "llamacpp");
     let stage = Stage::new();
-    chosen(&stage, &["--model", "someone/tiny:Q4"], "llamacpp");
+    assert_chosen(&stage, &["--model", "someone/tiny:Q4"], "llamacpp");
 }
 
 #[test]
@@ -268,15 +280,15 @@ fn backend_with_the_requested_model_is_preferred() {
     for fake in ["fake-lms", "fake-llama-server"] {
         stage.install(fake, &stage.bin().join(fake.trim_start_matches("fake-")));
     }
-    chosen(&stage, &[], "ollama");
+    assert_chosen(&stage, &[], "ollama");
     let cache = stage.root().join("hub/models--unsloth--GLM-4.7-Flash-GGUF/snapshots/1");
     std::fs::create_dir_all(cache).expect("a directory");
     stage.set("HF_HUB_CACHE", stage.root().join("hub").display());
-    chosen(&stage, &[], "llamacpp");
+    assert_chosen(&stage, &[], "llamacpp");
     let repository = stage.home().join(".lmstudio/models/lmstudio-community/GLM-4.7-Flash-GGUF");
     std::fs::create_dir_all(repository).expect("a directory");
-    chosen(&stage, &[], "lmstudio");
-    chosen(&stage, &["--model", "small"], "ollama");
+    assert_chosen(&stage, &[], "lmstudio");
+    assert_chosen(&stage, &["--model", "small"], "ollama");
 }
 
 #[test]
@@ -328,16 +340,16 @@ fn llamacpp_default_model_is_downloaded_only_with_consent() {
     let run = ["--backend", "llamacpp", "-p", "x"];
     let ended = stage.output(&run);
     ended.expect_failure(65);
-    assert!(stage.events.rest().is_empty(), "nothing was started");
-    let with_it = |stage: &Stage, arguments: &[&str]| {
+    assert!(stage.events.rest().is_empty(), "something was started");
+    let assert_downloads = |stage: &Stage, arguments: &[&str]| {
         let (session, claude, backend) = stage.started(&mut stage.lclaude(arguments));
         finish(session, &claude);
         assert!(backend.argv.contains(&"unsloth/GLM-4.7-Flash-GGUF:Q4_K_M".to_owned()), "{:?}", backend.argv);
     };
-    with_it(&stage, &["--backend", "llamacpp", "--yes", "-p", "x"]);
-    // Fetched before, so nothing is left to ask.
+    assert_downloads(&stage, &["--backend", "llamacpp", "--yes", "-p", "x"]);
+    // The model was downloaded before, so no consent is needed.
     let cache = stage.root().join("hub");
     std::fs::create_dir_all(cache.join("models--unsloth--GLM-4.7-Flash-GGUF/snapshots/1")).expect("a directory");
     stage.set("HF_HUB_CACHE", cache.display());
-    with_it(&stage, &run);
+    assert_downloads(&stage, &run);
 }

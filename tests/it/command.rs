@@ -1,9 +1,9 @@
-//! On any server that a command line of the user's starts.
+//! The `command` backend: any server that a configured command starts.
 
 use lclaude_fakes::scripted_model::Script;
 use support::{Fake, Session, Stage, finish, has_ended, json, messages, port, real, turn};
 
-/// llama-server as somebody would write it down who knows no other way.
+/// A configuration that starts llama-server.
 const RUN: &str = r#"
 backend = "command"
 model = "tiny"

@@ -1,4 +1,4 @@
-//! What Tab is offered, quickly and silently: `lclaude local complete`, which the shells' scripts ask; and the manual page.
+//! Completion with `lclaude local complete`, which the shell scripts call, and the manual page.
 
 use std::{
     fs,
@@ -12,8 +12,8 @@ use support::{
     messages,
 };
 
-/// The lines of one kind that are offered for these words, the last of which is being typed.
-fn offered(stage: &Stage, kind: &str, words: &[&str]) -> Vec<String> {
+/// Returns the candidates of one kind for these words. The last word is being typed.
+fn candidates(stage: &Stage, kind: &str, words: &[&str]) -> Vec<String> {
     let ended = stage.output(&[&["local", "complete", "--"], words].concat()).expect(0);
     assert_eq!(ended.stderr, "", "{words:?}");
     let lines = ended.stdout.lines().map(|line| line.split('\t').collect::<Vec<_>>());
@@ -21,7 +21,7 @@ fn offered(stage: &Stage, kind: &str, words: &[&str]) -> Vec<String> {
 }
 
 fn words(stage: &Stage, typed: &[&str]) -> Vec<String> {
-    offered(stage, "word", typed)
+    candidates(stage, "word", typed)
 }
 
 #[test]
@@ -36,12 +36,12 @@ fn completed_options_and_commands_match_the_help() {
     }
 
     let help = stage.output(&["local", "--help"]).expect(0).stdout;
-    let verbs = words(&stage, &["--yes", "local", ""]);
-    assert!(verbs.len() >= 14 && verbs.iter().all(|verb| help.contains(&format!("  {verb}"))), "{verbs:?}");
-    for verb in verbs {
-        let help = stage.output(&["local", &verb, "--help"]).expect(0).stdout;
-        for option in words(&stage, &["local", &verb, "--"]) {
-            assert!(help.contains(&option), "{verb} has no {option}");
+    let commands = words(&stage, &["--yes", "local", ""]);
+    assert!(commands.len() >= 14 && commands.iter().all(|name| help.contains(&format!("  {name}"))), "{commands:?}");
+    for command in commands {
+        let help = stage.output(&["local", &command, "--help"]).expect(0).stdout;
+        for option in words(&stage, &["local", &command, "--"]) {
+            assert!(help.contains(&option), "{command} has no {option}");
         }
     }
     assert_eq!(words(&stage, &["local", "completions", ""]), ["bash", "zsh", "fish"]);
@@ -63,7 +63,11 @@ fn backends_profiles_and_models_are_completed() {
     assert_eq!(words(&stage, &["local", "stop", "--backend", ""]), kinds);
     assert_eq!(words(&stage, &["--backend=o"])[0], "--backend=ollama");
     assert_eq!(words(&stage, &["--profile", ""]), ["day", "night"]);
-    assert_eq!(words(&stage, &["--profile", "da", "--profile", ""]), ["day", "night"], "one that is not there");
+    assert_eq!(
+        words(&stage, &["--profile", "da", "--profile", ""]),
+        ["day", "night"],
+        "an unknown profile before the last one"
+    );
     assert_eq!(words(&stage, &["--config", &other.display().to_string(), "--profile", ""]), ["else"]);
 
     let models =
@@ -72,17 +76,17 @@ fn backends_profiles_and_models_are_completed() {
         [&["--model"][..], &["-p", "--model"], &["local", "run", "--model"], &["--backend", "ollama", "--model"]]
     {
         assert_eq!(words(&stage, &[before, &[""]].concat()), models, "{before:?}");
-        assert_eq!(offered(&stage, "files", &[before, &[""]].concat()), [".gguf"], "{before:?}");
+        assert_eq!(candidates(&stage, "files", &[before, &[""]].concat()), [".gguf"], "{before:?}");
     }
     assert_eq!(words(&stage, &["--model=B"])[0], "--model=Big:30b");
     assert_eq!(words(&stage, &["-p", "--model=B"])[0], "--model=Big:30b");
     assert_eq!(words(&stage, &["--backend", "llamacpp", "--model", ""]), ["mine:1b"]);
-    // The stage's variable says Ollama, as the user's might; the option is later.
+    // The option overrides the stage's LCLAUDE_BACKEND, which selects Ollama.
     assert_eq!(words(&stage, &["--backend", "endpoint", "--profile", "night", "--model", ""]), ["night-model"]);
 }
 
 #[test]
-fn cloud_and_untypeable_models_are_not_offered() {
+fn cloud_and_untypeable_models_are_not_candidates() {
     let stage = Stage::ollama();
     let library = stage.home().join(".ollama/models/manifests/registry.ollama.ai/library");
     for (model, tag) in [("far", "cloud"), ("odd", "a\tb"), ("odd", "a\nb")] {
@@ -112,7 +116,7 @@ fn lm_studio_is_queried_only_while_running() {
         "[\"daemon\",\"status\",\"--json\"]\n"
     );
 
-    // The user's own, which is none of this stage's processes.
+    // The user's own LM Studio, with another HOME so that the stage doesn't count it as a leftover.
     let status = stage
         .command(home.join("bin/lms"))
         .args(["daemon", "up", "--json"])
@@ -141,24 +145,24 @@ fn claude_code_arguments_are_left_to_its_own_completion() {
         (&["-p", "--", "--model", ""], "0"),
         (&["--yes", "--"], "1"),
     ] {
-        assert_eq!(offered(&stage, "claude-from", typed), [from], "{typed:?}");
+        assert_eq!(candidates(&stage, "claude-from", typed), [from], "{typed:?}");
     }
-    let claudes = offered(&stage, "claude", &["-p", "-"]);
+    let claude_options = candidates(&stage, "claude", &["-p", "-"]);
     for option in ["--continue", "--allowedTools", "--mcp-config"] {
-        assert!(claudes.contains(&option.into()), "{option}");
+        assert!(claude_options.contains(&option.into()), "{option}");
     }
-    // What a local session cannot serve, and what Claude Code does not tell of.
+    // Options that local sessions don't support, and undocumented ones.
     for option in ["--cloud", "--bg", "--sdk-url"] {
-        assert!(!claudes.contains(&option.into()), "{option}");
+        assert!(!claude_options.contains(&option.into()), "{option}");
     }
-    assert!(offered(&stage, "claude", &[""]).contains(&"mcp".into()));
-    // The verbs' own: another program's command line.
+    assert!(candidates(&stage, "claude", &[""]).contains(&"mcp".into()));
+    // `run` takes the command line of another program.
     for (typed, from) in [
         (&["local", "run", ""][..], "2"),
         (&["local", "run", "--model", "x", "ls", "-"], "4"),
         (&["local", "run", "--", ""], "3"),
     ] {
-        assert_eq!(offered(&stage, "command-from", typed), [from], "{typed:?}");
+        assert_eq!(candidates(&stage, "command-from", typed), [from], "{typed:?}");
     }
 }
 
@@ -198,12 +202,12 @@ fn manual_page_lists_every_option_and_command() {
     for option in words(&stage, &["--"]) {
         assert!(plain.contains(&format!("\\fB{option}\\fR")), "{option}");
     }
-    for verb in words(&stage, &["local", ""]) {
-        assert!(plain.contains(&format!("lclaude local {verb}")), "{verb}");
+    for command in words(&stage, &["local", ""]) {
+        assert!(plain.contains(&format!("lclaude local {command}")), "{command}");
     }
-    // A value that may be left out.
+    // An option with an optional value.
     assert!(plain.contains(r"\fB--throwaway\fR[=\fIBOOL\fR]"), "{plain}");
-    for section in ["NAME", "SYNOPSIS", "OPTIONS", "VERBS", "ENVIRONMENT", "FILES", "EXIT STATUS"] {
+    for section in ["NAME", "SYNOPSIS", "OPTIONS", "COMMANDS", "ENVIRONMENT", "FILES", "EXIT STATUS"] {
         let quoted = if section.contains(' ') { format!(".SH \"{section}\"") } else { format!(".SH {section}") };
         assert!(page.lines().any(|line| line == quoted), "{section}");
     }
@@ -214,10 +218,10 @@ fn manual_page_lists_every_option_and_command() {
     let mut groff = Command::new("groff");
     groff.args(["-man", "-ww", "-Tutf8"]).stdin(Stdio::piped());
     let mut groff = groff.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("groff runs");
-    groff.stdin.take().expect("a pipe").write_all(page.as_bytes()).expect("it reads");
-    let output = groff.wait_with_output().expect("it ends");
+    groff.stdin.take().expect("a pipe").write_all(page.as_bytes()).expect("groff reads");
+    let output = groff.wait_with_output().expect("groff ends");
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
-    // The footer: the program's version, and not another part in its place.
+    // The footer starts with the program's version.
     let last = String::from_utf8_lossy(&output.stdout);
     let last = last.lines().rfind(|line| !line.trim().is_empty()).expect("a last line").to_owned();
     assert!(last.starts_with(concat!("lclaude ", env!("CARGO_PKG_VERSION"))), "{last}");

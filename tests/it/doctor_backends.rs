@@ -1,12 +1,15 @@
-//! `lclaude local doctor` on backends that are missing, too old, broken, or have no model that will do: each illness here is
-//! caught, and the command that stands beside it is run.
+//! `lclaude local doctor` with backends that are missing, too old or broken, or have no usable model: each test checks
+//! the diagnosis and runs the suggested fix.
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
 use lclaude_fakes::scripted_model::{self, Script};
 use support::{
     Stage,
-    doctor::{EDIT, Ill, Illness, WELL, complaints, configured, cure, line, told, write},
+    doctor::{
+        EDIT_CONFIG, HEALTHY, MakeStage, Problem, assert_fixes, check_text, configured, find_check, problems,
+        write_file,
+    },
     json,
     machine::needs_no_ollama,
     messages,
@@ -20,129 +23,129 @@ fn missing_or_broken_backends_are_diagnosed() {
         return;
     }
     messages!();
-    cure(
+    assert_fixes(
         &[
-            Illness {
-                name: "none at all",
-                ill: || {
-                    let stage = Stage::well_without(&["llama-server"]);
+            Problem {
+                name: "no backend is installed",
+                stage: || {
+                    let stage = Stage::healthy_without(&["llama-server"]);
                     stage.config("[ollama]\nmodels_dir = \"/nowhere\"\n");
                     stage.installer("curl", "fake-ollama", "ollama");
                     let manifest = "home/.ollama/models/manifests/registry.ollama.ai/library/glm-4.7-flash/latest";
                     stage.config("");
-                    write(&stage, manifest, "{}");
+                    write_file(&stage, manifest, "{}");
                     stage
                 },
-                line: ("backends", "choice", "failure"),
-                mend: "curl -fsSL https://ollama.com/install.sh | sh",
+                check: ("backends", "choice", "failure"),
+                fix: "curl -fsSL https://ollama.com/install.sh | sh  # Ollama",
                 edited: "",
             },
-            Illness {
-                name: "the chosen one is missing",
-                ill: || {
-                    let stage = Stage::well_without(&["llama-server"]);
+            Problem {
+                name: "the selected backend is not installed",
+                stage: || {
+                    let stage = Stage::healthy_without(&["llama-server"]);
                     stage.installer("brew", "fake-llama-server", "llama-server");
                     stage
                 },
-                line: ("backends", "llamacpp program", "failure"),
-                mend: "brew install llama.cpp",
+                check: ("backends", "llamacpp program", "failure"),
+                fix: "brew install llama.cpp",
                 edited: "",
             },
-            Illness {
-                name: "it is not where it is said to be",
-                ill: || configured(&format!("{WELL}[llamacpp]\npath = \"/nowhere/llama-server\"\n")),
-                line: ("backends", "llamacpp program", "failure"),
-                mend: EDIT,
-                edited: WELL,
+            Problem {
+                name: "the configured path does not exist",
+                stage: || configured(&format!("{HEALTHY}[llamacpp]\npath = \"/nowhere/llama-server\"\n")),
+                check: ("backends", "llamacpp program", "failure"),
+                fix: EDIT_CONFIG,
+                edited: HEALTHY,
             },
-            Illness {
-                name: "it is not executable",
-                ill: || {
-                    let stage = configured(&format!("{WELL}[llamacpp]\npath = \"@ROOT/server\"\n"));
+            Problem {
+                name: "the program is not executable",
+                stage: || {
+                    let stage = configured(&format!("{HEALTHY}[llamacpp]\npath = \"@ROOT/server\"\n"));
                     stage.script("server", "echo 'version: 1 --reuse-port'");
                     fs::rename(stage.bin().join("server"), stage.root().join("server")).expect("moved");
                     fs::set_permissions(stage.root().join("server"), fs::Permissions::from_mode(0o644))
                         .expect("closed");
                     stage
                 },
-                line: ("backends", "llamacpp program", "failure"),
-                mend: "chmod +x @ROOT/server",
+                check: ("backends", "llamacpp program", "failure"),
+                fix: "chmod +x @ROOT/server",
                 edited: "",
             },
-            Illness {
-                name: "a library is missing",
-                ill: || {
-                    let stage = Stage::well();
+            Problem {
+                name: "a shared library is missing",
+                stage: || {
+                    let stage = Stage::healthy();
                     let words = "error while loading shared libraries: libllama.so.0";
                     stage.script("llama-server", &format!("echo '{words}' >&2; exit 127"));
                     stage.installer("brew", "fake-llama-server", "llama-server");
                     stage
                 },
-                line: ("backends", "llamacpp version", "failure"),
-                mend: "brew install llama.cpp",
+                check: ("backends", "llamacpp version", "failure"),
+                fix: "brew install llama.cpp",
                 edited: "",
             },
-            Illness {
+            Problem {
                 name: "built for another processor",
-                ill: || {
-                    let stage = Stage::well();
+                stage: || {
+                    let stage = Stage::healthy();
                     stage.script("llama-server", "kill -ILL $$");
                     stage.installer("brew", "fake-llama-server", "llama-server");
                     stage
                 },
-                line: ("backends", "llamacpp version", "failure"),
-                mend: "brew install llama.cpp",
+                check: ("backends", "llamacpp version", "failure"),
+                fix: "brew install llama.cpp",
                 edited: "",
             },
-            Illness {
-                name: "a llama-server that is too old",
-                ill: || {
-                    let stage = Stage::well();
+            Problem {
+                name: "llama-server is too old",
+                stage: || {
+                    let stage = Stage::healthy();
                     let says =
                         "case \"$1\" in --version) echo 'version: 4000 (abc)' >&2;; --help) echo '--port N';; esac";
                     stage.script("llama-server", says);
                     stage.installer("brew", "fake-llama-server", "llama-server");
                     stage
                 },
-                line: ("backends", "llamacpp version", "failure"),
-                mend: "brew install llama.cpp",
+                check: ("backends", "llamacpp version", "failure"),
+                fix: "brew install llama.cpp",
                 edited: "",
             },
-            Illness {
-                name: "an Ollama that is too old",
-                ill: || {
+            Problem {
+                name: "Ollama is too old",
+                stage: || {
                     let mut stage = Stage::ollama();
                     stage.set("LCLAUDE_MODEL", "small");
                     stage.script("ollama", "echo 'ollama version is 0.13.5'");
                     stage.installer("curl", "fake-ollama", "ollama");
                     stage
                 },
-                line: ("backends", "ollama version", "failure"),
-                mend: "curl -fsSL https://ollama.com/install.sh | sh",
+                check: ("backends", "ollama version", "failure"),
+                fix: "curl -fsSL https://ollama.com/install.sh | sh",
                 edited: "",
             },
-            Illness {
-                name: "no LM Studio",
-                ill: || {
+            Problem {
+                name: "LM Studio is not installed",
+                stage: || {
                     let mut stage = configured("backend = \"lmstudio\"\n");
                     stage.set("FAKE_LMS_STATE", stage.home().join(".lmstudio").display());
                     stage.installer("curl", "fake-lms", "lms");
                     stage
                 },
-                line: ("backends", "lmstudio program", "failure"),
-                mend: "curl -fsSL https://lmstudio.ai/install.sh | bash",
+                check: ("backends", "lmstudio program", "failure"),
+                fix: "curl -fsSL https://lmstudio.ai/install.sh | bash",
                 edited: "",
             },
-            Illness {
-                name: "no server at the shared Ollama's address",
-                ill: || {
+            Problem {
+                name: "the shared Ollama server is not running",
+                stage: || {
                     let mut stage = configured("backend = \"ollama\"\n[ollama]\ninstance = \"shared\"\n");
                     stage.set("OLLAMA_HOST", "127.0.0.1:1");
                     stage
                 },
-                line: ("backends", "ollama server", "failure"),
-                mend: EDIT,
-                edited: WELL,
+                check: ("backends", "ollama server", "failure"),
+                fix: EDIT_CONFIG,
+                edited: HEALTHY,
             },
         ],
         "",
@@ -155,19 +158,19 @@ fn unusable_models_are_diagnosed() {
         return;
     }
     messages!();
-    let ill: [(Ill, &str); 9] = [
-        (|| configured(&WELL.replace("tiny", "gone")), "choice"),
+    let stages: [(MakeStage, &str); 9] = [
+        (|| configured(&HEALTHY.replace("tiny", "gone")), "choice"),
         (
             || {
-                let stage = configured(&WELL.replace("tiny", "text"));
-                write(&stage, "project/text.gguf", "version https://git-lfs.github.com/spec/v1");
+                let stage = configured(&HEALTHY.replace("tiny", "text"));
+                write_file(&stage, "project/text.gguf", "version https://git-lfs.github.com/spec/v1");
                 stage
             },
             "choice",
         ),
-        (|| configured(&WELL.replace("/tiny.gguf", "")), "choice"),
+        (|| configured(&HEALTHY.replace("/tiny.gguf", "")), "choice"),
         (|| configured("backend = \"llamacpp\"\n"), "model"),
-        (|| configured(&format!("{WELL}[llamacpp]\nargs = [\"--port\", \"1\"]\n")), "choice"),
+        (|| configured(&format!("{HEALTHY}[llamacpp]\nargs = [\"--port\", \"1\"]\n")), "choice"),
         (
             || {
                 let stage = configured("backend = \"ollama\"\nmodel = \"a b\"\n");
@@ -189,7 +192,7 @@ fn unusable_models_are_diagnosed() {
             || {
                 let stage = configured("backend = \"ollama\"\nmodel = \"smal\"\n");
                 stage.install("fake-ollama", &stage.bin().join("ollama"));
-                write(&stage, "home/.ollama/models/manifests/registry.ollama.ai/library/small/latest", "{}");
+                write_file(&stage, "home/.ollama/models/manifests/registry.ollama.ai/library/small/latest", "{}");
                 stage
             },
             "model",
@@ -203,14 +206,14 @@ fn unusable_models_are_diagnosed() {
             "model",
         ),
     ];
-    for (ill, name) in ill {
-        let line = ("backends", name, "failure");
-        cure(&[Illness { name: "a model", ill, line, mend: EDIT, edited: WELL }], "");
+    for (stage, name) in stages {
+        let check = ("backends", name, "failure");
+        assert_fixes(&[Problem { name: "unusable model", stage, check, fix: EDIT_CONFIG, edited: HEALTHY }], "");
     }
-    let ill: [(Ill, &str); 3] = [
+    let stages: [(MakeStage, &str); 3] = [
         (
             || {
-                let stage = configured(&WELL.replace("tiny", "mute"));
+                let stage = configured(&HEALTHY.replace("tiny", "mute"));
                 let template = "{% for message in messages %}{{ message.content }}{% endfor %}";
                 let script = Script { template: template.into(), ..Script::default() };
                 scripted_model::write(&stage.project().join("mute.gguf"), &script).expect("a model");
@@ -220,7 +223,7 @@ fn unusable_models_are_diagnosed() {
         ),
         (
             || {
-                let stage = configured(&WELL.replace("tiny", "short"));
+                let stage = configured(&HEALTHY.replace("tiny", "short"));
                 let whole = fs::read(stage.model()).expect("the model");
                 fs::write(stage.project().join("short.gguf"), &whole[..500]).expect("a file");
                 stage
@@ -229,7 +232,7 @@ fn unusable_models_are_diagnosed() {
         ),
         (
             || {
-                let stage = configured(&WELL.replace("tiny", "small"));
+                let stage = configured(&HEALTHY.replace("tiny", "small"));
                 let script = Script { context: 32_768, ..Script::default() };
                 scripted_model::write(&stage.project().join("small.gguf"), &script).expect("a model");
                 stage
@@ -237,29 +240,29 @@ fn unusable_models_are_diagnosed() {
             "model context",
         ),
     ];
-    for (ill, name) in ill {
-        let line = ("backends", name, "warning");
-        cure(&[Illness { name: "a model", ill, line, mend: EDIT, edited: WELL }], "");
+    for (stage, name) in stages {
+        let check = ("backends", name, "warning");
+        assert_fixes(&[Problem { name: "unusable model", stage, check, fix: EDIT_CONFIG, edited: HEALTHY }], "");
     }
 }
 
 #[test]
 fn model_with_too_small_a_context_is_diagnosed() {
     messages!();
-    let ill: Ill = || {
-        let stage = configured(&WELL.replace("tiny", "least"));
+    let stage: MakeStage = || {
+        let stage = configured(&HEALTHY.replace("tiny", "least"));
         let script = Script { context: 8192, ..Script::default() };
         scripted_model::write(&stage.project().join("least.gguf"), &script).expect("a model");
         stage
     };
-    let line = ("backends", "model context", "failure");
-    cure(&[Illness { name: "8192", ill, line, mend: EDIT, edited: WELL }], "");
-    let stage = ill();
+    let check = ("backends", "model context", "failure");
+    assert_fixes(&[Problem { name: "trained for 8192 tokens", stage, check, fix: EDIT_CONFIG, edited: HEALTHY }], "");
+    let stage = stage();
     let (_, report) = stage.doctor("");
-    let found = support::doctor::line(&report, "backends", "model context");
+    let found = find_check(&report, "backends", "model context");
     assert!(!found["help"].to_string().contains("--context"), "{found:#}");
-    // As a session is then.
-    stage.config(&format!("context_check = false\n{}", stage.filled(&WELL.replace("tiny", "least"))));
+    // A session starts then too.
+    stage.config(&format!("context_check = false\n{}", stage.expand_paths(&HEALTHY.replace("tiny", "least"))));
     let (ended, _) = stage.doctor("");
     assert_eq!(ended.code, Some(0));
 }
@@ -268,25 +271,25 @@ fn model_with_too_small_a_context_is_diagnosed() {
 fn model_to_be_downloaded_is_not_reported_as_present() {
     messages!();
     let stage = configured("backend = \"llamacpp\"\n[llamacpp]\nhf = \"me/x-GGUF:Q4_K_M\"\n");
-    let model = || told(line(&stage.doctor("").1, "backends", "model"));
-    record("not here", model());
-    write(&stage, "home/.cache/huggingface/hub/models--me--x-GGUF/snapshots/1/x-Q4_K_M.gguf", "GGUF");
-    record("here", model());
+    let model = || check_text(find_check(&stage.doctor("").1, "backends", "model"));
+    record("before the download", model());
+    write_file(&stage, "home/.cache/huggingface/hub/models--me--x-GGUF/snapshots/1/x-Q4_K_M.gguf", "GGUF");
+    record("after the download", model());
 }
 
 #[test]
 fn unusable_command_is_diagnosed() {
     messages!();
-    let ill: [Ill; 4] = [
+    let stages: [MakeStage; 4] = [
         || configured("backend = \"command\"\nmodel = \"m\"\n"),
         || configured("backend = \"command\"\nmodel = \"m\"\n[command]\nrun = [\"sh\", \"{prot}\"]\n"),
         || configured("backend = \"command\"\nmodel = \"m\"\n[command]\nrun = [\"sh\"]\n"),
         || configured("backend = \"command\"\nmodel = \"m\"\n[command]\nrun = [\"no-such-server\", \"{port}\"]\n"),
     ];
-    for ill in ill {
-        let line = ("backends", "choice", "failure");
+    for stage in stages {
+        let check = ("backends", "choice", "failure");
         let edited = "backend = \"command\"\nmodel = \"m\"\n[command]\nrun = [\"sh\", \"{port}\"]\n";
-        cure(&[Illness { name: "a command", ill, line, mend: EDIT, edited }], "");
+        assert_fixes(&[Problem { name: "unusable command", stage, check, fix: EDIT_CONFIG, edited }], "");
     }
 }
 
@@ -294,31 +297,31 @@ fn unusable_command_is_diagnosed() {
 fn running_ollama_is_asked_for_model_capabilities() {
     messages!();
     let mut stage = Stage::ollama();
-    stage.with_editor();
+    stage.install_editor();
     let own = Own::start(&stage, &[]);
     stage.set("OLLAMA_HOST", &own.url);
     stage.config("model = \"talker\"\n");
     let (ended, report) = stage.doctor("");
-    let found = line(&report, "backends", "tools");
+    let found = find_check(&report, "backends", "tools");
     assert_eq!((ended.code, &found["state"]), (Some(1), &json!("failure")), "{found:#}");
-    record("talker", told(found));
-    let (ended, report) = stage.doctor_after(&stage.filled(EDIT), "model = \"small\"\n", "");
-    assert_eq!(ended.code, Some(0), "{:#?}", complaints(&report));
-    record("small", told(line(&report, "backends", "tools")));
-    record("small", told(line(&report, "backends", "model context")));
+    record("talker", check_text(found));
+    let (ended, report) = stage.doctor_after(&stage.expand_paths(EDIT_CONFIG), "model = \"small\"\n", "");
+    assert_eq!(ended.code, Some(0), "{:#?}", problems(&report));
+    record("small", check_text(find_check(&report, "backends", "tools")));
+    record("small", check_text(find_check(&report, "backends", "model context")));
     stage.config("model = \"fixed\"\n");
     let (_, report) = stage.doctor("");
-    let found = line(&report, "backends", "model context");
+    let found = find_check(&report, "backends", "model context");
     assert_eq!(found["state"], "warning", "{found:#}");
-    record("fixed", told(found));
-    // Looked at, and no more.
+    record("fixed", check_text(found));
+    // Doctor loads no model.
     assert_eq!(own.loaded(), Vec::<String>::new());
 }
 
 #[test]
 fn lm_studio_is_queried_if_running_and_never_started() {
     messages!();
-    let mut stage = Stage::well();
+    let mut stage = Stage::healthy();
     let home = stage.home().join(".lmstudio");
     fs::create_dir_all(home.join("bin")).expect("a directory");
     stage.install("fake-lms", &home.join("bin/lms"));
@@ -330,8 +333,8 @@ fn lm_studio_is_queried_if_running_and_never_started() {
     stage.set("FAKE_LMS_STATE", home.display());
     stage.config("backend = \"lmstudio\"\nmodel = \"talker\"\n");
     let (ended, report) = stage.doctor("");
-    assert_eq!(ended.code, Some(0), "{:#?}", complaints(&report));
-    record("not started", told(line(&report, "backends", "lmstudio server")));
+    assert_eq!(ended.code, Some(0), "{:#?}", problems(&report));
+    record("not running", check_text(find_check(&report, "backends", "lmstudio server")));
     stage.assert_nothing_started();
 
     let lms = |words: &[&str]| {
@@ -340,15 +343,16 @@ fn lm_studio_is_queried_if_running_and_never_started() {
     };
     lms(&["daemon", "up", "--json"]);
     let (_, report) = stage.doctor("");
-    let found = line(&report, "backends", "model");
+    let found = find_check(&report, "backends", "model");
     assert_eq!(found["state"], "failure", "{found:#}");
-    record("talker", told(found));
-    let (ended, report) = stage.doctor_after(&stage.filled(EDIT), "backend = \"lmstudio\"\nmodel = \"able\"\n", "");
-    assert_eq!(ended.code, Some(0), "{:#?}", complaints(&report));
+    record("talker", check_text(found));
+    let (ended, report) =
+        stage.doctor_after(&stage.expand_paths(EDIT_CONFIG), "backend = \"lmstudio\"\nmodel = \"able\"\n", "");
+    assert_eq!(ended.code, Some(0), "{:#?}", problems(&report));
     lms(&["daemon", "down"]);
 }
 
-/// A server that answers every POST with this status, and lists this model.
+/// Starts a server that answers every POST with this status and lists this model.
 fn server(status: &'static str, model: &'static str) -> String {
     support::doctor::server(move |route, _| match route {
         post if post.starts_with("POST") => (status, json!({})),
@@ -363,7 +367,7 @@ fn endpoint(url: &str, more: &str) -> Stage {
 #[test]
 fn unusable_endpoints_are_diagnosed() {
     messages!();
-    let ill: [(Ill, &str); 10] = [
+    let stages: [(MakeStage, &str); 10] = [
         (|| configured("backend = \"endpoint\"\nmodel = \"m\"\n"), "choice"),
         (|| endpoint("no url", ""), "choice"),
         (|| endpoint("http://me:secret@127.0.0.1:1", ""), "choice"),
@@ -375,20 +379,20 @@ fn unusable_endpoints_are_diagnosed() {
         (|| endpoint(&server("401 Unauthorized", "m"), ""), "endpoint server"),
         (|| endpoint(&server("400 Bad Request", "other"), ""), "endpoint server"),
     ];
-    for (ill, name) in ill {
-        let stage = ill();
+    for (stage, name) in stages {
+        let stage = stage();
         let (ended, report) = stage.doctor("");
-        let found = line(&report, "backends", name);
+        let found = find_check(&report, "backends", name);
         assert_eq!((ended.code, &found["state"]), (Some(1), &json!("failure")), "{found:#}");
         assert!(!found.to_string().contains("secret"), "{found:#}");
-        record(name, told(found));
-        // Any of them is mended by another endpoint in the file.
-        let edit = stage.filled(EDIT);
+        record(name, check_text(found));
+        // Another endpoint in the configuration fixes each of these problems.
+        let edit = stage.expand_paths(EDIT_CONFIG);
         assert!(found["help"].as_array().is_some_and(|helps| helps.contains(&json!(edit))), "{found:#}");
         let url = server("400 Bad Request", "m");
         let edited = format!("backend = \"endpoint\"\nmodel = \"m\"\n[endpoint]\nurl = \"{url}\"\n");
         let (ended, report) = stage.doctor_after(&edit, &edited, "");
-        assert_eq!(ended.code, Some(0), "{:#?}", complaints(&report));
-        assert_eq!(line(&report, "backends", "model context")["state"], "ok", "{report:#}");
+        assert_eq!(ended.code, Some(0), "{:#?}", problems(&report));
+        assert_eq!(find_check(&report, "backends", "model context")["state"], "ok", "{report:#}");
     }
 }

@@ -1,5 +1,5 @@
-//! `lclaude local doctor --live` proves what a session stands on, says what a failed proof means, and what it found warns a
-//! later session.
+//! `lclaude local doctor --live`: tests of the backend with real requests, explanations of failures, and the warnings that
+//! later sessions print.
 
 use std::fs;
 
@@ -7,22 +7,22 @@ use lclaude_fakes::scripted_model::Script;
 use rustix::process::Signal;
 use support::{
     Session, Stage, Value,
-    doctor::{assert_unique, complaints, line, server, told},
+    doctor::{assert_unique_checks, check_text, find_check, problems, server},
     json, messages,
     messages::record,
     real,
 };
 
-/// A Claude Code that carries out the tool call of a good model.
+/// A Claude Code that succeeds and writes the file, as with a working model.
 const CLAUDE: &str = r#"case "$1" in --version) echo '2.1.331 (Claude Code)'; exit;; esac
 echo "$@" > "$ARGUMENTS"
 env > "$ENVIRONMENT"
 echo made-by-local-model > proof.txt
 echo '{"type":"result","is_error":false,"duration_ms":1500,"result":"Done."}'"#;
 
-/// Well, with a Claude Code of the test's own.
+/// Returns a healthy stage with this script as Claude Code.
 fn stage(claude: &str) -> Stage {
-    let mut stage = Stage::well();
+    let mut stage = Stage::healthy();
     stage.script("claude", claude);
     let (arguments, environment) = (stage.root().join("arguments"), stage.root().join("environment"));
     stage.set("ARGUMENTS", arguments.display()).set("ENVIRONMENT", environment.display());
@@ -34,8 +34,8 @@ fn healthy_backend_passes_every_check_and_home_is_unchanged() {
     let stage = stage(CLAUDE);
     let before = stage.home_files();
     let (ended, report) = stage.doctor("--live");
-    assert_eq!(ended.code, Some(0), "{:#?}", complaints(&report));
-    assert_eq!(complaints(&report), Vec::<&Value>::new());
+    assert_eq!(ended.code, Some(0), "{:#?}", problems(&report));
+    assert_eq!(problems(&report), Vec::<&Value>::new());
     let names = [
         "backend",
         "message",
@@ -48,7 +48,7 @@ fn healthy_backend_passes_every_check_and_home_is_unchanged() {
         "prompt speed",
         "Claude Code's turn",
     ];
-    names.iter().for_each(|name| assert_eq!(line(&report, "live", name)["state"], "ok"));
+    names.iter().for_each(|name| assert_eq!(find_check(&report, "live", name)["state"], "ok"));
     assert_eq!(stage.home_files(), before);
     let arguments = fs::read_to_string(stage.root().join("arguments")).expect("Claude Code ran");
     assert!(arguments.contains("--no-session-persistence") && arguments.contains("--strict-mcp-config"), "{arguments}");
@@ -61,16 +61,16 @@ fn healthy_backend_passes_every_check_and_home_is_unchanged() {
 #[test]
 fn turn_has_its_own_home_even_with_throwaway_configured() {
     let stage = stage(CLAUDE);
-    stage.config(&format!("throwaway = true\n{}", stage.filled(support::doctor::WELL)));
+    stage.config(&format!("throwaway = true\n{}", stage.expand_paths(support::doctor::HEALTHY)));
     let (ended, report) = stage.doctor("--live");
-    assert_eq!((ended.code, complaints(&report)), (Some(0), Vec::<&Value>::new()));
-    assert_eq!(line(&report, "live", "Claude Code's turn")["state"], "ok");
+    assert_eq!((ended.code, problems(&report)), (Some(0), Vec::<&Value>::new()));
+    assert_eq!(find_check(&report, "live", "Claude Code's turn")["state"], "ok");
 }
 
 #[test]
 fn every_wrong_response_is_found_and_explained() {
     messages!();
-    let symptoms = [
+    let faults = [
         ("mute", "message", "failure"),
         ("order", "streaming", "failure"),
         ("cut", "streaming", "failure"),
@@ -82,18 +82,18 @@ fn every_wrong_response_is_found_and_explained() {
         ("wording", "over-long prompt", "warning"),
         ("silent", "over-long prompt", "warning"),
     ];
-    for (illness, name, state) in symptoms {
+    for (fault, name, state) in faults {
         let mut stage = stage(CLAUDE);
-        stage.set("FAKE_LLAMA_ILL", illness);
+        stage.set("FAKE_LLAMA_ILL", fault);
         let (ended, report) = stage.doctor("--live");
-        let found = line(&report, "live", name);
-        assert_eq!(found["state"], state, "{illness}: {found:#}");
-        record(illness, told(found));
-        assert!(found["help"].as_array().is_some_and(|helps| !helps.is_empty()), "{illness}: {found:#}");
-        assert_eq!(ended.code, Some(i32::from(state == "failure")), "{illness}: {:#?}", complaints(&report));
-        // What the illness has nothing to do with is proven all the same.
-        if illness != "mute" {
-            assert_eq!(line(&report, "live", "Claude Code's turn")["state"], "ok", "{illness}");
+        let found = find_check(&report, "live", name);
+        assert_eq!(found["state"], state, "{fault}: {found:#}");
+        record(fault, check_text(found));
+        assert!(found["help"].as_array().is_some_and(|helps| !helps.is_empty()), "{fault}: {found:#}");
+        assert_eq!(ended.code, Some(i32::from(state == "failure")), "{fault}: {:#?}", problems(&report));
+        // Unrelated checks still run.
+        if fault != "mute" {
+            assert_eq!(find_check(&report, "live", "Claude Code's turn")["state"], "ok", "{fault}");
         }
         stage.assert_nothing_left();
     }
@@ -106,9 +106,9 @@ fn failed_backend_start_is_explained_with_its_log() {
         let mut stage = stage(CLAUDE);
         stage.set("FAKE_LLAMA_FAIL", failure);
         let (ended, report) = stage.doctor("--live");
-        let found = line(&report, "live", "backend");
+        let found = find_check(&report, "live", "backend");
         assert_eq!((ended.code, &found["state"]), (Some(1), &json!("failure")), "{found:#}");
-        record(failure, told(found));
+        record(failure, check_text(found));
         assert!(found["log"].as_array().is_some_and(|log| !log.is_empty()), "{found:#}");
     }
 }
@@ -119,43 +119,44 @@ fn missing_tools_and_small_context_are_reported() {
     let mut stage = stage(CLAUDE);
     stage.set("FAKE_LLAMA_NO_TOOLS", 1);
     let (_, report) = stage.doctor("--live");
-    let found = line(&report, "live", "fitness");
-    record("no tools", told(found));
+    let found = find_check(&report, "live", "fitness");
+    record("no tools", check_text(found));
     let mut stage = self::stage(CLAUDE);
     stage.set("FAKE_LLAMA_N_CTX", 8000);
     let (ended, report) = stage.doctor("--live");
-    let found = line(&report, "live", "fitness");
+    let found = find_check(&report, "live", "fitness");
     assert_eq!((ended.code, &found["state"]), (Some(1), &json!("failure")), "{found:#}");
-    record("a small context", told(found));
+    record("a small context", check_text(found));
 }
 
 #[test]
 fn every_check_is_unique_and_every_failure_has_help() {
-    let ill: [&[(&str, &str)]; 4] = [
+    let faults: [&[(&str, &str)]; 4] = [
         &[("FAKE_LLAMA_ILL", "mute")],
         &[("FAKE_LLAMA_FAIL", "oom")],
         &[("FAKE_LLAMA_NO_TOOLS", "1"), ("FAKE_LLAMA_N_CTX", "30000")],
         &[("LCLAUDE_CONTEXT", "many")],
     ];
-    for switches in ill {
+    for variables in faults {
         let mut stage = stage(CLAUDE);
-        for (name, value) in switches {
+        for (name, value) in variables {
             stage.set(name, value);
         }
         let (_, report) = stage.doctor("--live");
-        assert_unique(&report);
-        assert_ne!(complaints(&report), Vec::<&Value>::new());
-        for check in complaints(&report) {
-            assert_ne!(check["help"], json!([]), "{switches:?}: {check:#}");
+        assert_unique_checks(&report);
+        assert_ne!(problems(&report), Vec::<&Value>::new());
+        for check in problems(&report) {
+            assert_ne!(check["help"], json!([]), "{variables:?}: {check:#}");
         }
     }
 }
 
-/// As vLLM with two models, of which the first has more than the other; it answers no message but by its length.
+/// Starts a server like vLLM with two models, `a` with a context of `first` tokens and `b` with a smaller one. It rejects
+/// messages that are too long for `a`.
 fn two_models(first: usize) -> String {
     server(move |route, body| match route {
         "GET /v1/models" => {
-            let models = [("a", first), ("b", 30_000)].map(|(id, most)| json!({"id": id, "max_model_len": most}));
+            let models = [("a", first), ("b", 30_000)].map(|(id, limit)| json!({"id": id, "max_model_len": limit}));
             ("200 OK", json!({ "data": models }))
         }
         _ if body == "{}" => ("400 Bad Request", json!({})),
@@ -177,13 +178,13 @@ fn overlong_prompt_is_sized_for_the_requested_model() {
         let models = "model = \"a\"\n[models]\nhaiku = \"b\"\n";
         stage.config(&format!("backend = \"endpoint\"\n{models}[endpoint]\nurl = \"{url}\"\n"));
         let (_, report) = stage.doctor("--live");
-        let found = line(&report, "live", "over-long prompt");
+        let found = find_check(&report, "live", "over-long prompt");
         assert_eq!(found["state"], "ok", "{first}: {found:#}");
-        record(first, told(found));
-        // It has no log of ours.
-        let stream = line(&report, "live", "streaming");
+        record(first, check_text(found));
+        // lclaude has no log of this server, so the help suggests a request.
+        let stream = find_check(&report, "live", "streaming");
         assert!(stream["help"][0].to_string().contains(&format!("curl -v {url}")), "{stream:#}");
-        record(first, told(stream));
+        record(first, check_text(stream));
     }
 }
 
@@ -197,13 +198,13 @@ fn failed_claude_code_turn_shows_its_output() {
     ] {
         let stage = stage(&format!("{version}{claude}"));
         let (ended, report) = stage.doctor("--live");
-        let found = line(&report, "live", "Claude Code's turn");
+        let found = find_check(&report, "live", "Claude Code's turn");
         assert_eq!((ended.code, &found["state"]), (Some(1), &json!("failure")), "{found:#}");
-        record(claude, told(found));
+        record(claude, check_text(found));
     }
 }
 
-/// An endpoint may name the key that it refuses, and Claude Code shows what it says.
+/// An endpoint may quote a key that it rejects, and Claude Code prints the response.
 #[test]
 fn report_never_contains_the_key() {
     let start = "case \"$1\" in --version) echo 2.1.331; exit;; esac\nenv > \"$ENVIRONMENT\"\n";
@@ -213,14 +214,14 @@ fn report_never_contains_the_key() {
         let (ended, report) = stage.doctor("--live");
         let environment = fs::read_to_string(stage.root().join("environment")).expect("Claude Code ran");
         let key = environment.lines().find_map(|line| line.strip_prefix("ANTHROPIC_AUTH_TOKEN=")).expect("a key");
-        let found = line(&report, "live", "Claude Code's turn");
+        let found = find_check(&report, "live", "Claude Code's turn");
         assert!(found.to_string().contains("this is the key: ••••••••"), "{found:#}");
         let verdicts = fs::read_to_string(stage.home().join(".local/state/lclaude/verdicts.json")).expect("a verdict");
         assert!(![ended.stdout, ended.stderr, verdicts].concat().contains(key), "{end}: {found:#}");
     }
 }
 
-/// A session on the stage's own configuration, to its end.
+/// Runs a session with the stage's configuration and returns its stderr.
 fn session(stage: &Stage) -> String {
     stage.ended(stage.lclaude(&["-p", "hello"]).env_remove("FAKE_LLAMA_ILL")).expect(0).stderr
 }
@@ -234,24 +235,23 @@ fn failed_check_warns_later_sessions_until_it_passes() {
     let (ended, _) = stage.doctor("--live");
     assert_eq!(ended.code, Some(1));
     let said = session(&stage);
-    let warning: Vec<&str> = said.lines().filter(|line| line.contains("doctor")).collect();
-    let [warning] = warning[..] else { panic!("{said}") };
-    record("a later session", warning);
-    // Without a proof of its own it is told too.
+    assert_eq!(said.lines().filter(|line| line.contains("warning: doctor")).count(), 1, "{said}");
+    record("a later session", said);
+    // Doctor without --live reports the last result.
     let (ended, report) = stage.doctor("");
-    let last = line(&report, "live", "last proof");
+    let last = find_check(&report, "live", "last proof");
     assert_eq!((ended.code, &last["state"]), (Some(0), &json!("warning")), "{last:#}");
-    record("a later doctor", told(last));
-    // The same programs with another model are not what was proven.
+    record("a later doctor", check_text(last));
+    // The result doesn't apply to another model.
     fs::copy(stage.model(), stage.project().join("other.gguf")).expect("a copy");
-    let other = stage.lclaude(&["--model", "other.gguf", "-p", "x"]).output().expect("it runs");
+    let other = stage.lclaude(&["--model", "other.gguf", "-p", "x"]).output().expect("lclaude runs");
     assert!(!String::from_utf8_lossy(&other.stderr).contains("doctor"), "{other:?}");
 
-    // Nor are another file of that name and another context.
+    // It doesn't apply to another file with the same name or another context either.
     let deep = stage.project().join("deep");
     fs::create_dir(&deep).and_then(|()| fs::copy(stage.model(), deep.join("tiny.gguf"))).expect("a copy");
     for other in [["--model", "deep/tiny.gguf"], ["--context", "50000"]] {
-        let other = stage.lclaude(&[&other[..], &["-p", "x"]].concat()).output().expect("it runs");
+        let other = stage.lclaude(&[&other[..], &["-p", "x"]].concat()).output().expect("lclaude runs");
         assert!(!String::from_utf8_lossy(&other.stderr).contains("doctor"), "{other:?}");
     }
 
@@ -268,7 +268,7 @@ fn changed_claude_code_drops_the_warning() {
     assert!(session(&stage).contains("doctor"));
     let claude = stage.bin().join("claude");
     let touched = stage.command("touch").args(["-d", "2030-01-01"]).arg(claude).status();
-    assert!(touched.expect("touch is everywhere").success());
+    assert!(touched.expect("touch runs").success());
     assert!(!session(&stage).contains("doctor"));
 }
 
@@ -279,7 +279,7 @@ fn changed_model_file_drops_the_warning() {
     stage.doctor("--live");
     assert!(session(&stage).contains("doctor"));
     let touched = stage.command("touch").args(["-d", "2030-01-01"]).arg(stage.model()).status();
-    assert!(touched.expect("touch is everywhere").success());
+    assert!(touched.expect("touch runs").success());
     assert!(!session(&stage).contains("doctor"));
 }
 
@@ -311,8 +311,8 @@ fn missing_model_is_not_downloaded() {
     stage.config("backend = \"llamacpp\"\n");
     let (ended, report) = stage.doctor("--live");
     assert_eq!(ended.code, Some(1));
-    let found = line(&report, "live", "backend");
-    record("doctor --live", told(found));
+    let found = find_check(&report, "live", "backend");
+    record("doctor --live", check_text(found));
     stage.assert_nothing_started();
 }
 
@@ -321,25 +321,25 @@ fn real_programs_pass_every_check() {
     let Some(stage) = real::stage(&Script::default()) else { return };
     let before = stage.home_files();
     let (ended, report) = stage.doctor("--live --backend llamacpp --model tiny.gguf --context 32768");
-    assert_eq!(ended.code, Some(0), "{:#?}", complaints(&report));
-    let turn = &line(&report, "live", "Claude Code's turn")["found"];
+    assert_eq!(ended.code, Some(0), "{:#?}", problems(&report));
+    let turn = &find_check(&report, "live", "Claude Code's turn")["found"];
     assert!(turn.to_string().contains("The local model wrote proof.txt."), "{turn}");
-    assert!(line(&report, "live", "prompt speed")["found"].to_string().contains("tokens/s read"));
-    assert!(line(&report, "live", "answer speed")["found"].to_string().contains("tokens/s written"));
+    assert!(find_check(&report, "live", "prompt speed")["found"].to_string().contains("tokens/s: about"));
+    assert!(find_check(&report, "live", "answer speed")["found"].to_string().contains("tokens/s"));
     assert_eq!(stage.home_files(), before);
     stage.assert_nothing_left();
 }
 
 #[test]
 fn real_server_model_without_tool_support_is_reported() {
-    // A template that never mentions tools.
+    // A chat template without tools.
     let template = "{%- for message in messages %}<|{{ message.role }}|>\n{{ message.content }}<|end|>{%- endfor %}\
                     {%- if add_generation_prompt %}<|assistant|>{%- endif %}";
     let script = Script { template: template.into(), ..Script::default() };
     let Some(stage) = real::stage(&script) else { return };
     let (ended, report) = stage.doctor("--live --backend llamacpp --model tiny.gguf --context 32768");
     assert_eq!(ended.code, Some(1));
-    let found = &line(&report, "live", "tool call")["found"];
+    let found = &find_check(&report, "live", "tool call")["found"];
     assert!(found.to_string().contains("tiny cannot call tools"), "{found}");
-    assert_eq!(line(&report, "live", "Claude Code's turn")["state"], "failure");
+    assert_eq!(find_check(&report, "live", "Claude Code's turn")["state"], "failure");
 }

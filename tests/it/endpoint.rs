@@ -1,4 +1,4 @@
-//! On a server that somebody else runs: nothing is started, nothing is stopped, and what it cannot do is said first.
+//! The `endpoint` backend: an existing server, which lclaude checks first, and neither starts nor stops.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -12,14 +12,15 @@ use std::{
 use lclaude_fakes::scripted_model::Script;
 use support::{Fake, Session, Stage, finish, json, machine::needs_program, messages, real};
 
-/// A server of the test's own: `answer` gets the first line of a request, its `Authorization`, and says status and body.
+/// A server that answers each request with a status and a body.
 struct Server {
     url: String,
-    /// The requests, as `METHOD path` and the token that came with it.
+    /// The requests: `METHOD path` and the `Authorization` header.
     requests: Receiver<(String, String)>,
 }
 
 impl Server {
+    /// Starts a server. `answer` gets `METHOD path` and returns status and body.
     fn start(answer: impl Fn(&str) -> (String, String) + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
@@ -57,7 +58,7 @@ fn serve(mut stream: &TcpStream, answer: impl Fn(&str) -> (String, String)) -> O
     Some((route, token))
 }
 
-/// As vLLM answers.
+/// Answers like vLLM.
 fn vllm(route: &str) -> (String, String) {
     let models = json!({"data": [{"id": "org/model", "max_model_len": 50_000}, {"id": "org/other"}]});
     match route {
@@ -100,8 +101,8 @@ fn existing_server_is_used_as_is() {
     assert_eq!(claude.env["ANTHROPIC_DEFAULT_SONNET_MODEL"], "org/model");
     assert_eq!(claude.env["CLAUDE_CODE_MAX_CONTEXT_TOKENS"], "50000");
     let said = finish(session, &claude).record().stderr;
-    assert!(!said.contains(&server.url), "it is on this machine: {said}");
-    // Neither a keeper nor a server of our own.
+    assert!(!said.contains(&server.url), "a local server is announced as remote: {said}");
+    // lclaude started neither a keeper nor a server.
     stage.assert_nothing_started();
     assert!(server.requests.try_iter().all(|(_, token)| token.is_empty() || token == "Bearer none"));
 }
@@ -111,14 +112,14 @@ fn remote_endpoint_is_announced() {
     messages!();
     let stage = Stage::new();
     let server = Server::start(vllm);
-    // Not a loopback address, and yet on Linux it leads back here.
+    // Not a loopback address, but on Linux it connects to this machine.
     let url = server.url.replace("127.0.0.1", "0.0.0.0");
     configure(&stage, &url, "");
     let (session, claude) = start(&stage, "org/model");
     let description = &claude.env["ANTHROPIC_DEFAULT_SONNET_MODEL_DESCRIPTION"];
     assert!(description.starts_with(&format!("at {url}; a context of ")), "{description}");
     assert!(finish(session, &claude).record().stderr.contains(&url));
-    // Where a project's file chose it, that is said as well.
+    // If a project file chose it, the message says so.
     stage.config(&format!("[endpoint]\nurl = \"{url}\"\n"));
     let file = stage.project().join(".lclaude.toml");
     std::fs::write(&file, "backend = \"endpoint\"\n").expect("a file");
@@ -235,11 +236,11 @@ fn untrusted_certificate_is_reported() {
     ended.expect_failure(69);
 }
 
-/// Until something listens there.
+/// Waits until a server listens at `address`.
 fn wait_for_port(address: &str) {
     let deadline = Instant::now() + Duration::from_secs(30);
     while TcpStream::connect(address).is_err() {
-        assert!(Instant::now() < deadline, "nobody listens at {address}");
+        assert!(Instant::now() < deadline, "nothing listens at {address}");
         thread::sleep(Duration::from_millis(5));
     }
 }
@@ -248,7 +249,7 @@ fn wait_for_port(address: &str) {
 fn real_claude_code_works_with_an_existing_real_server() {
     let Some(stage) = real::stage(&Script::default()) else { return };
     let free = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port");
-    // Not one of the stage's processes: it is to be there afterwards.
+    // Started with another HOME, so that the stage doesn't count it as a leftover.
     let server = stage
         .command(stage.bin().join("llama-server"))
         .args(["--host", "127.0.0.1", "--jinja", "-np", "1", "-c", "65536", "--alias", "tiny", "--port"])
@@ -260,7 +261,7 @@ fn real_claude_code_works_with_an_existing_real_server() {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn();
-    let mut server = Ended(server.expect("llama-server runs"));
+    let mut server = KillOnDrop(server.expect("llama-server runs"));
     wait_until_healthy(&free.to_string());
     configure(&stage, &format!("http://{free}"), "token_env = \"MY_TOKEN\"\n");
     let mut command =
@@ -272,13 +273,13 @@ fn real_claude_code_works_with_an_existing_real_server() {
         ("The local model wrote proof.txt.\n", "made-by-local-model\n"),
         "{ended:#?}"
     );
-    assert!(server.0.try_wait().expect("our own child").is_none(), "it is not ours to stop");
+    assert!(server.0.try_wait().expect("a child of this test").is_none(), "lclaude stopped the server");
 }
 
-/// Ended with the test, however that ends.
-struct Ended(Child);
+/// Kills the child when the test ends, even by a panic.
+struct KillOnDrop(Child);
 
-impl Drop for Ended {
+impl Drop for KillOnDrop {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();

@@ -1,12 +1,12 @@
-//! `lclaude local env`: the variables of a backend that is up, as each shell reads them, and nothing is started for it.
+//! `lclaude local env`: prints the variables of a running backend for each shell, and starts nothing.
 
 use std::{collections::BTreeMap, fs, os::unix::fs::symlink};
 
 use rustix::process::Signal;
 use support::{Fake, Session, Stage, Value, finish, has_ended, json, lclaude, machine::needs_program, messages, port};
 
-/// What quoting is there for.
-const NASTY: &[(&str, &str)] = &[
+/// Values that need quoting.
+const SPECIAL: &[(&str, &str)] = &[
     ("A_QUOTE", "it's"),
     ("A_QUOTE_ALONE", "'"),
     ("B_DOUBLE", "say \"no\""),
@@ -20,21 +20,21 @@ const NASTY: &[(&str, &str)] = &[
     ("J_ALL", "'\"\\$`!\n'"),
 ];
 
-/// Variables that the calling shell has, and no program may get.
-const HIJACKERS: &[&str] = &["ANTHROPIC_API_KEY", "CLAUDE_CODE_USE_BEDROCK", "OTEL_LOGS_EXPORTER"];
+/// Variables of the calling shell that redirect requests, so no program may get them.
+const REDIRECTING: &[&str] = &["ANTHROPIC_API_KEY", "CLAUDE_CODE_USE_BEDROCK", "OTEL_LOGS_EXPORTER"];
 
-/// Where `lclaude local env` alone is enough, with every nasty value in `[claude] env`.
-fn stage(nasty: &[(&str, &str)]) -> Stage {
+/// Returns a stage where `lclaude local env` needs no options, with these variables in `[claude] env`.
+fn stage(claude_env: &[(&str, &str)]) -> Stage {
     let mut stage = Stage::new();
-    let env: Vec<String> = nasty.iter().map(|(name, value)| format!("{name} = {}", json!(value))).collect();
+    let env: Vec<String> = claude_env.iter().map(|(name, value)| format!("{name} = {}", json!(value))).collect();
     stage.config(&format!(
         "backend = \"llamacpp\"\n[llamacpp]\ngguf = {:?}\n[claude.env]\n{}\n",
-        stage.model(),
+        stage.model().display().to_string(),
         env.join("\n").replace('\u{7f}', "\\u007f")
     ));
     symlink(lclaude(), stage.bin().join("lclaude")).expect("a link");
-    for name in HIJACKERS {
-        stage.set(name, "theirs");
+    for name in REDIRECTING {
+        stage.set(name, "from-shell");
     }
     stage
 }
@@ -49,17 +49,17 @@ fn serving(stage: &Stage) -> (Session, Fake) {
 fn stop(session: Session, backend: &Fake) {
     session.signal(Signal::TERM);
     session.wait().expect(143);
-    // Whoever asked for the variables held nothing up.
+    // `local env` doesn't keep the backend running.
     assert!(has_ended(backend));
 }
 
-/// The variables, `null` for those to be taken away.
+/// Returns the variables, with `null` for those to unset.
 fn variables(stage: &Stage) -> BTreeMap<String, Value> {
     let ended = stage.output(&["local", "env", "--format", "json"]).expect(0);
-    serde_json::from_str(&ended.stdout).expect("JSON and nothing else on stdout")
+    serde_json::from_str(&ended.stdout).expect("stdout is JSON")
 }
 
-/// The environment that a program has which `script` runs in `shell`; `None` where there is no such shell.
+/// Returns the environment of a program after `script` in `shell`, or `None` if the shell isn't installed.
 fn environment(stage: &Stage, shell: &str, script: &str) -> Option<BTreeMap<String, String>> {
     if !needs_program(shell) {
         return None;
@@ -71,9 +71,9 @@ fn environment(stage: &Stage, shell: &str, script: &str) -> Option<BTreeMap<Stri
     Some(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
 }
 
-/// `removed`: what stands for a variable that was taken away.
+/// Asserts that `found` has the wanted variables. `removed` is the value of variables to unset.
 #[track_caller]
-fn expect_same(shell: &str, found: &BTreeMap<String, String>, wanted: &BTreeMap<String, Value>, removed: Option<&str>) {
+fn assert_same(shell: &str, found: &BTreeMap<String, String>, wanted: &BTreeMap<String, Value>, removed: Option<&str>) {
     for (name, value) in wanted {
         let wanted = if value.is_null() { removed } else { value.as_str() };
         assert_eq!(found.get(name).map(String::as_str), wanted, "{name} in {shell}");
@@ -82,13 +82,13 @@ fn expect_same(shell: &str, found: &BTreeMap<String, String>, wanted: &BTreeMap<
 
 #[test]
 fn every_shell_reads_values_unchanged() {
-    let stage = stage(NASTY);
+    let stage = stage(SPECIAL);
     let (session, backend) = serving(&stage);
     let wanted = variables(&stage);
-    for (name, value) in NASTY {
+    for (name, value) in SPECIAL {
         assert_eq!(wanted[*name], *value);
     }
-    for name in HIJACKERS {
+    for name in REDIRECTING {
         assert!(wanted[*name].is_null(), "{name}");
     }
     assert_eq!(wanted["ANTHROPIC_BASE_URL"], format!("http://127.0.0.1:{}", port(&backend)));
@@ -102,7 +102,7 @@ fn every_shell_reads_values_unchanged() {
         ("bash", "set -a; . /dev/stdin <<<\"$(lclaude local env --format dotenv)\"", Some("")),
     ] {
         if let Some(found) = environment(&stage, shell, script) {
-            expect_same(shell, &found, &wanted, removed);
+            assert_same(shell, &found, &wanted, removed);
         }
     }
     assert!(!stage.project().join("pwned").exists());
@@ -157,7 +157,7 @@ fn env_starts_nothing() {
     let stage = stage(&[]);
     stage.output(&["local", "env", "--context", "40000"]).expect_failure(69).expect_stdout("");
     stage.assert_nothing_started();
-    assert!(!stage.runtime().exists(), "not even a directory");
+    assert!(!stage.runtime().exists(), "the runtime directory was created");
 }
 
 #[test]
@@ -170,13 +170,13 @@ fn error_shows_the_command_for_another_running_backend() {
     let backend = stage.events.next("llama-server");
     session.wait_for_line("unset ");
     let ended = stage.output(&["local", "env"]).expect_failure(69);
-    // Its line is complete; words on it may follow.
+    // The command may be followed by a comment.
     let mut helps = ended.stderr.lines().filter_map(|line| line.trim_start().strip_prefix("help: lclaude "));
     let help = helps.find_map(|help| help.split_once(" 40000")).unwrap_or_else(|| panic!("{ended:#?}")).0;
     let words: Vec<&str> = help.split(' ').chain(["40000"]).collect();
     let ended = stage.output(&words).expect(0);
     assert!(ended.stdout.contains(&format!("127.0.0.1:{}", port(&backend))), "{help}: {ended:#?}");
-    // And one that only its own configuration leads to.
+    // No options select this backend, since it uses another configuration.
     let file = stage.root().join("own.toml");
     fs::write(&file, "[llamacpp]\nthreads = 3\n").expect("a file");
     let own = file.display().to_string();

@@ -1,4 +1,4 @@
-//! Which program is taken for Claude Code: never lclaude itself, whatever its name, and where there is none it says so.
+//! The search for Claude Code, which skips lclaude itself under any name, and the error if it isn't found.
 
 use std::{fs, os::unix::fs::symlink, path::Path, process::Command};
 
@@ -12,21 +12,20 @@ fn script(path: &Path, text: &str) {
     write_program(path, text.as_bytes());
 }
 
-/// Where the dry run says that Claude Code is. Nothing else would do: if one of these were taken for Claude Code, it
-/// would start lclaude, which would start it, and so on.
+/// Returns the path of Claude Code in a dry run. A real run would start lclaude endlessly if the search were wrong.
 fn found(stage: &Stage, command: &mut Command) -> String {
     let stdout = stage.ended(command).expect(0).stdout;
     let after = stdout.split("\nclaude\n").nth(1).expect("a part about claude");
     after.split_whitespace().next().expect("a program").to_owned()
 }
 
-/// A way to put lclaude in Claude Code's place.
-type Way = (&'static str, fn(&Path));
+/// A way to install lclaude as `claude`: its name, and a function that does it.
+type Disguise = (&'static str, fn(&Path));
 
 #[test]
 fn claude_that_is_lclaude_is_skipped() {
     messages!();
-    let ways: &[Way] = &[
+    let disguises: &[Disguise] = &[
         ("a link", |at| symlink(lclaude(), at).expect("a link")),
         ("a link to a link", |at| {
             symlink(lclaude(), at.with_file_name("lclaude")).expect("a link");
@@ -38,11 +37,11 @@ fn claude_that_is_lclaude_is_skipped() {
             script(at, "#!/usr/bin/env bash\n# my own\nset -eu\n\nexec ~/bin/lclaude --dry-run \"$@\"\n");
         }),
         ("a shim by path", |at| script(at, &format!("#!/bin/sh\n{} \"$@\"\n", lclaude().display()))),
-        ("a shim with much to say", |at| {
-            script(at, &format!("#!/bin/sh\n{}exec lclaude \"$@\"\n", "# about itself\n".repeat(1000)));
+        ("a shim with a long comment", |at| {
+            script(at, &format!("#!/bin/sh\n{}exec lclaude \"$@\"\n", "# a comment\n".repeat(1000)));
         }),
     ];
-    for (name, make) in ways {
+    for (name, make) in disguises {
         let stage = configured();
         let first = stage.root().join("first");
         fs::create_dir(&first).expect("a directory");
@@ -51,8 +50,8 @@ fn claude_that_is_lclaude_is_skipped() {
         command.env("PATH", format!("{}:{}:/usr/bin:/bin", first.display(), stage.bin().display()));
         assert_eq!(found(&stage, &mut command), stage.bin().join("claude").display().to_string(), "{name}");
 
-        // With no other left there is none.
-        fs::remove_file(stage.bin().join("claude")).expect("the fake was there");
+        // Without another claude, none is found.
+        fs::remove_file(stage.bin().join("claude")).expect("the fake existed");
         messages::note(name);
         stage.ended(&mut command).expect_failure(127).expect_stdout("");
     }
@@ -63,7 +62,7 @@ fn claude_script_that_only_mentions_lclaude_is_used() {
     let stage = configured();
     let real = stage.root().join("lclaude-tools");
     fs::create_dir(&real).expect("a directory");
-    fs::rename(stage.bin().join("claude"), real.join("claude")).expect("the fake was there");
+    fs::rename(stage.bin().join("claude"), real.join("claude")).expect("the fake existed");
     script(&stage.bin().join("claude"), &format!("#!/bin/sh\n# for lclaude\nexec {}/claude \"$@\"\n", real.display()));
     let wrapper = stage.bin().join("claude").display().to_string();
     assert_eq!(found(&stage, &mut stage.lclaude(&["--dry-run"])), wrapper);
@@ -73,7 +72,7 @@ fn claude_script_that_only_mentions_lclaude_is_used() {
 fn claude_that_starts_lclaude_indirectly_does_not_loop() {
     messages!();
     let stage = configured();
-    fs::remove_file(stage.bin().join("claude")).expect("the fake was there");
+    fs::remove_file(stage.bin().join("claude")).expect("the fake existed");
     script(&stage.bin().join("claude"), "#!/bin/sh\npart=cla; exec l${part}ude \"$@\"\n");
     symlink(lclaude(), stage.bin().join("lclaude")).expect("a link");
     let ended = stage.ended(&mut stage.lclaude(&["-p", "x"]));
@@ -96,8 +95,8 @@ fn lclaude_named_claude_finds_the_real_claude_code() {
 fn claude_code_is_found_in_installer_locations() {
     let stage = configured();
     let fake = stage.bin().join("claude").canonicalize().expect("a fake");
-    fs::remove_file(stage.bin().join("claude")).expect("the fake was there");
-    // The later ones are looked for first.
+    fs::remove_file(stage.bin().join("claude")).expect("the fake existed");
+    // Later locations in this list are searched first.
     for place in [".claude/local/claude", ".local/bin/claude"] {
         let place = stage.home().join(place);
         fs::create_dir_all(place.parent().expect("a directory")).expect("a directory");
@@ -115,7 +114,7 @@ fn missing_claude_code_error_says_how_to_install_it() {
     messages!();
     for arguments in [&["-p", "x"][..], &["mcp", "list"], &["--dry-run"]] {
         let stage = configured();
-        fs::remove_file(stage.bin().join("claude")).expect("the fake was there");
+        fs::remove_file(stage.bin().join("claude")).expect("the fake existed");
         let ended = stage.ended(&mut stage.lclaude(arguments));
         ended.expect_failure(127).expect_stdout("");
         stage.assert_nothing_started();

@@ -1,4 +1,4 @@
-//! `lclaude local init` writes a project's `.lclaude.toml` that works as it is, and spoils nothing that is there.
+//! `lclaude local init` writes a valid `.lclaude.toml` and keeps what an existing file contains.
 
 use std::{
     fs,
@@ -37,18 +37,19 @@ fn init_writes_and_shows_the_given_options() {
     let text = "backend = \"llamacpp\"\nmodel = \"tiny\"\ncontext = 50000\nlean = true\n";
     assert_eq!(read(&file(&stage)), text);
     assert!(ended.stdout.contains(text), "{ended:#?}");
-    assert_eq!(ended.record().stderr, "", "nothing is left to be done");
-    // It counts at once, without trust.
+    assert_eq!(ended.record().stderr, "", "init prints no further steps");
+    // It takes effect without trust.
     let plan = stage.output(&["--dry-run", "-p", "x"]).expect(0).stdout;
-    let model = plan.lines().find(|line| line.trim_start().starts_with("model ")).expect("where the model is from");
+    let model =
+        plan.lines().find(|line| line.trim_start().starts_with("model ")).expect("a line with the source of the model");
     assert!(model.ends_with(&format!(" {}", file(&stage).display())), "{plan}");
     assert!(plan.contains("--alias tiny -c 50000"), "{plan}");
     stage.assert_nothing_started();
     init(&stage, &arguments).expect(0).record();
-    // As any new file of the user's is, for others to read.
+    // It has the same mode as other new files.
     let plain = stage.project().join("plain");
     fs::write(&plain, "").expect("a file");
-    let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode();
+    let mode = |path: &Path| fs::metadata(path).expect("the file exists").permissions().mode();
     assert_eq!(mode(&file(&stage)), mode(&plain));
 }
 
@@ -64,7 +65,7 @@ fn every_option_becomes_its_own_line() {
     ] {
         init(&stage, arguments).expect(0);
         assert_eq!(read(&file(&stage)), text);
-        fs::remove_file(file(&stage)).expect("there");
+        fs::remove_file(file(&stage)).expect("the file exists");
     }
 }
 
@@ -79,7 +80,7 @@ fn file_is_written_at_the_repository_root_or_working_directory() {
         stage.ended(command.current_dir(directory)).expect(0);
     }
     assert!(file(&stage).exists() && loose.join(".lclaude.toml").exists());
-    // Where a nearer one is read, that is said.
+    // If a nearer file takes precedence, init says so.
     fs::write(deep.join(".lclaude.toml"), "context = 60000\n").expect("a file");
     let mut command = stage.lclaude(&["local", "init", "--context", "40000", "--yes"]);
     stage.ended(command.current_dir(&deep)).expect(0).record();
@@ -91,13 +92,13 @@ fn file_is_written_at_the_repository_root_or_working_directory() {
 }
 
 const COMMENTED: &str = "\
-# Ours.
+# Team settings.
 context = 40000  # enough for us
 
-# The one everybody has.
+# Installed on every machine.
 model = 'old'
 
-[models] # of its own
+[models] # other models
 haiku = \"tiny\"   # small
 ";
 
@@ -109,7 +110,7 @@ fn existing_comments_and_order_are_kept() {
     init(&stage, &["--yes", "--model", "tiny", "--context", "50000", "--backend", "llamacpp"]).expect(0);
     let expected = COMMENTED.replace("'old'", "\"tiny\"\nbackend = \"llamacpp\"").replace("40000", "50000");
     assert_eq!(read(&file(&stage)), expected);
-    assert_eq!(fs::metadata(file(&stage)).expect("there").permissions().mode() & 0o777, 0o640);
+    assert_eq!(fs::metadata(file(&stage)).expect("the file exists").permissions().mode() & 0o777, 0o640);
 }
 
 #[test]
@@ -132,7 +133,7 @@ fn existing_file_is_changed_only_with_consent() {
     fs::write(file(&stage), COMMENTED).expect("a file");
     init(&stage, &["--model", "tiny"]).expect_failure(64);
     assert_eq!(read(&file(&stage)), COMMENTED);
-    // Ctrl-C ends it as it ends any program.
+    // Ctrl-C kills it with SIGINT.
     for (answer, code) in [("\n", Some(64)), ("n\n", Some(64)), ("\x04", Some(64)), ("\x03", None), ("y\n", Some(0))] {
         let mut terminal = Terminal::start(stage.lclaude(&["local", "init", "--model", "tiny"]));
         terminal.wait_for("model = \"tiny\"");
@@ -173,7 +174,7 @@ fn invalid_file_and_symlink_are_left_unchanged() {
     fs::write(file(&stage), "context = \n").expect("a file");
     init(&stage, &["--yes", "--model", "tiny"]).expect_failure(65);
     assert_eq!(read(&file(&stage)), "context = \n");
-    fs::remove_file(file(&stage)).expect("there");
+    fs::remove_file(file(&stage)).expect("the file exists");
     let target = stage.root().join("target");
     fs::write(&target, "context = 40000\n").expect("a file");
     symlink(&target, file(&stage)).expect("a link");
@@ -199,25 +200,25 @@ fn terminal_prompts_propose_current_values() {
     let mut terminal = Terminal::start(stage.lclaude(&["local", "init"]));
     for (question, answer) in [
         ("Backend [ollama] ", "olama\n"),
-        ("\"olama\" is none of ollama, ", ""),
+        ("\"olama\" is not one of ollama, ", ""),
         ("Backend [ollama] ", "\n"),
         ("Model [small:latest] ", "./x.gguf\n"),
         ("\"./x.gguf\" is a path", ""),
         ("Model [small:latest] ", "Big:30b\n"),
-        ("Context, in tokens [50000] ", "none\n"),
+        ("Context window, in tokens [50000] ", "none\n"),
     ] {
         terminal.wait_for(question);
         terminal.type_in(answer);
     }
     terminal.wait_to_the_end(0);
     assert_eq!(read(&file(&stage)), "backend = \"ollama\"\nmodel = \"Big:30b\"\n");
-    // Again: what is there is proposed, and no change is none.
+    // A second run proposes the existing values and changes nothing.
     let mut terminal = Terminal::start(stage.lclaude(&["local", "init"]));
     for question in ["Backend [ollama] ", "Model [Big:30b] "] {
         terminal.wait_for(question);
         terminal.type_in("\n");
     }
-    terminal.wait_for("Context, in tokens [50000] ");
+    terminal.wait_for("Context window, in tokens [50000] ");
     terminal.type_in("none\n");
     terminal.wait_to_the_end(0);
 }
@@ -242,7 +243,7 @@ fn incomplete_answers_write_nothing() {
         terminal.type_in("\n");
         terminal.wait_for("Backend [llamacpp] ");
         terminal.type_in(keys);
-        // Ctrl-C is the terminal's own.
+        // Ctrl-C kills it with SIGINT.
         let code = if keys == "\x04" { Some(64) } else { None };
         assert_eq!(terminal.wait(), code);
         assert!(!file(&stage).exists());

@@ -1,4 +1,4 @@
-//! `shell/install.sh` puts everything where the shells and man look for it, and takes away exactly that.
+//! `shell/install.sh` installs all files where the shells and man find them, and removes exactly those.
 
 use std::{
     collections::BTreeSet,
@@ -22,7 +22,7 @@ const INSTALLED: [&str; 9] = [
     "share/zsh/site-functions/_lclaude",
 ];
 
-/// The script, with the program under test, from a directory that is not its own.
+/// Returns a command that installs the program under test, with the project as the working directory.
 fn install(stage: &Stage, arguments: &[&str]) -> Command {
     let mut command = stage.command(Path::new(env!("CARGO_MANIFEST_DIR")).join("shell/install.sh"));
     command.args(arguments).arg("--binary").arg(lclaude()).stdin(Stdio::null());
@@ -33,7 +33,7 @@ fn output(command: &mut Command) -> Ended {
     Ended::of(command)
 }
 
-/// All files and directories below, by their relative paths; directories end with a slash.
+/// Returns the relative paths of all files and directories under `root`. Directories end with a slash.
 fn tree(root: &Path) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut open = vec![PathBuf::new()];
@@ -85,7 +85,7 @@ fn default_prefix_is_home_local_and_other_files_are_untouched() {
     messages!();
     let stage = Stage::bare();
     for file in [".bashrc", ".zshrc", ".profile"] {
-        fs::write(stage.home().join(file), "mine\n").expect("a file");
+        fs::write(stage.home().join(file), "user content\n").expect("a file");
     }
     let before = stage.home_files();
     output(&mut install(&stage, &[])).expect(0).record();
@@ -104,7 +104,7 @@ fn path_hint_appears_only_when_needed() {
     stage.set("PATH", path);
     let said = output(&mut install(&stage, &[])).expect(0).record().stderr;
     assert!(!said.contains("PATH"), "{said}");
-    // Another one, before it.
+    // Another lclaude comes first on PATH.
     stage.set("PATH", format!("{}:{}/.local/bin:/usr/bin:/bin", stage.bin().display(), stage.home().display()));
     symlink(lclaude(), stage.bin().join("lclaude")).expect("a link");
     output(&mut install(&stage, &[])).expect(0).record();
@@ -115,13 +115,13 @@ fn uninstall_removes_installed_files_and_created_directories() {
     messages!();
     let stage = Stage::bare();
     let prefix = stage.root().join("prefix");
-    // Some are there already, one of them empty; others get something of the user's later.
+    // Some directories exist before, one of them empty. The user adds a file to another one later.
     fs::create_dir_all(prefix.join("share/man/man1")).expect("a directory");
     fs::create_dir_all(prefix.join("bin")).expect("a directory");
     fs::write(prefix.join("bin/other"), "").expect("a file");
     let before = tree(&prefix);
     let prefix_text = prefix.display().to_string();
-    // Twice: the second finds the directories that the first has made.
+    // The second run finds the directories that the first one created.
     for _ in 0..2 {
         output(&mut install(&stage, &["--prefix", &prefix_text])).expect(0);
     }
@@ -134,7 +134,7 @@ fn uninstall_removes_installed_files_and_created_directories() {
     output(&mut install(&stage, &["--prefix", &prefix_text, "--uninstall"])).expect(1).record();
     assert_eq!(tree(&prefix), left);
 
-    // The prefix itself too, if it was made.
+    // The prefix is removed too if install.sh created it.
     let prefix = stage.root().join("new");
     output(&mut install(&stage, &["--prefix", &prefix.display().to_string()])).expect(0);
     output(&mut install(&stage, &["--prefix", &prefix.display().to_string(), "--uninstall"])).expect(0);
@@ -146,17 +146,17 @@ fn running_program_keeps_its_file() {
     let stage = Stage::bare();
     let prefix = stage.root().join("prefix");
     fs::create_dir_all(prefix.join("bin")).expect("a directory");
-    // To write into a program that runs would fail, or change it under way.
+    // Writing to a running program would fail or change it while it runs.
     let program = prefix.join("bin/lclaude");
     support::copy_program(Path::new("/bin/cat"), &program);
-    // It ends with this test, whatever becomes of that.
+    // It ends with this test, since its stdin is closed then.
     let mut running = stage.command(&program).stdin(Stdio::piped()).spawn().expect("it runs");
     let before = fs::metadata(&program).expect("a file").ino();
     output(&mut install(&stage, &["--prefix", &prefix.display().to_string()])).expect(0);
     assert_ne!(fs::metadata(&program).expect("a file").ino(), before);
     assert!(running.try_wait().expect("a child").is_none());
     assert_eq!(fs::read(&program).expect("a file"), fs::read(lclaude()).expect("a file"));
-    running.kill().and_then(|()| running.wait()).expect("it ends");
+    running.kill().and_then(|()| running.wait()).expect("it can be killed");
 }
 
 #[test]
@@ -177,20 +177,20 @@ fn errors_are_reported_before_anything_is_installed() {
     messages!();
     let stage = Stage::bare();
     let prefix = stage.root().join("prefix");
-    let refused = |command: &mut Command, code: i32| {
+    let assert_rejected = |command: &mut Command, code: i32| {
         let ended = output(command).expect(code).record();
         assert!(ended.stderr.contains("help: "), "{ended:#?}");
     };
-    refused(&mut install(&stage, &["--prefix"]), 64);
-    refused(&mut install(&stage, &["--prefix="]), 64);
-    refused(&mut install(&stage, &["--perfix", "x"]), 64);
+    assert_rejected(&mut install(&stage, &["--prefix"]), 64);
+    assert_rejected(&mut install(&stage, &["--prefix="]), 64);
+    assert_rejected(&mut install(&stage, &["--perfix", "x"]), 64);
 
     let target = prefix.display().to_string();
     let mut wrong = install(&stage, &["--prefix", &target]);
-    refused(wrong.args(["--binary", "/bin/true"]), 1);
-    refused(install(&stage, &["--prefix", &target]).args(["--binary", "missing"]), 1);
+    assert_rejected(wrong.args(["--binary", "/bin/true"]), 1);
+    assert_rejected(install(&stage, &["--prefix", &target]).args(["--binary", "missing"]), 1);
     fs::write(&prefix, "a file").expect("a file");
-    refused(&mut install(&stage, &["--prefix", &target]), 1);
+    assert_rejected(&mut install(&stage, &["--prefix", &target]), 1);
     assert_eq!(fs::read_to_string(&prefix).expect("a file"), "a file");
 }
 

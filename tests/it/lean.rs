@@ -1,11 +1,11 @@
-//! A lean session: a small tool set and prompt, on demand or where the context is small, and the user's own options win.
+//! Lean sessions: fewer tools and a shorter prompt, by option or with a small context. User options take precedence.
 
 use support::{Fake, Stage, finish, messages};
 
 const LEAN: [&str; 4] =
     ["--tools", "Bash,Edit,Glob,Grep,Read,Write", "--strict-mcp-config", "--exclude-dynamic-system-prompt-sections"];
 
-/// Claude Code as it was started, and what was said.
+/// Runs a session and returns Claude Code and lclaude's stderr.
 fn run(stage: &Stage, arguments: &[&str]) -> (Fake, String) {
     let local = ["--backend", "llamacpp", "--model", "tiny.gguf"];
     let (session, claude, _backend) = stage.started(&mut stage.lclaude(&[&local, arguments].concat()));
@@ -27,7 +27,7 @@ fn lean_option_makes_a_session_lean() {
     assert!(is_lean(&claude), "{:?}", claude.argv);
     assert!(said.contains("lean"), "{said}");
     messages::record("--lean", said);
-    // Before the overlay, which ends the list of a tool option, and before the user's own.
+    // They come before the overlay, which ends the value list of --tools, and before the user's arguments.
     assert_eq!(claude.argv[1..5], LEAN);
     assert_eq!(claude.argv[7..], ["-p", "x"]);
     let (claude, said) = run(&stage, &["-p", "x"]);
@@ -58,7 +58,7 @@ fn user_options_override_lean_options() {
     let (claude, _) = run(&stage, &["--lean", "-p", "x", "--system-prompt=mine", "--strict-mcp-config"]);
     let count = |name: &str| claude.argv.iter().filter(|argument| *argument == name).count();
     assert_eq!((count("--strict-mcp-config"), count("--exclude-dynamic-system-prompt-sections")), (1, 0));
-    // Text, not an option.
+    // After `--`, --tools is prompt text.
     let (claude, _) = run(&stage, &["--lean", "-p", "--", "--tools"]);
     assert_eq!(claude.argv.iter().filter(|argument| *argument == "--tools").count(), 2);
 }

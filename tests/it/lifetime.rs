@@ -1,4 +1,4 @@
-//! Nothing is left behind, however a session ends, and a turn survives what can be survived.
+//! Cleanup however a session ends, and recovery from crashes of the backend and the keeper.
 
 use std::{
     fs, io,
@@ -76,11 +76,11 @@ fn killed_backend_restarts_on_its_port_and_the_turn_succeeds() {
     let (session, claude, backend) = stage.running();
     kill(backend.pid, Signal::KILL);
     turn(&claude);
-    let anew = stage.events.next("llama-server");
-    assert_eq!(anew.argv, backend.argv, "the same port");
+    let restarted = stage.events.next("llama-server");
+    assert_eq!(restarted.argv, backend.argv, "the command line, with its port, changed");
     claude.send(json!({"do": "exit", "code": 0}));
     let ended = session.wait().expect(0).record();
-    assert!(ended.stderr.contains("1×"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("restarted once"), "{}", ended.stderr);
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn repeatedly_crashing_backend_ends_the_session_with_the_reason() {
     let (session, claude, backend) = stage.running();
     kill(backend.pid, Signal::KILL);
     let second = stage.events.next("llama-server");
-    // Killed only once the keeper knows that it is up: a start that fails is another promise.
+    // Wait until the keeper knows that the backend is ready, since a failed start is a different case.
     let (other, other_claude) = stage.joining();
     other_claude.send(json!({"do": "exit", "code": 0}));
     other.wait().expect(0);
@@ -106,13 +106,13 @@ fn keeper_restart_keeps_port_and_key() {
     let (session, claude, backend) = stage.running();
     kill(stage.keeper(), Signal::KILL);
     backend.wait_gone();
-    let anew = stage.events.next("llama-server");
-    assert_eq!(anew.argv, backend.argv, "the same port");
-    assert_eq!(anew.env["LLAMA_API_KEY"], backend.env["LLAMA_API_KEY"]);
+    let restarted = stage.events.next("llama-server");
+    assert_eq!(restarted.argv, backend.argv, "the command line, with its port, changed");
+    assert_eq!(restarted.env["LLAMA_API_KEY"], backend.env["LLAMA_API_KEY"]);
     turn(&claude);
     claude.send(json!({"do": "exit", "code": 0}));
     session.wait().expect(0);
-    assert!(anew.is_gone());
+    assert!(restarted.is_gone());
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn launcher_and_keeper_killed_together_leave_nothing() {
     let (session, claude, backend) = stage.running();
     kill_both(&stage, session, &claude);
     backend.wait_gone();
-    // The overlay's directory is all that is left, until the next session's keeper finds it.
+    // Only the overlay's directory is left, and the next session's keeper removes it.
     assert_eq!(stage.runtime_sessions().len(), 1);
     let (session, claude, _backend) = stage.running();
     stage.wait_for_sessions(1);
@@ -170,7 +170,7 @@ fn surviving_claude_code_child_does_not_delay_exit() {
     let stage = Stage::new();
     let mut command = stage.lclaude(&["--backend", "llamacpp", "--model", "tiny.gguf", "-p", "x"]);
     let (reader, writer) = io::pipe().expect("a pipe");
-    // Not read to its end here: the child that stays holds it open, as it would without lclaude.
+    // Don't read it to its end: the surviving child keeps it open, as it would without lclaude.
     let mut session = command.stdout(writer).spawn().expect("lclaude runs");
     let claude = stage.events.next("claude");
     claude.send(json!({"do": "spawn_sleeper"}));
@@ -193,7 +193,7 @@ fn pipeline_ends_with_claude_code_while_backend_lingers() {
     claude.send(json!({"do": "print", "text": "the answer\n"}));
     claude.wait_event("done");
     claude.send(json!({"do": "exit", "code": 0}));
-    // Reads standard output and error to their ends, while keeper and backend linger.
+    // Reads stdout and stderr to their ends while keeper and backend linger.
     assert_eq!(session.wait().expect(0).stdout, "the answer\n");
     assert!(!backend.is_gone());
     kill(stage.keeper(), Signal::TERM);
@@ -201,22 +201,22 @@ fn pipeline_ends_with_claude_code_while_backend_lingers() {
     stage.wait_for_nothing_left();
 }
 
-/// One that is held open would hang whoever reads its other end, for as long as the backend lingers.
+/// If the keeper or the backend kept a pipe open, its reader would wait as long as the backend lingers.
 #[test]
 fn only_claude_code_inherits_open_descriptors() {
     let stage = Stage::new();
-    let (ours, theirs) = io::pipe().expect("a pipe");
+    let (ours, inherited) = io::pipe().expect("a pipe");
     let name = fs::read_link(format!("/proc/self/fd/{}", ours.as_raw_fd())).expect("it is open");
     let mut command = stage.lclaude(&["--backend", "llamacpp", "--model", "tiny.gguf", "-p", "hello"]);
-    // SAFETY: between fork and exec it makes one system call, and the descriptor is open until the command is dropped.
-    unsafe { command.pre_exec(move || Ok(rustix::io::fcntl_setfd(&theirs, FdFlags::empty())?)) };
+    // SAFETY: the closure makes one system call, and the descriptor is open until the command is dropped.
+    unsafe { command.pre_exec(move || Ok(rustix::io::fcntl_setfd(&inherited, FdFlags::empty())?)) };
     let (session, claude, backend) = stage.started(&mut command);
-    let has_it = |pid: i32| {
+    let has_pipe = |pid: i32| {
         let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).expect("it runs").flatten();
         descriptors.filter_map(|descriptor| fs::read_link(descriptor.path()).ok()).any(|link| link == name)
     };
-    assert!(has_it(claude.pid), "it is inherited");
-    assert!(!has_it(stage.keeper()) && !has_it(backend.pid));
+    assert!(has_pipe(claude.pid), "Claude Code doesn't inherit it");
+    assert!(!has_pipe(stage.keeper()) && !has_pipe(backend.pid));
     claude.send(json!({"do": "exit", "code": 0}));
     session.wait().expect(0);
 }
@@ -226,7 +226,7 @@ fn full_disk_loses_only_the_log() {
     let stage = Stage::new();
     let state = stage.home().join(".local/state/lclaude");
     fs::create_dir_all(&state).expect("a directory");
-    // Every write to it fails as on a full disk.
+    // Every write fails as on a full disk.
     std::os::unix::fs::symlink("/dev/full", state.join("logs")).expect("a link");
     let (session, claude, _backend) = stage.running();
     claude.send(json!({"do": "exit", "code": 0}));

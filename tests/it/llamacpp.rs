@@ -1,4 +1,4 @@
-//! On llama.cpp: what llama-server is started with, and what Claude Code and the user are told of what it really has.
+//! The llama.cpp backend: llama-server's options, and how Claude Code and the user learn the actual context.
 
 use support::{
     Stage, finish, messages,
@@ -21,7 +21,7 @@ fn server_starts_on_loopback_with_one_slot() {
     assert!(backend.argv.contains(&"--reuse-port".into()), "{:?}", backend.argv);
     assert_ne!(value(&backend, "--port"), "8080");
     assert_eq!(claude.env["ANTHROPIC_BASE_URL"], format!("http://127.0.0.1:{}", value(&backend, "--port")));
-    assert!(!backend.argv.contains(&"--verbose".into()), "Claude Code's own");
+    assert!(!backend.argv.contains(&"--verbose".into()), "a Claude Code option reached llama-server");
 }
 
 #[test]
@@ -30,7 +30,7 @@ fn configured_options_reach_llama_server() {
     stage.config(
         "[llamacpp]\nthreads = 3\nbatch_size = 512\nubatch_size = 256\ngpu_layers = 0\ncache_type_k = 'q8_0'\n\
          cache_type_v = 'q4_0'\nargs = ['--metrics', '--cache-ram', '512']\n\
-         [llamacpp.env]\nGGML_X = 'y'\nLLAMA_API_KEY = 'not-this'\n",
+         [llamacpp.env]\nGGML_X = 'y'\nLLAMA_API_KEY = 'overridden'\n",
     );
     let (claude, backend) = session(&stage, &[]);
     for (option, expected) in [
@@ -86,9 +86,9 @@ fn window_and_output_limit_follow_the_actual_context() {
         stage.set("FAKE_LLAMA_N_CTX", has);
         stage.config("context_check = false\n");
         let (claude, backend) = session(&stage, &[]);
-        assert_eq!(value(&backend, "-c"), "65536", "what was asked");
+        assert_eq!(value(&backend, "-c"), "65536", "the requested context");
         assert_eq!(claude.env["CLAUDE_CODE_MAX_CONTEXT_TOKENS"], has.to_string());
-        assert_eq!(claude.env["CLAUDE_CODE_MAX_OUTPUT_TOKENS"], output, "of {has}");
+        assert_eq!(claude.env["CLAUDE_CODE_MAX_OUTPUT_TOKENS"], output, "with a context of {has}");
         assert_eq!(overlay_env(&claude)["CLAUDE_CODE_MAX_CONTEXT_TOKENS"], has.to_string());
     }
 }
@@ -101,12 +101,13 @@ fn output_limit_and_thinking_are_configurable() {
     let (claude, _) = session(&stage, &[]);
     assert_eq!(claude.env["CLAUDE_CODE_MAX_OUTPUT_TOKENS"], "5000");
     assert_eq!(claude.env.get("CLAUDE_CODE_DISABLE_THINKING"), None);
-    // A settings file must not switch off either what the configuration has switched on.
+    // The overlay also keeps settings files from turning thinking off.
     assert_eq!(overlay_env(&claude).get("CLAUDE_CODE_DISABLE_THINKING").map(String::as_str), Some(""));
 }
 
+/// Asserts that a session prints a warning with help.
 #[track_caller]
-fn warning(stage: &Stage) {
+fn assert_warns(stage: &Stage) {
     let mut command = stage.lclaude(&["--backend", "llamacpp", "--model", "tiny.gguf", "-p", "x"]);
     let (session, claude, _backend) = stage.started(&mut command);
     let stderr = finish(session, &claude).record().stderr;
@@ -120,7 +121,7 @@ fn model_without_tool_support_causes_a_warning() {
     messages!();
     let mut stage = Stage::new();
     stage.set("FAKE_LLAMA_NO_TOOLS", 1);
-    warning(&stage);
+    assert_warns(&stage);
 }
 
 #[test]
@@ -130,12 +131,12 @@ fn context_too_small_for_claude_code_is_rejected() {
     let stage = Stage::new();
     let small = [&["--context", "8192"][..], &run].concat();
     stage.output(&small).expect_failure(64);
-    assert!(stage.events.rest().is_empty(), "nothing was started");
+    assert!(stage.events.rest().is_empty(), "something was started");
     let mut stage = Stage::new();
     stage.set("FAKE_LLAMA_N_CTX", 4_096);
     stage.output(&run).expect_failure(69);
     stage.config("context_check = false\n");
-    warning(&stage);
+    assert_warns(&stage);
 }
 
 #[test]
@@ -143,7 +144,7 @@ fn context_smaller_than_requested_causes_a_warning() {
     messages!();
     let mut stage = Stage::new();
     stage.set("FAKE_LLAMA_N_CTX", 32_768);
-    warning(&stage);
+    assert_warns(&stage);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! On LM Studio: our own instance of exactly the model that was asked for, and everything as it was afterwards.
+//! The LM Studio backend: loads its own instance of exactly the requested model, and restores LM Studio's state.
 
 use std::{fs, path::PathBuf, process::Stdio};
 
@@ -26,14 +26,14 @@ fn session_starts_and_stops_everything() {
     let studio = stage.events.next("lmstudio");
     assert_eq!(
         claude.env["ANTHROPIC_DEFAULT_OPUS_MODEL"], "lclaude/zai-org/glm-4.7-flash",
-        "not the first that looks like it"
+        "another model whose key looks similar was used"
     );
     assert_eq!(claude.env["CLAUDE_CODE_MAX_CONTEXT_TOKENS"], "65536");
     assert_eq!(studio.env.keys().find(|name| name.starts_with("ANTHROPIC_")), None);
     turn(&claude);
     end(&stage, session, &claude);
     assert!(studio.is_gone());
-    // Never started before, so no file of it is left either, but for the word that nothing runs.
+    // LM Studio never ran before, so only the fake's own record of processes is left.
     let left = stage.studio_state();
     let files: Vec<&PathBuf> = left.keys().collect();
     assert!(files.iter().all(|file| file.ends_with("running.json")), "{left:#?}");
@@ -43,7 +43,7 @@ fn session_starts_and_stops_everything() {
 fn running_lm_studio_is_used_and_left_unchanged() {
     let stage = Stage::lmstudio();
     stage.lms(
-        &["server", "start", "-p", "1", "--bind", "127.0.0.1"].map(|word| if word == "1" { free() } else { word }),
+        &["server", "start", "-p", "1", "--bind", "127.0.0.1"].map(|word| if word == "1" { free_port() } else { word }),
     );
     stage.lms(&["load", "zai-org/glm-4.7-flash", "-c", "8192", "-y"]);
     let before = stage.studio_state();
@@ -58,8 +58,8 @@ fn running_lm_studio_is_used_and_left_unchanged() {
     stage.lms(&["daemon", "down"]);
 }
 
-/// A port that is free now; leaked, since it is a word of a command.
-fn free() -> &'static str {
+/// Returns a free port as a static string for use in an argument list.
+fn free_port() -> &'static str {
     let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
     port.to_string().leak()
 }
@@ -67,7 +67,7 @@ fn free() -> &'static str {
 #[test]
 fn remembered_port_is_restored() {
     let stage = Stage::lmstudio();
-    stage.lms(&["server", "start", "-p", free()]);
+    stage.lms(&["server", "start", "-p", free_port()]);
     stage.lms(&["server", "stop"]);
     let before = stage.studio_state();
     let (session, claude) = run(&stage, &[]);
@@ -80,12 +80,12 @@ fn remembered_port_is_restored() {
 fn state_is_restored_after_kills() {
     for both in [false, true] {
         let stage = Stage::lmstudio();
-        stage.lms(&["server", "start", "-p", free()]);
+        stage.lms(&["server", "start", "-p", free_port()]);
         let before = stage.studio_state();
         let (session, claude) = run(&stage, &[]);
         if both {
             kill_both(&stage, session, &claude);
-            // The next session finds what they left, whatever it runs on.
+            // The next session cleans up, even with another context.
             let (session, claude) = run(&stage, &["--context", "50000"]);
             end(&stage, session, &claude);
         } else {
@@ -139,8 +139,8 @@ fn crashed_lm_studio_restarts_on_its_port() {
     let (session, claude) = run(&stage, &[]);
     let studio = stage.events.next("lmstudio");
     kill(studio.pid, Signal::KILL);
-    let anew = stage.events.next("lmstudio");
-    let port = anew.wait_event("listening")["port"].clone();
+    let restarted = stage.events.next("lmstudio");
+    let port = restarted.wait_event("listening")["port"].clone();
     assert_eq!(claude.env["ANTHROPIC_BASE_URL"], format!("http://127.0.0.1:{port}"));
     turn(&claude);
     end(&stage, session, &claude);
@@ -156,14 +156,14 @@ fn missing_model_is_downloaded_with_yes() {
 
 #[test]
 fn terminal_session_asks_before_downloading_a_missing_model() {
-    let got = |stage: &Stage| stage.lms_commands().contains(&"get org/later -y".to_owned());
+    let is_downloaded = |stage: &Stage| stage.lms_commands().contains(&"get org/later -y".to_owned());
     for (answer, code) in [("n\n", 69), ("\x03", 130)] {
         let stage = Stage::lmstudio();
         let mut terminal = Terminal::start(stage.lclaude(&["--model", "org/later"]));
         terminal.wait_for("org/later is not installed. Download it now?");
         terminal.type_in(answer);
         let shown = terminal.wait_to_the_end(code);
-        assert!(!got(&stage) && (code == 130 || shown.contains("help: lms get org/later")), "{shown}");
+        assert!(!is_downloaded(&stage) && (code == 130 || shown.contains("help: lms get org/later")), "{shown}");
         stage.wait_for_nothing_left();
     }
     let stage = Stage::lmstudio();
@@ -171,7 +171,7 @@ fn terminal_session_asks_before_downloading_a_missing_model() {
     terminal.wait_for("Download it now?");
     terminal.type_in("y\n");
     let claude = stage.events.next("claude");
-    assert!(got(&stage));
+    assert!(is_downloaded(&stage));
     claude.send(json!({"do": "exit", "code": 0}));
     terminal.wait_to_the_end(0);
     stage.wait_for_nothing_left();
@@ -216,12 +216,12 @@ fn model_on_another_machine_is_rejected() {
     assert!(listed.contains("short") && !listed.contains("org/far"), "{listed}");
     stage.lms(&["daemon", "down"]);
 
-    // Its own copy is.
+    // A downloaded copy is used.
     let (session, claude) = run(&stage, &["--yes", "--model", "org/far"]);
     assert_eq!(claude.env["ANTHROPIC_DEFAULT_OPUS_MODEL"], "lclaude/org/far");
     end(&stage, session, &claude);
 
-    // But not where LM Studio itself sends it to the other machine all the same.
+    // It is rejected if LM Studio still routes it to the other machine.
     stage.set("FAKE_LMS_DEVICE", "attic");
     stage.ended(&mut stage.lclaude(&["--model", "org/far", "-p", "x"])).expect_failure(69);
     assert!(stage.events.rest().iter().all(|fake| fake.who != "claude"));
@@ -237,7 +237,7 @@ fn app_started_by_lms_is_terminated() {
         let app = stage.events.next("lmstudio");
         if both {
             kill_both(&stage, session, &claude);
-            // The next session finds what they left, whatever it runs on.
+            // The next session cleans up, even with another context.
             let (session, claude) = run(&stage, &["--context", "50000"]);
             end(&stage, session, &claude);
         } else {
@@ -247,8 +247,8 @@ fn app_started_by_lms_is_terminated() {
         let left = stage.studio_state();
         assert!(left.keys().all(|file| file.ends_with("running.json")), "both: {both}, {left:#?}");
         let asked = stage.lms_commands();
-        let at = |word: &str| asked.iter().rposition(|line| line.starts_with(word)).expect("it was undone");
-        // By a daemon's own command nothing would have ended.
+        let at = |word: &str| asked.iter().rposition(|line| line.starts_with(word)).expect("the command was run");
+        // `daemon down` wouldn't end the app.
         assert!(at("server stop") < at("unload") && !asked.contains(&"daemon down".to_owned()), "{asked:#?}");
     }
 }
@@ -289,7 +289,7 @@ fn interrupted_startup_ends_a_starting_lm_studio() {
 fn lms_never_sees_credentials_or_the_project() {
     let mut stage = Stage::lmstudio();
     let (lms, seen) = (stage.studio().join("bin/lms"), stage.root().join("seen"));
-    fs::rename(&lms, stage.studio().join("bin/real")).expect("it was there");
+    fs::rename(&lms, stage.studio().join("bin/real")).expect("lms existed");
     let wrapper = format!("#!/bin/sh\n(pwd -P; env) >>{}\nexec \"${{0%lms}}real\" \"$@\"\n", seen.display());
     support::write_program(&lms, wrapper.as_bytes());
     stage.set("ANTHROPIC_API_KEY", "sk-ant-secret").set("CLAUDE_CODE_OAUTH_TOKEN", "sk-ant-secret");
@@ -297,7 +297,7 @@ fn lms_never_sees_credentials_or_the_project() {
     let (session, claude) = run(&stage, &arguments);
     stage.events.next("lmstudio");
     end(&stage, session, &claude);
-    // Nor where a process in the user's own surroundings undoes what a killed keeper could not.
+    // It also holds when `local stop`, with the user's environment, cleans up after a killed keeper.
     let (session, claude) = run(&stage, &arguments);
     let studio = stage.events.next("lmstudio");
     kill(stage.keeper(), Signal::STOP);
@@ -307,14 +307,14 @@ fn lms_never_sees_credentials_or_the_project() {
     drop(session);
     stage.output(&["local", "stop"]).expect(0);
     assert!(has_ended(&studio));
-    // It tidies up.
+    // This session cleans up.
     let (session, claude) = run(&stage, &arguments);
     end(&stage, session, &claude);
 
     let seen = fs::read_to_string(seen).expect("lms was run");
     let all = |word: &str| stage.lms_commands().iter().filter(|line| line.starts_with(word)).count();
     assert_eq!(["get", "unload", "server stop", "daemon down"].map(all), [1, 3, 3, 3]);
-    assert_eq!(seen.lines().filter(|line| *line == "/").count(), stage.lms_commands().len(), "all in /");
+    assert_eq!(seen.lines().filter(|line| *line == "/").count(), stage.lms_commands().len(), "lms ran outside /");
     let secret = |line: &&str| ["ANTHROPIC_", "CLAUDE", "LCLAUDE_"].iter().any(|start| line.starts_with(start));
     assert_eq!(seen.lines().find(secret), None);
 }
@@ -323,7 +323,7 @@ fn lms_never_sees_credentials_or_the_project() {
 fn actual_context_is_used() {
     let mut stage = Stage::lmstudio();
     let (session, claude) = run(&stage, &["--model", "short"]);
-    assert_eq!(claude.env["CLAUDE_CODE_MAX_CONTEXT_TOKENS"], "32768", "what the model was trained for");
+    assert_eq!(claude.env["CLAUDE_CODE_MAX_CONTEXT_TOKENS"], "32768", "the context that the model was trained for");
     end(&stage, session, &claude);
     stage.set("FAKE_LMS_CONTEXT", 40_000);
     let (session, claude) = run(&stage, &[]);
@@ -363,7 +363,7 @@ fn read_only_commands_do_not_wait_for_an_unresponsive_lms() {
     messages!();
     let stage = Stage::lmstudio();
     let lms = stage.studio().join("bin/lms");
-    fs::remove_file(&lms).expect("it was there");
+    fs::remove_file(&lms).expect("lms existed");
     support::write_program(&lms, b"#!/bin/sh\nexec sleep 1000\n");
     let looking =
         [&["local", "models"][..], &["local", "doctor"]].map(|words| Session::start(&mut stage.lclaude(words)));

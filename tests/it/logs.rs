@@ -1,4 +1,4 @@
-//! `lclaude local logs` prints what a backend said, and goes on when it is to follow.
+//! `lclaude local logs` prints and follows the log of a backend.
 
 use std::{
     fs::{self, File},
@@ -28,7 +28,7 @@ fn log_is_printed_verbatim_without_the_key() {
     let (session, claude, fake) = stage.running();
     turn(&claude);
     let token = claude.env["ANTHROPIC_AUTH_TOKEN"].clone();
-    fake.send(json!({"do": "log", "text": "its last words"}));
+    fake.send(json!({"do": "log", "text": "last line before the crash"}));
     fake.send(json!({"do": "exit", "code": 1}));
     stage.events.next("llama-server").wait_event("ready");
     finish(session, &claude);
@@ -36,8 +36,8 @@ fn log_is_printed_verbatim_without_the_key() {
     let [log] = &logs(&stage)[..] else { panic!("one log") };
     let shown = printed(&stage, &[]);
     assert_eq!(shown, fs::read_to_string(log).expect("text"));
-    // Both runs of the backend are in it.
-    assert!(shown.contains("its last words\n"), "{shown}");
+    // It contains both runs of the backend.
+    assert!(shown.contains("last line before the crash\n"), "{shown}");
     assert_eq!(shown.matches("model loaded").count(), 2, "{shown}");
     assert!(!shown.contains(&token), "{shown}");
 }
@@ -78,7 +78,8 @@ fn logs_unused_for_two_weeks_are_deleted() {
     fs::create_dir_all(&directory).expect("a directory");
     let log = |name: &str, days: u64| {
         let file = File::create(directory.join(name)).expect("a file");
-        file.set_modified(SystemTime::now() - Duration::from_secs(days * 24 * 3600)).expect("it is ours");
+        file.set_modified(SystemTime::now() - Duration::from_secs(days * 24 * 3600))
+            .expect("the test may set the time");
     };
     for (name, days) in [("1.log", 13), ("1.old", 13), ("2.log", 15), ("2.old", 15)] {
         log(name, days);
@@ -95,10 +96,10 @@ fn throwaway_session_log_can_be_printed() {
     let session = stage.session(&["--throwaway", "-p", "hello"]);
     let fake = stage.events.next("llama-server");
     let claude = stage.events.next("claude");
-    fake.send(json!({"do": "log", "text": "thrown away with it"}));
+    fake.send(json!({"do": "log", "text": "line of a throwaway session"}));
     turn(&claude);
     for arguments in [&[][..], &["--backend", "llamacpp", "--model", "tiny.gguf"]] {
-        assert!(printed(&stage, arguments).contains("thrown away with it\n"), "{arguments:?}");
+        assert!(printed(&stage, arguments).contains("line of a throwaway session\n"), "{arguments:?}");
     }
     finish(session, &claude);
 }
@@ -111,19 +112,19 @@ fn follow_continues_across_runs_until_interrupted() {
     command.args(["local", "logs", "--follow"]);
     let mut following = Terminal::start(command);
     following.wait_for("model loaded");
-    fake.send(json!({"do": "log", "text": "said meanwhile"}));
-    following.wait_for("said meanwhile");
+    fake.send(json!({"do": "log", "text": "line while following"}));
+    following.wait_for("line while following");
     finish(session, &claude);
 
-    // A new keeper begins a new file.
+    // A new keeper starts a new file.
     let (session, claude, fake) = stage.running();
     following.wait_for("model loaded");
-    fake.send(json!({"do": "log", "text": "said by the next one"}));
-    following.wait_for("said by the next one");
-    // Somebody empties it.
+    fake.send(json!({"do": "log", "text": "line of the next run"}));
+    following.wait_for("line of the next run");
+    // The log is replaced by shorter content.
     let log = logs(&stage).pop().expect("a log");
-    fs::write(&log, "and begins anew\n").expect("a file");
-    following.wait_for("and begins anew");
+    fs::write(&log, "new content\n").expect("a file");
+    following.wait_for("new content");
     finish(session, &claude);
     following.type_in("\x03");
     let said = following.wait_to_the_end(130);
@@ -138,7 +139,7 @@ fn closed_pipe_is_not_a_failure() {
     let mut following = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
     let mut line = String::new();
     BufReader::new(following.stdout.take().expect("a pipe")).read_line(&mut line).expect("text");
-    fake.send(json!({"do": "log", "text": "to nobody"}));
+    fake.send(json!({"do": "log", "text": "line without a reader"}));
     assert_eq!(following.wait().expect("it ends").code(), Some(0));
     line.clear();
     following.stderr.take().expect("a pipe").read_to_string(&mut line).expect("text");

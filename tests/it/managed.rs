@@ -1,6 +1,6 @@
-//! An administrator's settings for Claude Code fix where it sends its requests, and lclaude respects that.
+//! Managed settings, in which an administrator fixes where Claude Code sends requests. lclaude respects them.
 //!
-//! They are in one place on every machine, so lclaude gets an `/etc` of the test's own, in a mount namespace.
+//! Their path is the same on every machine, so each test mounts its own `/etc` in a mount namespace.
 
 use std::{fs, path::Path, process::Command};
 
@@ -9,17 +9,17 @@ use support::{Session, Stage, finish, lclaude, machine::needs, messages};
 const FILE: &str = "managed-settings.json";
 const PART: &str = "managed-settings.d/50-policy.json";
 
-/// A stage with this file of an administrator's.
+/// Returns a stage with this file of managed settings.
 fn stage(file: &str, text: &str) -> Stage {
     let stage = Stage::new();
-    stage.config(&format!("backend = \"llamacpp\"\nmodel = {:?}\n", stage.model()));
+    stage.config(&format!("backend = \"llamacpp\"\nmodel = {:?}\n", stage.model().display().to_string()));
     let file = stage.root().join("etc/claude-code").join(file);
     fs::create_dir_all(file.parent().expect("a directory")).expect("a directory");
     fs::write(file, text).expect("a file");
     stage
 }
 
-/// A program that sees the stage's `/etc`.
+/// Returns a command that runs with the stage's `/etc`.
 fn managed(stage: &Stage, program: &Path, arguments: &[&str]) -> Command {
     let mut command = stage.command("unshare");
     command.arg(if rustix::process::geteuid().is_root() { "-m" } else { "-rm" });
@@ -28,7 +28,7 @@ fn managed(stage: &Stage, program: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// Whether this machine lets a test have an `/etc` of its own.
+/// Returns whether this machine allows mount namespaces.
 fn is_possible() -> bool {
     let tried = stage(FILE, "{}");
     let tried = tried.ended(&mut managed(&tried, Path::new("true"), &[]));

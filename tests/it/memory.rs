@@ -1,5 +1,5 @@
-//! Whether a model fits is said before it is downloaded or loaded, with settings that would do, and is the user's to
-//! overrule.
+//! lclaude checks that a model fits in memory before it downloads or loads it, and suggests settings that fit. The user
+//! can disable the check.
 
 use std::fs;
 
@@ -10,10 +10,10 @@ use support::{
     real,
 };
 
-/// MiB of graphics memory in which the huge model has not quite room.
+/// Graphics memory in MiB, slightly too small for the huge model.
 const TOO_LITTLE: u64 = 20 * 1024 * 1024;
 
-/// With a model that says it needs more memory than any machine has.
+/// A stage whose model needs more memory than any machine has.
 fn huge() -> Stage {
     let stage = Stage::new();
     Head::huge().write(&stage.model());
@@ -21,7 +21,7 @@ fn huge() -> Stage {
 }
 
 #[test]
-fn a_model_that_cannot_fit_is_refused_with_figures() {
+fn model_that_cannot_fit_is_rejected_with_figures() {
     messages!();
     let stage = huge();
     let ended = stage.output(&["--backend", "llamacpp", "--model", "tiny.gguf", "-p", "x"]);
@@ -30,7 +30,7 @@ fn a_model_that_cannot_fit_is_refused_with_figures() {
 }
 
 #[test]
-fn a_dry_run_says_what_it_takes_and_what_comes_of_it() {
+fn dry_run_shows_memory_use_and_verdict() {
     messages!();
     let stage = huge();
     let run = |arguments: &[&str]| {
@@ -50,7 +50,7 @@ fn a_dry_run_says_what_it_takes_and_what_comes_of_it() {
 }
 
 #[test]
-fn the_user_may_overrule_it() {
+fn memory_check_can_be_disabled() {
     let stage = huge();
     stage.config("memory_check = false\n");
     let (session, claude, _backend) = stage.running();
@@ -59,7 +59,7 @@ fn the_user_may_overrule_it() {
 }
 
 #[test]
-fn graphics_memory_counts_beside_the_machines_own() {
+fn graphics_memory_adds_to_main_memory() {
     let stage = huge();
     stage.graphics(ENOUGH, ENOUGH);
     let (session, claude, _backend) = stage.running();
@@ -68,7 +68,7 @@ fn graphics_memory_counts_beside_the_machines_own() {
 }
 
 #[test]
-fn memory_that_others_use_now_is_a_word_and_no_refusal() {
+fn memory_used_by_others_causes_only_a_warning() {
     messages!();
     let stage = huge();
     stage.graphics(ENOUGH, 1);
@@ -81,7 +81,7 @@ fn memory_that_others_use_now_is_a_word_and_no_refusal() {
 }
 
 #[test]
-fn settings_are_proposed_that_would_do_and_they_do() {
+fn suggested_settings_fit() {
     messages!();
     let stage = huge();
     stage.graphics(TOO_LITTLE, TOO_LITTLE);
@@ -97,7 +97,7 @@ fn settings_are_proposed_that_would_do_and_they_do() {
 }
 
 #[test]
-fn a_backend_that_is_up_is_not_judged_and_no_program_is_asked() {
+fn running_backend_is_not_checked_again() {
     messages!();
     let stage = huge();
     stage.config("memory_check = false\n");
@@ -109,13 +109,13 @@ fn a_backend_that_is_up_is_not_judged_and_no_program_is_asked() {
     let said = finish(second, &second_claude).stderr;
     assert!(!said.contains("memory"), "{said}");
     finish(first, &first_claude);
-    // And once it is gone, it is judged again.
+    // Once the backend has stopped, the next start is checked again.
     stage.session(&["-p", "x"]).wait().expect_failure(69);
     assert!(stage.graphics_were_asked());
 }
 
 #[test]
-fn no_program_is_asked_where_the_machines_own_memory_does() {
+fn graphics_tool_is_not_run_if_main_memory_suffices() {
     let stage = Stage::new();
     Head::small().write(&stage.model());
     stage.config("[llamacpp]\nargs = [\"--cache-ram\", \"0\"]\n");
@@ -126,7 +126,7 @@ fn no_program_is_asked_where_the_machines_own_memory_does() {
 }
 
 #[test]
-fn a_head_that_cannot_be_read_is_left_to_the_server() {
+fn unreadable_model_header_is_left_to_the_server() {
     let stage = Stage::new();
     let whole = {
         Head::huge().write(&stage.model());
@@ -141,14 +141,14 @@ fn a_head_that_cannot_be_read_is_left_to_the_server() {
 }
 
 #[test]
-fn prompts_kept_by_llama_server_have_a_limit_unless_the_user_sets_one() {
+fn prompt_cache_is_limited_unless_the_user_sets_a_limit() {
     let stage = Stage::new();
     let (session, claude, backend) = stage.running();
     let limit = |arguments: &[String]| {
         let at = arguments.iter().position(|argument| argument == "--cache-ram");
         at.map(|at| arguments[at + 1].parse::<u64>().expect("a number"))
     };
-    // A machine with 64 GiB or more keeps llama-server's own 8 GiB.
+    // With 64 GiB or more, llama-server keeps its default of 8 GiB.
     assert!(limit(&backend.argv).is_none_or(|limit| (256..8192).contains(&limit)), "{:?}", backend.argv);
     finish(session, &claude);
     stage.config("[llamacpp]\nargs = [\"--cache-ram\", \"123\"]\n");
@@ -159,13 +159,13 @@ fn prompts_kept_by_llama_server_have_a_limit_unless_the_user_sets_one() {
 }
 
 #[test]
-fn an_ollama_model_is_judged_by_the_file_in_the_store() {
+fn ollama_model_is_checked_by_its_file_in_the_store() {
     messages!();
     let stage = Stage::ollama();
     stage.fill("small:latest", &Head::huge(), "{{ .Tools }}", "{}");
     stage.on("small", &[]).wait().expect_failure(69);
     stage.assert_nothing_started();
-    // Half of it, in the cache that is asked for.
+    // A q8_0 cache takes half the memory.
     stage.graphics(TOO_LITTLE, TOO_LITTLE);
     stage.on("small", &[]).wait().expect_failure(69);
     stage.config("[ollama]\nkv_cache_type = \"q8_0\"\n");
@@ -174,7 +174,7 @@ fn an_ollama_model_is_judged_by_the_file_in_the_store() {
 }
 
 #[test]
-fn an_ollama_model_gets_no_more_context_than_its_modelfile_says() {
+fn ollama_modelfile_limits_the_estimated_context() {
     messages!();
     let stage = Stage::ollama();
     stage.fill("small:latest", &Head::small(), "{{ .Tools }}", "{\"num_ctx\": 30000}");
@@ -182,7 +182,7 @@ fn an_ollama_model_gets_no_more_context_than_its_modelfile_says() {
 }
 
 #[test]
-fn lm_studios_own_estimate_is_what_counts_there() {
+fn lm_studio_estimate_is_used_for_its_models() {
     messages!();
     let mut stage = Stage::with(&["fake-claude"]);
     let home = stage.home().join(".lmstudio");
@@ -203,7 +203,7 @@ fn lm_studios_own_estimate_is_what_counts_there() {
     stage.wait_for_nothing_left();
 }
 
-/// What llama-server's own log says that it allocated, in bytes.
+/// The bytes that llama-server allocated, according to its log.
 fn allocated(stage: &Stage) -> f64 {
     let logs = fs::read_dir(stage.home().join(".local/state/lclaude/logs")).expect("a directory").flatten();
     let text: String = logs.map(|log| fs::read_to_string(log.path()).expect("a log")).collect();
@@ -212,7 +212,7 @@ fn allocated(stage: &Stage) -> f64 {
 }
 
 #[test]
-fn the_estimate_is_near_what_a_real_llama_server_allocates() {
+fn estimate_is_close_to_real_llama_server_allocations() {
     for (context, options) in [("65536", ""), ("32768", "cache_type_k = \"q8_0\"\ncache_type_v = \"q8_0\"\n")] {
         let Some(stage) = real::stage(&Script::default()) else { return };
         stage.config(&format!("[llamacpp]\nargs = [\"-lv\", \"4\"]\n{options}"));

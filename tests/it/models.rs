@@ -1,4 +1,4 @@
-//! `lclaude local models`: what every backend has, in one table, and nothing started for it.
+//! `lclaude local models` lists the models of every backend in one table, and starts nothing.
 
 use std::{
     fs,
@@ -21,7 +21,7 @@ fn as_json(stage: &Stage, arguments: &[&str]) -> Value {
     serde_json::from_str(&ended.stdout).expect("JSON")
 }
 
-/// Without what differs from machine to machine.
+/// The models without the figures that differ from machine to machine.
 fn models(json: &Value) -> Value {
     let mut models = json["models"].clone();
     for model in models.as_array_mut().expect("a list") {
@@ -31,14 +31,14 @@ fn models(json: &Value) -> Value {
 }
 
 #[test]
-fn ollamas_models_are_read_from_its_store() {
+fn ollama_models_are_read_from_the_store() {
     if !needs_no_ollama() {
         return;
     }
     messages!();
     let stage = Stage::ollama();
     stage.fill("small:latest", &Head::small(), "{{ .Tools }}", "{}");
-    // Its template has no tools, and gives way to the one in its GGUF file.
+    // Its template has no tools, so the template in its GGUF file is used.
     stage.fill("talker:latest", &Head::huge(), "{{ .Thinking }}", "{}");
     stage.config("model = \"small\"\n[models]\nhaiku = \"Big:30b\"\n");
     table(&stage, &[]);
@@ -46,7 +46,7 @@ fn ollamas_models_are_read_from_its_store() {
 }
 
 #[test]
-fn the_shared_ollama_is_asked() {
+fn shared_ollama_server_is_queried() {
     let stage = Stage::ollama();
     let own = Own::start(&stage, &[]);
     stage.config(&format!("[ollama]\ninstance = \"shared\"\nhost = \"{}\"\n", own.url));
@@ -58,11 +58,11 @@ fn the_shared_ollama_is_asked() {
     let small = find("small:latest");
     assert_eq!((&small["trained_context"], &small["tools"]), (&json!(131_072), &json!(true)), "{small}");
     assert_eq!(small["tiers"], json!(["opus", "sonnet", "haiku", "fable"]));
-    // Its listing says otherwise; the server itself, asked about the model, does not.
+    // /api/tags lists tools for this model, but /api/show does not.
     assert_eq!(find("talker:latest")["tools"], false);
 }
 
-/// With an LM Studio that has these models.
+/// A stage whose LM Studio has these models.
 fn lm_studio(models: &str) -> Stage {
     let mut stage = Stage::bare();
     let home = stage.home().join(".lmstudio");
@@ -73,7 +73,7 @@ fn lm_studio(models: &str) -> Stage {
     stage
 }
 
-/// What the user does with LM Studio, which is none of the stage's processes.
+/// Runs lms as the user would. Its daemon does not count as a process of the stage.
 fn lms(stage: &Stage, arguments: &[&str]) {
     let lms = stage.home().join(".lmstudio/bin/lms");
     let status = stage.command(lms).args(arguments).env("HOME", "/nonexistent").status().expect("lms runs");
@@ -81,7 +81,7 @@ fn lms(stage: &Stage, arguments: &[&str]) {
 }
 
 #[test]
-fn lm_studios_models_are_listed_while_it_runs() {
+fn lm_studio_models_are_listed_while_it_runs() {
     if !needs_no_ollama() {
         return;
     }
@@ -91,7 +91,7 @@ fn lm_studios_models_are_listed_while_it_runs() {
         {"modelKey": "talker", "sizeBytes": 1000000000, "trainedForToolUse": false, "maxContextLength": 32768}
     ]"#;
     let stage = lm_studio(models);
-    // Where LM Studio keeps its files: what the file says decides whether it fits.
+    // The header of a model file in LM Studio's directory decides whether the model fits.
     Head::small().write(&stage.home().join(".lmstudio/models/talker/talker.gguf"));
     lms(&stage, &["daemon", "up"]);
     table(&stage, &["--model", "org/able"]);
@@ -99,7 +99,7 @@ fn lm_studios_models_are_listed_while_it_runs() {
 }
 
 #[test]
-fn lm_studio_is_not_started_to_be_asked() {
+fn lm_studio_is_not_started_for_the_listing() {
     messages!();
     let stage = lm_studio(r#"[{"modelKey": "org/able"}]"#);
     stage.output(&["local", "models", "--backend", "lmstudio"]).expect_failure(69);
@@ -107,7 +107,7 @@ fn lm_studio_is_not_started_to_be_asked() {
 }
 
 #[test]
-fn llama_cpps_models_are_those_of_the_configuration_and_of_its_cache() {
+fn llama_cpp_models_come_from_configuration_and_cache() {
     messages!();
     let mut stage = Stage::bare();
     let cache = stage.root().join("cache");
@@ -118,7 +118,7 @@ fn llama_cpps_models_are_those_of_the_configuration_and_of_its_cache() {
     }
     Head::huge().write(&stage.model());
     table(&stage, &["--backend", "llamacpp", "--model", "tiny.gguf"]);
-    // With the program there is a plan, and so tiers.
+    // Tiers come from the plan, which requires the program.
     stage.install("fake-llama-server", &stage.bin().join("llama-server"));
     stage.config("[llamacpp]\nhf = \"me/x-GGUF\"\n");
     let listed = models(&as_json(&stage, &["--backend", "llamacpp"]));
@@ -132,7 +132,7 @@ fn llama_cpps_models_are_those_of_the_configuration_and_of_its_cache() {
 }
 
 #[test]
-fn a_file_that_is_no_model_is_listed_with_what_is_wrong() {
+fn invalid_model_file_is_listed_with_a_warning() {
     if !needs_no_ollama() {
         return;
     }
@@ -146,7 +146,7 @@ fn a_file_that_is_no_model_is_listed_with_what_is_wrong() {
     stage.output(&["local", "models"]).expect(0).record();
 }
 
-/// A server that answers every request with this list.
+/// A server that returns this list for every request with the right token.
 fn endpoint(models: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
@@ -163,7 +163,7 @@ fn endpoint(models: &'static str) -> String {
 }
 
 #[test]
-fn an_endpoint_says_itself_what_it_has() {
+fn endpoint_models_come_from_its_own_listing() {
     if !needs_no_ollama() {
         return;
     }
@@ -173,7 +173,7 @@ fn an_endpoint_says_itself_what_it_has() {
     stage.config(&format!("backend = \"endpoint\"\n[endpoint]\nurl = \"{url}\"\ntoken_env = \"MINE\"\n"));
     stage.set("MINE", "sk-mine");
     let shown = table(&stage, &["--model", "org/model"]);
-    // A name that would speak to the terminal cannot.
+    // Control characters in a name do not reach the terminal.
     assert!(shown.contains("\na\u{fffd}]0;owned\u{fffd}b\t"), "{shown}");
     stage.set("MINE", "sk-another");
     let ended = stage.output(&["local", "models"]).expect_failure(69);
@@ -181,7 +181,7 @@ fn an_endpoint_says_itself_what_it_has() {
 }
 
 #[test]
-fn a_command_has_what_the_configuration_names() {
+fn command_models_come_from_the_configuration() {
     if !needs_no_ollama() {
         return;
     }
@@ -194,7 +194,7 @@ fn a_command_has_what_the_configuration_names() {
 }
 
 #[test]
-fn what_one_backend_cannot_say_hides_no_other() {
+fn failing_backend_does_not_hide_the_others() {
     messages!();
     let stage = Stage::ollama();
     stage.fill("small:latest", &Head::small(), "{{ .Tools }}", "{}");
@@ -203,12 +203,12 @@ fn what_one_backend_cannot_say_hides_no_other() {
     assert!(ended.stdout.contains("\nsmall:latest\tollama\t"), "{}", ended.stdout);
     let all = as_json(&stage, &[]);
     assert_eq!(all["errors"][0]["backend"], "endpoint", "{all:#}");
-    // And nothing is said of those that nobody asked for.
+    // With --backend, errors of other backends are not reported.
     assert!(table(&stage, &["--backend", "ollama"]).contains("small:latest"));
 }
 
 #[test]
-fn json_has_every_figure() {
+fn json_contains_all_figures() {
     if !needs_no_ollama() {
         return;
     }
@@ -221,7 +221,7 @@ fn json_has_every_figure() {
     for figure in ["total_bytes", "free_bytes", "graphics_total_bytes", "graphics_free_bytes"] {
         assert!(all["memory"][figure].is_u64(), "{all:#}");
     }
-    // 16 MiB of cache, and the mask and the rest of the buffers.
+    // 16 MiB of cache, plus the attention mask and the other buffers.
     let need = all["models"][0]["needs_bytes"].as_u64().expect("a figure");
     assert!((16 << 20..64 << 20).contains(&need), "{need}");
     let mut listed = models(&all);
@@ -247,7 +247,7 @@ fn json_has_every_figure() {
 }
 
 #[test]
-fn on_a_terminal_it_is_in_columns() {
+fn table_has_aligned_columns_on_a_terminal() {
     let stage = Stage::ollama();
     stage.fill("small:latest", &Head::small(), "{{ .Tools }}", "{}");
     let terminal = Terminal::start(stage.lclaude(&["local", "models", "--model", "small"]));
@@ -259,7 +259,7 @@ fn on_a_terminal_it_is_in_columns() {
 }
 
 #[test]
-fn without_any_model_it_says_so() {
+fn no_models_is_an_error() {
     if !needs_no_ollama() {
         return;
     }

@@ -1,4 +1,4 @@
-//! On Ollama: a server of our own on the user's models, and an honest word where it cannot work.
+//! The ollama backend: a private server on the user's models, and clear errors where it can't work.
 
 use std::fs;
 
@@ -11,7 +11,7 @@ use support::{
 };
 
 #[test]
-fn a_private_server_gets_what_it_needs_and_nothing_of_the_users() {
+fn private_server_gets_only_its_own_variables() {
     let mut stage = Stage::ollama();
     for name in ["LLAMA_API_KEY", "LLAMA_ARG_PORT", "OLLAMA_DEBUG", "ANTHROPIC_API_KEY", "CLAUDE_CODE_X"] {
         stage.set(name, "users");
@@ -38,28 +38,31 @@ fn a_private_server_gets_what_it_needs_and_nothing_of_the_users() {
     let runner = stage.events.next("runner");
     let ended = finish(session, &claude);
     assert!(has_ended(&backend) && has_ended(&runner));
-    // Nothing to complain of, so nothing said but what was waited for.
+    // Without problems, only progress is printed.
     assert!(!ended.stderr.contains("warning"), "{}", ended.stderr);
     stage.assert_nothing_left();
 }
 
 #[test]
-fn the_model_is_in_memory_before_claude_code_starts() {
+fn model_is_loaded_before_claude_code_starts() {
     let mut stage = Stage::ollama();
     stage.set("FAKE_OLLAMA_LISTEN", "controlled").set("FAKE_OLLAMA_LOAD", "controlled");
     let session = stage.on("small", &[]);
     let backend = stage.events.next("ollama");
-    // It listens, and connections to it hang.
+    // It accepts connections but doesn't answer yet.
     backend.wait_event("listening");
     backend.send(json!({"do": "serve"}));
     backend.wait_event("loading");
-    assert!(stage.events.rest().iter().all(|fake| fake.who == "runner"), "Claude Code is up before its model");
+    assert!(
+        stage.events.rest().iter().all(|fake| fake.who == "runner"),
+        "Claude Code started before its model was loaded"
+    );
     backend.send(json!({"do": "loaded"}));
     finish(session, &stage.events.next("claude"));
 }
 
 #[test]
-fn a_server_that_listens_and_never_serves_is_given_up() {
+fn server_that_never_responds_times_out() {
     messages!();
     let mut stage = Stage::ollama();
     stage.set("FAKE_OLLAMA_NEVER_SERVES", "1");
@@ -71,7 +74,7 @@ fn a_server_that_listens_and_never_serves_is_given_up() {
 }
 
 #[test]
-fn names_are_found_whatever_their_case_and_without_their_tag() {
+fn model_names_ignore_case_tag_and_library() {
     let stage = Stage::ollama();
     for (typed, name) in [("SMALL", "small:latest"), ("big:30B", "Big:30b"), ("library/small", "small:latest")] {
         let (session, claude, _backend) = stage.up(typed);
@@ -82,7 +85,7 @@ fn names_are_found_whatever_their_case_and_without_their_tag() {
 }
 
 #[test]
-fn a_port_in_use_is_no_reason_to_give_up() {
+fn port_in_use_is_retried_on_another_port() {
     let mut stage = Stage::ollama();
     let count = stage.root().join("starts");
     stage.set("FAKE_OLLAMA_FAIL", "bind").set("FAKE_OLLAMA_FAIL_TIMES", 2).set("FAKE_OLLAMA_STATE", count.display());
@@ -95,7 +98,7 @@ fn a_port_in_use_is_no_reason_to_give_up() {
 }
 
 #[test]
-fn a_missing_model_is_an_error_that_says_how_to_get_it() {
+fn missing_model_error_says_how_to_get_it() {
     messages!();
     let stage = Stage::ollama();
     stage.on("far:1b", &[]).wait().expect_failure(69);
@@ -106,7 +109,7 @@ fn a_missing_model_is_an_error_that_says_how_to_get_it() {
 }
 
 #[test]
-fn with_yes_it_is_pulled() {
+fn yes_option_downloads_a_missing_model() {
     messages!();
     let stage = Stage::ollama();
     let session = stage.on("far:1b", &["--yes"]);
@@ -118,14 +121,14 @@ fn with_yes_it_is_pulled() {
 }
 
 #[test]
-fn what_goes_wrong_in_a_pull_is_said() {
+fn download_errors_are_reported() {
     messages!();
     let mut stage = Stage::ollama();
     stage.on("nothing:1b", &["--yes"]).wait().expect_failure(69);
     stage.set("FAKE_OLLAMA_PULL", "offline");
     stage.on("far:1b", &["--yes"]).wait().expect_failure(69);
     stage.set("FAKE_OLLAMA_PULL", "controlled");
-    // The answer's status has long said that all is well.
+    // The response already has status 200 when the download fails.
     let session = stage.on("far:1b", &["--yes"]);
     stage.events.rest();
     let backend = stage.events.next("ollama");
@@ -136,11 +139,11 @@ fn what_goes_wrong_in_a_pull_is_said() {
 }
 
 #[test]
-fn on_a_terminal_it_asks_and_shows_how_far_it_is_and_ctrl_c_keeps_what_came() {
+fn download_on_a_terminal_asks_shows_progress_and_can_be_resumed() {
     let mut stage = Stage::ollama();
     stage.set("FAKE_OLLAMA_PULL", "controlled");
     let mut terminal = Terminal::start(stage.lclaude(&["--model", "far:1b"]));
-    terminal.wait_for("far:1b is not installed. Pull it now?");
+    terminal.wait_for("far:1b is not installed. Download it now?");
     terminal.type_in("y\n");
     let backend = stage.events.next("ollama");
     assert_eq!(backend.wait_event("pull")["completed"], 0);
@@ -159,10 +162,10 @@ fn on_a_terminal_it_asks_and_shows_how_far_it_is_and_ctrl_c_keeps_what_came() {
 }
 
 #[test]
-fn on_a_terminal_no_is_no() {
+fn declined_download_is_an_error() {
     let stage = Stage::ollama();
     let mut terminal = Terminal::start(stage.lclaude(&["--model", "far:1b"]));
-    terminal.wait_for("Pull it now?");
+    terminal.wait_for("Download it now?");
     terminal.type_in("n\n");
     let shown = terminal.wait_to_the_end(69);
     assert!(shown.contains("help: ollama pull far:1b"), "{shown}");
@@ -170,11 +173,11 @@ fn on_a_terminal_no_is_no() {
 }
 
 #[test]
-fn a_model_without_tools_is_refused_with_those_that_have_them() {
+fn model_without_tools_is_rejected_with_alternatives() {
     messages!();
     let stage = Stage::ollama();
     let ended = stage.on("talker", &[]).wait().expect_failure(69);
-    // What is asked is not the list, which leaves some out and has others wrong.
+    // Capabilities come from /api/show, because /api/tags is incomplete and partly wrong.
     let proposed = ended.stderr.lines().filter(|line| line.trim_start().starts_with("help: "));
     assert!(proposed.clone().all(|line| !line.contains("talker")) && proposed.count() > 0, "{}", ended.stderr);
     let (session, claude, _backend) = {
@@ -185,13 +188,13 @@ fn a_model_without_tools_is_refused_with_those_that_have_them() {
 }
 
 #[test]
-fn a_model_in_ollamas_cloud_has_to_be_in_the_users_own_file() {
+fn cloud_model_requires_the_user_configuration() {
     messages!();
     let stage = Stage::ollama();
     for model in ["glm-4.7:cloud", "gpt-oss:120b-cloud", "glm-4.7:Cloud"] {
         stage.on(model, &[]).wait().expect_failure(77);
     }
-    // Naming another one there is not enough.
+    // The configuration must name this very model.
     stage.config("model = \"small\"\n[models]\nhaiku = \"other:cloud\"\n");
     stage.on("glm-4.7:cloud", &[]).wait().expect_failure(77);
     stage.assert_nothing_started();
@@ -201,7 +204,7 @@ fn a_model_in_ollamas_cloud_has_to_be_in_the_users_own_file() {
 }
 
 #[test]
-fn one_that_is_too_old_is_not_used() {
+fn old_ollama_version_is_rejected() {
     messages!();
     let mut stage = Stage::ollama();
     stage.set("FAKE_OLLAMA_VERSION", "0.13.5");
@@ -215,7 +218,7 @@ fn one_that_is_too_old_is_not_used() {
 }
 
 #[test]
-fn claude_code_knows_the_context_that_was_really_granted() {
+fn claude_code_gets_the_granted_context() {
     messages!();
     let mut stage = Stage::ollama();
     stage.set("FAKE_OLLAMA_PS_CONTEXT", 50_000);
@@ -228,7 +231,7 @@ fn claude_code_knows_the_context_that_was_really_granted() {
 }
 
 #[test]
-fn a_context_that_the_modelfile_fixes_comes_with_what_mends_it() {
+fn context_fixed_by_the_modelfile_is_explained() {
     messages!();
     let stage = Stage::ollama();
     let (session, claude, _backend) = stage.up("fixed");
@@ -238,7 +241,7 @@ fn a_context_that_the_modelfile_fixes_comes_with_what_mends_it() {
 }
 
 #[test]
-fn a_model_whose_file_is_cut_short_is_not_called_missing() {
+fn truncated_model_is_reported_as_damaged() {
     messages!();
     let mut stage = Stage::ollama();
     stage.set("FAKE_OLLAMA_MODELS", r#"[{"name": "small:latest", "damaged": true}]"#);
@@ -246,7 +249,7 @@ fn a_model_whose_file_is_cut_short_is_not_called_missing() {
 }
 
 #[test]
-fn a_name_for_a_model_in_the_cloud_is_refused_by_whichever_server_has_it() {
+fn local_alias_of_a_cloud_model_is_rejected() {
     messages!();
     let models = ("FAKE_OLLAMA_MODELS", r#"[{"name": "small:latest", "remote": "gpt-oss:120b"}]"#);
     let mut stage = Stage::ollama();
@@ -257,7 +260,7 @@ fn a_name_for_a_model_in_the_cloud_is_refused_by_whichever_server_has_it() {
 }
 
 #[test]
-fn a_load_that_fails_is_explained_in_words() {
+fn load_failures_are_explained() {
     messages!();
     for failure in ["oom", "oom-killed", "arch", "sigill", "missing-lib"] {
         messages::note(failure);
@@ -268,7 +271,7 @@ fn a_load_that_fails_is_explained_in_words() {
 }
 
 #[test]
-fn each_tier_can_have_a_model_and_all_are_in_memory() {
+fn each_tier_can_have_its_own_loaded_model() {
     let stage = Stage::ollama();
     stage.config("model = \"small\"\n[models]\nhaiku = \"big:30b\"\nopus = \"SMALL:latest\"\n");
     let session = Session::start(stage.lclaude(&["-p", "hello"]).stdin(std::process::Stdio::null()));
@@ -287,7 +290,7 @@ fn each_tier_can_have_a_model_and_all_are_in_memory() {
 }
 
 #[test]
-fn of_several_models_the_one_with_the_least_context_is_named() {
+fn smallest_context_of_several_models_counts() {
     messages!();
     let stage = Stage::ollama();
     stage.config("model = \"small\"\n[models]\nhaiku = \"fixed\"\n");
@@ -298,20 +301,20 @@ fn of_several_models_the_one_with_the_least_context_is_named() {
 }
 
 #[test]
-fn models_that_do_not_fit_together_are_said_to() {
+fn models_that_do_not_fit_together_cause_a_warning() {
     messages!();
     let mut stage = Stage::ollama();
     stage.set("FAKE_OLLAMA_MEMORY", 3_000_000_000_u64);
     stage.config("model = \"small\"\n[models]\nhaiku = \"Big:30b\"\n");
     let session = Session::start(stage.lclaude(&["-p", "hello"]).stdin(std::process::Stdio::null()));
     let (backend, claude) = (stage.events.next("ollama"), stage.events.next("claude"));
-    // The one that most is asked of stays.
+    // The main model stays loaded.
     assert_eq!(backend.wait_event("unloaded")["model"], "big:30b");
     finish(session, &claude).record();
 }
 
 #[test]
-fn a_model_that_was_typed_is_every_tiers() {
+fn model_option_applies_to_every_tier() {
     let stage = Stage::ollama();
     stage.config("[models]\nopus = \"Big:30b\"\nsonnet = \"Big:30b\"\n");
     let (session, claude, backend) = stage.up("small");
@@ -322,7 +325,7 @@ fn a_model_that_was_typed_is_every_tiers() {
 }
 
 #[test]
-fn a_backend_that_is_killed_takes_its_runner_along_and_comes_back() {
+fn killed_backend_restarts_after_its_runner_is_gone() {
     messages!();
     let stage = Stage::ollama();
     let (session, claude, backend) = stage.up("small");
@@ -337,7 +340,7 @@ fn a_backend_that_is_killed_takes_its_runner_along_and_comes_back() {
 }
 
 #[test]
-fn variables_that_lclaude_gives_itself_are_not_the_users_to_set() {
+fn variables_set_by_lclaude_are_rejected() {
     messages!();
     let stage = Stage::ollama();
     stage.config("[ollama.env]\nOLLAMA_HOST = \"0.0.0.0:11434\"\n");
@@ -354,7 +357,7 @@ fn variables_that_lclaude_gives_itself_are_not_the_users_to_set() {
 }
 
 #[test]
-fn another_store_is_used_where_the_user_has_one() {
+fn configured_model_store_is_used() {
     let stage = Stage::ollama();
     let store = stage.root().join("store");
     fs::rename(stage.home().join(".ollama/models"), &store).expect("moved");
@@ -365,7 +368,7 @@ fn another_store_is_used_where_the_user_has_one() {
 }
 
 #[test]
-fn a_model_in_the_users_own_server_is_said_to_need_memory_too() {
+fn model_loaded_in_the_users_own_server_is_mentioned() {
     messages!();
     let mut stage = Stage::ollama();
     let own = Own::start(&stage, &[]);
@@ -377,7 +380,7 @@ fn a_model_in_the_users_own_server_is_said_to_need_memory_too() {
 }
 
 #[test]
-fn a_missing_ollama_is_an_error_that_says_how_to_get_it() {
+fn missing_ollama_error_says_how_to_install_it() {
     messages!();
     let stage = Stage::ollama();
     stage.config("[ollama]\npath = \"/nonexistent/ollama\"\n");

@@ -1,10 +1,10 @@
-//! On the user's own Ollama server: it is used as it is, and left as it was.
+//! The user's own Ollama server is used as it is and left as it was.
 
 use rustix::process::Signal;
 use support::{Stage, finish, has_ended, kill, messages, ollama::shared, turn};
 
 #[test]
-fn a_shared_server_loses_nothing_but_what_we_had_it_load() {
+fn shared_server_unloads_only_what_lclaude_loaded() {
     let (stage, own) = shared(&[]);
     let theirs = own.load(&stage.events, "big:30b");
     for model in ["small", "Big:30b"] {
@@ -20,7 +20,7 @@ fn a_shared_server_loses_nothing_but_what_we_had_it_load() {
 }
 
 #[test]
-fn a_shared_server_is_left_as_it_was_whatever_is_killed() {
+fn shared_server_is_restored_whatever_is_killed() {
     let (stage, own) = shared(&[]);
     for (session_dies, keeper_dies) in [(true, false), (false, true), (true, true)] {
         let session = stage.on("small", &[]);
@@ -37,7 +37,7 @@ fn a_shared_server_is_left_as_it_was_whatever_is_killed() {
             finish(session, &claude);
         }
         if session_dies && keeper_dies {
-            // Nobody is left to do it; the next one does.
+            // No process is left to clean up, so the next session does.
             let session = stage.on("fixed", &[]);
             finish(session, &stage.events.next("claude"));
         }
@@ -47,7 +47,7 @@ fn a_shared_server_is_left_as_it_was_whatever_is_killed() {
 }
 
 #[test]
-fn a_shared_servers_context_that_is_too_small_comes_with_what_mends_it() {
+fn small_context_of_a_shared_server_is_explained() {
     messages!();
     let (stage, own) = shared(&[("OLLAMA_CONTEXT_LENGTH", "32768")]);
     let session = stage.on("small", &[]);
@@ -57,9 +57,9 @@ fn a_shared_servers_context_that_is_too_small_comes_with_what_mends_it() {
     drop(own);
 }
 
-/// Another client's `num_ctx` holds until the first request that names none, which Claude Code's are.
+/// Another client's `num_ctx` lasts until the first request without one. Claude Code's requests have none.
 #[test]
-fn a_shared_servers_context_is_what_claude_code_will_get_and_not_what_somebody_else_asked_for() {
+fn context_requested_by_another_client_is_ignored() {
     messages!();
     let models = r#"[{"name": "small:latest", "loaded": true, "loaded_context": 65536}]"#;
     let (stage, own) = shared(&[("OLLAMA_CONTEXT_LENGTH", "32768"), ("FAKE_OLLAMA_MODELS", models)]);
@@ -68,11 +68,11 @@ fn a_shared_servers_context_is_what_claude_code_will_get_and_not_what_somebody_e
     assert_eq!(claude.env["CLAUDE_CODE_MAX_CONTEXT_TOKENS"], "32768");
     turn(&claude);
     finish(session, &claude).record();
-    assert_eq!(own.loaded(), ["small:latest"], "the user's own was unloaded");
+    assert_eq!(own.loaded(), ["small:latest"], "the user's own model was unloaded");
 }
 
 #[test]
-fn a_shared_server_pulls_only_when_the_user_says_so() {
+fn shared_server_downloads_only_with_consent() {
     messages!();
     let (stage, own) = shared(&[]);
     stage.on("far:1b", &[]).wait().expect_failure(69);
@@ -82,7 +82,7 @@ fn a_shared_server_pulls_only_when_the_user_says_so() {
 }
 
 #[test]
-fn a_shared_server_that_is_not_there_or_something_else_is_said_to_be() {
+fn missing_shared_server_is_an_error() {
     messages!();
     let mut stage = Stage::ollama();
     stage.config("[ollama]\ninstance = \"shared\"\n");

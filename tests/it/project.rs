@@ -1,10 +1,10 @@
-//! A project's `.lclaude.toml`: where it is found, and what it counts for.
+//! A project's `.lclaude.toml`: where it is found, and which settings it overrides.
 
 use std::{fs, path::Path};
 
 use support::{Stage, finish, messages};
 
-/// A stage whose own configuration has a backend, a model and profiles, in a repository.
+/// A stage with a repository, and a user configuration with a backend, a model and profiles.
 fn stage() -> Stage {
     let stage = Stage::new();
     stage.config(&format!(
@@ -21,7 +21,7 @@ fn write(directory: &Path, text: &str) {
     fs::write(directory.join(".lclaude.toml"), text).expect("a file");
 }
 
-/// The plan of a session in `directory`.
+/// The output of `--dry-run` in `directory`.
 #[track_caller]
 fn plan_in(stage: &Stage, directory: &Path, arguments: &[&str]) -> String {
     let mut command = stage.lclaude(&[&["--dry-run"], arguments, &["-p", "x"]].concat());
@@ -30,18 +30,18 @@ fn plan_in(stage: &Stage, directory: &Path, arguments: &[&str]) -> String {
     plan
 }
 
-/// The context that is asked for, and where that came from.
+/// The requested context and its source.
 #[track_caller]
 fn context(stage: &Stage, directory: &Path, arguments: &[&str]) -> (u32, String) {
     let plan = plan_in(stage, directory, arguments);
-    let asked = plan.lines().find_map(|line| line.split_once(" tokens of context asked")).expect("a context").0;
+    let asked = plan.lines().find_map(|line| line.split_once(" tokens requested")).expect("a context").0;
     let asked = asked.rsplit(' ').next().and_then(|asked| asked.parse().ok()).expect("a number");
     let source = plan.lines().find_map(|line| line.trim_start().strip_prefix("context ")).expect("a source");
     (asked, source.trim_start().trim_start_matches("from ").to_owned())
 }
 
 #[test]
-fn it_lies_between_the_users_file_and_variables_and_options() {
+fn project_file_overrides_user_file_but_not_variables_or_options() {
     let mut stage = stage();
     let project = stage.project();
     write(&project, "context = 50000\n");
@@ -53,23 +53,23 @@ fn it_lies_between_the_users_file_and_variables_and_options() {
 }
 
 #[test]
-fn a_profile_counts_as_much_as_who_chose_it() {
+fn profile_takes_the_precedence_of_its_selector() {
     let mut stage = stage();
     let (project, own) = (stage.project(), stage.home().join(".config/lclaude/config.toml"));
     let profile = |name: &str| format!("profile {name} in {}", own.display());
     let file = project.join(".lclaude.toml").display().to_string();
-    // Chosen by the project: over the user's file, under what the project says itself.
+    // Selected by the project: overrides the user's file, but not the project's own settings.
     write(&project, "profile = \"small\"\n");
     assert_eq!(context(&stage, &project, &[]), (30000, profile("small")));
     assert!(plan_in(&stage, &project, &[]).contains("lean                     from profile small"));
     write(&project, "profile = \"small\"\ncontext = 50000\n");
     assert_eq!(context(&stage, &project, &[]), (50000, file.clone()));
-    // Asked for now: over both.
+    // Selected by an option or a variable: overrides both.
     assert_eq!(context(&stage, &project, &["--profile", "big"]), (100_000, profile("big")));
     stage.set("LCLAUDE_PROFILE", "big");
     assert_eq!(context(&stage, &project, &[]), (100_000, profile("big")));
     assert_eq!(context(&stage, &project, &["--context", "70000"]), (70000, "--context".into()));
-    // The user's everyday profile does not overrule a project.
+    // Selected by the user's file: does not override the project.
     stage.set("LCLAUDE_PROFILE", "");
     let text = fs::read_to_string(&own).expect("text");
     stage.config(&format!("profile = \"big\"\n{text}"));
@@ -78,7 +78,7 @@ fn a_profile_counts_as_much_as_who_chose_it() {
 }
 
 #[test]
-fn a_profiles_name_may_have_dots() {
+fn profile_names_may_contain_dots() {
     messages!();
     let stage = stage();
     stage.config("backend = \"llamacpp\"\n[profiles.\"glm-4.7\"]\nmodel = \"tiny.gguf\"\ncontext = 30000\n");
@@ -93,7 +93,7 @@ fn a_profiles_name_may_have_dots() {
 }
 
 #[test]
-fn a_project_chooses_only_among_the_users_own_profiles() {
+fn project_can_select_only_the_users_profiles() {
     messages!();
     let stage = stage();
     let project = stage.project();
@@ -105,7 +105,7 @@ fn a_project_chooses_only_among_the_users_own_profiles() {
 }
 
 #[test]
-fn a_backend_that_only_the_user_can_describe_is_one_the_user_has() {
+fn project_can_select_only_a_configured_backend() {
     messages!();
     let stage = stage();
     write(&stage.project(), "backend = \"endpoint\"\n");
@@ -118,7 +118,7 @@ fn a_backend_that_only_the_user_can_describe_is_one_the_user_has() {
 }
 
 #[test]
-fn a_model_of_the_projects_is_every_tiers() {
+fn project_model_replaces_the_users_tier_models() {
     let mut stage = Stage::ollama();
     stage.set("LCLAUDE_BACKEND", "");
     stage.config("model = \"nothing\"\n[models]\nhaiku = \"nothing-else\"\n");
@@ -128,18 +128,18 @@ fn a_model_of_the_projects_is_every_tiers() {
     assert_eq!(claude.env["ANTHROPIC_DEFAULT_HAIKU_MODEL"], "small:latest");
     assert_eq!(claude.env["ANTHROPIC_DEFAULT_OPUS_MODEL"], "Big:30b");
     let ended = finish(session, &claude);
-    // It is in --dry-run, and not said at each start.
+    // Only --dry-run names the project file.
     assert!(!ended.stderr.contains(".lclaude.toml"), "{}", ended.stderr);
 }
 
 #[test]
-fn the_nearest_one_up_to_the_root_of_the_repository_counts() {
+fn nearest_project_file_up_to_the_repository_root_is_used() {
     let stage = stage();
     let project = stage.project();
     let deep = project.join("a/b/c");
     write(stage.root(), "context = 90000\n");
     fs::create_dir_all(&deep).expect("a directory");
-    // Above the root of the repository nothing counts.
+    // Files above the root of the repository are ignored.
     assert_eq!(context(&stage, &deep, &[]).0, 40000);
     write(&project, "context = 50000\n");
     assert_eq!(context(&stage, &deep, &[]).0, 50000);
@@ -149,7 +149,7 @@ fn the_nearest_one_up_to_the_root_of_the_repository_counts() {
 }
 
 #[test]
-fn a_worktree_and_a_submodule_have_a_root_of_their_own() {
+fn worktrees_and_submodules_have_their_own_root() {
     let stage = stage();
     let project = stage.project();
     write(&project, "context = 50000\n");
@@ -164,7 +164,7 @@ fn a_worktree_and_a_submodule_have_a_root_of_their_own() {
 }
 
 #[test]
-fn outside_a_repository_only_the_working_directory_counts() {
+fn outside_a_repository_only_the_working_directory_is_searched() {
     let stage = stage();
     let loose = stage.root().join("loose");
     write(&loose, "context = 50000\n");
@@ -174,7 +174,7 @@ fn outside_a_repository_only_the_working_directory_counts() {
 }
 
 #[test]
-fn the_home_directory_is_never_a_project() {
+fn home_directory_is_never_a_project() {
     let stage = stage();
     let home = stage.home();
     write(&home, "context = 50000\nnonsense = 1\n");
@@ -187,13 +187,13 @@ fn the_home_directory_is_never_a_project() {
         assert_eq!(context(&stage, &home, &[]).0, 40000);
         assert_eq!(context(&stage, &loose, &[]).0, 40000);
     }
-    // Under a name of its own, too.
+    // The same is true if HOME is a symlink.
     let link = stage.root().join("home-too");
     std::os::unix::fs::symlink(&home, &link).expect("a link");
     let mut command = stage.lclaude(&["--dry-run", "-p", "x"]);
     let ended = stage.ended(command.env("HOME", &link).current_dir(&home));
     assert!(ended.expect(0).stdout.contains("40000 tokens"));
-    // A repository under it is one all the same.
+    // A repository below the home directory is a project.
     let project = home.join("src/project");
     fs::create_dir_all(project.join(".git")).expect("a directory");
     write(&project, "context = 60000\n");
@@ -201,7 +201,7 @@ fn the_home_directory_is_never_a_project() {
 }
 
 #[test]
-fn what_is_wrong_with_it_is_said_with_its_name() {
+fn errors_name_the_project_file() {
     messages!();
     let stage = stage();
     let file = stage.project().join(".lclaude.toml");
@@ -217,7 +217,7 @@ fn what_is_wrong_with_it_is_said_with_its_name() {
     fs::write(&file, b"model = \"caf\xe9\"").expect("a file");
     stage.output(&["-p", "x"]).expect_failure(65);
     stage.assert_nothing_started();
-    // Help is there in any case, Claude Code's own as well.
+    // --help works despite the error, and includes Claude Code's help.
     let help = stage.output(&["--help"]).expect(0);
     assert!(help.stdout.contains("Usage: lclaude ") && help.stdout.contains("Usage: claude "), "{help:#?}");
 }

@@ -1,4 +1,4 @@
-//! Prompts and credentials go to our backend and nowhere else, whatever the surroundings say, and nothing global changes.
+//! Prompts and credentials go only to the backend, whatever the environment contains, and no global state changes.
 
 use std::{
     collections::BTreeMap,
@@ -12,7 +12,7 @@ use support::{
     told::{overlay_env, session, value},
 };
 
-/// What the child is given besides address, key, tiers and what depends on the model: names and values.
+/// The child's variables, except address, key and tiers.
 const CONSTANT: &[(&str, &str)] = &[
     ("ANTHROPIC_MODEL", "sonnet"),
     ("CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST", "1"),
@@ -36,7 +36,7 @@ const CONSTANT: &[(&str, &str)] = &[
 
 const TIERS: [&str; 4] = ["OPUS", "SONNET", "HAIKU", "FABLE"];
 
-/// Variables that would send requests, credentials or prompts elsewhere, and that settings files can set as well.
+/// Variables that would send requests, credentials or prompts elsewhere, and that settings files can set too.
 const HIJACKERS: &[&str] = &[
     "ANTHROPIC_API_KEY",
     "ANTHROPIC_CUSTOM_HEADERS",
@@ -82,7 +82,7 @@ const HIJACKERS: &[&str] = &[
     "OTEL_EXPORTER_OTLP_HEADERS",
 ];
 
-/// More of them: what another Claude Code hands to its children, and names of the same families.
+/// More hijackers: variables that another Claude Code passes to its children, and names with the same prefixes.
 const INHERITED: &[&str] = &[
     "CLAUDECODE",
     "CLAUDE_CODE_ENTRYPOINT",
@@ -107,7 +107,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[test]
-fn the_child_gets_the_whole_table_twice() {
+fn child_gets_all_variables_in_environment_and_overlay() {
     let stage = Stage::new();
     let (claude, backend) = session(&stage, &[]);
     let overlay = overlay_env(&claude);
@@ -120,7 +120,7 @@ fn the_child_gets_the_whole_table_twice() {
             table.insert(format!("ANTHROPIC_DEFAULT_{tier}_{name}"), "tiny".into());
         }
         let description = format!("ANTHROPIC_DEFAULT_{tier}_MODEL_DESCRIPTION");
-        let words = "on this machine, by llamacpp; a context of 65536 tokens granted, 65536 asked";
+        let words = "on this machine, by llamacpp; a context of 65536 tokens granted, 65536 requested";
         assert!(claude.env[&description].starts_with(words), "{}", claude.env[&description]);
         table.insert(description.clone(), claude.env[&description].clone());
     }
@@ -128,7 +128,7 @@ fn the_child_gets_the_whole_table_twice() {
         assert_eq!(claude.env.get(name), Some(value), "{name} in the environment");
         assert_eq!(overlay.get(name), Some(value), "{name} in the overlay");
     }
-    // Nor is anything there that this test does not know of.
+    // There are no other variables.
     let known = |name: &str| {
         let own = ["HOME", "PATH", "TERM", "XDG_RUNTIME_DIR", "CLAUDE_CODE_TMPDIR", "FAKE_EVENTS", "LCLAUDE_DEPTH"];
         table.contains_key(name) || own.contains(&name)
@@ -138,7 +138,7 @@ fn the_child_gets_the_whole_table_twice() {
 }
 
 #[test]
-fn the_key_is_long_and_another_one_each_time() {
+fn key_is_long_and_new_in_each_session() {
     let stage = Stage::new();
     let keys = [(); 2].map(|()| session(&stage, &[]).0.env["ANTHROPIC_AUTH_TOKEN"].clone());
     assert!(keys.iter().all(|key| key.len() >= 32), "{keys:?}");
@@ -151,7 +151,7 @@ fn inherited_hijackers_do_not_reach_the_child() {
     for name in HIJACKERS.iter().chain(INHERITED) {
         stage.set(name, HOSTILE);
     }
-    // These are replaced.
+    // lclaude replaces the values of these.
     for (name, _) in CONSTANT.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("no_proxy")) {
         stage.set(name, HOSTILE);
     }
@@ -166,16 +166,16 @@ fn inherited_hijackers_do_not_reach_the_child() {
 }
 
 #[test]
-fn the_overlay_neutralises_hijackers_in_settings_files() {
+fn overlay_neutralizes_hijackers_in_settings_files() {
     let stage = Stage::new();
     let (claude, _) = session(&stage, &[]);
     let overlay = overlay_env(&claude);
     let left: Vec<&&str> = HIJACKERS.iter().filter(|name| overlay.get(**name).is_none_or(|v| !v.is_empty())).collect();
-    assert!(left.is_empty(), "not neutralised: {left:?}");
+    assert!(left.is_empty(), "not neutralized: {left:?}");
 }
 
 #[test]
-fn the_users_own_settings_cannot_bring_a_hijacker_back() {
+fn settings_option_cannot_restore_a_hijacker() {
     let stage = Stage::new();
     let names = HIJACKERS.iter().chain(INHERITED).chain(&["ANTHROPIC_BASE_URL", "ANTHROPIC_AUTH_TOKEN"]);
     let env: BTreeMap<&str, &str> = names.map(|name| (*name, HOSTILE)).collect();
@@ -186,7 +186,7 @@ fn the_users_own_settings_cannot_bring_a_hijacker_back() {
 }
 
 #[test]
-fn the_configurations_own_variables_cannot_bring_a_hijacker_back() {
+fn configured_variables_cannot_restore_a_hijacker() {
     messages!();
     for name in ["ANTHROPIC_API_KEY", "CLAUDE_CODE_USE_BEDROCK", "ANTHROPIC_BASE_URL", "OTEL_LOGS_EXPORTER"] {
         let stage = Stage::new();
@@ -202,7 +202,7 @@ fn the_configurations_own_variables_cannot_bring_a_hijacker_back() {
 }
 
 #[test]
-fn what_is_the_users_own_stays() {
+fn other_user_variables_are_kept() {
     let mut stage = Stage::new();
     let own = [
         ("HTTPS_PROXY", "http://proxy:3128"),
@@ -224,7 +224,7 @@ fn what_is_the_users_own_stays() {
 }
 
 #[test]
-fn loopback_is_added_to_what_proxies_are_not_for() {
+fn loopback_is_added_to_no_proxy() {
     let ours = "127.0.0.1,localhost";
     for (upper, lower, expected) in [
         (Some("corp.example,10.0.0.0/8"), None, ["corp.example,10.0.0.0/8"; 2]),
@@ -247,9 +247,9 @@ fn loopback_is_added_to_what_proxies_are_not_for() {
 }
 
 #[test]
-fn the_overlay_is_private_and_goes_with_the_session() {
+fn overlay_is_private_and_removed_with_the_session() {
     let stage = Stage::new();
-    // A directory that others could read is closed to them first.
+    // A directory that others can read is made private first.
     fs::create_dir(stage.runtime()).expect("a directory");
     fs::set_permissions(stage.runtime(), fs::Permissions::from_mode(0o755)).expect("a mode");
     let (session, claude, _backend) = stage.running();
@@ -264,19 +264,19 @@ fn the_overlay_is_private_and_goes_with_the_session() {
 }
 
 #[test]
-fn the_overlay_does_what_variables_cannot() {
+fn overlay_has_settings_that_variables_cannot_set() {
     let stage = Stage::new();
     let (claude, _) = session(&stage, &[]);
     let settings = &claude.settings;
     assert_eq!(settings["permissions"]["disableAutoMode"], "disable");
     assert_eq!(settings["permissions"]["deny"], json!(["WebSearch"]));
     assert_eq!(settings["skipWebFetchPreflight"], true);
-    // Nobody restricts the models, so neither do we.
+    // Without a restriction of models, the overlay has none either.
     assert_eq!(settings["availableModels"], Value::Null);
 }
 
 #[test]
-fn a_users_restriction_of_models_puts_none_in_ours_place() {
+fn local_models_stay_available_under_a_user_restriction() {
     let restriction = r#"{"availableModels": ["claude-sonnet-5"]}"#;
     for file in ["home/.claude/settings.json", "project/.claude/settings.json", "project/.claude/settings.local.json"] {
         let stage = Stage::new();
@@ -296,25 +296,26 @@ fn a_users_restriction_of_models_puts_none_in_ours_place() {
 
 #[track_caller]
 fn assert_all_available(claude: &Fake, restricted_by: &str) {
-    let available = claude.settings["availableModels"].as_array().unwrap_or_else(|| panic!("none: {restricted_by}"));
+    let available =
+        claude.settings["availableModels"].as_array().unwrap_or_else(|| panic!("no availableModels: {restricted_by}"));
     for model in ["opus", "sonnet", "haiku", "fable", "tiny"] {
         assert!(available.contains(&model.into()), "{model}: {restricted_by}");
     }
 }
 
 #[test]
-fn the_key_is_nowhere_to_be_read() {
+fn key_does_not_leak() {
     let mut stage = Stage::new();
     stage.set("LCLAUDE_LOG", "trace");
     let (session, claude, backend) = stage.running();
     let token = claude.env["ANTHROPIC_AUTH_TOKEN"].clone();
-    // In the overlay, which is private, and nowhere else.
+    // The private overlay contains it.
     assert_eq!(claude.settings["env"]["ANTHROPIC_AUTH_TOKEN"], token.as_str());
     for pid in [session.pid(), stage.keeper(), backend.pid, claude.pid] {
         let line = fs::read(format!("/proc/{pid}/cmdline")).expect("it runs");
         let line = String::from_utf8_lossy(&line);
         assert!(!line.is_empty() && !line.contains(&token), "{line}");
-        // The plan with its variables is as private.
+        // The plan contains variables, so the keeper's command line must not show it.
         assert!(!line.contains("tiny.gguf") || pid != stage.keeper(), "{line}");
     }
     for ending in ["lock", "gate"] {
@@ -322,7 +323,7 @@ fn the_key_is_nowhere_to_be_read() {
             assert!(!fs::read_to_string(&file).expect("text").contains(&token), "{}", file.display());
         }
     }
-    // A request leaves its trace in the log, and a crash puts the log's end on the screen.
+    // Requests are logged, and the end of the log is shown after a crash.
     claude.send(json!({"do": "request", "path": "/v1/messages", "body": {"messages": []}}));
     assert_eq!(claude.wait_event("response")["status"], 200);
     let ended = finish(session, &claude);
@@ -345,7 +346,7 @@ fn files(directory: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn the_backend_sees_neither_credentials_nor_foreign_options() {
+fn backend_gets_no_credentials_or_foreign_options() {
     let mut stage = Stage::new();
     for name in [
         "ANTHROPIC_API_KEY",
@@ -354,7 +355,7 @@ fn the_backend_sees_neither_credentials_nor_foreign_options() {
         "CLAUDE_CODE_OAUTH_TOKEN",
         "CLAUDE_CONFIG_DIR",
         "LCLAUDE_PROFILE_OF_TOMORROW",
-        // Each would set an option of llama-server, or its keys.
+        // Each of these sets an option or the keys of llama-server.
         "LLAMA_API_KEY",
         "LLAMA_ARG_HOST",
         "LLAMA_ARG_CTX_SIZE",
@@ -376,7 +377,7 @@ fn the_backend_sees_neither_credentials_nor_foreign_options() {
 }
 
 #[test]
-fn the_home_directory_stays_as_it_is() {
+fn home_directory_is_unchanged() {
     let stage = Stage::new();
     let home = stage.home();
     for (file, text) in [

@@ -1,4 +1,4 @@
-//! `lclaude local run`: any program in the environment of a session, with a session's promises.
+//! `lclaude local run` runs any program in the environment of a session, with the same guarantees.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use support::{
     turn,
 };
 
-/// The fake Claude Code as some program or other: what it is told is not lclaude's to change.
+/// The fake Claude Code as an arbitrary program, whose arguments lclaude must not change.
 const PROGRAM: &[&str] = &["--", "claude", "-p", "hello"];
 
 fn run(stage: &Stage, options: &[&str], program: &[&str]) -> std::process::Command {
@@ -21,7 +21,7 @@ fn running(stage: &Stage) -> (Session, Fake, Fake) {
 }
 
 #[test]
-fn a_program_gets_the_variables_of_a_session_and_its_arguments_as_they_are() {
+fn program_gets_session_variables_and_unchanged_arguments() {
     let mut stage = Stage::new();
     stage.config("[claude]\nargs = [\"--verbose\"]\nenv = { EDITOR = \"vim\" }\n");
     stage.set("ANTHROPIC_API_KEY", "theirs").set("OTEL_LOGS_EXPORTER", "otlp").set("NO_PROXY", "intern");
@@ -44,16 +44,16 @@ fn a_program_gets_the_variables_of_a_session_and_its_arguments_as_they_are() {
 }
 
 #[test]
-fn two_dashes_may_be_left_out_and_are_then_the_programs() {
+fn double_dash_is_optional_before_the_program() {
     let stage = Stage::new();
     let script = r#"printf '%s ' "$0" "$@"; exit 5"#;
     let ended = stage.ended(&mut run(&stage, &[], &["sh", "-c", script, "zero", "-a", "--", "--yes"])).expect(5);
-    // Nothing of lclaude's own among it.
+    // lclaude adds no arguments and no output.
     assert_eq!(ended.stdout, "zero -a -- --yes ");
 }
 
 #[test]
-fn its_exit_code_and_signal_are_passed_on() {
+fn exit_code_and_signal_of_the_program_are_passed_on() {
     for (end, code) in [(json!({"do": "exit", "code": 3}), 3), (json!({"do": "signal", "number": 9}), 137)] {
         let stage = Stage::new();
         let (session, program, backend) = running(&stage);
@@ -64,7 +64,7 @@ fn its_exit_code_and_signal_are_passed_on() {
 }
 
 #[test]
-fn signals_reach_it() {
+fn signals_reach_the_program() {
     for (signal, code) in [(Signal::TERM, 143), (Signal::HUP, 129), (Signal::INT, 0)] {
         let stage = Stage::new();
         let (session, program, _backend) = running(&stage);
@@ -75,7 +75,7 @@ fn signals_reach_it() {
 }
 
 #[test]
-fn killing_lclaude_ends_it_and_the_backend_even_if_it_ignores_that() {
+fn killing_lclaude_ends_program_and_backend() {
     for ignores in [false, true] {
         let stage = Stage::new();
         let (session, program, backend) = running(&stage);
@@ -92,7 +92,7 @@ fn killing_lclaude_ends_it_and_the_backend_even_if_it_ignores_that() {
 }
 
 #[test]
-fn a_killed_backend_and_a_killed_keeper_cost_it_nothing() {
+fn program_survives_a_killed_backend_and_keeper() {
     messages!();
     let stage = Stage::new();
     let (session, program, backend) = running(&stage);
@@ -105,11 +105,11 @@ fn a_killed_backend_and_a_killed_keeper_cost_it_nothing() {
     assert_eq!((&second.argv, &third.argv), (&backend.argv, &backend.argv), "the same port");
     turn(&program);
     let ended = finish(session, &program);
-    assert!(ended.record().stderr.contains("1×"));
+    assert!(ended.record().stderr.contains("restarted once"));
 }
 
 #[test]
-fn a_backend_lost_for_good_ends_it() {
+fn lost_backend_ends_the_program() {
     messages!();
     let stage = Stage::new();
     stage.config("[lifetime]\nrestarts = 0\n");
@@ -120,7 +120,7 @@ fn a_backend_lost_for_good_ends_it() {
 }
 
 #[test]
-fn it_shares_its_backend_with_sessions() {
+fn run_shares_its_backend_with_sessions() {
     let stage = Stage::new();
     let (session, program, backend) = running(&stage);
     let (other, claude) = stage.joining();
@@ -132,19 +132,19 @@ fn it_shares_its_backend_with_sessions() {
 }
 
 #[test]
-fn without_a_program_an_example_is_shown() {
+fn missing_program_error_shows_an_example() {
     messages!();
     let stage = Stage::new();
     for words in [&["local", "run"][..], &["local", "run", "--model", "tiny.gguf", "--"]] {
         stage.output(words).expect_failure(64);
     }
-    // An option that nobody has is not taken for a program.
+    // An unknown option is not taken for the program.
     stage.output(&["local", "run", "--modle", "x", "--", "claude"]).expect_failure(64);
     stage.assert_nothing_started();
 }
 
 #[test]
-fn a_program_that_cannot_be_started_is_127_and_starts_nothing() {
+fn unusable_program_exits_with_127_and_starts_nothing() {
     messages!();
     let stage = Stage::new();
     fs::write(stage.project().join("agent"), "#!/bin/sh\n").expect("a file");
@@ -155,7 +155,7 @@ fn a_program_that_cannot_be_started_is_127_and_starts_nothing() {
 }
 
 #[test]
-fn dry_run_starts_nothing_and_shows_the_program() {
+fn dry_run_shows_the_program_and_starts_nothing() {
     messages!();
     let stage = Stage::new();
     let ended = stage.ended(&mut run(&stage, &["--dry-run"], PROGRAM)).expect(0).record();
@@ -164,13 +164,13 @@ fn dry_run_starts_nothing_and_shows_the_program() {
 }
 
 #[test]
-fn what_is_judged_before_a_session_is_judged_before_a_program() {
+fn context_is_checked_before_the_program_starts() {
     messages!();
     let mut stage = Stage::new();
     stage.set("FAKE_LLAMA_N_CTX", 4_096);
     stage.ended(&mut run(&stage, &[], PROGRAM)).expect_failure(69);
     stage.set("FAKE_LLAMA_N_CTX", 32_768);
-    // Whatever is small about it is for the program's own arguments to say.
+    // lclaude doesn't add the options of a lean session to the program's arguments.
     let (session, program, _backend) = running(&stage);
     assert_eq!(program.argv, PROGRAM[1..]);
     assert_eq!(program.env["CLAUDE_CODE_DISABLE_AUTO_MEMORY"], "1");
@@ -178,7 +178,7 @@ fn what_is_judged_before_a_session_is_judged_before_a_program() {
 }
 
 #[test]
-fn of_a_model_that_has_no_more_none_is_asked() {
+fn larger_context_is_not_suggested_beyond_the_trained_one() {
     messages!();
     let mut stage = Stage::new();
     stage.set("FAKE_LLAMA_N_CTX_TRAIN", 8192);
@@ -187,7 +187,7 @@ fn of_a_model_that_has_no_more_none_is_asked() {
 }
 
 #[test]
-fn what_only_an_overlay_could_overrule_is_said() {
+fn settings_that_override_the_environment_cause_a_warning() {
     messages!();
     let stage = Stage::new();
     let settings = stage.home().join(".claude/settings.json");
@@ -200,7 +200,7 @@ fn what_only_an_overlay_could_overrule_is_said() {
 }
 
 #[test]
-fn a_throwaway_home_is_every_programs_who_looks_for_claude_codes() {
+fn throwaway_home_replaces_the_home_of_claude_code() {
     let stage = Stage::new();
     stage.config("throwaway = true\n");
     let settings = stage.home().join(".claude/settings.json");
@@ -210,12 +210,12 @@ fn a_throwaway_home_is_every_programs_who_looks_for_claude_codes() {
     let home = std::path::PathBuf::from(&program.env["CLAUDE_CONFIG_DIR"]);
     assert!(home.starts_with(stage.runtime()) && home.join(".claude.json").exists(), "{}", home.display());
     let said = finish(session, &program).stderr;
-    // Nobody reads those settings.
+    // The program doesn't read the user's settings, so there is no warning.
     assert!(!home.exists() && !said.contains("warning"), "{said}");
 }
 
 #[test]
-fn no_token_is_in_sight() {
+fn token_is_not_on_any_command_line() {
     let stage = Stage::new();
     let (session, program, backend) = running(&stage);
     let token = &backend.env["LLAMA_API_KEY"];
@@ -225,7 +225,7 @@ fn no_token_is_in_sight() {
 }
 
 #[test]
-fn at_a_terminal_the_keys_are_its_own_and_the_terminal_comes_back_as_it_was() {
+fn terminal_belongs_to_the_program_and_is_restored() {
     let stage = Stage::new();
     let mut shell = Terminal::shell(&stage);
     let before = shell.modes();
@@ -237,10 +237,10 @@ fn at_a_terminal_the_keys_are_its_own_and_the_terminal_comes_back_as_it_was() {
     program.wait_event("done");
     shell.type_in("\x03");
     assert_eq!(program.wait_event("signal")["number"], Signal::INT.as_raw());
-    // Had lclaude passed the interrupt on as well, that would come first.
+    // If lclaude had passed on the interrupt, a second one would come before this signal.
     kill(program.ppid, Signal::HUP);
     assert_eq!(program.wait_event("signal")["number"], Signal::HUP.as_raw());
-    // Suspended with lclaude, as one job.
+    // The program and lclaude are suspended as one job.
     program.send(json!({"do": "suspend"}));
     shell.wait_for("Stopped");
     shell.wait_for(PROMPT);

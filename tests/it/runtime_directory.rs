@@ -1,5 +1,5 @@
-//! What lies in the runtime directory names programs to run, processes to end and an address to send prompts to, so it is
-//! believed only where nobody else could have written it.
+//! Files in the runtime directory name programs to run, processes to kill and an address for prompts, so lclaude trusts
+//! them only if no other user could have written them.
 
 use std::{
     fs,
@@ -9,20 +9,20 @@ use std::{
 
 use support::{
     Stage,
-    doctor::{line, told},
+    doctor::{check_text, find_check},
     json,
     machine::needs_root,
     messages,
 };
 
-/// Nobody, on most systems; in any case somebody else.
+/// Another user's id, `nobody` on most systems.
 const SOMEBODY_ELSE: u32 = 65_534;
 
 fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("a mode");
 }
 
-/// A runtime directory in which a keeper seems to have left a program to run; and what that would make.
+/// Plants a lock file that names a program to run, as if a keeper had left it. Returns the file that the program creates.
 fn planted(stage: &Stage) -> PathBuf {
     let ran = stage.root().join("ran");
     let command = format!("touch {}", ran.display());
@@ -33,11 +33,11 @@ fn planted(stage: &Stage) -> PathBuf {
     ran
 }
 
-/// Whatever looks into the directory refuses to.
+/// Checks that every command rejects the directory.
 #[track_caller]
-fn refused(stage: &Stage, ran: &Path) {
+fn assert_rejected(stage: &Stage, ran: &Path) {
     let model = ["--backend", "llamacpp", "--model", "tiny.gguf"];
-    let looks: [Vec<&str>; 6] = [
+    let commands: [Vec<&str>; 6] = [
         [&model[..], &["-p", "x"]].concat(),
         ["local", "stop"].into(),
         ["local", "stop", "--all"].into(),
@@ -45,33 +45,33 @@ fn refused(stage: &Stage, ran: &Path) {
         [&["local", "env"], &model[..]].concat(),
         [&["local", "serve"], &model[..]].concat(),
     ];
-    for arguments in looks {
+    for arguments in commands {
         stage.ended(&mut stage.lclaude(&arguments)).expect_failure(65);
     }
     let (ended, report) = stage.doctor("");
-    let found = line(&report, "machine", "runtime directory");
+    let found = find_check(&report, "machine", "runtime directory");
     assert_eq!((ended.code, &found["state"]), (Some(1), &json!("failure")), "{found:#}");
-    messages::record("local doctor", told(found));
-    assert!(stage.events.rest().is_empty() && !ran.exists(), "a stranger's program was run");
+    messages::record("local doctor", check_text(found));
+    assert!(stage.events.rest().is_empty() && !ran.exists(), "the planted program was run");
 }
 
 #[test]
-fn one_that_others_can_write_to_is_refused() {
+fn directory_writable_by_others_is_rejected() {
     messages!();
     let stage = Stage::new();
     let ran = planted(&stage);
     for mode in [0o777, 0o730, 0o722] {
         set_mode(&stage.runtime(), mode);
-        refused(&stage, &ran);
+        assert_rejected(&stage, &ran);
     }
-    // What is planted works, so the above means something.
+    // In a private directory the planted program does run, so the checks above prove something.
     set_mode(&stage.runtime(), 0o700);
     stage.output(&["local", "stop"]).expect(0);
     assert!(ran.exists());
 }
 
 #[test]
-fn one_of_another_users_is_refused() {
+fn directory_of_another_user_is_rejected() {
     if !needs_root() {
         return;
     }
@@ -79,5 +79,5 @@ fn one_of_another_users_is_refused() {
     let stage = Stage::new();
     let ran = planted(&stage);
     chown(stage.runtime(), Some(SOMEBODY_ELSE), None).expect("root can");
-    refused(&stage, &ran);
+    assert_rejected(&stage, &ran);
 }

@@ -1,4 +1,4 @@
-//! `lclaude local serve`: keeps a backend up for programs that are started elsewhere, and tells them how to reach it.
+//! `lclaude local serve` keeps a backend running for other programs and prints how to reach it.
 
 use std::{
     io::{BufRead, BufReader},
@@ -12,7 +12,7 @@ fn serve(stage: &Stage, options: &[&str]) -> Command {
     stage.lclaude(&[&["local", "serve", "--backend", "llamacpp", "--model", "tiny.gguf"], options].concat())
 }
 
-/// Serving, with all of the environment printed.
+/// Starts serve, and waits until it has printed the environment.
 fn serving(stage: &Stage) -> (Session, Fake) {
     let mut session = Session::start(&mut serve(stage, &[]));
     let backend = stage.events.next("llama-server");
@@ -21,7 +21,7 @@ fn serving(stage: &Stage) -> (Session, Fake) {
 }
 
 #[test]
-fn it_prints_the_environment_and_stays_until_a_signal_comes() {
+fn serve_prints_the_environment_and_runs_until_a_signal() {
     messages!();
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
         let stage = Stage::new();
@@ -36,7 +36,7 @@ fn it_prints_the_environment_and_stays_until_a_signal_comes() {
         let token = &backend.env["LLAMA_API_KEY"];
         assert!(ended.stdout.contains(&line("ANTHROPIC_BASE_URL", &url)), "{}", ended.stdout);
         assert!(ended.stdout.contains(&line("ANTHROPIC_AUTH_TOKEN", token)), "{}", ended.stdout);
-        // Whatever the shell that reads it may have inherited.
+        // Variables that the reading shell may have inherited are unset.
         assert!(ended.stdout.contains(" ANTHROPIC_API_KEY "), "{}", ended.stdout);
         assert!(!ended.stderr.contains(token), "{}", ended.stderr);
         messages::record(format!("exit {code}"), ended.stderr);
@@ -44,7 +44,7 @@ fn it_prints_the_environment_and_stays_until_a_signal_comes() {
 }
 
 #[test]
-fn as_json_it_is_one_object() {
+fn json_output_is_one_object() {
     let mut stage = Stage::new();
     stage.set("OTEL_MINE", "x");
     let mut session = Session::start(&mut serve(&stage, &["--json"]));
@@ -63,7 +63,7 @@ fn as_json_it_is_one_object() {
 }
 
 #[test]
-fn sessions_share_what_it_keeps_up() {
+fn sessions_share_the_served_backend() {
     let stage = Stage::new();
     let (session, backend) = serving(&stage);
     let (other, claude) = stage.joining();
@@ -76,7 +76,7 @@ fn sessions_share_what_it_keeps_up() {
 }
 
 #[test]
-fn a_reader_that_has_gone_is_no_failure() {
+fn closed_stdout_is_not_an_error() {
     let stage = Stage::new();
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
@@ -84,7 +84,7 @@ fn a_reader_that_has_gone_is_no_failure() {
     let mut serving = command.stdout(writer).stderr(Stdio::piped()).spawn().expect("it runs");
     let backend = stage.events.next("llama-server");
     let mut said = BufReader::new(serving.stderr.take().expect("a pipe")).lines().map_while(Result::ok);
-    // It says this after it has printed.
+    // This message comes after the environment was printed.
     assert!(said.any(|line| line.contains("until Ctrl-C")));
     assert!(!has_ended(&backend));
     kill(serving.id().try_into().expect("a process number"), Signal::INT);
@@ -93,18 +93,18 @@ fn a_reader_that_has_gone_is_no_failure() {
 }
 
 #[test]
-fn what_happens_to_the_backend_is_said() {
+fn backend_restarts_are_reported() {
     let stage = Stage::new();
     let mut terminal = Terminal::start(serve(&stage, &[]));
     let backend = stage.events.next("llama-server");
     terminal.wait_for("until Ctrl-C");
     kill(backend.pid, Signal::KILL);
-    terminal.wait_for("starting the backend again: it ended with signal 9");
+    terminal.wait_for("restarting the backend: it was killed by signal 9");
     terminal.wait_for("up again");
     let second = stage.events.next("llama-server");
     assert_eq!(second.argv, backend.argv, "the same port");
     kill(stage.keeper(), Signal::KILL);
-    terminal.wait_for("starting the backend again: its keeper was lost");
+    terminal.wait_for("restarting the backend: its keeper was lost");
     terminal.wait_for("up again");
     let third = stage.events.next("llama-server");
     assert_eq!(third.argv, backend.argv, "the same port");
@@ -114,7 +114,7 @@ fn what_happens_to_the_backend_is_said() {
 }
 
 #[test]
-fn a_backend_lost_for_good_ends_it() {
+fn lost_backend_ends_serve() {
     messages!();
     let stage = Stage::new();
     stage.config("[lifetime]\nrestarts = 0\n");
@@ -124,7 +124,7 @@ fn a_backend_lost_for_good_ends_it() {
 }
 
 #[test]
-fn what_is_too_small_is_refused_and_not_printed() {
+fn small_context_is_rejected_before_anything_is_printed() {
     messages!();
     let mut stage = Stage::new();
     stage.set("FAKE_LLAMA_N_CTX", 4_096);
@@ -132,7 +132,7 @@ fn what_is_too_small_is_refused_and_not_printed() {
 }
 
 #[test]
-fn a_signal_while_it_waits_ends_it() {
+fn signal_during_startup_ends_serve() {
     let mut stage = Stage::new();
     stage.set("FAKE_LLAMA_LOAD", "controlled");
     let session = Session::start(&mut serve(&stage, &[]));
@@ -143,7 +143,7 @@ fn a_signal_while_it_waits_ends_it() {
 }
 
 #[test]
-fn killed_it_leaves_nothing() {
+fn killed_serve_leaves_nothing() {
     let stage = Stage::new();
     let (session, backend) = serving(&stage);
     session.signal(Signal::KILL);

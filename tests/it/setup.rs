@@ -1,4 +1,4 @@
-//! `lclaude local setup`: from nothing to a finished turn, each step only as far as it is missing and only on a yes.
+//! `lclaude local setup` goes from an empty machine to a finished turn. It skips what is done, and asks before each step.
 
 use std::{
     fs,
@@ -22,7 +22,7 @@ const LLAMA: [&str; 6] = ["local", "setup", "--backend", "llamacpp", "--model", 
 const MODEL: &str = "glm-4.7-flash:latest";
 const CTRL_C: &str = "\x03";
 
-/// A machine with nothing on it, for which Ollama and Claude Code can be had, and the default model.
+/// An empty machine that can install Ollama and Claude Code and download the default model.
 fn empty() -> Stage {
     let mut stage = Stage::empty();
     let models = stage.root().join("models.json");
@@ -42,7 +42,7 @@ fn terminal(stage: &Stage, arguments: &[&str]) -> Terminal {
     Terminal::start(command)
 }
 
-/// Waits for a question with these words in it, and answers.
+/// Waits for a question that contains these words, and answers it.
 #[track_caller]
 fn answer(terminal: &mut Terminal, words: &str, answer: &str) {
     terminal.wait_for(words);
@@ -50,14 +50,14 @@ fn answer(terminal: &mut Terminal, words: &str, answer: &str) {
     terminal.type_in(&format!("{answer}\n"));
 }
 
-/// All that was printed by one that ends with how it goes on.
+/// Waits for setup to fail with the command that continues it, and returns the output.
 #[track_caller]
 fn stopped(mut terminal: Terminal) -> String {
-    terminal.wait_for("goes on from here");
+    terminal.wait_for("# continues from here");
     terminal.wait_to_the_end(69)
 }
 
-/// Carries out Claude Code's task, as the real one does with its tool.
+/// Carries out the task as the fake Claude Code; the real one uses its Bash tool.
 fn carry_out(stage: &Stage) {
     let claude = stage.events.next("claude");
     assert!(claude.argv.iter().any(|argument| argument == "--no-session-persistence"), "{:?}", claude.argv);
@@ -66,7 +66,7 @@ fn carry_out(stage: &Stage) {
     claude.send(json!({"do": "exit", "code": 0}));
 }
 
-/// A setup without a terminal that goes through to its end.
+/// Runs setup without a terminal to its successful end.
 #[track_caller]
 fn whole(stage: &Stage, arguments: &[&str]) -> Ended {
     let session = Session::start(&mut stage.lclaude(arguments));
@@ -74,7 +74,7 @@ fn whole(stage: &Stage, arguments: &[&str]) -> Ended {
     session.wait().expect(0)
 }
 
-/// Puts a whole setup into the snapshot, whatever speed it has measured.
+/// Records a complete setup, without the measured speed.
 fn record(ended: Ended) {
     let (before, _) = ended.stderr.split_once(" tokens/s").expect("a speed");
     messages::mask(before.rsplit(' ').next().expect("a number"), "SPEED");
@@ -86,7 +86,7 @@ fn configuration(stage: &Stage) -> String {
 }
 
 #[test]
-fn from_nothing_to_a_finished_turn_with_a_yes_to_each_step() {
+fn setup_on_an_empty_machine_asks_before_each_step() {
     if !needs_no_ollama() {
         return;
     }
@@ -102,12 +102,12 @@ fn from_nothing_to_a_finished_turn_with_a_yes_to_each_step() {
     terminal.wait_for("CLAUDE_CODE_DISABLE_EXPERIMENTAL_BETAS=1");
     carry_out(&stage);
     terminal.wait_for("It is done.");
-    terminal.wait_for("Ready. Type: lclaude\r\n");
+    terminal.wait_for("Ready. Start a session with: lclaude\r\n");
     terminal.wait_to_the_end(0);
     stage.assert_nothing_left();
     assert_eq!(configuration(&stage), "backend = \"ollama\"\nmodel = \"glm-4.7-flash\"\n");
-    assert!(!stage.home().join(".claude").exists(), "something of Claude Code's was written");
-    // The line does what it says.
+    assert!(!stage.home().join(".claude").exists(), "a file of Claude Code was written");
+    // The suggested command works.
     let session = Session::start(&mut stage.lclaude(&["-p", "hello"]));
     let claude = stage.events.next("claude");
     assert_eq!(claude.env["ANTHROPIC_DEFAULT_SONNET_MODEL"], MODEL);
@@ -115,13 +115,13 @@ fn from_nothing_to_a_finished_turn_with_a_yes_to_each_step() {
 }
 
 #[test]
-fn with_yes_nothing_is_asked_and_nothing_is_left() {
+fn yes_option_skips_questions_and_leaves_nothing_running() {
     if !needs_no_ollama() {
         return;
     }
     messages!();
     let mut stage = empty();
-    // It takes half a second to end, and is waited for.
+    // The server takes half a second to exit, and setup waits for it.
     stage.set("FAKE_OLLAMA_IGNORE_TERM", 1);
     let ended = whole(&stage, &["local", "setup", "--yes"]);
     stage.assert_nothing_left();
@@ -129,7 +129,7 @@ fn with_yes_nothing_is_asked_and_nothing_is_left() {
 }
 
 #[test]
-fn a_second_setup_finds_all_there_and_changes_nothing() {
+fn second_setup_changes_nothing() {
     if !needs_no_ollama() {
         return;
     }
@@ -143,7 +143,7 @@ fn a_second_setup_finds_all_there_and_changes_nothing() {
 }
 
 #[test]
-fn a_dry_run_shows_each_step_and_does_none() {
+fn dry_run_shows_every_step_and_changes_nothing() {
     if !needs_no_ollama() {
         return;
     }
@@ -155,7 +155,7 @@ fn a_dry_run_shows_each_step_and_does_none() {
 }
 
 #[test]
-fn without_a_terminal_nothing_that_needs_a_yes_is_done() {
+fn setup_without_a_terminal_changes_nothing() {
     if !needs_no_ollama() {
         return;
     }
@@ -167,7 +167,7 @@ fn without_a_terminal_nothing_that_needs_a_yes_is_done() {
 }
 
 #[test]
-fn a_no_ends_it_with_what_to_do_by_hand() {
+fn declining_a_step_shows_the_manual_command() {
     if !needs_no_ollama() {
         return;
     }
@@ -191,17 +191,17 @@ fn a_no_ends_it_with_what_to_do_by_hand() {
     assert!(said.contains(&format!("help: ollama pull {MODEL}")), "{said}");
     assert_eq!(configuration(&stage), "");
     stage.assert_nothing_started();
-    // Each went on from where the one before stopped.
+    // Each setup continued where the previous one stopped.
     assert_eq!(stage.ran().lines().count(), 2, "{}", stage.ran());
 }
 
 #[test]
-fn a_no_to_one_way_offers_the_next() {
+fn declining_an_installer_offers_the_next() {
     let stage = empty();
     let server = stage.fake_package("fake-llama-server", "llama-server");
     stage.program("brew", &server);
     let mut terminal = terminal(&stage, &["local", "setup", "--model", "tiny.gguf"]);
-    // A GGUF file is for llama.cpp.
+    // A GGUF file requires llama.cpp.
     answer(&mut terminal, "Run `brew install llama.cpp`?", "y");
     answer(&mut terminal, CLAUDE, "n");
     stopped(terminal);
@@ -212,21 +212,21 @@ fn a_no_to_one_way_offers_the_next() {
     answer(&mut terminal, CLAUDE, "n");
     answer(&mut terminal, "Run `npm install -g @anthropic-ai/claude-code`?", "y");
     carry_out(&stage);
-    terminal.wait_for("Ready. Type: lclaude\r\n");
+    terminal.wait_for("Ready. Start a session with: lclaude\r\n");
     terminal.wait_to_the_end(0);
     let model = stage.model().canonicalize().expect("it is there");
     assert_eq!(configuration(&stage), format!("backend = \"llamacpp\"\nmodel = {model:?}\n"));
 }
 
 #[test]
-fn packages_are_offered_where_the_system_has_them_and_never_run_as_root_in_silence() {
+fn system_packages_are_offered_if_available() {
     let stage = Stage::with(&["fake-claude"]);
     stage.program("apt-get", "exit 0");
     stage.program("sudo", "exit 0");
     let offered =
         |stage: &Stage| stage.output(&["local", "setup", "--backend", "llamacpp", "--dry-run"]).expect(0).stdout;
     stage.program("apt-cache", "exit 100");
-    assert!(!offered(&stage).contains("apt-get"), "a package was offered that there is not");
+    assert!(!offered(&stage).contains("apt-get"), "an unavailable package was offered");
     stage.program("apt-cache", "test \"$1 $2\" = 'show llama.cpp'");
     let sudo = if rustix::process::geteuid().is_root() { "" } else { "sudo " };
     assert!(offered(&stage).contains(&format!("\n      {sudo}apt-get install -y llama.cpp\n")), "{}", offered(&stage));
@@ -234,7 +234,7 @@ fn packages_are_offered_where_the_system_has_them_and_never_run_as_root_in_silen
 }
 
 #[test]
-fn an_installer_that_fails_ends_it_and_the_next_setup_goes_on() {
+fn failed_installer_ends_setup_and_the_next_continues() {
     if !needs_no_ollama() {
         return;
     }
@@ -253,7 +253,7 @@ fn an_installer_that_fails_ends_it_and_the_next_setup_goes_on() {
 }
 
 #[test]
-fn a_download_that_fails_keeps_what_came_and_the_next_setup_goes_on() {
+fn failed_download_is_resumed_by_the_next_setup() {
     if !needs_no_ollama() {
         return;
     }
@@ -278,7 +278,7 @@ fn a_download_that_fails_keeps_what_came_and_the_next_setup_goes_on() {
 }
 
 #[test]
-fn a_backend_that_fails_is_told_and_the_next_setup_goes_on() {
+fn failed_backend_is_reported_and_the_next_setup_continues() {
     messages!();
     let mut stage = Stage::new();
     stage.set("FAKE_LLAMA_FAIL", "oom");
@@ -290,7 +290,7 @@ fn a_backend_that_fails_is_told_and_the_next_setup_goes_on() {
 }
 
 #[test]
-fn a_turn_that_fails_is_told() {
+fn failed_turn_is_reported() {
     messages!();
     let stage = Stage::new();
     let setup = Session::start(&mut stage.lclaude(&LLAMA));
@@ -301,7 +301,7 @@ fn a_turn_that_fails_is_told() {
 }
 
 #[test]
-fn a_turn_that_repeats_the_key_is_told_without_it() {
+fn failed_turn_is_reported_without_the_key() {
     messages!();
     let stage = Stage::new();
     let setup = Session::start(&mut stage.lclaude(&LLAMA));
@@ -315,7 +315,7 @@ fn a_turn_that_repeats_the_key_is_told_without_it() {
 }
 
 #[test]
-fn a_configuration_keeps_its_comments_its_order_its_mode_and_its_place() {
+fn configuration_keeps_comments_order_mode_and_symlink() {
     let stage = Stage::new();
     let file = stage.config("");
     let dotfiles = stage.home().join("dotfiles.toml");
@@ -335,7 +335,7 @@ fn a_configuration_keeps_its_comments_its_order_its_mode_and_its_place() {
 }
 
 #[test]
-fn a_value_of_the_users_is_changed_only_on_a_yes() {
+fn existing_value_is_changed_only_with_consent() {
     messages!();
     let stage = Stage::new();
     fs::copy(stage.model(), stage.project().join("other.gguf")).expect("a file");
@@ -344,27 +344,27 @@ fn a_value_of_the_users_is_changed_only_on_a_yes() {
     stage.config(&before);
     let model = stage.model().canonicalize().expect("it is there");
 
-    // No terminal, so no yes.
+    // Without a terminal there is no consent.
     stage.output(&LLAMA).expect_failure(69);
     stage.assert_nothing_started();
     let mut declined = terminal(&stage, &LLAMA);
     answer(&mut declined, "Change it?", "n");
     carry_out(&stage);
-    // It then needs the option.
-    declined.wait_for(&format!("Ready. Type: lclaude --model {}\r\n", model.display()));
+    // The suggested command then needs the option.
+    declined.wait_for(&format!("Ready. Start a session with: lclaude --model {}\r\n", model.display()));
     declined.wait_to_the_end(0);
     assert_eq!(configuration(&stage), before);
 
     let mut agreed = terminal(&stage, &LLAMA);
     answer(&mut agreed, "Change it?", "y");
     carry_out(&stage);
-    agreed.wait_for("Ready. Type: lclaude\r\n");
+    agreed.wait_for("Ready. Start a session with: lclaude\r\n");
     agreed.wait_to_the_end(0);
     assert_eq!(configuration(&stage), format!("backend = \"llamacpp\"\nmodel = {model:?} # the good one\n"));
 }
 
 #[test]
-fn another_file_and_a_context_are_written_if_they_are_given() {
+fn given_file_and_context_are_used() {
     let stage = Stage::new();
     let file = stage.project().join("deep/own.toml");
     let options = ["--context", "50000", "--config", "deep/own.toml"];
@@ -377,7 +377,7 @@ fn another_file_and_a_context_are_written_if_they_are_given() {
 }
 
 #[test]
-fn what_a_project_says_is_not_written_into_the_users_own_configuration() {
+fn project_settings_are_not_written_to_the_user_configuration() {
     let stage = Stage::new();
     fs::write(stage.project().join(".lclaude.toml"), "context = 33333\n").expect("a file");
     whole(&stage, &LLAMA);
@@ -385,7 +385,7 @@ fn what_a_project_says_is_not_written_into_the_users_own_configuration() {
 }
 
 #[test]
-fn a_model_that_no_session_could_use_is_not_written() {
+fn unusable_model_is_not_written() {
     messages!();
     let stage = Stage::new();
     let script = Script { context: 8192, ..Script::default() };
@@ -396,12 +396,12 @@ fn a_model_that_no_session_could_use_is_not_written() {
 }
 
 #[test]
-fn ctrl_c_at_a_question_stops_it() {
+fn ctrl_c_at_a_question_ends_setup() {
     let stage = empty();
     let mut terminal = terminal(&stage, &SETUP);
     terminal.wait_for("[y/N] ");
     terminal.type_in(CTRL_C);
-    terminal.wait_for("lclaude: stopped; lclaude local setup goes on from here");
+    terminal.wait_for("lclaude: interrupted; to continue: lclaude local setup\r\n");
     terminal.wait_to_the_end(130);
     assert_eq!(stage.ran(), "");
 }
@@ -417,12 +417,12 @@ fn ctrl_c_stops_an_installer() {
     answer(&mut terminal, OLLAMA, "y");
     terminal.wait_for("at work");
     terminal.type_in(CTRL_C);
-    terminal.wait_for("goes on from here");
+    terminal.wait_for("interrupted; to continue: lclaude local setup\r\n");
     terminal.wait_to_the_end(130);
 }
 
 #[test]
-fn ctrl_c_stops_a_download_and_keeps_what_came() {
+fn download_stopped_by_ctrl_c_is_resumed() {
     if !needs_no_ollama() {
         return;
     }
@@ -434,36 +434,36 @@ fn ctrl_c_stops_a_download_and_keeps_what_came() {
     ollama.send(json!({"do": "pull_progress", "completed": 400_000}));
     setup.wait_for("40%");
     setup.type_in(CTRL_C);
-    setup.wait_for("goes on from here");
+    setup.wait_for("interrupted; to continue: lclaude local setup");
     setup.wait_to_the_end(130);
     stage.assert_nothing_left();
     let mut again = terminal(&stage, &["local", "setup", "--yes"]);
     assert_eq!(stage.events.next("ollama").wait_event("pull")["completed"], 400_000);
     again.type_in(CTRL_C);
-    again.wait_for("goes on from here");
+    again.wait_for("interrupted; to continue: lclaude local setup");
     again.wait_to_the_end(130);
 }
 
 #[test]
-fn ctrl_c_before_a_value_is_changed_leaves_it() {
+fn ctrl_c_before_a_change_leaves_the_value() {
     let stage = Stage::new();
     stage.config("backend = \"llamacpp\"\nmodel = \"a/b\"\n");
     let mut setup = terminal(&stage, &LLAMA);
     setup.wait_for("Change it? [y/N] ");
     setup.type_in(CTRL_C);
-    setup.wait_for("goes on from here");
+    setup.wait_for("interrupted; to continue: lclaude local setup");
     setup.wait_to_the_end(130);
     assert_eq!(configuration(&stage), "backend = \"llamacpp\"\nmodel = \"a/b\"\n");
     stage.assert_nothing_started();
 }
 
 #[test]
-fn ctrl_c_and_a_signal_stop_the_proof() {
+fn ctrl_c_and_signals_stop_the_verification() {
     let stage = Stage::new();
     let mut setup = terminal(&stage, &LLAMA);
     let claude = stage.events.next("claude");
     setup.type_in(CTRL_C);
-    setup.wait_for("lclaude: stopped; lclaude local setup --backend llamacpp --model tiny.gguf goes on from here");
+    setup.wait_for("lclaude: interrupted; to continue: lclaude local setup --backend llamacpp --model tiny.gguf\r\n");
     setup.wait_to_the_end(130);
     assert!(support::has_ended(&claude));
     stage.assert_nothing_left();
@@ -476,9 +476,9 @@ fn ctrl_c_and_a_signal_stop_the_proof() {
     stage.assert_nothing_left();
 }
 
-/// Only LM Studio itself knows its models, and only while it runs.
+/// LM Studio's models are known only while it runs.
 #[test]
-fn lm_studio_is_asked_for_its_model_when_it_runs() {
+fn lm_studio_model_is_downloaded_once_lm_studio_runs() {
     messages!();
     let mut stage = Stage::with(&["fake-claude", "fake-lms"]);
     let models = json!([{"modelKey": "org/later", "type": "llm", "sizeBytes": 1_000_000, "trainedForToolUse": true,
@@ -491,9 +491,9 @@ fn lm_studio_is_asked_for_its_model_when_it_runs() {
     stage.output(&arguments).expect_failure(69);
 
     let mut setup = terminal(&stage, &arguments);
-    answer(&mut setup, "org/later is not here yet. Download it?", "y");
+    answer(&mut setup, "org/later is not installed. Download it?", "y");
     carry_out(&stage);
-    setup.wait_for("Ready. Type: lclaude\r\n");
+    setup.wait_for("Ready. Start a session with: lclaude\r\n");
     setup.wait_to_the_end(0);
     assert_eq!(configuration(&stage), "backend = \"lmstudio\"\nmodel = \"org/later\"\n");
     stage.wait_for_nothing_left();

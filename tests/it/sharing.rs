@@ -1,4 +1,4 @@
-//! Sessions with equal plans share one backend, from the first to the last of them, and nobody else gets its port.
+//! Sessions with equal plans share one backend until the last session ends, and no other program gets its port.
 
 use std::{
     fs::{self, File},
@@ -18,16 +18,16 @@ use support::{
     messages, port, turn, until,
 };
 
-/// A user that owns nothing (`nobody` on most systems).
+/// A user that owns no files (`nobody` on most systems).
 #[cfg(target_os = "linux")]
 const NOBODY: libc::c_int = 65_534;
 
-/// Where a Claude Code sends its prompts, and with which key.
+/// The URL and the key that a Claude Code uses.
 fn routing(claude: &Fake) -> (&str, &str) {
     (&claude.env["ANTHROPIC_BASE_URL"], &claude.env["ANTHROPIC_AUTH_TOKEN"])
 }
 
-/// No fake but those that were asked for has said hello.
+/// Checks that no other fake has started.
 #[track_caller]
 fn expect_no_more(stage: &Stage) {
     let more: Vec<String> = stage.events.rest().iter().map(|fake| format!("{} {}", fake.who, fake.pid)).collect();
@@ -35,8 +35,8 @@ fn expect_no_more(stage: &Stage) {
 }
 
 #[test]
-fn sessions_with_equal_plans_share_a_backend_to_the_end_of_the_last() {
-    // In whichever order they end.
+fn sessions_with_equal_plans_share_a_backend_until_the_last_ends() {
+    // The order in which they end doesn't matter.
     for first_to_end in [0, 1] {
         let stage = Stage::new();
         let (first, first_claude, backend) = stage.running();
@@ -56,7 +56,7 @@ fn sessions_with_equal_plans_share_a_backend_to_the_end_of_the_last() {
 }
 
 #[test]
-fn what_only_claude_code_is_told_makes_no_other_backend() {
+fn options_for_claude_code_do_not_start_another_backend() {
     let stage = Stage::new();
     let (first, first_claude, _backend) = stage.running();
     stage.config(&format!("backend = \"llamacpp\"\n[llamacpp]\ngguf = {:?}\n", stage.model()));
@@ -71,7 +71,7 @@ fn what_only_claude_code_is_told_makes_no_other_backend() {
 }
 
 #[test]
-fn sessions_with_different_plans_have_backends_of_their_own() {
+fn sessions_with_different_plans_have_separate_backends() {
     let stage = Stage::new();
     fs::write(stage.project().join("other.gguf"), "GGUF").expect("a file");
     let (first, first_claude, first_backend) = stage.running();
@@ -94,7 +94,7 @@ fn sessions_with_different_plans_have_backends_of_their_own() {
 }
 
 #[test]
-fn sessions_that_start_at_the_same_moment_share_a_backend() {
+fn simultaneous_sessions_share_a_backend() {
     let stage = Stage::new();
     for _ in 0..20 {
         let sessions = [(); 2].map(|()| stage.session(&["-p", "hello"]));
@@ -108,7 +108,7 @@ fn sessions_that_start_at_the_same_moment_share_a_backend() {
 }
 
 #[test]
-fn forty_sessions_at_once_share_a_backend() {
+fn forty_simultaneous_sessions_share_a_backend() {
     let stage = Stage::new();
     let sessions: Vec<Session> = (0..40).map(|_| stage.session(&["-p", "hello"])).collect();
     let claudes: Vec<Fake> = sessions.iter().map(|_| stage.events.next("claude")).collect();
@@ -120,7 +120,7 @@ fn forty_sessions_at_once_share_a_backend() {
     expect_no_more(&stage);
 }
 
-/// Has all Claude Codes end at the same moment; it is not known which is whose.
+/// Ends all sessions at the same moment. It is unknown which Claude Code belongs to which session.
 fn end_all(sessions: impl IntoIterator<Item = Session>, claudes: &[Fake]) {
     for claude in claudes {
         claude.send(json!({"do": "exit", "code": 0}));
@@ -131,27 +131,27 @@ fn end_all(sessions: impl IntoIterator<Item = Session>, claudes: &[Fake]) {
 }
 
 #[test]
-fn a_session_that_comes_while_the_backend_is_being_ended_gets_a_fresh_one() {
+fn session_started_while_the_backend_stops_gets_a_new_one() {
     let stage = Stage::new();
     let mut backends: Vec<Fake> = Vec::new();
     let (mut session, mut claude, backend) = stage.running();
     backends.push(backend);
     for round in 0..60 {
         claude.send(json!({"do": "exit", "code": 0}));
-        // The last one may be anywhere between the end of its Claude Code and its own.
+        // The previous session may be at any point between the exit of its Claude Code and its own.
         if round % 2 == 0 {
             claude.wait_gone();
         }
         let (next, next_claude) = stage.joining();
         session.wait().expect(0);
         (session, claude) = (next, next_claude);
-        // It shares the last one if it came in time. Each has a key of its own.
+        // It shares the previous backend if it came in time. Each backend has its own key.
         let token = routing(&claude).1;
         if backends[backends.len() - 1].env["LLAMA_API_KEY"] != token {
             backends.push(stage.events.next("llama-server"));
         }
-        assert_eq!(backends[backends.len() - 1].env["LLAMA_API_KEY"], token, "never that of one that has gone");
-        assert_eq!(backends.iter().filter(|backend| !has_ended(backend)).count(), 1, "no two are ever in memory");
+        assert_eq!(backends[backends.len() - 1].env["LLAMA_API_KEY"], token, "the key of a stopped backend was used");
+        assert_eq!(backends.iter().filter(|backend| !has_ended(backend)).count(), 1, "two backends are running");
     }
     turn(&claude);
     finish(session, &claude);
@@ -160,11 +160,11 @@ fn a_session_that_comes_while_the_backend_is_being_ended_gets_a_fresh_one() {
 }
 
 #[test]
-fn a_keeper_waits_until_its_predecessor_has_gone() {
+fn keeper_waits_for_its_predecessor_to_exit() {
     let stage = Stage::new();
     let (session, claude, _backend) = stage.running();
     finish(session, &claude);
-    // What a keeper holds until its backend is no more.
+    // A keeper holds this lock until its backend has exited.
     let lock = File::open(stage.runtime_files("lock").pop().expect("a lock")).expect("a file");
     lock.lock().expect("nobody holds it");
 
@@ -172,7 +172,7 @@ fn a_keeper_waits_until_its_predecessor_has_gone() {
     let is_waiting = |pid: &i32| has_open(*pid, "lock");
     let deadline = Instant::now() + PATIENCE;
     while !children(session.pid()).iter().any(is_waiting) {
-        assert!(Instant::now() < deadline, "no keeper came");
+        assert!(Instant::now() < deadline, "no keeper was started");
         thread::sleep(Duration::from_millis(2));
     }
     expect_no_more(&stage);
@@ -187,7 +187,7 @@ fn children(pid: i32) -> Vec<i32> {
 }
 
 #[test]
-fn a_backend_that_lingers_serves_the_next_session() {
+fn lingering_backend_serves_the_next_session() {
     let stage = Stage::new();
     stage.config("[lifetime]\nlinger = \"1h\"\n");
     let (session, claude, backend) = stage.running();
@@ -208,7 +208,7 @@ fn a_backend_that_lingers_serves_the_next_session() {
 }
 
 #[test]
-fn a_backend_lingers_no_longer_than_it_is_told_to() {
+fn lingering_backend_stops_in_time() {
     let stage = Stage::new();
     stage.config("[lifetime]\nlinger = \"100ms\"\n");
     let (session, claude, backend) = stage.running();
@@ -218,7 +218,7 @@ fn a_backend_lingers_no_longer_than_it_is_told_to() {
 }
 
 #[test]
-fn a_backend_that_is_lost_is_lost_for_every_session() {
+fn lost_backend_ends_every_session() {
     messages!();
     let stage = Stage::new();
     stage.config("[lifetime]\nrestarts = 0\n");
@@ -243,7 +243,7 @@ fn a_backend_that_is_lost_is_lost_for_every_session() {
 }
 
 #[test]
-fn what_lies_in_the_sockets_place_is_no_obstacle() {
+fn leftover_at_the_socket_path_is_replaced() {
     let stage = Stage::new();
     let (session, claude, _backend) = stage.running();
     let socket = stage.runtime_files("sock").pop().expect("a socket");
@@ -255,7 +255,7 @@ fn what_lies_in_the_sockets_place_is_no_obstacle() {
     for (left, leave) in
         [("a dead socket", &nobody_listens as &dyn Fn(&Path)), ("a file", &a_file), ("a link to nothing", &a_link)]
     {
-        assert!(!socket.exists(), "the last keeper has left none");
+        assert!(!socket.exists(), "the previous keeper left its socket");
         leave(&socket);
         let (session, claude, _backend) = stage.running();
         let (other, other_claude) = stage.joining();
@@ -267,72 +267,72 @@ fn what_lies_in_the_sockets_place_is_no_obstacle() {
 }
 
 #[test]
-fn a_killed_keeper_has_one_successor_for_all_its_sessions() {
+fn killed_keeper_is_replaced_by_one_for_all_sessions() {
     for _ in 0..5 {
         let stage = Stage::new();
         let (first, first_claude, backend) = stage.running();
         let (second, second_claude) = stage.joining();
         kill(stage.keeper(), Signal::KILL);
         backend.wait_gone();
-        let anew = stage.events.next("llama-server");
-        assert_eq!(anew.argv, backend.argv, "the same port");
-        assert_eq!(anew.env["LLAMA_API_KEY"], backend.env["LLAMA_API_KEY"]);
+        let replacement = stage.events.next("llama-server");
+        assert_eq!(replacement.argv, backend.argv, "the same port");
+        assert_eq!(replacement.env["LLAMA_API_KEY"], backend.env["LLAMA_API_KEY"]);
         turn(&first_claude);
         turn(&second_claude);
-        // Neither was on it only because it had started it.
+        // The backend lives as long as either session, whichever of them started it.
         finish(first, &first_claude);
-        assert!(!has_ended(&anew));
+        assert!(!has_ended(&replacement));
         turn(&second_claude);
         finish(second, &second_claude);
-        assert!(has_ended(&anew));
+        assert!(has_ended(&replacement));
         expect_no_more(&stage);
     }
 }
 
 #[test]
-fn the_port_of_a_backend_that_is_down_stays_ours() {
+fn port_stays_reserved_while_the_backend_is_down() {
     let mut stage = Stage::new();
-    // This one waits before it binds its port, at each of its starts.
+    // This backend waits before it binds its port, at each start.
     stage.set("FAKE_LLAMA_DOWNLOAD", "controlled");
     let session = Session::start(
         stage.lclaude(&["--backend", "llamacpp", "--model", "someone/tiny:Q4_K_M"]).args(["-p", "hello"]),
     );
     let backend = stage.events.next("llama-server");
     let port = port(&backend);
-    expect_ours(port);
+    assert_reserved(port);
     backend.send(json!({"do": "downloaded"}));
     let claude = stage.events.next("claude");
 
-    // Down after a crash, and down with its keeper.
+    // The backend is down after a crash, and after its keeper was killed.
     for victim in [backend.pid, stage.keeper()] {
         kill(victim, Signal::KILL);
-        let anew = stage.events.next("llama-server");
-        assert_eq!(support::port(&anew), port);
-        expect_ours(port);
-        anew.send(json!({"do": "downloaded"}));
+        let replacement = stage.events.next("llama-server");
+        assert_eq!(support::port(&replacement), port);
+        assert_reserved(port);
+        replacement.send(json!({"do": "downloaded"}));
         turn(&claude);
     }
     finish(session, &claude);
-    // Nothing of ours holds it any more.
+    // lclaude no longer holds the port.
     listen(port, false).expect("a free port");
 }
 
-/// Whoever comes first has the next keeper, and only those who were there know the port and the key.
+/// The first session starts the next keeper, and only the old sessions know the port and the key.
 #[test]
-fn a_session_that_comes_as_the_keeper_is_killed_lets_those_that_were_there_go_first() {
+fn new_session_waits_until_old_ones_have_replaced_the_keeper() {
     let stage = Stage::new();
     let (first, claude, backend) = stage.running();
     let keeper = stage.keeper();
-    // As late as a busy machine may make it.
+    // The old session reacts late, as on a busy machine.
     first.signal(Signal::STOP);
     kill(keeper, Signal::KILL);
     backend.wait_gone();
     let second = stage.session(&["-p", "hello again"]);
-    // It has made its private directory, and now looks for a keeper.
+    // It has created its private directory, and now looks for a keeper.
     stage.wait_for_sessions(2);
     first.signal(Signal::CONT);
-    let anew = stage.events.next("llama-server");
-    assert_eq!(anew.argv, backend.argv, "the same port");
+    let replacement = stage.events.next("llama-server");
+    assert_eq!(replacement.argv, backend.argv, "the same port");
     let joined = stage.events.next("claude");
     assert_eq!(routing(&joined), routing(&claude));
     turn(&claude);
@@ -341,13 +341,13 @@ fn a_session_that_comes_as_the_keeper_is_killed_lets_those_that_were_there_go_fi
 }
 
 #[test]
-fn a_signal_while_the_keeper_is_replaced_costs_the_session_nothing() {
+fn signal_during_keeper_replacement_does_not_end_the_session() {
     let stage = Stage::new();
     let (session, claude, _backend) = stage.running();
     claude.send(json!({"do": "ignore_signals"}));
     claude.wait_event("done");
     let private = Path::new(claude.settings_path.as_ref().expect("a file"));
-    // The next keeper waits for this before it says a word.
+    // The next keeper waits for this lock before it answers.
     let lock = File::open(stage.runtime_files("lock").pop().expect("a lock")).expect("a file");
     let keeper = stage.keeper();
     let inode = lock.metadata().expect("an open file").ino();
@@ -359,56 +359,60 @@ fn a_signal_while_the_keeper_is_replaced_costs_the_session_nothing() {
     session.signal(Signal::TERM);
     claude.wait_event("signal");
     drop(held);
-    let _anew = stage.events.next("llama-server");
+    let _replacement = stage.events.next("llama-server");
     turn(&claude);
     assert!(private.exists(), "the session's private files are gone");
     claude.send(json!({"do": "exit", "code": 0}));
     session.wait().expect(0);
 }
 
-/// Whether anybody waits for a lock on the file of this number (`proc_locks(5)`).
+/// Returns whether a process waits for a lock on this inode (`proc_locks(5)`).
 fn is_waited_for(inode: u64) -> bool {
     let locks = fs::read_to_string("/proc/locks").expect("on Linux");
     locks.lines().any(|line| line.contains("->") && line.contains(&format!(":{inode} ")))
 }
 
-/// The keeper holds it first; once there is none, its sessions do. (Not elsewhere: see `Lease::reserve`.)
+/// The keeper holds the port; without a keeper its sessions do. (Linux only: see `Lease::reserve`.)
 #[test]
 #[cfg(target_os = "linux")]
-fn the_port_stays_ours_while_there_is_no_keeper() {
+fn port_stays_reserved_without_a_keeper() {
     let stage = Stage::new();
     let (session, claude, backend) = stage.running();
     let port = port(&backend);
-    // Nobody can start a keeper without it.
+    // A session needs the gate to start a keeper.
     let gate = File::open(stage.runtime_files("gate").pop().expect("a gate")).expect("a file");
     gate.lock().expect("nobody holds it");
     kill(stage.keeper(), Signal::KILL);
     backend.wait_gone();
-    expect_ours(port);
+    assert_reserved(port);
     expect_no_more(&stage);
     drop(gate);
-    let anew = stage.events.next("llama-server");
-    assert_eq!(support::port(&anew), port);
+    let replacement = stage.events.next("llama-server");
+    assert_eq!(support::port(&replacement), port);
     turn(&claude);
     finish(session, &claude);
 }
 
-/// Nobody listens on the port, and nobody but us can.
+/// Checks that nobody listens on the port, and that only lclaude can.
 #[track_caller]
-fn expect_ours(port: u16) {
+fn assert_reserved(port: u16) {
     let refused = TcpStream::connect((Ipv4Addr::LOCALHOST, port));
     assert_eq!(refused.map_err(|error| error.kind()).err(), Some(io::ErrorKind::ConnectionRefused));
     let taken = |result: io::Result<Socket>| result.map_err(|error| error.kind()).err();
-    assert_eq!(taken(listen(port, false)), Some(io::ErrorKind::AddrInUse), "by a program that does not share");
+    assert_eq!(
+        taken(listen(port, false)),
+        Some(io::ErrorKind::AddrInUse),
+        "a program without SO_REUSEPORT got the port"
+    );
     #[cfg(target_os = "linux")]
     if needs_root() {
         let theirs = thread::spawn(move || as_nobody(|| [listen(port, true), listen(port, false), listen(0, true)]));
         let [sharing, not_sharing, control] = theirs.join().expect("no panic");
-        assert_eq!(taken(sharing), Some(io::ErrorKind::AddrInUse), "by another user that shares");
-        assert_eq!(taken(not_sharing), Some(io::ErrorKind::AddrInUse), "by another user");
-        control.expect("another user may listen elsewhere");
+        assert_eq!(taken(sharing), Some(io::ErrorKind::AddrInUse), "another user got the port with SO_REUSEPORT");
+        assert_eq!(taken(not_sharing), Some(io::ErrorKind::AddrInUse), "another user got the port");
+        control.expect("another user can listen on another port");
     }
-    drop(listen(port, true).expect("a program of the same user that shares, as llama-server does"));
+    drop(listen(port, true).expect("the same user can share the port, as llama-server does"));
 }
 
 fn listen(port: u16, sharing: bool) -> io::Result<Socket> {
@@ -420,17 +424,17 @@ fn listen(port: u16, sharing: bool) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Does something as another user. To Linux a thread has a user of its own, and this one ends with the deed.
+/// Runs `act` as another user. On Linux each thread has its own user; this thread ends afterwards.
 #[cfg(target_os = "linux")]
 fn as_nobody<T>(act: impl FnOnce() -> T) -> T {
-    // SAFETY: three numbers, no memory. Called directly, since the C library would change the user of all threads.
+    // SAFETY: the call takes three numbers and no pointers. The C library's wrapper would change the user of all threads.
     let changed = unsafe { libc::syscall(libc::SYS_setresuid, NOBODY, NOBODY, NOBODY) };
     assert_eq!(changed, 0, "{}", io::Error::last_os_error());
     act()
 }
 
 #[test]
-fn a_backend_of_another_version_of_lclaude_is_told_of_and_left_alone() {
+fn backend_of_another_version_is_mentioned_and_left_alone() {
     messages!();
     messages::mask(std::process::id(), "KEEPER");
     let stage = Stage::new();
@@ -438,7 +442,7 @@ fn a_backend_of_another_version_of_lclaude_is_told_of_and_left_alone() {
     let lock = stage.runtime_files("lock").pop().expect("a lock");
     finish(session, &claude);
     let mut holder: Value = serde_json::from_slice(&fs::read(&lock).expect("a lock")).expect("JSON");
-    // This process stands for its keeper.
+    // This test process stands in for the other version's keeper.
     holder["keeper"] = json!({"pid": std::process::id(), "start": start_of(std::process::id())});
     holder["ending"] = json!(false);
     let other = lock.with_file_name("0123456789abcdef.lock");

@@ -1,5 +1,5 @@
-//! With the hook sourced, `claude` means lclaude inside a project with a `.lclaude.toml`, and the real one elsewhere; Tab
-//! completes both. Each in its real shell.
+//! With the hook, `claude` runs lclaude in a project with a `.lclaude.toml` and Claude Code elsewhere, and Tab completes
+//! both. These tests run the real shells.
 
 use std::{
     fs,
@@ -32,7 +32,7 @@ impl Shell {
         }
     }
 
-    /// Those of this machine's; bash is everywhere.
+    /// The shells installed on this machine; bash always is.
     fn installed() -> impl Iterator<Item = Shell> {
         [Bash, Zsh, Fish].into_iter().filter(|shell| needs_program(shell.name()))
     }
@@ -41,15 +41,15 @@ impl Shell {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("shell").join(format!("lclaude.{}", self.name()))
     }
 
-    /// The line that sources the hook.
+    /// The command that sources the hook.
     fn source(self) -> String {
         format!("source {}", self.hook().display())
     }
 
-    /// Runs a script with no user's files read.
+    /// Runs a script without the user's startup files.
     fn run(self, stage: &Stage, script: &str) -> Ended {
         let mut command = stage.command(self.name());
-        // A file: of what -c says, zsh knows no alias before all is read.
+        // A file, because zsh parses all of a -c script before it defines aliases.
         let file = stage.root().join("script");
         fs::write(&file, script).expect("a file");
         command.args(self.plain()).arg(file).stdin(Stdio::null());
@@ -64,13 +64,13 @@ impl Shell {
         }
     }
 
-    /// An interactive one in a terminal, whose user's own file this is.
+    /// Starts an interactive shell in a terminal, with `file` as the content of the user's startup file.
     fn terminal(self, stage: &Stage, file: &str) -> Terminal {
         let mut command = stage.command(self.name());
         match self {
             Bash => {
                 fs::write(stage.home().join(".bashrc"), format!("PS1='{PROMPT}'\n{file}\n")).expect("a file");
-                // Not the machine's own file, which Debian's bash reads before the user's.
+                // Debian's bash would read the system's file before the user's.
                 command.arg("--rcfile").arg(stage.home().join(".bashrc")).args(["--noprofile", "-i"]);
             }
             Zsh => {
@@ -81,7 +81,7 @@ impl Shell {
             Fish => {
                 let directory = stage.home().join(".config/fish");
                 fs::create_dir_all(&directory).expect("a directory");
-                // Where it is missing, fish makes it in the background.
+                // If it is missing, fish creates it in the background.
                 let generated = stage.home().join(".local/share/fish/generated_completions");
                 fs::create_dir_all(generated).expect("a directory");
                 let first = format!("function fish_prompt; echo -n '{PROMPT}'; end\nset -g fish_greeting\n");
@@ -95,7 +95,7 @@ impl Shell {
     }
 }
 
-/// A machine whose `claude` and `lclaude` only say who they are and what they were given, and end with 7 and 8.
+/// A stage whose `claude` and `lclaude` print their name and arguments, and exit with 7 and 8.
 fn stage() -> Stage {
     let stage = Stage::bare();
     for (name, code) in [("claude", 7), ("lclaude", 8)] {
@@ -117,7 +117,7 @@ fn make(directory: &Path, files: &[&str]) {
 }
 
 #[test]
-fn claude_means_lclaude_exactly_where_lclaude_would_read_a_project_file() {
+fn claude_runs_lclaude_exactly_where_a_project_file_applies() {
     let stage = stage();
     make(
         stage.root(),
@@ -126,14 +126,14 @@ fn claude_means_lclaude_exactly_where_lclaude_would_read_a_project_file() {
             "repo/.git/HEAD",
             "repo/.lclaude.toml",
             "repo/a/b/c/",
-            // Another one in it, which has none.
+            // A repository inside it, without a file.
             "repo/inner/.git/HEAD",
             "repo/inner/sub/",
             // A worktree: `.git` is a file.
             "worktree/.git",
             "worktree/.lclaude.toml",
             "worktree/sub/",
-            // The file below the root of its repository.
+            // A file below the root of its repository.
             "part/.git/HEAD",
             "part/sub/.lclaude.toml",
             "part/sub/deep/",
@@ -149,14 +149,14 @@ fn claude_means_lclaude_exactly_where_lclaude_would_read_a_project_file() {
             "home/own/sub/",
             "bare/",
             "dangling/sub/",
-            // Names with line ends.
+            // Names that contain newlines.
             "own\nline/.git/HEAD",
             "own\nline/.lclaude.toml",
             "own\nline/sub\n/",
             "other\nline/",
         ],
     );
-    // What no configuration may say, so that lclaude names the file that it reads.
+    // The unknown key makes lclaude name the file that it reads.
     for project in ["repo", "worktree", "part/sub", "plain", "home", "home/own", "own\nline"] {
         fs::write(stage.root().join(project).join(".lclaude.toml"), "nonsense = 1\n").expect("a file");
     }
@@ -208,7 +208,7 @@ fn claude_means_lclaude_exactly_where_lclaude_would_read_a_project_file() {
 }
 
 #[test]
-fn a_directory_that_has_gone_is_no_project() {
+fn deleted_directory_is_not_a_project() {
     let stage = stage();
     for shell in Shell::installed() {
         let gone = stage.root().join("gone");
@@ -230,7 +230,7 @@ fn arguments_input_output_and_exit_codes_are_passed_on() {
             shell.run(&stage, &script).expect(code).expect_stdout(&format!("<{who}>{given}\n"));
         }
     }
-    // A filter in a pipeline, and what it prints as a value.
+    // A filter in a pipeline, and command substitution.
     write_program(&stage.bin().join("lclaude"), b"#!/bin/sh\nread -r line\necho \"$line, answered\"\n");
     for shell in Shell::installed() {
         let value = if shell == Fish { "set x (echo again | claude)" } else { "x=$(echo again | claude)" };
@@ -240,7 +240,7 @@ fn arguments_input_output_and_exit_codes_are_passed_on() {
 }
 
 #[test]
-fn no_option_of_the_users_shell_breaks_it() {
+fn hook_works_with_unusual_shell_options() {
     let stage = stage();
     make(&stage.project(), &[".git", ".lclaude.toml", "sub/x", "inner/.git"]);
     let options = [
@@ -269,7 +269,7 @@ fn no_option_of_the_users_shell_breaks_it() {
 }
 
 #[test]
-fn without_lclaude_a_project_of_its_is_not_taken_to_the_cloud() {
+fn missing_lclaude_in_a_project_does_not_run_claude() {
     let stage = stage();
     fs::remove_file(stage.bin().join("lclaude")).expect("it was there");
     make(&stage.project(), &[".lclaude.toml"]);
@@ -281,7 +281,7 @@ fn without_lclaude_a_project_of_its_is_not_taken_to_the_cloud() {
 }
 
 #[test]
-fn what_claude_meant_before_it_means_outside_of_projects() {
+fn previous_claude_alias_or_function_works_outside_projects() {
     let stage = stage();
     make(&stage.project(), &[".lclaude.toml"]);
     write_program(&stage.home().join("other"), b"#!/bin/sh\nprintf '<%s>' other \"$@\"\necho\n");
@@ -304,7 +304,7 @@ fn what_claude_meant_before_it_means_outside_of_projects() {
             "<lclaude><x>\n",
             "mine\n<claude><--mine><x>\n",
         ),
-        // Calls the hook where it means the real one.
+        // A function that calls itself, which is the hook by then.
         (
             Bash,
             "function claude { env true; claude --again \"$@\"; }".into(),
@@ -317,13 +317,13 @@ fn what_claude_meant_before_it_means_outside_of_projects() {
             "<lclaude><x>\n",
             "<claude><--again><x>\n",
         ),
-        // Claude Code's own installer makes an alias like this one.
+        // Claude Code's installer creates an alias like this one.
         (Bash, "alias claude='~/other --mine'".into(), "<lclaude><x>\n", "<other><--mine><x>\n"),
         (Zsh, "alias claude='~/other --mine'".into(), "<lclaude><x>\n", "<other><--mine><x>\n"),
         (Fish, "alias claude='~/other --mine'".into(), "<lclaude><x>\n", "<other><--mine><x>\n"),
         (Bash, "alias claude='N=1 claude'".into(), "<lclaude><x>\n", "<claude><x>\n"),
         (Zsh, "alias claude='N=1 claude'".into(), "<lclaude><x>\n", "<claude><x>\n"),
-        // Words in front of the others are so for both.
+        // Arguments in the alias go to both programs.
         (Bash, "alias claude='claude --mine'".into(), "<lclaude><--mine><x>\n", "<claude><--mine><x>\n"),
         (Zsh, "alias claude='claude --mine'".into(), "<lclaude><--mine><x>\n", "<claude><--mine><x>\n"),
     ] {
@@ -331,7 +331,7 @@ fn what_claude_meant_before_it_means_outside_of_projects() {
             continue;
         }
         let expand = if shell == Bash { "shopt -s expand_aliases\n" } else { "" };
-        // Sourced twice, as by one who reads his own file again; an alias counts from the next line on.
+        // Sourced twice, as when the user reloads the startup file. An alias applies from the next line on.
         let source = shell.source();
         let script = format!("{expand}{before}\n{source}\n{source}\nclaude x\ncd\nclaude x\n");
         let ended = shell.run(&stage, &script);
@@ -340,7 +340,7 @@ fn what_claude_meant_before_it_means_outside_of_projects() {
 }
 
 #[test]
-fn the_program_prints_the_same_hooks_and_completions() {
+fn printed_hooks_and_completions_match_the_files() {
     let stage = Stage::bare();
     let shell_files = Path::new(env!("CARGO_MANIFEST_DIR")).join("shell");
     for (shell, completions) in [("bash", "lclaude.bash"), ("zsh", "_lclaude"), ("fish", "lclaude.fish")] {
@@ -352,7 +352,7 @@ fn the_program_prints_the_same_hooks_and_completions() {
 }
 
 #[test]
-fn a_session_by_way_of_the_hook_is_suspended_and_resumed_like_any_job() {
+fn session_started_by_the_hook_can_be_suspended_and_resumed() {
     for shell in Shell::installed() {
         let stage = Stage::new();
         stage.config(&format!("backend = \"llamacpp\"\n[llamacpp]\ngguf = {:?}\n", stage.model()));
@@ -365,7 +365,7 @@ fn a_session_by_way_of_the_hook_is_suspended_and_resumed_like_any_job() {
         assert!(claude.stdin_tty && claude.stdout_tty);
         for _twice in 0..2 {
             claude.send(json!({"do": "suspend"}));
-            // fish says nothing of a job in a function but its prompt.
+            // fish prints nothing about a job in a function, only the prompt.
             terminal.wait_for(match shell {
                 Bash => "Stopped",
                 Zsh => "suspended",
@@ -378,7 +378,7 @@ fn a_session_by_way_of_the_hook_is_suspended_and_resumed_like_any_job() {
         claude.send(json!({"do": "exit", "code": 5}));
         terminal.wait_for(PROMPT);
         if shell == Bash {
-            // zsh and fish have forgotten the code of a job in a function when it comes back.
+            // zsh and fish don't keep the exit code of a resumed job in a function.
             terminal.type_in("echo code=$?.\n");
             terminal.wait_for("code=5.");
             terminal.wait_for(PROMPT);
@@ -389,7 +389,7 @@ fn a_session_by_way_of_the_hook_is_suspended_and_resumed_like_any_job() {
     }
 }
 
-/// With the real lclaude on PATH, models in Ollama's store, and a profile.
+/// A stage with the real lclaude on PATH, models in Ollama's store, and a profile.
 fn typing_stage() -> Stage {
     let stage = Stage::ollama();
     fs::remove_file(stage.bin().join("claude")).expect("it was there");
@@ -399,7 +399,7 @@ fn typing_stage() -> Stage {
     stage
 }
 
-/// Types `line` and Tab, and has the shell print the words that came of it.
+/// Types `line` and Tab, and checks the completed words, which the shell prints.
 fn expect_completed(terminal: &mut Terminal, line: &str, words: &[&str]) {
     terminal.type_in(&format!("{line}\t\x01printf '<%s>' \n"));
     let printed: String = words.iter().map(|word| format!("<{word}>")).collect();
@@ -434,13 +434,13 @@ fn tab_completes_options_verbs_and_names() {
             ("lclaude local serve --model fix", &["lclaude", "local", "serve", "--model", "fixed:latest"]),
             ("lclaude --model weights/o", &["lclaude", "--model", "weights/one.gguf"]),
             ("lclaude --config weights/one.t", &["lclaude", "--config", "weights/one.txt"]),
-            // Claude Code's own.
+            // Claude Code's options and commands.
             ("lclaude --conti", &["lclaude", "--continue"]),
             ("lclaude -p --verb", &["lclaude", "-p", "--verbose"]),
             ("lclaude -c --model Bi", &["lclaude", "-c", "--model", "Big:30b"]),
             ("lclaude setup-t", &["lclaude", "setup-token"]),
             ("lclaude --add-dir weights/one.t", &["lclaude", "--add-dir", "weights/one.txt"]),
-            // Another program's.
+            // Other programs.
             ("lclaude local run -- lclau", &["lclaude", "local", "run", "--", "lclaude"]),
             ("lclaude local run ls weights/one.t", &["lclaude", "local", "run", "ls", "weights/one.txt"]),
         ] {
@@ -453,7 +453,7 @@ fn tab_completes_options_verbs_and_names() {
 }
 
 #[test]
-fn claude_codes_own_completion_takes_over_where_there_is_one() {
+fn existing_claude_completion_is_used_for_its_arguments() {
     for shell in Shell::installed() {
         let stage = typing_stage();
         let theirs = match shell {
@@ -472,9 +472,9 @@ fn claude_codes_own_completion_takes_over_where_there_is_one() {
             "lclaude --lean -p --verb",
             &["lclaude", "--lean", "-p", "--verbose-of-theirs"],
         );
-        // Not where the words are still lclaude's.
+        // lclaude's own options are still completed by lclaude.
         expect_completed(&mut terminal, "lclaude --profile eve", &["lclaude", "--profile", "evening"]);
-        // The hook: lclaude's in the project, and theirs elsewhere.
+        // With the hook, lclaude completes in the project and the existing completion elsewhere.
         expect_completed(&mut terminal, "claude --profile eve", &["claude", "--profile", "evening"]);
         expect_completed(&mut terminal, "claude local unt", &["claude", "local", "untrust"]);
         terminal.type_in("cd\n");

@@ -1,4 +1,4 @@
-//! `lclaude local status` shows what is up and who uses it, and looking changes nothing.
+//! `lclaude local status` shows running backends and their sessions, and changes nothing.
 
 use std::{
     fs::{self, File},
@@ -29,7 +29,7 @@ fn status(stage: &Stage) -> String {
     ended.stdout
 }
 
-/// The one backend that `--json` tells of.
+/// The only backend in the output of `--json`.
 #[track_caller]
 fn backend(stage: &Stage) -> Value {
     let ended = stage.ended(&mut stage.lclaude(&["local", "status", "--json"])).expect(0);
@@ -38,7 +38,7 @@ fn backend(stage: &Stage) -> Value {
     told["backends"][0].clone()
 }
 
-/// Puts what is shown into the snapshot, without what time and memory make of it. Process numbers are masked by name.
+/// Records the output with masked times and sizes. The test masks process ids itself.
 #[track_caller]
 fn record_status(stage: &Stage) {
     let is_time = |word: &str| word.strip_suffix('s').is_some_and(|number| number.parse::<u32>().is_ok());
@@ -56,7 +56,7 @@ fn record_status(stage: &Stage) {
     record("lclaude local status", status(stage).lines().map(line).collect::<String>());
 }
 
-/// Names the backend that was up last on this stage.
+/// Masks the short id of the backend that ran last on this stage.
 fn mask_id(stage: &Stage) {
     mask(&id(stage)[..8], "ID");
 }
@@ -67,7 +67,7 @@ fn id(stage: &Stage) -> String {
 }
 
 #[test]
-fn the_name_of_a_directory_reaches_no_terminal_as_more_than_a_name() {
+fn directory_name_cannot_inject_terminal_output() {
     let stage = Stage::new();
     let odd = stage.root().join("odd\u{1b}]0;owned\u{7}\n  address   http://elsewhere");
     fs::create_dir_all(&odd).expect("a directory");
@@ -81,24 +81,24 @@ fn the_name_of_a_directory_reaches_no_terminal_as_more_than_a_name() {
 }
 
 #[test]
-fn nothing_up_is_no_failure_and_leaves_no_trace() {
+fn status_without_backends_succeeds_and_creates_nothing() {
     messages!();
     let stage = Stage::new();
     record("lclaude local status", status(&stage));
     let json = stage.ended(&mut stage.lclaude(&["local", "status", "--json"])).expect(0);
     assert_eq!(json.stdout, "{\n  \"backends\": []\n}\n");
-    assert!(!stage.runtime().exists(), "it makes no directory");
+    assert!(!stage.runtime().exists(), "status created the runtime directory");
 }
 
 #[test]
-fn a_backend_is_shown_with_its_sessions_and_figures() {
+fn backend_is_shown_with_sessions_and_figures() {
     messages!();
     let stage = Stage::new();
     let (first, first_claude, backend) = stage.running();
     turn(&first_claude);
     kill(backend.pid, Signal::KILL);
     let again = stage.events.next("llama-server");
-    // Its Claude Code starts only when the keeper knows that the backend is up again.
+    // Its Claude Code starts only after the keeper has seen the backend come back.
     let (second, second_claude) = stage.joining();
     turn(&first_claude);
     turn(&second_claude);
@@ -111,11 +111,11 @@ fn a_backend_is_shown_with_its_sessions_and_figures() {
     record_status(&stage);
     finish(first, &first_claude);
     finish(second, &second_claude);
-    assert_eq!(status(&stage), "No backend is up.\n");
+    assert_eq!(status(&stage), "No backend is running.\n");
 }
 
 #[test]
-fn the_json_has_these_names_and_no_key() {
+fn json_has_stable_fields_and_no_key() {
     let stage = Stage::new();
     let (session, claude, fake) = stage.running();
     turn(&claude);
@@ -151,19 +151,19 @@ fn the_json_has_these_names_and_no_key() {
         "log": stage.home().join(format!(".local/state/lclaude/logs/{}.log", id(&stage))),
         "lclaude": env!("CARGO_PKG_VERSION"),
     });
-    assert_eq!(format!("{told:#}"), format!("{expected:#}"), "in this order, too");
+    assert_eq!(format!("{told:#}"), format!("{expected:#}"), "a field or the order differs");
     finish(session, &claude);
 }
 
 #[test]
-fn a_backend_that_comes_up_says_how_far_it_is() {
+fn starting_backend_shows_its_progress() {
     messages!();
     let mut stage = Stage::new();
     stage.set("FAKE_LLAMA_LOAD", "controlled");
     let session = stage.session(&["-p", "hello"]);
     let fake = stage.events.next("llama-server");
     fake.wait_event("listening");
-    // Until the keeper has heard of it.
+    // The keeper learns about the progress a little later.
     let deadline = Instant::now() + PATIENCE;
     while !status(&stage).contains("loading") && Instant::now() < deadline {}
     mask_id(&stage);
@@ -175,27 +175,27 @@ fn a_backend_that_comes_up_says_how_far_it_is() {
 }
 
 #[test]
-fn asking_does_not_keep_a_backend_up() {
+fn status_does_not_keep_a_backend_running() {
     let stage = Stage::new();
     stage.config("[lifetime]\nlinger = \"1s\"\n");
     let (session, claude, fake) = stage.running();
     finish(session, &claude);
-    assert!(status(&stage).contains("tiny: ready"));
-    // Asked without a pause.
+    assert!(status(&stage).contains("tiny: idle; stops in "));
+    // Requests without a pause don't extend the time that the backend lingers.
     let deadline = Instant::now() + PATIENCE;
-    while status(&stage) != "No backend is up.\n" {
+    while status(&stage) != "No backend is running.\n" {
         assert!(Instant::now() < deadline, "{}", status(&stage));
     }
     fake.wait_gone();
 }
 
 #[test]
-fn a_connection_that_says_nothing_is_no_lease() {
+fn silent_connection_is_not_a_lease() {
     let stage = Stage::new();
     let (session, claude, _fake) = stage.running();
     let socket = stage.runtime_files("sock").pop().expect("a socket");
     let silent = UnixStream::connect(&socket).expect("the keeper listens");
-    // It has been let in when one that came later is answered.
+    // Connections are accepted in order, so the silent one is accepted when a later one gets an answer.
     assert_eq!(backend(&stage)["sessions"].as_array().map(Vec::len), Some(1));
     finish(session, &claude);
     stage.assert_nothing_left();
@@ -203,7 +203,7 @@ fn a_connection_that_says_nothing_is_no_lease() {
 }
 
 #[test]
-fn a_stopped_keeper_is_told_of_and_not_woken() {
+fn suspended_keeper_is_shown_and_not_resumed() {
     messages!();
     let stage = Stage::new();
     let (session, claude, fake) = stage.running();
@@ -219,7 +219,7 @@ fn a_stopped_keeper_is_told_of_and_not_woken() {
 }
 
 #[test]
-fn what_killed_keepers_have_left_is_shown_with_the_command_that_ends_it() {
+fn leftover_backend_is_shown_with_the_stop_command() {
     messages!();
     let stage = Stage::new();
     let (session, claude, _fake) = stage.running();
@@ -231,10 +231,10 @@ fn what_killed_keepers_have_left_is_shown_with_the_command_that_ends_it() {
     record_status(&stage);
     assert_eq!(backend(&stage)["state"], "left-behind");
     left.child.kill().and_then(|()| left.child.wait()).expect("it runs");
-    assert_eq!(status(&stage), "No backend is up.\n", "the lock alone is nothing");
+    assert_eq!(status(&stage), "No backend is running.\n", "a lock file alone is not a backend");
 }
 
-/// A keeper of another version: what it says, and all that it is asked.
+/// A keeper of another version that sends `answer`. Returns its held lock and a thread that returns the requests.
 fn keeper_that_says(stage: &Stage, answer: &'static str) -> (File, thread::JoinHandle<Vec<String>>) {
     let (session, claude, _fake) = stage.running();
     finish(session, &claude);
@@ -246,7 +246,7 @@ fn keeper_that_says(stage: &Stage, answer: &'static str) -> (File, thread::JoinH
     held.lock().expect("nobody holds it");
     let listener = UnixListener::bind(lock.with_extension("sock")).expect("a socket");
     let asked = thread::spawn(move || {
-        let (stream, _) = listener.accept().expect("somebody asks");
+        let (stream, _) = listener.accept().expect("a client connects");
         let mut asked = String::new();
         BufReader::new(&stream).read_line(&mut asked).expect("a line");
         (&stream).write_all(answer.as_bytes()).expect("it listens");
@@ -256,7 +256,7 @@ fn keeper_that_says(stage: &Stage, answer: &'static str) -> (File, thread::JoinH
 }
 
 #[test]
-fn a_keeper_of_another_version_is_understood_as_far_as_may_be() {
+fn unknown_fields_of_another_version_are_tolerated() {
     messages!();
     let answer = concat!(
         r#"{"type":"status","colour":"red","report":{"about":{"id":"0123456789abcdef","version":"9.9.9","kind":"quantum","#,
@@ -272,7 +272,7 @@ fn a_keeper_of_another_version_is_understood_as_far_as_may_be() {
 }
 
 #[test]
-fn a_keeper_that_knows_no_status_is_shown_by_its_lock() {
+fn keeper_without_status_support_is_shown_from_its_lock() {
     messages!();
     let stage = Stage::new();
     let (_held, asked) = keeper_that_says(&stage, "{\"type\":\"what\"}\n");
@@ -285,7 +285,7 @@ fn a_keeper_that_knows_no_status_is_shown_by_its_lock() {
 }
 
 #[test]
-fn what_a_keeper_does_not_know_does_it_no_harm() {
+fn keeper_survives_unknown_requests() {
     let stage = Stage::new();
     let (session, claude, _fake) = stage.running();
     let socket = stage.runtime_files("sock").pop().expect("a socket");
@@ -305,7 +305,7 @@ fn what_a_keeper_does_not_know_does_it_no_harm() {
 }
 
 #[test]
-fn watching_shows_sessions_come_and_go_and_gives_the_terminal_back() {
+fn watch_shows_changes_and_restores_the_terminal() {
     for (key, code) in [("q", 0), ("\x03", 130)] {
         let stage = Stage::new();
         let (first, first_claude, _fake) = stage.running();
@@ -318,7 +318,7 @@ fn watching_shows_sessions_come_and_go_and_gives_the_terminal_back() {
         };
         shell.wait_for_screen(|lines| lines.iter().any(|line| line.contains("tiny: ready")));
         assert!(shows(&shell, &first), "{:#?}", shell.screen());
-        assert_ne!(shell.modes(), modes, "keys come as they are typed");
+        assert_ne!(shell.modes(), modes, "watch did not change the terminal modes");
 
         let (second, second_claude) = stage.joining();
         let pid = format!(" {}  ", second.pid());
@@ -326,7 +326,7 @@ fn watching_shows_sessions_come_and_go_and_gives_the_terminal_back() {
         finish(second, &second_claude);
         shell.wait_for_screen(|lines| !lines.iter().any(|line| line.contains(&pid)));
         finish(first, &first_claude);
-        shell.wait_for_screen(|lines| lines.iter().any(|line| line == "No backend is up."));
+        shell.wait_for_screen(|lines| lines.iter().any(|line| line == "No backend is running."));
 
         shell.type_in(key);
         shell.wait_for("\x1b[?1049l\x1b[?25h");
@@ -340,7 +340,7 @@ fn watching_shows_sessions_come_and_go_and_gives_the_terminal_back() {
 }
 
 #[test]
-fn watching_needs_a_terminal() {
+fn watch_requires_a_terminal() {
     messages!();
     let stage = Stage::new();
     let ended = stage.output(&["local", "status", "--watch"]).expect_failure(64);

@@ -1,4 +1,4 @@
-//! `lclaude local stop` ends what it is told to end, asks where sessions would lose it, and returns when it has gone.
+//! `lclaude local stop` stops the selected backend, asks if sessions use it, and returns once it has exited.
 
 use std::{fs, process::Stdio};
 
@@ -13,7 +13,7 @@ fn stop(stage: &Stage, arguments: &[&str]) -> Ended {
     stage.ended(stage.lclaude(&["local", "stop"]).args(arguments).stdin(Stdio::null()))
 }
 
-/// The ids of all that ever ran on this stage.
+/// The short ids of all backends that ever ran on this stage.
 fn ids(stage: &Stage) -> Vec<String> {
     let locks = stage.runtime_files("lock");
     locks.iter().map(|lock| lock.file_stem().expect("a name").to_string_lossy()[..8].to_owned()).collect()
@@ -23,20 +23,20 @@ fn only_id(stage: &Stage) -> String {
     ids(stage).pop().expect("a lock")
 }
 
-/// A session on another backend, with that and its Claude Code.
+/// A session on another backend, with its Claude Code and that backend.
 fn other(stage: &Stage) -> (Running, Fake, Fake) {
     let arguments = ["--backend", "llamacpp", "--model", "tiny.gguf", "--context", "32768", "-p", "hello"];
     stage.started(&mut stage.lclaude(&arguments))
 }
 
-/// Names the backends of this stage in the snapshot.
+/// Masks the short ids of this stage's backends.
 fn mask_ids(stage: &Stage) {
     ids(stage).iter().for_each(|id| mask(id, "ID"));
 }
 
-/// That session has been told, and its Claude Code has been ended.
+/// Checks that the session reports the stop and that its Claude Code was terminated.
 #[track_caller]
-fn expect_told(session: Session, claude: &Fake) -> Ended {
+fn expect_stopped(session: Session, claude: &Fake) -> Ended {
     assert_eq!(claude.wait_event("signal")["number"], Signal::TERM.as_raw());
     claude.wait_gone();
     let ended = session.wait().expect(69);
@@ -45,17 +45,17 @@ fn expect_told(session: Session, claude: &Fake) -> Ended {
 }
 
 #[test]
-fn nothing_up_is_no_failure() {
+fn stop_without_backends_succeeds() {
     messages!();
     let stage = Stage::new();
     for arguments in [&[][..], &["--all"], &["--yes"]] {
         stop(&stage, arguments).expect(0).record();
     }
-    assert!(!stage.runtime().exists(), "it makes no directory");
+    assert!(!stage.runtime().exists(), "stop created the runtime directory");
 }
 
 #[test]
-fn a_backend_that_only_lingers_is_ended_without_a_question() {
+fn lingering_backend_is_stopped_without_asking() {
     messages!();
     let stage = Stage::new();
     stage.config("[lifetime]\nlinger = \"1h\"\n");
@@ -67,7 +67,7 @@ fn a_backend_that_only_lingers_is_ended_without_a_question() {
 }
 
 #[test]
-fn a_backend_in_use_is_not_ended_unasked() {
+fn backend_in_use_is_not_stopped_without_consent() {
     messages!();
     let stage = Stage::new();
     let (first, first_claude, _fake) = stage.running();
@@ -85,7 +85,7 @@ fn a_backend_in_use_is_not_ended_unasked() {
 }
 
 #[test]
-fn yes_ends_it_with_its_sessions() {
+fn yes_option_stops_the_backend_and_its_sessions() {
     messages!();
     let stage = Stage::new();
     let (first, first_claude, fake) = stage.running();
@@ -94,12 +94,12 @@ fn yes_ends_it_with_its_sessions() {
     stop(&stage, &["--yes"]).expect(0).record();
     stage.assert_nothing_left();
     assert!(has_ended(&fake));
-    expect_told(first, &first_claude).record();
-    expect_told(second, &second_claude);
+    expect_stopped(first, &first_claude).record();
+    expect_stopped(second, &second_claude);
 }
 
 #[test]
-fn a_session_that_still_waits_for_its_backend_is_told_too() {
+fn session_waiting_for_its_backend_is_ended_too() {
     messages!();
     let mut stage = Stage::new();
     stage.set("FAKE_LLAMA_NEVER_READY", 1);
@@ -112,7 +112,7 @@ fn a_session_that_still_waits_for_its_backend_is_told_too() {
 }
 
 #[test]
-fn at_a_terminal_the_user_is_asked() {
+fn stop_asks_on_a_terminal() {
     let stage = Stage::new();
     let (session, claude, _fake) = stage.running();
     let question = format!("session {} in {} is using llamacpp with tiny", session.pid(), stage.project().display());
@@ -121,18 +121,18 @@ fn at_a_terminal_the_user_is_asked() {
         command.args(["local", "stop"]);
         let mut terminal = Terminal::start(command);
         terminal.wait_for(&question);
-        terminal.wait_for("End it all the same? [y/N] ");
+        terminal.wait_for("Stop it anyway? [y/N] ");
         turn(&claude);
         terminal.type_in(&format!("{answer}\n"));
         let said = terminal.wait_to_the_end(code);
         assert_eq!(said.contains("help: "), code == 77, "{said}");
     }
     stage.assert_nothing_left();
-    expect_told(session, &claude);
+    expect_stopped(session, &claude);
 }
 
 #[test]
-fn of_several_one_is_chosen() {
+fn one_of_several_backends_can_be_selected() {
     messages!();
     let stage = Stage::new();
     let (first, first_claude, _first) = stage.running();
@@ -143,9 +143,9 @@ fn of_several_one_is_chosen() {
         assert!(ended.stderr.contains(&format!("  help: lclaude local stop {id}\n")), "{ended:#?}");
     }
 
-    // By the options of its session, by its id, and by a number when asked.
+    // A backend is selected by the options of its session, by its id, or by a number at a terminal.
     stop(&stage, &["--yes", "--backend", "llamacpp", "--model", "tiny.gguf", "--context", "32768"]).expect(0);
-    expect_told(second, &second_claude);
+    expect_stopped(second, &second_claude);
     let gone = stop(&stage, &["--backend", "llamacpp", "--model", "tiny.gguf", "--context", "32768"]);
     gone.expect_failure(64);
 
@@ -154,7 +154,7 @@ fn of_several_one_is_chosen() {
     let block = status.split("\n\n").find(|block| block.contains(&format!(" {} ", second.pid())));
     let id = &block.expect("its block")[..8];
     stop(&stage, &["--yes", id]).expect(0);
-    expect_told(second, &second_claude);
+    expect_stopped(second, &second_claude);
     stop(&stage, &[id]).expect_failure(64);
     stop(&stage, &["tiny"]).expect_failure(64);
 
@@ -164,22 +164,22 @@ fn of_several_one_is_chosen() {
     let mut terminal = Terminal::start(command);
     terminal.wait_for("1  llamacpp with tiny (");
     terminal.wait_for("2  llamacpp with tiny (");
-    terminal.wait_for("Which one is to end? [1-2] ");
+    terminal.wait_for("Stop which one? [1-2] ");
     terminal.type_in("2\n");
     terminal.wait_to_the_end(0);
-    // The oldest is the first, but for those of the same second.
+    // The oldest is listed first, but two that started in the same second have no fixed order.
     let (left, left_claude, ended, ended_claude) = if has_ended(&second_claude) {
         (first, first_claude, second, second_claude)
     } else {
         (second, second_claude, first, first_claude)
     };
-    expect_told(ended, &ended_claude);
+    expect_stopped(ended, &ended_claude);
     turn(&left_claude);
     finish(left, &left_claude);
 }
 
 #[test]
-fn all_are_ended_at_once() {
+fn all_option_stops_every_backend() {
     messages!();
     let stage = Stage::new();
     let (first, first_claude, _first) = stage.running();
@@ -188,28 +188,28 @@ fn all_are_ended_at_once() {
     let ended = stop(&stage, &["--all", "--yes"]).expect(0).record();
     assert_eq!(ended.stderr.lines().count(), 2, "{ended:#?}");
     stage.assert_nothing_left();
-    expect_told(first, &first_claude);
-    expect_told(second, &second_claude);
+    expect_stopped(first, &first_claude);
+    expect_stopped(second, &second_claude);
 }
 
 #[test]
-fn what_is_refused_of_one_does_not_keep_the_others() {
+fn refusal_for_one_backend_does_not_spare_the_others() {
     let stage = Stage::new();
     stage.config("[lifetime]\nlinger = \"1h\"\n");
     let (first, first_claude, _first) = stage.running();
     let (second, second_claude, _second) = other(&stage);
     let ended = stop(&stage, &["--all"]).expect(77);
-    assert_eq!(ended.stderr.matches(") was not ended\n").count(), 2, "{ended:#?}");
+    assert_eq!(ended.stderr.matches(") was not stopped\n").count(), 2, "{ended:#?}");
     finish(second, &second_claude);
     let ended = stop(&stage, &["--all"]).expect(77);
-    let counts = [" was not ended\n", "lclaude: ended llamacpp"].map(|words| ended.stderr.matches(words).count());
+    let counts = [" was not stopped\n", "lclaude: stopped llamacpp"].map(|words| ended.stderr.matches(words).count());
     assert_eq!(counts, [1, 1], "{ended:#?}");
     finish(first, &first_claude);
     stop(&stage, &[]).expect(0);
 }
 
 #[test]
-fn a_stopped_keeper_is_no_obstacle() {
+fn suspended_keeper_can_be_stopped() {
     messages!();
     for with_session in [true, false] {
         let stage = Stage::new();
@@ -234,13 +234,13 @@ fn a_stopped_keeper_is_no_obstacle() {
         }
         stage.assert_nothing_left();
         if let Some(session) = session {
-            expect_told(session, &claude);
+            expect_stopped(session, &claude);
         }
     }
 }
 
 #[test]
-fn what_killed_keepers_have_left_is_ended() {
+fn leftover_backend_is_stopped() {
     messages!();
     let stage = Stage::new();
     let (session, claude, _fake) = stage.running();
@@ -249,24 +249,24 @@ fn what_killed_keepers_have_left_is_ended() {
     let mut left = Leftover::of(&stage, &lock);
     mask(only_id(&stage), "ID");
     stop(&stage, &[]).expect(0).record();
-    assert!(left.child.try_wait().expect("a child of ours").is_some(), "it returns when it has gone");
+    assert!(left.child.try_wait().expect("a child of ours").is_some(), "stop returned before the backend exited");
     stop(&stage, &[]).expect(0).record();
 }
 
 #[test]
-fn a_keeper_without_its_socket_is_found() {
+fn keeper_without_its_socket_is_found() {
     let stage = Stage::new();
     let (session, claude, _fake) = stage.running();
     fs::remove_file(stage.runtime_files("sock").pop().expect("a socket")).expect("a file");
     stop(&stage, &["--yes"]).expect(0);
     stage.assert_nothing_left();
-    expect_told(session, &claude);
+    expect_stopped(session, &claude);
 }
 
 #[test]
-fn a_keeper_that_is_told_to_end_leaves_its_sessions_to_another() {
+fn terminated_keeper_is_replaced_for_its_sessions() {
     let mut stage = Stage::new();
-    // So that the keeper is busy with its end when the session has left it.
+    // The keeper is still waiting for the backend when the session has left it.
     stage.set("FAKE_LLAMA_IGNORE_TERM", 1);
     let model = stage.model().display().to_string();
     let run = ["llama-server", "--model", &model, "--alias", "{model}", "--port", "{port}", "-c", "{context}"];

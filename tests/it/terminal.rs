@@ -1,5 +1,5 @@
-//! At a terminal lclaude is as good as not there: the keys are Claude Code's, jobs can be suspended and resumed, and
-//! the shell gets its terminal back as it was.
+//! At a terminal lclaude stays out of the way: Claude Code gets the keys, the job can be suspended and resumed, and the
+//! shell gets its terminal back unchanged.
 
 use std::{
     fs,
@@ -16,7 +16,7 @@ use support::{
 const CTRL_C: &str = "\x03";
 const CTRL_Z: &str = "\x1a";
 
-/// A machine on which `lclaude` alone is enough to type.
+/// A stage on which `lclaude` needs no options.
 fn stage() -> Stage {
     let stage = Stage::new();
     configure(&stage, "");
@@ -35,7 +35,7 @@ fn begin(stage: &Stage, shell: &mut Terminal) -> (Fake, Fake) {
     (stage.events.next("claude"), backend)
 }
 
-/// The exit code of what was typed last.
+/// Checks the exit code of the last command.
 fn expect_code(shell: &mut Terminal, code: i32) {
     shell.wait_for(PROMPT);
     shell.enter("echo code=$?.");
@@ -43,8 +43,7 @@ fn expect_code(shell: &mut Terminal, code: i32) {
     shell.wait_for(PROMPT);
 }
 
-/// Waits until the processes are in this state, or are no more. No system call does, for processes that are no
-/// children of ours.
+/// Waits until the processes are in this state, or gone if it is `None`. This polls, because they are not our children.
 fn wait_for_state(pids: &[i32], state: Option<char>) {
     let deadline = Instant::now() + Duration::from_secs(30);
     while pids.iter().any(|pid| process_state(*pid) != state) {
@@ -54,7 +53,7 @@ fn wait_for_state(pids: &[i32], state: Option<char>) {
     }
 }
 
-/// Has Claude Code suspend itself and lclaude, as it does on Ctrl-Z.
+/// Makes Claude Code suspend itself and lclaude, as it does on Ctrl-Z.
 fn suspend(claude: &Fake, shell: &mut Terminal) {
     claude.send(json!({"do": "suspend"}));
     shell.wait_for("Stopped");
@@ -63,12 +62,12 @@ fn suspend(claude: &Fake, shell: &mut Terminal) {
 }
 
 #[test]
-fn standard_input_and_output_are_the_terminal() {
+fn claude_code_uses_the_terminal_directly() {
     let stage = stage();
     let mut shell = Terminal::shell(&stage);
     let (claude, _backend) = begin(&stage, &mut shell);
     assert!(claude.stdin_tty && claude.stdout_tty);
-    assert_eq!(claude.pgid, claude.ppid, "in the group of lclaude, which is the terminal's");
+    assert_eq!(claude.pgid, claude.ppid, "Claude Code is not in the foreground process group of lclaude");
     assert_eq!(claude.sid, shell.pid());
 
     claude.send(json!({"do": "read_line"}));
@@ -82,7 +81,7 @@ fn standard_input_and_output_are_the_terminal() {
 }
 
 #[test]
-fn the_shell_sees_claude_codes_exit_code_and_signal() {
+fn shell_sees_the_exit_code_or_signal_of_claude_code() {
     let stage = stage();
     let mut shell = Terminal::shell(&stage);
     for (end, code) in [
@@ -94,13 +93,13 @@ fn the_shell_sees_claude_codes_exit_code_and_signal() {
         let (claude, backend) = begin(&stage, &mut shell);
         claude.send(end);
         expect_code(&mut shell, code);
-        assert!(has_ended(&backend), "the shell gets its prompt when nothing is left");
+        assert!(has_ended(&backend), "the backend outlived lclaude");
     }
     shell.leave();
 }
 
 #[test]
-fn ctrl_c_is_claude_codes_once() {
+fn ctrl_c_reaches_claude_code_once() {
     let stage = stage();
     let mut shell = Terminal::shell(&stage);
     let (claude, backend) = begin(&stage, &mut shell);
@@ -109,13 +108,13 @@ fn ctrl_c_is_claude_codes_once() {
 
     shell.type_in(CTRL_C);
     assert_eq!(claude.wait_event("signal")["number"], Signal::INT.as_raw());
-    // The rest of what reaches lclaude after it: had it passed the interrupt on, that would come first.
+    // If lclaude had passed on the interrupt, a second one would come before these signals.
     kill(claude.ppid, Signal::TERM);
     assert_eq!(claude.wait_event("signal")["number"], Signal::TERM.as_raw());
     kill(claude.ppid, Signal::HUP);
     assert_eq!(claude.wait_event("signal")["number"], Signal::HUP.as_raw());
 
-    // A second one is Claude Code's too, and lclaude stays as long as it does.
+    // A second Ctrl-C reaches Claude Code too, and lclaude runs as long as Claude Code does.
     shell.type_in(CTRL_C);
     assert_eq!(claude.wait_event("signal")["number"], Signal::INT.as_raw());
     assert!(!has_ended(&backend));
@@ -125,7 +124,7 @@ fn ctrl_c_is_claude_codes_once() {
 }
 
 #[test]
-fn ctrl_c_that_ends_claude_code_ends_all() {
+fn ctrl_c_that_ends_claude_code_ends_everything() {
     let stage = stage();
     let mut shell = Terminal::shell(&stage);
     let (claude, backend) = begin(&stage, &mut shell);
@@ -137,8 +136,8 @@ fn ctrl_c_that_ends_claude_code_ends_all() {
 }
 
 #[test]
-fn ctrl_z_suspends_both_and_fg_brings_both_back() {
-    // In raw mode the key is a byte, and Claude Code stops its group; before that it is the terminal that does.
+fn ctrl_z_and_fg_suspend_and_resume_both() {
+    // In raw mode Claude Code reads the key and stops its process group; before that, the terminal does.
     for by_claude_code in [true, false] {
         let stage = stage();
         let mut shell = Terminal::shell(&stage);
@@ -158,7 +157,7 @@ fn ctrl_z_suspends_both_and_fg_brings_both_back() {
                 claude.wait_event("resumed");
             }
             claude.send(json!({"do": "request", "path": "/v1/messages/count_tokens", "body": {}}));
-            assert_eq!(claude.wait_event("response")["status"], 200, "the backend was never suspended");
+            assert_eq!(claude.wait_event("response")["status"], 200, "the backend was suspended");
         }
         claude.send(json!({"do": "exit", "code": 5}));
         expect_code(&mut shell, 5);
@@ -167,7 +166,7 @@ fn ctrl_z_suspends_both_and_fg_brings_both_back() {
 }
 
 #[test]
-fn a_suspended_session_that_is_killed_leaves_nothing() {
+fn killed_suspended_session_leaves_nothing() {
     for (signal, word) in [("TERM", "Exit 143"), ("HUP", "Exit 129"), ("KILL", "Killed")] {
         let stage = stage();
         let mut shell = Terminal::shell(&stage);
@@ -177,22 +176,22 @@ fn a_suspended_session_that_is_killed_leaves_nothing() {
         claude.wait_gone();
         backend.wait_gone();
         wait_for_state(&[claude.ppid], None);
-        // The shell has it with its next prompt at the latest.
+        // The shell reports it before its next prompt.
         shell.type_in("true\n");
         shell.wait_for(word);
         shell.leave();
-        // By itself after a KILL, which lclaude cannot see coming.
+        // After a KILL the keeper cleans up a little later.
         stage.wait_for_nothing_left();
     }
 }
 
 #[test]
-fn a_session_killed_while_suspended_takes_claude_code_along() {
+fn killing_only_suspended_lclaude_ends_claude_code() {
     let stage = stage();
     let mut shell = Terminal::shell(&stage);
     let (claude, backend) = begin(&stage, &mut shell);
     suspend(&claude, &mut shell);
-    // Only the launcher: Claude Code stays stopped until someone wakes it.
+    // Only lclaude is killed, while Claude Code is still suspended.
     kill(claude.ppid, Signal::KILL);
     claude.wait_gone();
     backend.wait_gone();
@@ -202,7 +201,7 @@ fn a_session_killed_while_suspended_takes_claude_code_along() {
 }
 
 #[test]
-fn the_terminal_is_restored_when_claude_code_is_killed_in_raw_mode() {
+fn terminal_is_restored_after_claude_code_is_killed_in_raw_mode() {
     for signal in [9, 11] {
         let stage = stage();
         let mut shell = Terminal::shell(&stage);
@@ -218,7 +217,7 @@ fn the_terminal_is_restored_when_claude_code_is_killed_in_raw_mode() {
 }
 
 #[test]
-fn the_terminal_is_restored_when_the_backend_is_lost_in_raw_mode() {
+fn terminal_is_restored_after_the_backend_is_lost_in_raw_mode() {
     let stage = stage();
     configure(&stage, "[lifetime]\nrestarts = 0\n");
     let mut shell = Terminal::shell(&stage);
@@ -226,15 +225,15 @@ fn the_terminal_is_restored_when_the_backend_is_lost_in_raw_mode() {
     let (claude, backend) = begin(&stage, &mut shell);
     raw_mode(&claude, &mut shell, &before);
     backend.send(json!({"do": "exit", "code": 7}));
-    // What is wrong is said on the screen that stays.
+    // The error is printed after the terminal has left the alternate screen.
     shell.wait_for("\x1b[?1049l");
-    shell.wait_for("exit code 7");
+    shell.wait_for("exited with code 7");
     expect_code(&mut shell, 69);
     assert_eq!(shell.modes(), before);
     shell.leave();
 }
 
-/// Has Claude Code take the terminal over as a full-screen program does.
+/// Makes Claude Code take over the terminal as a full-screen program does.
 fn raw_mode(claude: &Fake, shell: &mut Terminal, before: &str) {
     claude.send(json!({"do": "raw_mode"}));
     claude.wait_event("done");
@@ -243,7 +242,7 @@ fn raw_mode(claude: &Fake, shell: &mut Terminal, before: &str) {
 }
 
 #[test]
-fn a_terminal_that_nothing_has_happened_to_is_left_alone() {
+fn unchanged_terminal_is_not_reset() {
     let stage = stage();
     let mut shell = Terminal::shell(&stage);
     let (claude, _backend) = begin(&stage, &mut shell);
@@ -255,7 +254,7 @@ fn a_terminal_that_nothing_has_happened_to_is_left_alone() {
 
 #[test]
 fn closing_the_terminal_leaves_nothing() {
-    // A Claude Code that takes no notice of it is no excuse.
+    // This also holds if Claude Code ignores the hangup.
     for stubborn in [false, true] {
         let stage = stage();
         let mut shell = Terminal::shell(&stage);
@@ -267,7 +266,7 @@ fn closing_the_terminal_leaves_nothing() {
         shell.close();
         if stubborn {
             assert_eq!(claude.wait_event("signal")["number"], Signal::HUP.as_raw());
-            // It ends when it finds that its terminal has gone.
+            // It exits once it notices that its terminal is gone.
             claude.send(json!({"do": "exit", "code": 1}));
         }
         claude.wait_gone();
@@ -303,7 +302,7 @@ fn closing_a_terminal_without_a_shell_leaves_nothing() {
 }
 
 #[test]
-fn closing_the_terminal_during_the_wait_leaves_nothing() {
+fn closing_the_terminal_during_startup_leaves_nothing() {
     let mut stage = stage();
     stage.set("FAKE_LLAMA_LOAD", "controlled");
     let mut shell = Terminal::shell(&stage);
@@ -329,7 +328,7 @@ fn killing_the_shell_leaves_nothing() {
 }
 
 #[test]
-fn a_session_in_a_pipeline_of_the_shell_writes_only_claude_codes_output() {
+fn pipeline_gets_only_the_output_of_claude_code() {
     let stage = stage();
     let mut shell = Terminal::shell(&stage);
     shell.enter("lclaude -p question | tee answer.txt");

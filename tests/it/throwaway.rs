@@ -1,5 +1,5 @@
-//! A throwaway session has an empty home of its own, with no more in it than the user's own answers, and nothing of theirs
-//! is read or written.
+//! A throwaway session has a home of its own that contains only the user's answers to Claude Code's dialogs. It reads and
+//! writes nothing else of the user's.
 
 use std::{fs, os::unix::fs::symlink, path::Path, process::Stdio};
 
@@ -10,7 +10,7 @@ use support::{
 };
 
 #[test]
-fn a_home_of_its_own_that_is_private_and_gone_at_the_end() {
+fn throwaway_home_is_private_and_removed_at_the_end() {
     let stage = Stage::new();
     lived_in(&stage);
     let before = stage.home_snapshot();
@@ -22,9 +22,9 @@ fn a_home_of_its_own_that_is_private_and_gone_at_the_end() {
         [mode(&home), mode(tmp), mode(home.parent().expect("one")), mode(home.join(".claude.json"))],
         [0o700, 0o700, 0o700, 0o600]
     );
-    assert_eq!(fs::read_dir(&home).expect("a directory").count(), 1, "nothing but the answers");
+    assert_eq!(fs::read_dir(&home).expect("a directory").count(), 1, "the home contains more than the answers");
     assert!(!texts(&home).contains("MINE"), "{}", texts(&home));
-    // A settings file of the project's must not lead back.
+    // The overlay sets these too, so that the project's settings can't restore the user's directories.
     for name in ["CLAUDE_CONFIG_DIR", "CLAUDE_CODE_TMPDIR", "CLAUDE_SECURESTORAGE_CONFIG_DIR", "ANTHROPIC_CONFIG_DIR"] {
         assert_eq!(claude.settings["env"][name], claude.env[name]);
         assert!(claude.env[name].starts_with(&stage.runtime().display().to_string()), "{name}={}", claude.env[name]);
@@ -32,13 +32,13 @@ fn a_home_of_its_own_that_is_private_and_gone_at_the_end() {
     write(home.join("projects/p/1.jsonl"), "a conversation");
     assert_eq!(finish(session, &claude).stdout, "");
     assert!(!home.exists() && !tmp.exists());
-    // Not even a log of the backend's.
+    // The backend's log is not kept either.
     stage.assert_home_is(&before);
     stage.assert_nothing_left();
 }
 
 #[test]
-fn theme_and_trust_are_the_users_own_answers() {
+fn theme_and_trust_are_copied_from_the_user() {
     let stage = Stage::new();
     lived_in(&stage);
     let (session, claude, _backend) = running(&stage);
@@ -50,7 +50,7 @@ fn theme_and_trust_are_the_users_own_answers() {
 }
 
 #[test]
-fn what_was_never_answered_is_not_answered() {
+fn missing_answers_are_not_invented() {
     let nothing = json!({"hasCompletedOnboarding": true, "projects": {}});
     let asked = |trusted: Value| json!({"projects": {"PROJECT": {"hasTrustDialogAccepted": trusted}}}).to_string();
     for answers in ["", "broken", &asked(json!(false)), &asked(json!("true"))] {
@@ -64,7 +64,7 @@ fn what_was_never_answered_is_not_answered() {
 }
 
 #[test]
-fn the_users_configuration_is_looked_for_where_they_have_it() {
+fn claude_config_dir_of_the_user_is_respected() {
     let mut stage = Stage::new();
     let own = stage.root().join("configured");
     let project = stage.project().display().to_string();
@@ -90,9 +90,9 @@ fn the_users_configuration_is_looked_for_where_they_have_it() {
     finish(session, &claude);
 }
 
-/// In any folder below the home directory, Claude Code takes `~/.claude/CLAUDE.md` for a project's (seen).
+/// In any folder below the home directory, Claude Code reads `~/.claude/CLAUDE.md` as project memory (observed).
 #[test]
-fn the_users_memory_and_models_stay_out_and_nothing_is_registered() {
+fn user_memory_and_model_list_are_excluded() {
     let stage = Stage::new();
     lived_in(&stage);
     let settings = r#"{"claudeMdExcludes": ["/mine"], "disableDeepLinkRegistration": "no"}"#;
@@ -101,16 +101,16 @@ fn the_users_memory_and_models_stay_out_and_nothing_is_registered() {
     let memory = format!("{}/.claude/**", stage.home().display());
     assert_eq!(claude.settings["claudeMdExcludes"], json!(["/mine", memory]));
     assert_eq!(claude.settings["disableDeepLinkRegistration"], "disable");
-    // The user's own list of models is not read, so there is nothing to lift.
+    // The user's `availableModels` is not read, so the overlay doesn't override it.
     assert_eq!(claude.settings["availableModels"], Value::Null);
     finish(session, &claude);
 }
 
 #[test]
-fn an_ordinary_session_has_none_of_it() {
+fn ordinary_session_has_no_throwaway_settings() {
     let stage = Stage::new();
     let (session, claude, _backend) = stage.started(&mut command(&stage, &[]));
-    // The tests' own, as a user might have one.
+    // The stage sets this one, as a user might.
     let theirs = stage.root().join("tmp").display().to_string();
     for (name, value) in [("CLAUDE_CONFIG_DIR", None), ("CLAUDE_CODE_TMPDIR", Some(&theirs))] {
         assert_eq!((claude.env.get(name), &claude.settings["env"][name]), (value, &Value::Null));
@@ -121,7 +121,7 @@ fn an_ordinary_session_has_none_of_it() {
 }
 
 #[test]
-fn two_at_once_share_the_backend_and_nothing_else() {
+fn simultaneous_sessions_share_only_the_backend() {
     let stage = Stage::new();
     let (first, claude, backend) = running(&stage);
     let second = Session::start(&mut command(&stage, &["--throwaway"]));
@@ -133,7 +133,7 @@ fn two_at_once_share_the_backend_and_nothing_else() {
 }
 
 #[test]
-fn keep_keeps_it_and_says_where() {
+fn keep_option_keeps_the_home_and_prints_its_path() {
     messages!();
     for killed in [false, true] {
         let stage = Stage::new();
@@ -155,14 +155,14 @@ fn keep_keeps_it_and_says_where() {
             messages::mask(home.file_name().expect("a name").display(), "SESSION");
             ended.record();
         }
-        // The temporary files are gone, and the token was never in it.
+        // The temporary files are gone, and the home doesn't contain the token.
         assert!(stage.runtime_sessions().is_empty());
         assert!(texts(&home).contains("a conversation") && !texts(&home).contains(&token), "{}", texts(&home));
     }
 }
 
 #[test]
-fn the_setting_and_the_option() {
+fn setting_and_option_enable_throwaway() {
     messages!();
     let stage = Stage::new();
     let plan = |options: &[&str]| {
@@ -186,12 +186,12 @@ fn the_setting_and_the_option() {
     lived_in(&stage);
     messages::note("with answers to carry over");
     assert!(plan(&[]));
-    // A command that lclaude only passes on is no session.
+    // A command that lclaude only passes on ignores the setting.
     stage.ended(&mut stage.lclaude(&["--dry-run", "mcp", "list"])).expect(0);
 }
 
 #[test]
-fn what_cannot_be_is_said() {
+fn impossible_combinations_are_rejected() {
     messages!();
     let stage = Stage::new();
     let model = stage.model().display().to_string();
@@ -207,16 +207,16 @@ fn what_cannot_be_is_said() {
     refused(&["--throwaway", "mcp", "list"], &project).expect_failure(64);
     refused(&["--throwaway=maybe", "-p", "x"], &project).expect_failure(64);
     refused(&["--throwawy", "-p", "x"], &project).expect_failure(64);
-    // There `.claude` is the user's and the project's at once.
+    // In the home directory, `.claude` belongs to both the user and the project.
     fs::create_dir(stage.home().join(".claude")).expect("a directory");
     refused(&["--throwaway", "-p", "x"], &stage.home()).expect_failure(64);
     stage.config("throwaway = true\n");
     refused(&["-p", "x"], &stage.home()).expect_failure(65);
 }
 
-/// Claude Code was seen to take agents from the `.claude` of every directory up to the root of the repository.
+/// Claude Code loads agents from the `.claude` of every directory up to the root of the repository (observed).
 #[test]
-fn a_directory_above_whose_claude_is_the_users_own_is_refused() {
+fn directory_below_the_users_claude_directory_is_rejected() {
     messages!();
     let mut stage = Stage::new();
     let model = stage.model().display().to_string();
@@ -228,18 +228,18 @@ fn a_directory_above_whose_claude_is_the_users_own_is_refused() {
         assert!(ended.stderr.contains(&own.display().to_string()), "{ended:#?}");
     };
     let work = stage.root().join("work");
-    // A link to it.
+    // A symlink to the user's `.claude`.
     fs::create_dir_all(stage.home().join(".claude")).expect("a directory");
     fs::create_dir_all(&work).expect("a directory");
     symlink(stage.home().join(".claude"), work.join(".claude")).expect("a link");
     refused(&stage, &work.join("project/deep"), &work.join(".claude"));
     fs::remove_file(work.join(".claude")).expect("a link");
-    // Where the user has it; below the home too.
+    // CLAUDE_CONFIG_DIR, outside and below the home directory.
     for work in [work, stage.home().join("work")] {
         fs::create_dir_all(work.join(".claude")).expect("a directory");
         stage.set("CLAUDE_CONFIG_DIR", work.join(".claude").display());
         refused(&stage, &work.join("project/deep"), &work.join(".claude"));
-        // Above the root of the repository it is not looked for.
+        // Directories above the root of the repository don't matter.
         fs::create_dir(work.join("project/.git")).expect("a directory");
         stage.ended(stage.lclaude(&options).current_dir(work.join("project/deep"))).expect(0);
     }

@@ -1,4 +1,4 @@
-//! However a throwaway session ends, its home is gone.
+//! The home of a throwaway session is removed, however the session ends.
 
 use std::{
     fs,
@@ -14,11 +14,11 @@ use support::{
     throwaway::{LOCAL, command, endpoint, home_of, lived_in, running, write},
 };
 
-/// What happens to a session, and the exit code it then has, if any.
+/// Ends a session and returns its expected exit code, or `None` if it was killed.
 type End = fn(&Stage, &Session, &Fake) -> Option<i32>;
 
 #[test]
-fn however_the_session_ends_its_home_is_gone() {
+fn home_is_removed_however_the_session_ends() {
     let ends: &[(&str, End)] = &[
         ("exit", |_, _, claude| {
             claude.send(json!({"do": "exit", "code": 3}));
@@ -44,7 +44,7 @@ fn however_the_session_ends_its_home_is_gone() {
             session.signal(Signal::KILL);
             None
         }),
-        ("lclaude killed, and Claude Code does not listen", |_, session, claude| {
+        ("lclaude killed, and Claude Code ignores signals", |_, session, claude| {
             claude.send(json!({"do": "ignore_signals"}));
             claude.wait_event("done");
             session.signal(Signal::KILL);
@@ -79,14 +79,14 @@ fn however_the_session_ends_its_home_is_gone() {
         }
         assert!(!home.exists() && stage.runtime_sessions().is_empty(), "{name}: {:?}", stage.runtime_sessions());
         stage.assert_home_is(&before);
-        // A failure names its log, so that one stays for a while.
+        // A failure message names the log, so the log is kept for a while.
         assert_eq!(stage.runtime_files("log").len(), usize::from(code == Some(69)), "{name}");
         let _ = fs::remove_dir_all(stage.runtime());
     }
 }
 
 #[test]
-fn a_start_that_fails_leaves_nothing_in_the_home() {
+fn failed_start_leaves_nothing() {
     let mut stage = Stage::new();
     stage.set("FAKE_LLAMA_FAIL", "oom");
     let before = stage.home_snapshot();
@@ -98,13 +98,13 @@ fn a_start_that_fails_leaves_nothing_in_the_home() {
 }
 
 #[test]
-fn what_both_killed_leave_the_next_one_removes() {
+fn next_session_removes_leftovers_after_both_were_killed() {
     let stage = Stage::new();
     let (session, claude, backend) = running(&stage);
     let home = home_of(&claude);
     kill_both(&stage, session, &claude);
     backend.wait_gone();
-    assert!(home.exists(), "nobody is left who could");
+    assert!(home.exists(), "the home was removed although both were killed");
     let (session, claude, _backend) = stage.running();
     stage.wait_for_sessions(1);
     assert!(!home.exists());
@@ -112,9 +112,9 @@ fn what_both_killed_leave_the_next_one_removes() {
     assert!(stage.runtime_files("log").is_empty(), "{:?}", stage.runtime_files("log"));
 }
 
-/// An endpoint has no keeper.
+/// An endpoint has no keeper that could clean up.
 #[test]
-fn what_a_killed_session_on_an_endpoint_leaves_the_next_one_removes() {
+fn next_session_removes_leftovers_of_an_endpoint_session() {
     let stage = Stage::with(&["fake-claude"]);
     stage.config(&format!("backend = \"endpoint\"\nmodel = \"m\"\n[endpoint]\nurl = \"{}\"\n", endpoint(None)));
     let start = || {
@@ -134,7 +134,7 @@ fn what_a_killed_session_on_an_endpoint_leaves_the_next_one_removes() {
 }
 
 #[test]
-fn read_only_directories_go_too_and_what_links_lead_to_stays() {
+fn removal_includes_read_only_directories_but_not_link_targets() {
     for killed in [false, true] {
         let stage = Stage::new();
         write(stage.root().join("mine/precious"), "mine");
@@ -161,20 +161,20 @@ fn read_only_directories_go_too_and_what_links_lead_to_stays() {
 }
 
 #[test]
-fn what_outlives_claude_code_cannot_make_it_anew() {
+fn surviving_child_cannot_recreate_the_home() {
     let stage = Stage::new();
     let (session, claude, _backend) = running(&stage);
     claude.send(json!({"do": "spawn_sleeper"}));
     let sleeper = stage.events.next("sleeper");
     let inside = home_of(&claude).join("shell-snapshots");
-    // Open while it is removed, as a background command's output is.
+    // A file that is open while the home is removed, like the output of a background command.
     write(inside.join("output"), "");
     let mut output = fs::File::options().append(true).open(inside.join("output")).expect("a file");
     let pid = session.pid();
     claude.send(json!({"do": "exit", "code": 0}));
     claude.wait_gone();
     while Path::new(&format!("/proc/{pid}")).exists() && support::process_state(pid) != Some('Z') {
-        output.write_all(b"more\n").expect("nobody minds");
+        output.write_all(b"more\n").expect("the file is open");
         let _ = fs::write(inside.join("another"), "x");
     }
     assert!(stage.runtime_sessions().is_empty(), "{:?}", stage.runtime_sessions());

@@ -1,5 +1,5 @@
-//! A repository that was just cloned runs no program, loads no file of its own, sends nothing elsewhere and downloads
-//! nothing, unless the user says so after having seen what it asks for.
+//! A freshly cloned repository can't run programs, load its own files, send data elsewhere or download anything until the
+//! user has reviewed and trusted its project file.
 
 use std::{
     ffi::OsStr,
@@ -22,10 +22,10 @@ use support::{
     terminal::Terminal,
 };
 
-/// Nobody, on most systems; in any case somebody else.
+/// Another user's id, `nobody` on most systems.
 const SOMEBODY_ELSE: u32 = 65_534;
 
-/// A user with llama.cpp and a model, in a repository that was just cloned.
+/// A user with llama.cpp and a model, in a freshly cloned repository.
 fn stage() -> Stage {
     let stage = Stage::new();
     stage.ample_memory();
@@ -42,7 +42,7 @@ fn write(stage: &Stage, text: &str) {
     fs::write(file(stage), text).expect("a file");
 }
 
-/// Whatever is run here is refused, says why, and starts nothing.
+/// Checks that every session is refused with the same reason, and that nothing starts.
 #[track_caller]
 fn refused(stage: &Stage, code: i32) -> Ended {
     let ended = stage.ended(&mut stage.lclaude(&["-p", "x"])).expect_failure(code).expect_stdout("");
@@ -60,7 +60,7 @@ fn trust(stage: &Stage, arguments: &[&str]) -> Ended {
     stage.ended(&mut stage.lclaude(&[&["local", "trust"], arguments].concat()))
 }
 
-/// A session starts, and says whether llama-server got this argument.
+/// Checks that a session starts, and that its llama-server got this argument.
 #[track_caller]
 fn starts_with(stage: &Stage, argument: &str) {
     let (session, claude, backend) = stage.started(&mut stage.lclaude(&["-p", "x"]));
@@ -69,7 +69,7 @@ fn starts_with(stage: &Stage, argument: &str) {
 }
 
 #[test]
-fn what_could_run_a_program_load_a_file_or_send_code_elsewhere_needs_the_users_word() {
+fn dangerous_settings_require_trust() {
     messages!();
     let stage = stage();
     for text in [
@@ -97,7 +97,7 @@ fn what_could_run_a_program_load_a_file_or_send_code_elsewhere_needs_the_users_w
 }
 
 #[test]
-fn commands_that_need_no_model_run_as_if_the_file_were_not_there() {
+fn passed_through_commands_ignore_an_untrusted_file() {
     let stage = stage();
     stage.script("claude", "echo own \"$@\"");
     stage.script("evil", "echo evil \"$@\"");
@@ -112,7 +112,7 @@ fn commands_that_need_no_model_run_as_if_the_file_were_not_there() {
 }
 
 #[test]
-fn what_doctor_starts_is_not_in_the_repository() {
+fn doctor_starts_programs_outside_the_repository() {
     // llama-server loads libraries from the working directory.
     let stage = stage();
     let places = stage.root().join("places");
@@ -129,7 +129,7 @@ fn what_doctor_starts_is_not_in_the_repository() {
 }
 
 #[test]
-fn a_model_is_a_name_and_never_a_path_an_option_or_another_hosts() {
+fn model_must_be_a_plain_name() {
     messages!();
     let stage = stage();
     for name in [
@@ -153,7 +153,7 @@ fn a_model_is_a_name_and_never_a_path_an_option_or_another_hosts() {
 }
 
 #[test]
-fn it_is_a_regular_file_of_the_users_own_and_not_a_long_one() {
+fn project_file_must_be_a_small_regular_file() {
     messages!();
     let stage = stage();
     let file = file(&stage);
@@ -174,7 +174,7 @@ fn it_is_a_regular_file_of_the_users_own_and_not_a_long_one() {
     let made = Command::new("mkfifo").arg(&file).status();
     assert!(made.expect("mkfifo is on every Unix").success());
     not_used("a pipe");
-    // Sparse, so that only its length is big.
+    // A sparse file, which takes no space.
     File::create(&file).and_then(|file| file.set_len(100 * 1024 * 1024)).expect("a file");
     not_used("100 MiB");
     let socket = std::os::unix::net::UnixListener::bind(&file).expect("a socket");
@@ -187,7 +187,7 @@ fn it_is_a_regular_file_of_the_users_own_and_not_a_long_one() {
 }
 
 #[test]
-fn a_file_of_another_user_is_not_used() {
+fn project_file_of_another_user_is_rejected() {
     if !needs_root() {
         return;
     }
@@ -201,7 +201,7 @@ fn a_file_of_another_user_is_not_used() {
 }
 
 #[test]
-fn malformed_or_hostile_text_reaches_no_terminal() {
+fn hostile_text_is_escaped_on_the_terminal() {
     messages!();
     let stage = stage();
     for (text, code) in [
@@ -220,12 +220,12 @@ fn malformed_or_hostile_text_reaches_no_terminal() {
             assert!(!text.contains(obeyed), "{text:?}");
         }
         let said = ended.stderr.contains("u{1b}") || ended.stderr.contains("u001b");
-        assert!(said, "what it is can be seen: {}", ended.stderr);
+        assert!(said, "the escaped character is not shown: {}", ended.stderr);
     }
     stage.assert_nothing_started();
 }
 
-/// Exits with 77 and these words, with and without --yes, and on a terminal asks nothing.
+/// Checks that sessions exit with 77, with and without --yes, and don't ask on a terminal.
 #[track_caller]
 fn refuses_download(stage: &Stage, model: &str) {
     for arguments in [&["-p", "x"][..], &["--yes", "-p", "x"]] {
@@ -238,7 +238,7 @@ fn refuses_download(stage: &Stage, model: &str) {
 }
 
 #[test]
-fn ollama_downloads_nothing_that_an_untrusted_file_names() {
+fn ollama_does_not_download_models_of_an_untrusted_file() {
     messages!();
     let mut stage = Stage::ollama();
     for text in ["model = 'far:1b'\n", "model = 'small'\nmodels.haiku = 'far:1b'\n"] {
@@ -246,18 +246,18 @@ fn ollama_downloads_nothing_that_an_untrusted_file_names() {
         refuses_download(&stage, "far:1b");
         stage.assert_nothing_started();
     }
-    // What is installed is used.
+    // An installed model is used.
     write(&stage, "model = 'small'\n");
     let session = Session::start(&mut stage.lclaude(&["-p", "x"]));
     stage.events.next("ollama");
     finish(session, &stage.events.next("claude"));
-    // A server that runs already is asked what it has, and no more.
+    // A shared server is only asked for its models.
     write(&stage, "model = 'far:1b'\n");
     let own = Own::start(&stage, &[]);
     stage.set("OLLAMA_HOST", &own.url);
     stage.config("[ollama]\ninstance = \"shared\"\n");
     refuses_download(&stage, "far:1b");
-    // By the user's word it is.
+    // Once the file is trusted, the model is downloaded.
     trust(&stage, &["--yes"]).expect(0);
     let session = Session::start(&mut stage.lclaude(&["--yes", "-p", "x"]));
     own.fake.wait_event("pulled");
@@ -265,7 +265,7 @@ fn ollama_downloads_nothing_that_an_untrusted_file_names() {
 }
 
 #[test]
-fn lm_studio_downloads_nothing_that_an_untrusted_file_names() {
+fn lm_studio_does_not_download_models_of_an_untrusted_file() {
     messages!();
     let mut stage = Stage::with(&["fake-claude"]);
     let home = stage.home().join(".lmstudio");
@@ -282,7 +282,7 @@ fn lm_studio_downloads_nothing_that_an_untrusted_file_names() {
 }
 
 #[test]
-fn llama_cpp_downloads_nothing_that_an_untrusted_file_names() {
+fn llama_cpp_does_not_download_models_of_an_untrusted_file() {
     messages!();
     let mut stage = stage();
     write(&stage, "model = 'someone/tiny:Q4'\n");
@@ -290,26 +290,26 @@ fn llama_cpp_downloads_nothing_that_an_untrusted_file_names() {
     write(&stage, "models.haiku = 'someone/tiny:Q4'\n");
     refuses_download(&stage, "someone/tiny:Q4");
     stage.assert_nothing_started();
-    // A directory of that name is none of its models.
+    // A directory of that name is not taken for a model.
     write(&stage, "model = 'someone/tiny'\n");
     fs::create_dir_all(stage.project().join("someone/tiny")).expect("a directory");
     refuses_download(&stage, "someone/tiny");
     stage.assert_nothing_started();
-    // What is in the cache is used, and llama-server stays off the network for what else that repository has.
+    // A cached model is used, and --offline keeps llama-server from downloading other files of its repository.
     let hub = stage.root().join("hub");
     fs::create_dir_all(hub.join("models--someone--tiny/snapshots/1")).expect("a directory");
     stage.set("HF_HUB_CACHE", hub.display());
     starts_with(&stage, "--offline");
-    // The user's own file and command line are no strangers.
+    // The user's own command line needs no trust.
     let (session, claude, backend) = stage.started(&mut stage.lclaude(&["--model", "someone/tiny:Q4", "-p", "x"]));
     assert!(!backend.argv.contains(&"--offline".to_owned()), "{:?}", backend.argv);
     finish(session, &claude);
 }
 
 #[test]
-fn a_backend_that_an_untrusted_file_chooses_downloads_nothing_either() {
+fn backend_chosen_by_an_untrusted_file_does_not_download() {
     messages!();
-    // What the user has in one backend is a stranger's in another.
+    // The user's model for one backend is not trusted for another.
     let mut stage = stage();
     for own in ["", "model = 'me/coder:30b'\n", "[llamacpp]\nhf = 'me/coder:30b'\n"] {
         let model = if own.is_empty() { "unsloth/GLM-4.7-Flash-GGUF:Q4_K_M" } else { "me/coder:30b" };
@@ -325,21 +325,21 @@ fn a_backend_that_an_untrusted_file_chooses_downloads_nothing_either() {
     stage.set("LCLAUDE_MODEL", "me/coder:30b");
     refuses_download(&stage, "me/coder:30b");
     stage.assert_nothing_started();
-    // A file of the user's own is there already, and so is what is in the cache.
+    // Neither the user's own file nor a cached model needs a download.
     stage.set("LCLAUDE_MODEL", stage.model().display());
     starts_with(&stage, "--model");
     let hub = stage.root().join("hub");
     fs::create_dir_all(hub.join("models--me--coder/snapshots/1")).expect("a directory");
     stage.set("HF_HUB_CACHE", hub.display()).set("LCLAUDE_MODEL", "me/coder:30b");
     starts_with(&stage, "--offline");
-    // What is typed is the user's word.
+    // A model on the command line may be downloaded.
     let (session, claude, backend) = stage.started(&mut stage.lclaude(&["--model", "me/other:4b", "-p", "x"]));
     assert!(!backend.argv.contains(&"--offline".to_owned()), "{:?}", backend.argv);
     finish(session, &claude);
 }
 
 #[test]
-fn a_command_is_given_only_names_that_the_users_own_file_has() {
+fn command_gets_only_model_names_from_the_user_configuration() {
     messages!();
     let stage = stage();
     let model = stage.model();
@@ -348,7 +348,7 @@ fn a_command_is_given_only_names_that_the_users_own_file_has() {
          run = ['llama-server', '--model', '{}', '--alias', '{{model}}', '--port', '{{port}}', '-c', '65536']\n",
         model.display()
     ));
-    // It might be fetched, or be a directory, as far as anybody here can tell.
+    // The command might download this name or load a directory of that name.
     write(&stage, "model = 'tmp/evil'\n");
     refused_command(&stage);
     write(&stage, "models.haiku = 'evil'\n");
@@ -367,7 +367,7 @@ fn refused_command(stage: &Stage) {
 }
 
 #[test]
-fn a_model_in_ollamas_cloud_is_never_a_projects_to_choose() {
+fn project_cannot_select_a_cloud_model() {
     messages!();
     let stage = Stage::ollama();
     write(&stage, "model = 'glm:cloud'\n");
@@ -381,7 +381,7 @@ fn a_model_in_ollamas_cloud_is_never_a_projects_to_choose() {
     refused();
 }
 
-/// A llama-server in the repository, which a file names.
+/// A project file that names a llama-server in the repository.
 const OWN_SERVER: &str = "[llamacpp]\npath = \"./tools/server\"\nargs = [\"--flash-attn\", \"on\"]\n";
 
 fn with_own_server() -> Stage {
@@ -394,26 +394,26 @@ fn with_own_server() -> Stage {
 }
 
 #[test]
-fn what_is_trusted_is_shown_first_and_then_works_until_it_changes() {
+fn trusted_file_works_until_it_changes() {
     messages!();
     let stage = with_own_server();
     refused(&stage, 77);
     trust(&stage, &["--yes"]).expect(0).record();
-    // Relative to the file, wherever one is.
+    // Paths are relative to the file, not to the working directory.
     let deep = stage.project().join("deep/er");
     fs::create_dir_all(&deep).expect("a directory");
     let (session, claude, _backend) = stage.started(stage.lclaude(&["-p", "x"]).current_dir(&deep));
     finish(session, &claude);
     trust(&stage, &["--yes"]).expect(0).record();
     trust(&stage, &[]).expect(0).record();
-    // A change, however small.
+    // Any change revokes trust.
     let changed = |stage: &Stage| {
         let ended = stage.ended(&mut stage.lclaude(&["-p", "x"]));
         ended.expect_failure(77);
     };
     write(&stage, &format!("{OWN_SERVER}\n"));
     changed(&stage);
-    // As it was is as it was trusted.
+    // The original content is trusted again.
     write(&stage, OWN_SERVER);
     stage.ended(&mut stage.lclaude(&["--dry-run", "-p", "x"])).expect(0);
     write(&stage, &OWN_SERVER.replace("on", "off"));
@@ -423,11 +423,11 @@ fn what_is_trusted_is_shown_first_and_then_works_until_it_changes() {
 }
 
 #[test]
-fn trust_is_of_one_file_in_one_place() {
+fn trust_applies_to_one_file_at_one_path() {
     messages!();
     let stage = with_own_server();
     trust(&stage, &["--yes"]).expect(0);
-    // Elsewhere, moved, or behind a link it is another.
+    // A copy, a symlink or a moved file is not trusted.
     let other = stage.root().join("other");
     fs::create_dir_all(other.join(".git")).expect("a directory");
     fs::copy(file(&stage), other.join(".lclaude.toml")).expect("a copy");
@@ -436,7 +436,7 @@ fn trust_is_of_one_file_in_one_place() {
     fs::remove_file(other.join(".lclaude.toml")).expect("there");
     symlink(file(&stage), other.join(".lclaude.toml")).expect("a link");
     run(&other).expect_failure(77);
-    // A link to the directory leads to the same file.
+    // A symlink to the directory leads to the same file.
     let link = stage.root().join("link");
     symlink(stage.project(), &link).expect("a link");
     run(&link).expect(0);
@@ -447,7 +447,7 @@ fn trust_is_of_one_file_in_one_place() {
 }
 
 #[test]
-fn trust_is_given_and_taken_by_file_and_by_directory_and_listed() {
+fn trust_can_be_granted_listed_and_revoked() {
     messages!();
     let stage = with_own_server();
     let (project, path) = (stage.project(), file(&stage).display().to_string());
@@ -467,7 +467,7 @@ fn trust_is_given_and_taken_by_file_and_by_directory_and_listed() {
     in_root(&["trust", "--yes", "project"]);
     write(&stage, "context = 50000\n");
     record("changed", listed());
-    // Also when it has gone.
+    // A deleted file stays in the list, and can be revoked.
     fs::remove_file(file(&stage)).expect("there");
     record("gone", listed());
     in_root(&["untrust", "project/.lclaude.toml"]).record();
@@ -476,7 +476,7 @@ fn trust_is_given_and_taken_by_file_and_by_directory_and_listed() {
         let ended = stage.ended(&mut stage.lclaude(&[&["local"], arguments].concat()));
         ended.expect_failure(64);
     }
-    // Nobody who takes trust back wants to write a file.
+    // `local init` is no help for revoking trust.
     let ended = stage.ended(&mut stage.lclaude(&["local", "untrust"]));
     let ended = ended.expect_failure(64);
     assert!(!ended.stderr.contains("init"), "{}", ended.stderr);
@@ -486,7 +486,7 @@ fn trust_is_given_and_taken_by_file_and_by_directory_and_listed() {
 }
 
 #[test]
-fn what_is_listed_can_be_taken_back_though_its_directory_has_gone() {
+fn trust_can_be_revoked_for_a_deleted_directory() {
     messages!();
     let stage = with_own_server();
     let odd = stage.root().join("odd\nname");
@@ -494,7 +494,7 @@ fn what_is_listed_can_be_taken_back_though_its_directory_has_gone() {
     let run =
         |arguments: &[&str]| stage.ended(stage.lclaude(&[&["local"], arguments].concat()).current_dir(stage.root()));
     let given = run(&["trust", "--yes", &odd.display().to_string()]).expect(0);
-    // A name does not make a line of its own.
+    // A newline in a name doesn't start a new line of output.
     let path = format!("{}/odd\\nname/.lclaude.toml", stage.root().display());
     assert!(given.stdout.starts_with(&path), "{given:#?}");
     given.record();
@@ -509,7 +509,7 @@ fn what_is_listed_can_be_taken_back_though_its_directory_has_gone() {
 }
 
 #[test]
-fn a_path_that_is_not_utf_8_cannot_be_in_the_list() {
+fn non_utf8_path_cannot_be_trusted() {
     messages!();
     let stage = with_own_server();
     let odd = stage.root().join(OsStr::from_bytes(b"odd\xff"));
@@ -521,7 +521,7 @@ fn a_path_that_is_not_utf_8_cannot_be_in_the_list() {
 }
 
 #[test]
-fn what_needs_the_users_word_is_shown_last() {
+fn settings_that_require_trust_are_shown_last() {
     messages!();
     let stage = stage();
     write(&stage, &format!("model = '{}'\n", "a".repeat(900_000)));
@@ -534,22 +534,22 @@ fn what_needs_the_users_word_is_shown_last() {
 }
 
 #[test]
-fn without_a_terminal_nobody_can_say_yes() {
+fn trust_without_a_terminal_requires_the_yes_option() {
     messages!();
     let stage = with_own_server();
     let ended = trust(&stage, &[]).expect_failure(64);
-    assert!(ended.stdout.contains("! llamacpp.path"), "it is shown all the same: {ended:#?}");
+    assert!(ended.stdout.contains("! llamacpp.path"), "the settings are not shown: {ended:#?}");
     refused(&stage, 77);
 }
 
 #[test]
-fn on_a_terminal_what_was_shown_is_what_is_trusted() {
+fn trust_applies_to_the_content_that_was_shown() {
     messages!();
     let stage = with_own_server();
     let asked = || {
         let mut terminal = Terminal::start(stage.lclaude(&["local", "trust"]));
         terminal.wait_for("! llamacpp.path = \"./tools/server\"");
-        terminal.wait_for("Allow it? [y/N] ");
+        terminal.wait_for("Trust this file? [y/N] ");
         terminal
     };
     for answer in ["\n", "n\n", "\x04"] {
@@ -558,7 +558,7 @@ fn on_a_terminal_what_was_shown_is_what_is_trusted() {
         terminal.wait_to_the_end(77);
         refused(&stage, 77);
     }
-    // Swapped while the user reads.
+    // The file is swapped while the user reads.
     let terminal = asked();
     write(&stage, &OWN_SERVER.replace("tools/server", "tools/evil"));
     terminal.type_in("y\n");
@@ -569,7 +569,7 @@ fn on_a_terminal_what_was_shown_is_what_is_trusted() {
 }
 
 #[test]
-fn what_is_swapped_between_the_check_and_the_use_is_never_used() {
+fn file_swapped_between_check_and_use_is_never_used() {
     let stage = with_own_server();
     trust(&stage, &["--yes"]).expect(0);
     let (file, good, evil) = (file(&stage), stage.project().join("good"), stage.project().join("evil"));
@@ -594,7 +594,7 @@ fn what_is_swapped_between_the_check_and_the_use_is_never_used() {
 }
 
 #[test]
-fn the_list_is_private_whole_and_loses_nobodys_word() {
+fn trust_list_is_private_and_survives_concurrent_writes() {
     messages!();
     let stage = stage();
     let projects: Vec<PathBuf> = (0..12).map(|at| stage.root().join(format!("project-{at}"))).collect();
@@ -622,8 +622,8 @@ fn the_list_is_private_whole_and_loses_nobodys_word() {
     let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
     assert_eq!((mode(&list), mode(&state)), (0o600, 0o700));
     let files = fs::read_dir(&state).expect("a directory").count();
-    assert_eq!(files, 2, "the list and its lock, and nothing temporary");
-    // One that is broken is no permission.
+    assert_eq!(files, 2, "there is more than the list and its lock");
+    // A broken list grants no trust.
     fs::write(&list, "{").expect("a file");
     let ended = stage.ended(stage.lclaude(&["-p", "x"]).current_dir(&projects[0]));
     ended.expect_failure(65);

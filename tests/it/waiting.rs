@@ -1,5 +1,5 @@
-//! The wait for the backend: what is said meanwhile, how it is broken off, and that it ends at once when there is
-//! nothing left to wait for.
+//! The wait for the backend: its progress messages, how it is interrupted, and that it ends at once when the backend
+//! fails.
 
 use std::{
     collections::BTreeSet,
@@ -20,30 +20,30 @@ use support::{
 };
 
 const LOCAL: [&str; 4] = ["--backend", "llamacpp", "--model", "tiny.gguf"];
-/// A name on Hugging Face, which the fake fetches before it binds its port.
+/// A name on Hugging Face. The fake downloads it before it binds its port.
 const REMOTE: [&str; 4] = ["--backend", "llamacpp", "--model", "someone/tiny:Q4_K_M"];
 
-/// On which a backend loads until it is told to be ready.
+/// A stage whose backend loads until the test sends `ready`.
 fn controlled() -> Stage {
     let mut stage = Stage::new();
     stage.set("FAKE_LLAMA_LOAD", "controlled");
     stage
 }
 
-/// A session whose standard error is heard while it runs.
-struct Heard {
+/// A session whose stderr is read while it runs.
+struct LiveSession {
     child: Child,
     lines: Receiver<String>,
 }
 
-impl Heard {
+impl LiveSession {
     fn start(stage: &Stage, arguments: &[&str]) -> Self {
         let mut child =
             stage.lclaude(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("lclaude runs");
         let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
         let (sender, lines) = channel();
         thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        Heard { child, lines }
+        LiveSession { child, lines }
     }
 
     fn pid(&self) -> i32 {
@@ -51,10 +51,10 @@ impl Heard {
     }
 
     fn line(&self) -> String {
-        self.lines.recv_timeout(PATIENCE).expect("another line on standard error")
+        self.lines.recv_timeout(PATIENCE).expect("another line on stderr")
     }
 
-    /// Its exit code, its standard output, and what else it said.
+    /// Waits for the exit, and returns the exit code, stdout and the remaining lines of stderr.
     fn wait(mut self) -> (Option<i32>, String, Vec<String>) {
         let mut stdout = String::new();
         self.child.stdout.take().expect("a pipe").read_to_string(&mut stdout).expect("text");
@@ -64,9 +64,9 @@ impl Heard {
 }
 
 #[test]
-fn off_a_terminal_each_stage_is_one_plain_line_on_standard_error() {
+fn without_a_terminal_each_stage_is_one_line_on_stderr() {
     let stage = controlled();
-    let session = Heard::start(&stage, &[&LOCAL[..], &["-p", "hello"]].concat());
+    let session = LiveSession::start(&stage, &[&LOCAL[..], &["-p", "hello"]].concat());
     assert_eq!(session.line(), "lclaude: starting llamacpp (tiny)");
     assert_eq!(session.line(), "lclaude: loading the model");
     stage.events.next("llama-server").send(json!({"do": "ready"}));
@@ -75,14 +75,14 @@ fn off_a_terminal_each_stage_is_one_plain_line_on_standard_error() {
 }
 
 #[test]
-fn a_download_is_a_stage_of_its_own() {
+fn download_is_a_separate_stage() {
     let mut stage = controlled();
     stage.set("FAKE_LLAMA_DOWNLOAD", "controlled");
-    let session = Heard::start(&stage, &REMOTE);
+    let session = LiveSession::start(&stage, &REMOTE);
     assert_eq!(session.line(), "lclaude: starting llamacpp (someone/tiny:Q4_K_M)");
     assert_eq!(session.line(), "lclaude: downloading the model");
     let backend = stage.events.next("llama-server");
-    // However often it says how far it is.
+    // However often the backend logs its progress, there is one line.
     for percent in [10, 20, 30] {
         backend.send(json!({"do": "log", "text": format!("Downloading tiny ─── {percent}%")}));
     }
@@ -94,24 +94,24 @@ fn a_download_is_a_stage_of_its_own() {
 }
 
 #[test]
-fn on_a_terminal_one_live_line_vanishes_before_claude_code_draws() {
+fn progress_line_is_cleared_before_claude_code_draws() {
     let stage = controlled();
     let mut terminal = Terminal::start(stage.lclaude(&LOCAL));
     let backend = stage.events.next("llama-server");
     terminal.wait_for_screen(|lines| matches!(lines, [only] if only.contains("lclaude: loading the model")));
     backend.send(json!({"do": "ready"}));
     let claude = stage.events.next("claude");
-    // It has drawn nothing yet.
+    // Claude Code has drawn nothing yet.
     terminal.wait_for_screen(<[String]>::is_empty);
     claude.send(json!({"do": "print", "text": "Claude Code draws"}));
     terminal.wait_for("Claude Code draws");
     claude.send(json!({"do": "exit", "code": 0}));
     let shown = terminal.wait_to_the_end(0);
-    assert!(shown.ends_with("Claude Code draws"), "and nobody draws over it: {shown:?}");
+    assert!(shown.ends_with("Claude Code draws"), "the progress line was drawn over it: {shown:?}");
 }
 
 #[test]
-fn on_a_terminal_a_download_shows_how_far_it_is() {
+fn download_progress_is_shown_on_a_terminal() {
     let mut stage = controlled();
     stage.set("FAKE_LLAMA_DOWNLOAD", "controlled");
     let terminal = Terminal::start(stage.lclaude(&REMOTE));
@@ -119,7 +119,7 @@ fn on_a_terminal_a_download_shows_how_far_it_is() {
     for percent in [100, 40] {
         let shown = format!("lclaude: downloading the model {percent}%");
         terminal.wait_for_screen(|lines| matches!(lines, [only] if only.contains(&shown)));
-        // The next file of the model.
+        // The next file of the model starts.
         backend.send(json!({"do": "log", "text": "Downloading tiny ───  40%"}));
     }
     backend.send(json!({"do": "downloaded"}));
@@ -130,7 +130,7 @@ fn on_a_terminal_a_download_shows_how_far_it_is() {
 }
 
 #[test]
-fn keys_during_the_wait_leave_nothing_of_the_live_line() {
+fn keys_typed_during_startup_do_not_garble_the_progress_line() {
     let stage = controlled();
     let mut terminal = Terminal::start(stage.lclaude(&LOCAL));
     let backend = stage.events.next("llama-server");
@@ -138,7 +138,7 @@ fn keys_during_the_wait_leave_nothing_of_the_live_line() {
     terminal.wait_for_screen(is_live);
     for key in ["x", "y", "z"] {
         terminal.type_in(key);
-        // Its echo is seen, and is gone with the next drawing.
+        // The echo of the key disappears when the line is redrawn.
         terminal.wait_for(key);
         terminal.wait_for_screen(|lines| is_live(lines) && !lines[0].ends_with(key));
     }
@@ -150,7 +150,7 @@ fn keys_during_the_wait_leave_nothing_of_the_live_line() {
 }
 
 #[test]
-fn what_is_typed_during_the_wait_is_claude_codes() {
+fn text_typed_during_startup_reaches_claude_code() {
     let stage = controlled();
     let terminal = Terminal::start(stage.lclaude(&LOCAL));
     let backend = stage.events.next("llama-server");
@@ -164,7 +164,7 @@ fn what_is_typed_during_the_wait_is_claude_codes() {
 }
 
 #[test]
-fn a_failure_takes_the_place_of_the_live_line() {
+fn failure_replaces_the_progress_line() {
     let stage = controlled();
     let terminal = Terminal::start(stage.lclaude(&LOCAL));
     let backend = stage.events.next("llama-server");
@@ -177,7 +177,7 @@ fn a_failure_takes_the_place_of_the_live_line() {
 }
 
 #[test]
-fn ctrl_c_on_the_terminal_ends_the_wait() {
+fn ctrl_c_ends_the_startup() {
     for times in [1, 2] {
         let stage = controlled();
         let terminal = Terminal::start(stage.lclaude(&LOCAL));
@@ -191,13 +191,13 @@ fn ctrl_c_on_the_terminal_ends_the_wait() {
 }
 
 #[test]
-fn a_second_ctrl_c_changes_nothing_while_the_first_is_being_obeyed() {
+fn second_ctrl_c_during_shutdown_changes_nothing() {
     let stage = controlled();
-    let mut session = Heard::start(&stage, &LOCAL);
+    let mut session = LiveSession::start(&stage, &LOCAL);
     let backend = stage.events.next("llama-server");
     assert_eq!(session.line(), "lclaude: starting llamacpp (tiny)");
     assert_eq!(session.line(), "lclaude: loading the model");
-    // It is to end the backend, and cannot until the session wakes it.
+    // The keeper must stop the backend, but can't until the session resumes it.
     kill(stage.keeper(), Signal::STOP);
     for _ in 0..2 {
         kill(session.pid(), Signal::INT);
@@ -208,15 +208,15 @@ fn a_second_ctrl_c_changes_nothing_while_the_first_is_being_obeyed() {
 }
 
 #[test]
-fn ctrl_c_ends_only_the_session_it_is_meant_for() {
-    // Whether it is the one that started the backend, or the one that came later, makes no difference.
+fn ctrl_c_ends_only_its_own_session() {
+    // It doesn't matter which of them started the backend.
     for leaves in [0, 1] {
         let stage = controlled();
-        let first = Heard::start(&stage, &LOCAL);
+        let first = LiveSession::start(&stage, &LOCAL);
         let backend = stage.events.next("llama-server");
         assert_eq!(first.line(), "lclaude: starting llamacpp (tiny)");
         assert_eq!(first.line(), "lclaude: loading the model");
-        let second = Heard::start(&stage, &LOCAL);
+        let second = LiveSession::start(&stage, &LOCAL);
         assert_eq!(second.line(), "lclaude: loading the model");
 
         let mut sessions = vec![first, second];
@@ -233,24 +233,24 @@ fn ctrl_c_ends_only_the_session_it_is_meant_for() {
 }
 
 #[test]
-fn ctrl_c_ends_the_wait_for_a_session_that_is_starting_the_backend() {
+fn ctrl_c_ends_the_wait_for_another_starting_session() {
     let stage = Stage::new();
     let (session, claude, _backend) = stage.running();
     finish(session, &claude);
-    // What such a session holds.
+    // A session that starts a keeper holds this lock.
     let gate = File::open(stage.runtime_files("gate").pop().expect("a gate")).expect("a file");
     gate.lock().expect("a lock");
 
     let mut session = stage.session(&[]);
-    until("it comes to the gate", || has_open(session.pid(), "gate"));
+    until("the session waits at the gate", || has_open(session.pid(), "gate"));
     session.signal_group(Signal::INT);
-    until("it gives up", || !session.is_running());
+    until("the session exits", || !session.is_running());
     session.wait().expect(130);
     assert!(stage.events.rest().is_empty());
 }
 
 #[test]
-fn a_backend_that_fails_to_start_is_explained_in_words() {
+fn backend_start_failures_are_explained() {
     messages!();
     for failure in ["missing-lib", "arch", "oom", "oom-killed", "sigill", "crash"] {
         messages::note(failure);
@@ -261,8 +261,8 @@ fn a_backend_that_fails_to_start_is_explained_in_words() {
     }
 }
 
-/// Has the backend get more options than lclaude gives it; of two that differ the last counts.
-fn behind_our_back(stage: &Stage, options: &str) {
+/// Adds options to the backend's command line without lclaude's knowledge. The last of two conflicting options counts.
+fn add_hidden_options(stage: &Stage, options: &str) {
     let real = stage.bin().join("llama-server");
     let moved = stage.bin().join("the-real-one");
     fs::rename(&real, &moved).expect("it was there");
@@ -270,9 +270,9 @@ fn behind_our_back(stage: &Stage, options: &str) {
 }
 
 #[test]
-fn a_model_that_cannot_be_loaded_is_explained_in_words() {
+fn model_load_failures_are_explained() {
     messages!();
-    // A file is looked at before anything starts, so these come to the backend behind that look's back.
+    // lclaude checks the model before the start, so these files are passed to the backend as a hidden option.
     for content in [Some("GGUFtruncated"), Some("<html>"), Some(""), None] {
         messages::note(format!("{content:?}"));
         let stage = Stage::new();
@@ -280,14 +280,14 @@ fn a_model_that_cannot_be_loaded_is_explained_in_words() {
         if let Some(content) = content {
             fs::write(&model, content).expect("a file");
         }
-        behind_our_back(&stage, &format!("--model '{}'", model.display()));
+        add_hidden_options(&stage, &format!("--model '{}'", model.display()));
         let ended = stage.session(&["-p", "hello"]).wait();
         ended.expect_failure(69);
     }
 }
 
 #[test]
-fn an_option_that_llama_server_does_not_have_is_explained_in_words() {
+fn unknown_llama_server_option_is_explained() {
     messages!();
     let stage = Stage::new();
     stage.config("[llamacpp]\nargs = [\"--bogus\"]\n");
@@ -296,7 +296,7 @@ fn an_option_that_llama_server_does_not_have_is_explained_in_words() {
 }
 
 #[test]
-fn the_wait_ends_when_the_backend_dies() {
+fn startup_ends_when_the_backend_dies() {
     messages!();
     for end in
         [json!({"do": "exit", "code": 3}), json!({"do": "signal", "number": 11}), json!({"do": "signal", "number": 9})]
@@ -304,7 +304,7 @@ fn the_wait_ends_when_the_backend_dies() {
         messages::note(&end);
         let stage = controlled();
         stage.config("[lifetime]\nstartup_timeout = \"1h\"\n");
-        let sessions = [Heard::start(&stage, &LOCAL), Heard::start(&stage, &LOCAL)];
+        let sessions = [LiveSession::start(&stage, &LOCAL), LiveSession::start(&stage, &LOCAL)];
         let backend = stage.events.next("llama-server");
         for session in &sessions {
             while session.line() != "lclaude: loading the model" {}
@@ -321,7 +321,7 @@ fn the_wait_ends_when_the_backend_dies() {
 }
 
 #[test]
-fn a_backend_that_is_never_ready_is_not_waited_for_for_ever() {
+fn startup_times_out_if_the_backend_is_never_ready() {
     messages!();
     for never in ["FAKE_LLAMA_NEVER_READY", "FAKE_LLAMA_DOWNLOAD"] {
         let mut stage = Stage::new();
@@ -335,7 +335,7 @@ fn a_backend_that_is_never_ready_is_not_waited_for_for_ever() {
 }
 
 #[test]
-fn a_port_in_use_is_no_reason_to_give_up() {
+fn port_in_use_is_retried_on_another_port() {
     for taken in [1, 4] {
         let mut stage = Stage::new();
         let count = stage.root().join("starts");
@@ -348,7 +348,7 @@ fn a_port_in_use_is_no_reason_to_give_up() {
         assert_eq!(still_up.len(), 1);
         assert_eq!(claude.env["ANTHROPIC_BASE_URL"], format!("http://127.0.0.1:{}", port(still_up[0])));
         let stderr = finish(session, &claude).stderr;
-        assert!(!stderr.contains("taken"), "{stderr}");
+        assert!(!stderr.contains("port"), "{stderr}");
         assert!(stage.events.rest().is_empty());
     }
 }
@@ -361,29 +361,29 @@ fn five_ports_are_tried() {
     stage.session(&["-p", "hello"]).wait().expect_failure(69);
     let ports: Vec<u16> = (0..5).map(|_| port(&stage.events.next("llama-server"))).collect();
     assert!(stage.events.rest().is_empty());
-    // Each is picked by chance among thousands.
+    // Each port is random among thousands.
     assert!(BTreeSet::from_iter(&ports).len() > 1, "{ports:?}");
 }
 
 #[test]
-fn a_server_that_does_not_take_our_key_is_not_ready() {
+fn server_with_another_key_is_rejected() {
     messages!();
     let stage = Stage::new();
-    behind_our_back(&stage, "--api-key another");
+    add_hidden_options(&stage, "--api-key another");
     stage.session(&["-p", "hello"]).wait().expect_failure(69);
-    assert!(stage.events.rest().iter().all(|fake| fake.who == "llama-server"), "no prompt goes there");
+    assert!(stage.events.rest().iter().all(|fake| fake.who == "llama-server"), "Claude Code was started");
 }
 
 #[test]
-fn a_stranger_on_the_port_is_not_taken_for_the_backend() {
+fn foreign_server_on_the_port_is_not_used() {
     let props = r#"{"model_alias":"another","default_generation_settings":{"n_ctx":65536}}"#;
     for answers in [("401 Unauthorized", "{}"), ("200 OK", props), ("200 OK", "hello"), ("404 Not Found", "")] {
         let mut stage = Stage::new();
         stage.set("FAKE_LLAMA_DOWNLOAD", "controlled");
         let session = Session::start(stage.lclaude(&REMOTE).args(["-p", "hello"]));
         let first = stage.events.next("llama-server");
-        // It does not listen yet, and a program of the same user may.
-        healthy_stranger(port(&first), answers);
+        // The backend doesn't listen yet, and another program of the same user can share its port.
+        foreign_server(port(&first), answers);
         first.wait_gone();
         let second = stage.events.next("llama-server");
         assert_ne!(port(&second), port(&first));
@@ -394,15 +394,15 @@ fn a_stranger_on_the_port_is_not_taken_for_the_backend() {
     }
 }
 
-/// Says that it is healthy, and answers whatever else it is asked with `answer`, until the tests are over.
-fn healthy_stranger(port: u16, answer: (&'static str, &'static str)) {
+/// Serves /health, and sends `answer` for all other requests, until the tests are over.
+fn foreign_server(port: u16, answer: (&'static str, &'static str)) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     socket.set_reuse_port(true).expect("an option");
     socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into()).expect("the port");
     socket.listen(16).expect("a listener");
     let listener = TcpListener::from(socket);
     thread::spawn(move || {
-        // Whoever hangs up meanwhile wants no answer.
+        // Errors only mean that the client hung up.
         listener.incoming().map_while(Result::ok).for_each(|stream| drop(reply(stream, answer)));
     });
 }
@@ -416,7 +416,7 @@ fn reply(mut stream: TcpStream, (status, body): (&str, &str)) -> std::io::Result
 }
 
 #[test]
-fn the_users_proxy_is_not_asked_whether_the_backend_is_up() {
+fn health_checks_bypass_the_proxy() {
     let mut stage = Stage::new();
     let proxy = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     proxy.set_nonblocking(true).expect("our own socket");
@@ -426,5 +426,5 @@ fn the_users_proxy_is_not_asked_whether_the_backend_is_up() {
     }
     let (session, claude, _backend) = stage.running();
     finish(session, &claude);
-    assert!(proxy.accept().is_err(), "the proxy was spoken to");
+    assert!(proxy.accept().is_err(), "the proxy got a connection");
 }

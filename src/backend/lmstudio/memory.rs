@@ -35,7 +35,7 @@ impl Studio {
                 "warning: memory is tight for {}: {takes}\n  help: use a smaller --context or a smaller model",
                 model.model_key
             ))),
-            Fit::No => Err(Failure::new(Code::Unavailable, format!("{} does not fit into memory", model.model_key))
+            Fit::No => Err(Failure::new(Code::Unavailable, format!("{} does not fit in memory", model.model_key))
                 .cause(takes)
                 .help("use a smaller --context, a smaller quantization or a smaller model")
                 .help("set memory_check = false in the configuration to start it anyway")),

@@ -105,7 +105,7 @@ fn private(
         set("OLLAMA_FLASH_ATTENTION", "1".into());
     }
     if let Some((name, instead)) = RESERVED.iter().find(|(name, _)| settings.ollama.env.contains_key(*name)) {
-        return Err(Failure::new(Code::Config, format!("[ollama] env cannot have {name}"))
+        return Err(Failure::new(Code::Config, format!("[ollama] env cannot set {name}"))
             .cause(format!(
                 "{} sets it, but lclaude sets this variable itself",
                 settings.source(&format!("ollama.env.{name}"))

@@ -1,20 +1,20 @@
-//! Messages in the shape that Claude Code reads, whole and as events.
+//! Messages in the format that Claude Code reads, complete and as events.
 
 use serde_json::{Value, json};
 
-/// The first tool that a request offers, unless it brings a tool's result already.
+/// Returns the first tool of a request, unless the request already contains a tool result.
 pub fn offered_tool(request: &Value) -> Option<&str> {
     let has_result = request["messages"].to_string().contains("\"tool_result\"");
     request["tools"][0]["name"].as_str().filter(|_| !has_result)
 }
 
-/// A call of that tool, as a block of a message.
+/// Returns a call of that tool as a content block.
 pub fn tool_use(name: &str) -> Value {
     let input = json!({ "command": "echo made-by-local-model > proof.txt", "description": "write proof" });
     json!({ "type": "tool_use", "id": "toolu_fake", "name": name, "input": input })
 }
 
-/// The server-sent events that carry `message`, which has one block, of text or a tool's call.
+/// Returns the server-sent events for `message`, which has one content block (text or a tool call).
 pub fn events(mut message: Value) -> Vec<String> {
     let mut block = message["content"][0].take();
     let delta = if block["type"] == "tool_use" {
@@ -41,7 +41,7 @@ pub fn events(mut message: Value) -> Vec<String> {
     events.iter().map(event).collect()
 }
 
-/// A server-sent event, named after the type of its data.
+/// Returns a server-sent event that is named after the type of its data.
 fn event(data: &Value) -> String {
     let name = data["type"].as_str().unwrap_or_default();
     format!("event: {name}\ndata: {data}\n\n")
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_message_says_comes_in_parts() {
+    fn message_events_split_the_content() {
         let message = json!({
             "type": "message",
             "content": [{ "type": "text", "text": "hi" }],

@@ -1,8 +1,8 @@
-//! The fakes' end of the control channel: says hello to the test, reports events, takes commands.
+//! The fakes' end of the control channel: sends a hello to the test, reports events, receives commands.
 //!
-//! One JSON object a line in both directions. The connection lives as long as the process, so its
-//! end tells the test that the process is gone; Rust opens sockets close-on-exec, so no child keeps
-//! it. When the test closes it, the test is over and the fake has nothing to live for.
+//! One JSON object per line in both directions. The connection lives as long as the process, so its
+//! end tells the test that the process is gone. Rust opens sockets close-on-exec, so children don't
+//! keep it. When the test closes it, the test is over and the fake exits.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, IsTerminal, Write};
@@ -12,15 +12,15 @@ use std::sync::{Arc, Mutex};
 use rustix::process::{getpid, getppid};
 use serde_json::{Value, json};
 
-/// Where the test listens.
+/// The variable with the address of the test.
 pub const ADDRESS_VARIABLE: &str = "FAKE_EVENTS";
 
-/// A connection to the test, or nothing when the fake was started by hand.
+/// A connection to the test, or none if the fake was started by hand.
 #[derive(Clone)]
 pub struct Control(Option<Arc<Mutex<TcpStream>>>);
 
 impl Control {
-    /// Connects and says hello as `who`, with the fields of the object `extra` on top.
+    /// Connects and sends a hello as `who`, with the additional fields of the object `extra`.
     pub fn connect(who: &str, extra: Value) -> Self {
         let Some(address) = std::env::var_os(ADDRESS_VARIABLE) else {
             return Self(None);
@@ -44,7 +44,7 @@ impl Control {
         self.send(&event);
     }
 
-    /// The commands, until the test closes the connection; none without a test.
+    /// Returns the commands until the test closes the connection; without a test there are none.
     pub fn commands(&self) -> impl Iterator<Item = Command> {
         let reader = self.0.as_ref().map(|stream| {
             let stream = stream.lock().expect("no thread panics while it sends");
@@ -57,7 +57,7 @@ impl Control {
             .map(|line| Command(serde_json::from_str(&line).expect("a command is JSON")))
     }
 
-    /// Blocks until the test closes the connection. For fakes that take no commands.
+    /// Blocks until the test closes the connection. For fakes without commands.
     pub fn wait_closed(&self) {
         self.commands().for_each(drop);
     }
@@ -65,12 +65,12 @@ impl Control {
     fn send(&self, line: &Value) {
         let Some(stream) = &self.0 else { return };
         let mut stream = stream.lock().expect("no thread panics while it sends");
-        // A test that no longer listens is over; the reader of commands sees that and ends us.
+        // If sending fails, the test is over. The thread that reads commands sees that and exits.
         let _ = stream.write_all(format!("{line}\n").as_bytes());
     }
 }
 
-/// `{"do": name, ...}` from the test.
+/// A command `{"do": name, ...}` from the test.
 pub struct Command(Value);
 
 impl Command {
@@ -98,8 +98,8 @@ fn hello(who: &str, extra: Value) -> Value {
     let lossy = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
     let argv: Vec<String> = std::env::args_os().map(lossy).collect();
     let env: BTreeMap<String, String> = std::env::vars_os().map(|(key, value)| (lossy(key), lossy(value))).collect();
-    // Of a leader outside the PID namespace both are 0, which rustix takes for impossible.
-    // SAFETY: both only ask.
+    // Both are 0 for a leader outside the PID namespace, which rustix considers impossible.
+    // SAFETY: both calls only read.
     let (pgid, sid) = unsafe { (libc::getpgrp(), libc::getsid(0)) };
     let mut hello = json!({
         "who": who,

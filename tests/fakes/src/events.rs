@@ -1,8 +1,8 @@
-//! The test's end of the control channel: waits for fakes to appear, tells them what to do, hears
-//! what happens to them.
+//! The test's end of the control channel: waits for fakes, sends them commands, and receives their
+//! events.
 //!
-//! Nothing here sleeps: every wait ends with what is waited for, or fails the test after
-//! [`PATIENCE`]. Dropping [`Events`] ends every fake that is still there.
+//! Nothing here sleeps: every wait ends with its event, or fails the test after [`PATIENCE`].
+//! Dropping [`Events`] ends all fakes that are still running.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -19,13 +19,13 @@ use serde_json::Value;
 /// How long a wait lasts before it fails the test: long enough for any busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Where the fakes of one test report.
+/// The fakes of one test.
 pub struct Events {
     address: SocketAddr,
     arrivals: Receiver<Fake>,
-    /// Arrived, but not asked for yet.
+    /// Connected, but not yet returned to the test.
     waiting: RefCell<Vec<Fake>>,
-    /// One of each connection, to end the fakes with.
+    /// A handle of each connection, to end the fakes.
     connections: Arc<Mutex<Vec<TcpStream>>>,
 }
 
@@ -37,7 +37,7 @@ impl Events {
         let connections = Arc::new(Mutex::new(Vec::new()));
         let (sender, arrivals) = channel();
         let all = Arc::clone(&connections);
-        // Lives until the test program ends: a thread on `accept` has no other way out, and costs nothing.
+        // The thread runs until the test program exits, because `accept` can't be interrupted.
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let copy = stream.try_clone().expect("a socket can be duplicated");
@@ -54,7 +54,7 @@ impl Events {
         self.address.to_string()
     }
 
-    /// The next fake of the kind `who` that says hello; others wait to be asked for.
+    /// Waits for the next fake of the kind `who`. Others are kept for later calls.
     pub fn next(&self, who: &str) -> Fake {
         let mut waiting = self.waiting.borrow_mut();
         if let Some(at) = waiting.iter().position(|fake| fake.who == who) {
@@ -68,13 +68,13 @@ impl Events {
                 Ok(fake) => waiting.push(fake),
                 Err(_) => {
                     let others: Vec<&str> = waiting.iter().map(|fake| &*fake.who).collect();
-                    panic!("no {who:?} said hello within {PATIENCE:?}; others did: {others:?}");
+                    panic!("no {who:?} connected within {PATIENCE:?}; others did: {others:?}");
                 }
             }
         }
     }
 
-    /// Those that said hello and were not asked for, without waiting.
+    /// Returns the fakes that have connected and were not yet returned, without waiting.
     pub fn rest(&self) -> Vec<Fake> {
         let mut waiting = self.waiting.take();
         waiting.extend(self.arrivals.try_iter());
@@ -86,13 +86,13 @@ impl Drop for Events {
     fn drop(&mut self) {
         let connections = self.connections.lock().expect("no thread panics with it");
         for connection in connections.iter() {
-            // Fails for a fake that is gone already.
+            // Fails for a fake that is already gone.
             let _ = connection.shutdown(Shutdown::Both);
         }
     }
 }
 
-/// What a fake says about itself first.
+/// The first message of a fake, about itself.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Hello {
     pub who: String,
@@ -105,7 +105,7 @@ pub struct Hello {
     pub cwd: String,
     pub stdin_tty: bool,
     pub stdout_tty: bool,
-    /// Only Claude Code: what the last `--settings` says, its path if it is a file, and that
+    /// Only for Claude Code: the content of the last `--settings`, its path if it is a file, and that
     /// file's permissions in octal.
     #[serde(default)]
     pub settings: Value,
@@ -115,12 +115,12 @@ pub struct Hello {
     pub settings_mode: Option<String>,
 }
 
-/// A running fake program. Its [`Hello`] is reached through it: `fake.pid`.
+/// A running fake program. It dereferences to its [`Hello`]: `fake.pid`.
 pub struct Fake {
     hello: Hello,
     stream: TcpStream,
     events: Receiver<Value>,
-    /// Heard while something else was waited for.
+    /// Events received while waiting for others.
     heard: RefCell<VecDeque<Value>>,
 }
 
@@ -140,7 +140,7 @@ impl Fake {
             .unwrap_or_else(|error| panic!("{}: gone before {command}: {error}", self.who));
     }
 
-    /// The next event of that name; others wait to be asked for.
+    /// Waits for the next event of this name. Others are kept for later calls.
     pub fn wait_event(&self, name: &str) -> Value {
         let is_it = |event: &Value| event["event"] == name;
         let mut heard = self.heard.borrow_mut();
@@ -164,7 +164,7 @@ impl Fake {
         }
     }
 
-    /// Waits until the process is gone: the kernel then closes its end of the connection.
+    /// Waits until the process is gone, when the kernel closes its end of the connection.
     pub fn wait_gone(&self) {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -172,13 +172,13 @@ impl Fake {
                 Ok(event) => self.heard.borrow_mut().push_back(event),
                 Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {
-                    panic!("{} {} still lives after {PATIENCE:?}", self.who, self.pid)
+                    panic!("{} {} is still running after {PATIENCE:?}", self.who, self.pid)
                 }
             }
         }
     }
 
-    /// Whether the process is gone by now. The kernel knows at once; the connection tells it a moment later.
+    /// Returns whether the process is gone. It asks the kernel, because the connection closes a moment later.
     pub fn is_gone(&self) -> bool {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
         stat.is_empty() || stat.contains(") Z ")
@@ -190,16 +190,16 @@ impl Fake {
     }
 }
 
-/// Reads one fake's lines to the end; the end drops the sender, which its [`Fake`] sees.
+/// Reads one fake's lines to the end, which drops the sender and so notifies its [`Fake`].
 fn listen(stream: TcpStream, arrivals: &Sender<Fake>) {
     let reader = BufReader::new(stream.try_clone().expect("a socket can be duplicated"));
     let mut lines = reader.lines().map_while(Result::ok);
-    // Something that connects and says nothing was a fake killed at its start.
+    // A connection without a hello comes from a fake that was killed at its start.
     let Some(line) = lines.next() else { return };
     let hello = serde_json::from_str(&line).unwrap_or_else(|error| panic!("not a hello ({error}): {line}"));
     let (sender, events) = channel();
     let fake = Fake { hello, stream, events, heard: RefCell::default() };
-    // Neither send fails unless the test has stopped listening.
+    // Sending fails only if the test has stopped listening.
     if arrivals.send(fake).is_err() {
         return;
     }

@@ -1,6 +1,6 @@
 //! Writes GGUF files: the header, the key-values, the tensor table, and the aligned tensor data.
 //!
-//! Only what the scripted model needs: version 3, little-endian, F32 tensors.
+//! Supports only what the scripted model needs: version 3, little-endian, F32 tensors.
 
 use std::io::{self, Write};
 
@@ -102,7 +102,7 @@ impl Tensor {
     }
 }
 
-/// A whole file, put together in memory.
+/// A complete file in memory.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub struct Gguf {
     pub metadata: Vec<(String, Value)>,
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_file_is_a_padded_header() {
+    fn empty_file_is_a_padded_header() {
         let bytes = written(&Gguf::default());
         assert_eq!(bytes.len(), ALIGNMENT);
         assert_eq!(&bytes[..4], b"GGUF");

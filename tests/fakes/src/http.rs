@@ -1,4 +1,4 @@
-//! As much HTTP/1.1 as a client on loopback needs: requests with a length, answers with one, and streams.
+//! A minimal HTTP/1.1 server: requests and responses with a length, and streams.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -13,7 +13,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// The next request of a connection; none at its end.
+    /// Reads the next request of a connection, or `None` at its end.
     pub fn read(reader: &mut BufReader<TcpStream>) -> io::Result<Option<Self>> {
         let mut line = String::new();
         if reader.read_line(&mut line)? == 0 {
@@ -40,18 +40,18 @@ impl Request {
         Ok(Some(request))
     }
 
-    /// By its lower-case name.
+    /// Returns a header by its lower-case name.
     pub fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|header| header.0 == name)?;
         Some(&found.1)
     }
 
-    /// Whether the client is done with the connection.
+    /// Returns whether the client closes the connection after this request.
     pub fn closes_connection(&self) -> bool {
         self.header("connection") == Some("close")
     }
 
-    /// The fields of the event `request`, which shows the test what came in.
+    /// Returns the fields of the event `request` for the test.
     pub fn describe(&self) -> Value {
         let body = serde_json::from_slice(&self.body)
             .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&self.body).into_owned()));
@@ -68,7 +68,7 @@ impl Request {
 pub enum Answer {
     Json(u16, String),
     Text(u16, String),
-    /// Server-sent events.
+    /// A response of server-sent events.
     Events(Vec<String>),
 }
 
@@ -84,7 +84,7 @@ impl Answer {
         }
     }
 
-    /// Writes it with further header lines, each with its end of line.
+    /// Writes the response with additional header lines, each with its line end.
     pub fn write(&self, stream: &mut impl Write, headers: &str) -> io::Result<()> {
         let (body, kind) = match self {
             Self::Json(_, body) => (body, "application/json; charset=utf-8"),
@@ -107,7 +107,7 @@ impl Answer {
     }
 }
 
-/// An answer of unknown length, sent piece by piece.
+/// A response of unknown length, sent in chunks.
 pub struct Chunks<'a, W: Write>(&'a mut W);
 
 impl<'a, W: Write> Chunks<'a, W> {

@@ -1,7 +1,7 @@
-//! Stand-ins for Claude Code and the backends, and the scripted model, for lclaude's tests.
+//! Fakes of Claude Code and the backends, and the scripted model, for lclaude's tests.
 //!
-//! A test opens [`events::Events`], puts its address into `FAKE_EVENTS`, and starts lclaude; every
-//! fake program that comes up then connects, says who it is, and does as the test tells it.
+//! A test opens [`events::Events`], puts its address into `FAKE_EVENTS`, and starts lclaude. Every
+//! fake program that starts then connects, identifies itself, and obeys the test's commands.
 
 pub mod anthropic;
 pub mod control;

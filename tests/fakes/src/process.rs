@@ -1,4 +1,4 @@
-//! What several fakes do with processes and signals.
+//! Processes and signals, for several fakes.
 
 use std::process::{Command, Stdio, exit};
 
@@ -8,13 +8,13 @@ use signal_hook::low_level::emulate_default_handler;
 
 use crate::control::Control;
 
-/// Starts this same program once more with one argument, a hidden one of its own; returns its PID.
+/// Starts this program again with one hidden argument, and returns its PID.
 pub fn start_self(argument: &str) -> u32 {
     let program = std::env::current_exe().expect("a running program has a path");
     Command::new(program).arg(argument).spawn().expect("a program that runs can be started again").id()
 }
 
-/// The same for one that is to live on by itself: it has nothing of ours open.
+/// Does the same for a process that must outlive this one and inherits no open files.
 pub fn start_self_apart(argument: &str) -> u32 {
     let program = std::env::current_exe().expect("a running program has a path");
     let mut command = Command::new(program);
@@ -22,7 +22,7 @@ pub fn start_self_apart(argument: &str) -> u32 {
     command.spawn().expect("a program that runs can be started again").id()
 }
 
-/// Ends this process by `signal`, as if nothing had ever handled it.
+/// Ends this process by `signal` with its default action.
 pub fn die_of(signal: i32) -> ! {
     if signal == SIGKILL {
         kill_process(getpid(), Signal::KILL).expect("a process may signal itself");
@@ -31,7 +31,7 @@ pub fn die_of(signal: i32) -> ! {
     unreachable!("signal {signal} does not end a process");
 }
 
-/// Lives until the test lets go of it, as a child that a program leaves behind.
+/// Runs until the test ends, like a child that a program leaves behind.
 pub fn linger(control: &Control) -> ! {
     control.wait_closed();
     exit(0);

@@ -1,4 +1,4 @@
-//! Where a fake waits for the test to say how it goes on.
+//! Lets a fake wait until the test says how to continue.
 
 use std::io;
 use std::net::TcpStream;
@@ -8,7 +8,7 @@ use std::thread;
 
 use crate::control::Command;
 
-/// Commands that somebody waits for. They may come before anybody does.
+/// Commands that a thread waits for. They may arrive before the wait begins.
 #[derive(Default)]
 pub struct Steps {
     said: Mutex<Vec<Command>>,
@@ -21,7 +21,7 @@ impl Steps {
         self.changed.notify_all();
     }
 
-    /// Waits for the next command with one of these names; none if the client hangs up before.
+    /// Waits for the next command with one of these names. Returns `None` if the client hangs up first.
     pub fn wait(&self, names: &[&str], client: &Client) -> Option<Command> {
         let mut said = self.said.lock().expect("no thread panics with it");
         loop {
@@ -36,20 +36,20 @@ impl Steps {
     }
 }
 
-/// Whoever waits for an answer, and may stop waiting.
+/// A client that waits for a response, and may hang up.
 #[derive(Clone, Default)]
 pub struct Client {
     gone: Arc<AtomicBool>,
 }
 
 impl Client {
-    /// Watches the connection; `steps` wake up when it ends. Nothing is read from it.
+    /// Watches the connection without reading from it, and wakes `steps` when it ends.
     pub fn watch(stream: &TcpStream, steps: &Arc<Steps>) -> io::Result<Self> {
         let client = Self::default();
         let (watcher, steps, stream) = (client.clone(), Arc::clone(steps), stream.try_clone()?);
         thread::spawn(move || {
             if !matches!(stream.peek(&mut [0]), Ok(1..)) {
-                // Under the lock: whoever is about to wait must not miss it.
+                // Takes the lock, so that a thread about to wait doesn't miss the wakeup.
                 let _said = steps.said.lock().expect("no thread panics with it");
                 watcher.leave();
                 steps.changed.notify_all();

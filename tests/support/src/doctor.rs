@@ -1,4 +1,4 @@
-//! `lclaude local doctor` on a stage: its report, the same after a command was run, and illnesses as a table.
+//! Runs `lclaude local doctor` on a stage, and checks tables of problems and their fixes.
 
 use std::{
     fs,
@@ -12,48 +12,49 @@ use lclaude_fakes::scripted_model::{self, Script};
 
 use super::{Ended, Stage, Value, lclaude, messages::record, write_program};
 
-/// A configuration with which nothing is wrong on [`Stage::well`].
-pub const WELL: &str = "backend = \"llamacpp\"\nmodel = \"@PROJECT/tiny.gguf\"\n";
+/// The configuration of [`Stage::healthy`], with which doctor finds no problem.
+pub const HEALTHY: &str = "backend = \"llamacpp\"\nmodel = \"@PROJECT/tiny.gguf\"\n";
 
-/// Makes a stage that is ill.
-pub type Ill = fn() -> Stage;
+/// Creates a stage with a problem.
+pub type MakeStage = fn() -> Stage;
 
-/// One way to be ill. In every text HOME, PROJECT, BIN, @RUN and @ROOT stand for the stage's directories.
-pub struct Illness {
+/// A problem that doctor must find. In all texts, @HOME, @PROJECT, @BIN, @RUN and @ROOT stand for the stage's directories.
+pub struct Problem {
     pub name: &'static str,
-    /// A stage that has it.
-    pub ill: Ill,
-    /// Its line: area, name and state. What else it says is recorded.
-    pub line: (&'static str, &'static str, &'static str),
-    /// A `help:` line as it stands there. It is run in a shell, and from that shell doctor is to find that line well.
-    pub mend: &'static str,
-    /// What an editor makes of the file it is started with.
+    /// Creates a stage that has the problem.
+    pub stage: MakeStage,
+    /// The check that finds it: area, name and state. The rest of its text is in the snapshot.
+    pub check: (&'static str, &'static str, &'static str),
+    /// One of its `help` lines. After it is run in a shell, doctor in the same shell must report the check as ok.
+    pub fix: &'static str,
+    /// The text that `$EDITOR` writes into the file that it opens.
     pub edited: &'static str,
 }
 
 impl Stage {
-    /// With which doctor is content; `EDITOR` writes what it is told to.
-    pub fn well() -> Self {
+    /// Creates a stage on which doctor finds no problem, with a scripted `EDITOR`.
+    pub fn healthy() -> Self {
         let stage = Self::new();
-        // Whole, since doctor looks into it.
+        // A complete file, since doctor reads it.
         scripted_model::write(&stage.model(), &Script::default()).expect("a model");
-        stage.with_editor();
-        stage.config(&stage.filled(WELL));
+        stage.install_editor();
+        stage.config(&stage.expand_paths(HEALTHY));
         stage
     }
 
-    /// The same without these programs.
-    pub fn well_without(programs: &[&str]) -> Self {
-        let stage = Self::well();
-        programs.iter().for_each(|program| fs::remove_file(stage.bin().join(program)).expect("it was there"));
+    /// Like [`Stage::healthy`], without these programs.
+    pub fn healthy_without(programs: &[&str]) -> Self {
+        let stage = Self::healthy();
+        programs.iter().for_each(|program| fs::remove_file(stage.bin().join(program)).expect("the program existed"));
         stage
     }
 
-    pub fn with_editor(&self) {
+    /// Installs an editor that writes `$EDITED` into the file that it opens.
+    pub fn install_editor(&self) {
         self.script("editor", "printf '%s' \"$EDITED\" > \"$1\"");
     }
 
-    /// A program of the test's own on PATH.
+    /// Installs a shell script on PATH.
     pub fn script(&self, name: &str, lines: &str) -> &Self {
         let place = self.bin().join(name);
         let _ = fs::remove_file(&place);
@@ -61,14 +62,15 @@ impl Stage {
         self
     }
 
-    /// `installer` on PATH installs a fake as `program`.
+    /// Installs a fake installer on PATH, which installs a fake as `program`.
     pub fn installer(&self, installer: &str, fake: &str, program: &str) -> &Self {
         let kept = self.root().join(fake);
         self.install(fake, &kept);
         self.script(installer, &format!("ln -sf {} {}", kept.display(), self.bin().join(program).display()))
     }
 
-    pub fn filled(&self, text: &str) -> String {
+    /// Replaces @HOME, @PROJECT, @BIN, @RUN and @ROOT by the stage's directories.
+    pub fn expand_paths(&self, text: &str) -> String {
         let places = [
             ("@HOME", self.home()),
             ("@PROJECT", self.project()),
@@ -79,49 +81,50 @@ impl Stage {
         places.iter().fold(text.to_owned(), |text, (word, place)| text.replace(word, &place.display().to_string()))
     }
 
-    /// What doctor says with `--json`, in a shell that has run `first`.
+    /// Runs `lclaude local doctor --json` in a shell after `first`, and returns its output and report.
     pub fn doctor_after(&self, first: &str, edited: &str, arguments: &str) -> (Ended, Value) {
         let mut shell = self.command("/bin/sh");
-        shell.env("EDITOR", self.bin().join("editor")).env("EDITED", self.filled(edited)).stdin(Stdio::null());
+        shell.env("EDITOR", self.bin().join("editor")).env("EDITED", self.expand_paths(edited)).stdin(Stdio::null());
         shell.arg("-c").arg(format!("{first}\nexec {} local doctor --json {arguments}", lclaude().display()));
         let ended = self.ended(&mut shell);
-        // What was run before may have said something too.
+        // The first command may have printed something too.
         let start = ended.stdout.find("{\n  \"format\"").unwrap_or_else(|| panic!("no report: {ended:#?}"));
         let report = serde_json::from_str(&ended.stdout[start..]).unwrap_or_else(|error| panic!("{error}: {ended:#?}"));
         (ended, report)
     }
 
+    /// Runs `lclaude local doctor --json` and returns its output and report.
     pub fn doctor(&self, arguments: &str) -> (Ended, Value) {
         self.doctor_after("", "", arguments)
     }
 }
 
-/// A line of the report.
+/// Returns a check of the report.
 #[track_caller]
-pub fn line<'a>(report: &'a Value, area: &str, name: &str) -> &'a Value {
+pub fn find_check<'a>(report: &'a Value, area: &str, name: &str) -> &'a Value {
     let checks = report["checks"].as_array().expect("a list of checks");
     let found = checks.iter().find(|check| check["area"] == area && check["name"] == name);
     found.unwrap_or_else(|| panic!("no {area}, {name} in {report:#}"))
 }
 
-/// All that a line says.
-pub fn told(check: &Value) -> String {
+/// Returns all text of a check.
+pub fn check_text(check: &Value) -> String {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let mut told = format!("{}, {}: {}\n", text(&check["area"]), text(&check["name"]), text(&check["state"]));
+    let mut all = format!("{}, {}: {}\n", text(&check["area"]), text(&check["name"]), text(&check["state"]));
     for key in ["found", "why", "log", "help"] {
         let lines = match &check[key] {
             Value::Null => continue,
             Value::Array(lines) => lines.iter().map(text).collect(),
             one => vec![text(one)],
         };
-        lines.iter().for_each(|line| told.push_str(&format!("  {key}: {line}\n")));
+        lines.iter().for_each(|line| all.push_str(&format!("  {key}: {line}\n")));
     }
-    told
+    all
 }
 
-/// Area and name together name a line.
+/// Asserts that no two checks have the same area and name.
 #[track_caller]
-pub fn assert_unique(report: &Value) {
+pub fn assert_unique_checks(report: &Value) {
     let checks = report["checks"].as_array().expect("a list");
     let mut names: Vec<String> = checks.iter().map(|check| format!("{} {}", check["area"], check["name"])).collect();
     names.sort();
@@ -130,7 +133,7 @@ pub fn assert_unique(report: &Value) {
     assert_eq!(names.len(), count, "{report:#}");
 }
 
-/// A server of the test's own: `answer` gets `METHOD /path` and the body of a request, and says status and body.
+/// Starts a server and returns its URL. `answer` gets `METHOD /path` and the body of a request, and returns status and body.
 pub fn server(answer: impl Fn(&str, &str) -> (&'static str, Value) + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
@@ -144,10 +147,10 @@ pub fn server(answer: impl Fn(&str, &str) -> (&'static str, Value) + Send + 'sta
                     length = number.parse().expect("a number");
                 }
             }
-            let mut asked = String::new();
-            let _ = reader.take(length).read_to_string(&mut asked);
+            let mut request = String::new();
+            let _ = reader.take(length).read_to_string(&mut request);
             let route = first.split([' ', '?']).take(2).collect::<Vec<_>>().join(" ");
-            let (status, body) = answer(&route, &asked);
+            let (status, body) = answer(&route, &request);
             let body = body.to_string();
             let head = format!("Content-Length: {}\r\nConnection: close", body.len());
             let _ = write!(stream, "HTTP/1.1 {status}\r\n{head}\r\n\r\n{body}");
@@ -156,52 +159,52 @@ pub fn server(answer: impl Fn(&str, &str) -> (&'static str, Value) + Send + 'sta
     url
 }
 
-/// Everything that is not as it should be, for the message of an assertion.
-pub fn complaints(report: &Value) -> Vec<&Value> {
+/// Returns all checks that are not ok.
+pub fn problems(report: &Value) -> Vec<&Value> {
     report["checks"].as_array().into_iter().flatten().filter(|check| check["state"] != "ok").collect()
 }
 
-/// Each illness is found, named, and mended by the command that stands beside it.
+/// Asserts that doctor finds each problem and that its suggested command fixes it.
 #[track_caller]
-pub fn cure(illnesses: &[Illness], arguments: &str) {
-    for Illness { name, ill, line: (area, check, state), mend, edited } in illnesses {
-        let stage = ill();
+pub fn assert_fixes(problems_to_fix: &[Problem], arguments: &str) {
+    for Problem { name, stage, check: (area, check, state), fix, edited } in problems_to_fix {
+        let stage = stage();
         let (ended, report) = stage.doctor(arguments);
-        let found = line(&report, area, check);
+        let found = find_check(&report, area, check);
         assert_eq!(found["state"], *state, "{name}: {found:#}");
-        assert_eq!(ended.code, Some(i32::from(*state == "failure")), "{name}: {:#?}", complaints(&report));
-        record(name, told(found));
-        let mend = stage.filled(mend);
+        assert_eq!(ended.code, Some(i32::from(*state == "failure")), "{name}: {:#?}", problems(&report));
+        record(name, check_text(found));
+        let fix = stage.expand_paths(fix);
         let helps = found["help"].as_array().expect("a list");
-        assert!(helps.iter().any(|help| *help == *mend), "{name}: no {mend:?} in {found:#}");
-        let (ended, report) = stage.doctor_after(&mend, edited, arguments);
-        let mended = line(&report, area, check);
-        assert_eq!(mended["state"], "ok", "{name} is not mended by {mend}: {mended:#}");
-        assert_eq!(ended.code, Some(0), "{name}: after {mend}: {:#?}", complaints(&report));
+        assert!(helps.iter().any(|help| *help == *fix), "{name}: no {fix:?} in {found:#}");
+        let (ended, report) = stage.doctor_after(&fix, edited, arguments);
+        let fixed = find_check(&report, area, check);
+        assert_eq!(fixed["state"], "ok", "{name} is not fixed by {fix}: {fixed:#}");
+        assert_eq!(ended.code, Some(0), "{name}: after {fix}: {:#?}", problems(&report));
     }
 }
 
 /// The command that opens the user's configuration.
-pub const EDIT: &str = "${EDITOR:-vi} @HOME/.config/lclaude/config.toml";
+pub const EDIT_CONFIG: &str = "${EDITOR:-vi} @HOME/.config/lclaude/config.toml";
 
-/// A file on the stage, by its path from there.
-pub fn write(stage: &Stage, file: &str, content: &str) {
+/// Writes a file. `file` is relative to the stage's root.
+pub fn write_file(stage: &Stage, file: &str, content: &str) {
     let file = stage.root().join(file);
     fs::create_dir_all(file.parent().expect("a directory")).expect("a directory");
-    fs::write(file, stage.filled(content)).expect("a file");
+    fs::write(file, stage.expand_paths(content)).expect("a file");
 }
 
-/// A stage that is well but for its configuration.
+/// Returns a healthy stage with this configuration.
 pub fn configured(text: &str) -> Stage {
-    let stage = Stage::well();
-    stage.config(&stage.filled(text));
+    let stage = Stage::healthy();
+    stage.config(&stage.expand_paths(text));
     stage
 }
 
-/// A stage that is well but for one variable.
-pub fn with(name: &str, value: &str) -> Stage {
-    let mut stage = Stage::well();
-    let value = stage.filled(value);
+/// Returns a healthy stage with this variable set.
+pub fn with_variable(name: &str, value: &str) -> Stage {
+    let mut stage = Stage::healthy();
+    let value = stage.expand_paths(value);
     stage.set(name, value);
     stage
 }

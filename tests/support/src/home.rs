@@ -1,21 +1,23 @@
-//! The whole home directory, to be compared before and after.
+//! Snapshots of the whole home directory, to compare before and after.
 
 use std::{collections::BTreeMap, fs, os::unix::fs::MetadataExt, path::PathBuf};
 
 use super::Stage;
 
-/// Names, kinds, permissions, times of the last change and contents.
+/// Mode, modification time (seconds, nanoseconds) and content of each file, by path.
 pub type Snapshot = BTreeMap<PathBuf, (u32, i64, i64, Vec<u8>)>;
 
 impl Stage {
-    /// All there is, nothing left out: not even what is lclaude's own.
+    /// Returns all files of the home directory, including lclaude's own.
     pub fn home_snapshot(&self) -> Snapshot {
         let mut found = Snapshot::new();
         let mut left = vec![self.home()];
         while let Some(path) = left.pop() {
-            let meta = fs::symlink_metadata(&path).expect("it is there");
+            let meta = fs::symlink_metadata(&path).expect("the path exists");
             let content = if meta.is_dir() {
-                left.extend(fs::read_dir(&path).expect("a directory").map(|entry| entry.expect("an entry").path()));
+                left.extend(
+                    fs::read_dir(&path).expect("a directory").map(|entry| entry.expect("a directory entry").path()),
+                );
                 Vec::new()
             } else {
                 fs::read(&path).unwrap_or_default()
@@ -25,12 +27,13 @@ impl Stage {
         found
     }
 
+    /// Fails if any file of the home directory has changed.
     #[track_caller]
     pub fn assert_home_is(&self, before: &Snapshot) {
         let now = self.home_snapshot();
         let changed = |from: &Snapshot, to: &Snapshot| -> Vec<PathBuf> {
             from.iter().filter(|(path, what)| to.get(*path) != Some(what)).map(|(path, _)| path.clone()).collect()
         };
-        assert!(now == *before, "was {:#?}, is {:#?}", changed(before, &now), changed(&now, before));
+        assert!(now == *before, "changed from {:#?} to {:#?}", changed(before, &now), changed(&now, before));
     }
 }

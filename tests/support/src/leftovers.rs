@@ -1,5 +1,5 @@
-//! What a keeper and its sessions leave that were killed together. On Linux the kernel ends the backend with its keeper,
-//! so a test has to make it up: a program that runs on, and the lock that tells of it.
+//! The leftovers of a keeper and sessions that were killed together. On Linux the kernel ends the backend with its keeper,
+//! so a test simulates them with a running program and a lock that names it.
 
 use std::{
     fs,
@@ -10,18 +10,18 @@ use std::{
 
 use super::{Stage, Value, json};
 
-/// A backend without a keeper.
+/// A running backend without a keeper.
 pub struct Leftover {
     pub child: Child,
 }
 
 impl Leftover {
-    /// Makes `lock`, of a keeper that has gone, tell of a program that still runs.
+    /// Starts a program and names it in `lock`, the lock of a dead keeper.
     pub fn of(stage: &Stage, lock: &PathBuf) -> Self {
         let mut command: Command = stage.command("sleep");
-        // SAFETY: between fork and exec it makes one system call.
+        // SAFETY: the closure makes one system call.
         unsafe { command.pre_exec(|| rustix::process::setsid().map(drop).map_err(Into::into)) };
-        let child = command.arg("1000").spawn().expect("sleep is everywhere");
+        let child = command.arg("1000").spawn().expect("sleep runs");
         let mut holder: Value = serde_json::from_slice(&fs::read(lock).expect("a lock")).expect("JSON");
         holder["backend"] =
             json!({"leader": {"pid": child.id(), "start": start_of(child.id())}, "session": child.id()});
@@ -30,9 +30,9 @@ impl Leftover {
     }
 }
 
-/// Clock ticks since boot, field 22 of `/proc/PID/stat`.
+/// Returns when a process started, in clock ticks since boot (field 22 of `/proc/PID/stat`).
 pub fn start_of(pid: u32) -> u64 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
-    let fields = &stat[stat.rfind(')').expect("its name") + 2..];
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process runs");
+    let fields = &stat[stat.rfind(')').expect("the name in parentheses") + 2..];
     fields.split(' ').nth(19).and_then(|ticks| ticks.parse().ok()).expect("a number")
 }

@@ -1,7 +1,6 @@
-//! What every test of lclaude stands on: a home, a runtime directory and a PATH of its own, with fakes on it.
+//! The test environment of lclaude: a home, a runtime directory and a PATH with fake programs.
 //!
-//! A test makes a [`Stage`]. Dropping it proves that nothing was left behind, so every test that passes has shown that
-//! too.
+//! Each test creates a [`Stage`]. Dropping it asserts that no process and no private file is left.
 
 pub mod doctor;
 pub mod home;
@@ -37,17 +36,17 @@ use rustix::process::{Pid, Signal};
 pub use serde_json::{Value, json};
 pub use session::{Ended, Session};
 
-/// How the path of every stage begins. Short, since the paths of sockets are.
+/// How the path of every stage begins. It is short, since the length of socket paths is limited.
 const STAGE: &str = "/tmp/lc-";
 
-/// A machine with nothing on it but what a test puts there.
+/// A simulated machine that contains only what a test installs.
 pub struct Stage {
     root: tempfile::TempDir,
     pub events: Events,
     variables: BTreeMap<String, String>,
 }
 
-/// The program under test. Cargo builds it two directories above the test program, `target/debug/deps/it-…`.
+/// Returns the path of the program under test, one directory above the test program, `target/debug/deps/it-…`.
 pub fn lclaude() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
@@ -59,13 +58,13 @@ pub fn lclaude() -> &'static Path {
     })
 }
 
-/// lclaude's sources.
+/// Returns the root of the repository.
 pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("this crate is in tests/support")
 }
 
-/// The directory of the fake programs, built if `cargo test` has not. The whole workspace is named, since its packages
-/// alone would be built with other features of what they share, and so all over again.
+/// Returns the directory of the fake programs, and builds them if needed. It builds the whole workspace, since a single
+/// package would get other features of shared dependencies, and so recompile them.
 fn fakes() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
@@ -74,7 +73,7 @@ fn fakes() -> &'static Path {
         let release = directory.ends_with("release").then_some("--release");
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args(["build", "--quiet", "--workspace", "--bins"]).args(release).arg("--target-dir").arg(target);
-        // What `cargo test` says of the test program's package would have build scripts run again, ring's for one.
+        // The package variables of `cargo test` would make build scripts run again, such as ring's.
         for (name, _) in env::vars_os() {
             if ["CARGO_MANIFEST_", "CARGO_PKG_"].iter().any(|start| name.to_string_lossy().starts_with(start)) {
                 cargo.env_remove(name);
@@ -86,9 +85,8 @@ fn fakes() -> &'static Path {
     })
 }
 
-/// Signals as a shell leaves them, also where the tests were started with nohup or in the background; for a child, before
-/// its `exec`.
-fn signals_by_default() -> io::Result<()> {
+/// Resets signals to their defaults, which nohup and background jobs change. For a child, before `exec`.
+fn reset_signals() -> io::Result<()> {
     for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM] {
         // SAFETY: the default action needs no handler.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
@@ -97,8 +95,8 @@ fn signals_by_default() -> io::Result<()> {
 }
 
 impl Stage {
-    /// With a fake Claude Code and a fake llama-server on PATH, and `tiny.gguf` in the project.
-    #[expect(clippy::new_without_default, reason = "it makes directories")]
+    /// Creates a stage with a fake Claude Code and a fake llama-server on PATH, and `tiny.gguf` in the project.
+    #[expect(clippy::new_without_default, reason = "it creates directories")]
     pub fn new() -> Self {
         let stage = Self::bare();
         symlink(fakes().join("fake-claude"), stage.bin().join("claude")).expect("a link");
@@ -106,7 +104,7 @@ impl Stage {
         stage
     }
 
-    /// With these fakes on PATH, under the names of the programs they stand for.
+    /// Creates a stage with these fakes on PATH, under the names of the programs that they simulate.
     pub fn with(fakes: &[&str]) -> Self {
         let stage = Self::bare();
         for fake in fakes {
@@ -115,57 +113,62 @@ impl Stage {
         stage
     }
 
-    /// Puts a fake program at `place`.
+    /// Installs a fake program at `place`.
     pub fn install(&self, fake: &str, place: &Path) {
         symlink(fakes().join(fake), place).expect("a link");
     }
 
-    /// With nothing on PATH.
+    /// Creates a stage with only system programs on PATH.
     pub fn bare() -> Self {
         let (directory, prefix) = STAGE.rsplit_once('/').expect("a path");
         let root = tempfile::Builder::new().prefix(prefix).tempdir_in(directory).expect("a directory");
         for directory in ["home", "run", "bin", "project", "tmp"] {
             fs::create_dir(root.path().join(directory)).expect("a directory");
         }
-        // Whatever graphics card this machine has is none of a test's.
+        // Hides this machine's graphics card.
         symlink("/bin/false", root.path().join("bin/nvidia-smi")).expect("a link");
         fs::write(root.path().join("project/tiny.gguf"), "GGUF and no more: the fake reads no further")
             .expect("a file");
         Stage { root, events: Events::new(), variables: BTreeMap::new() }
     }
 
+    /// Returns the directory that contains everything else.
     pub fn root(&self) -> &Path {
         self.root.path()
     }
 
+    /// Returns the home directory.
     pub fn home(&self) -> PathBuf {
         self.root().join("home")
     }
 
+    /// Returns the first directory on PATH.
     pub fn bin(&self) -> PathBuf {
         self.root().join("bin")
     }
 
+    /// Returns the working directory of commands.
     pub fn project(&self) -> PathBuf {
         self.root().join("project")
     }
 
-    /// lclaude's own runtime directory.
+    /// Returns lclaude's runtime directory.
     pub fn runtime(&self) -> PathBuf {
         self.root().join("run/lclaude")
     }
 
+    /// Returns the path of `tiny.gguf`.
     pub fn model(&self) -> PathBuf {
         self.project().join("tiny.gguf")
     }
 
-    /// Sets a variable for every later command.
+    /// Sets an environment variable for all later commands.
     pub fn set(&mut self, name: &str, value: impl ToString) -> &mut Self {
         self.variables.insert(name.into(), value.to_string());
         self
     }
 
-    /// Writes the user's configuration.
+    /// Writes the user's configuration file and returns its path.
     pub fn config(&self, text: &str) -> PathBuf {
         let file = self.home().join(".config/lclaude/config.toml");
         fs::create_dir_all(file.parent().expect("a directory")).expect("a directory");
@@ -173,7 +176,7 @@ impl Stage {
         file
     }
 
-    /// A command in this machine's surroundings.
+    /// Returns a command with the environment and working directory of this stage.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         command
@@ -181,30 +184,30 @@ impl Stage {
             .env("HOME", self.home())
             .env("XDG_RUNTIME_DIR", self.root().join("run"))
             .env("PATH", format!("{}:/usr/bin:/bin", self.bin().display()))
-            // Else Claude Code's are in one directory for all of the user's.
+            // Otherwise Claude Code uses one directory for all sessions of the user.
             .env("CLAUDE_CODE_TMPDIR", self.root().join("tmp"))
             .env("TERM", "xterm-256color")
             .env("FAKE_EVENTS", self.events.addr())
             .envs(&self.variables)
             .current_dir(self.project());
-        // SAFETY: between fork and exec it makes system calls only.
-        unsafe { command.pre_exec(signals_by_default) };
+        // SAFETY: the function makes only system calls.
+        unsafe { command.pre_exec(reset_signals) };
         command
     }
 
-    /// lclaude with these arguments and no standard input.
+    /// Returns a command that runs lclaude with these arguments and without stdin.
     pub fn lclaude(&self, arguments: &[&str]) -> Command {
         let mut command = self.command(lclaude());
         command.args(arguments).stdin(Stdio::null());
         command
     }
 
-    /// lclaude on the fake llama-server, in a process group of its own as a shell would start it.
+    /// Starts lclaude on the fake llama-server, in its own process group, as a shell would.
     pub fn session(&self, arguments: &[&str]) -> Session {
         Session::start(self.lclaude(&["--backend", "llamacpp", "--model", "tiny.gguf"]).args(arguments))
     }
 
-    /// A session with its Claude Code and backend up.
+    /// Starts a session and waits for its backend and Claude Code.
     pub fn running(&self) -> (Session, Fake, Fake) {
         let session = self.session(&["-p", "hello"]);
         let backend = self.events.next("llama-server");
@@ -212,18 +215,18 @@ impl Stage {
         (session, claude, backend)
     }
 
-    /// A further session, which is to find a backend that is up.
+    /// Starts another session, which joins a running backend.
     pub fn joining(&self) -> (Session, Fake) {
         let session = self.session(&["-p", "hello again"]);
         (session, self.events.next("claude"))
     }
 
-    /// What lclaude says when it is run to its end.
+    /// Runs lclaude to its end and returns its output.
     pub fn output(&self, arguments: &[&str]) -> Ended {
         Ended::of(&mut self.lclaude(arguments))
     }
 
-    /// This command line, with its Claude Code and backend up.
+    /// Starts a command as a session and waits for its backend and Claude Code.
     pub fn started(&self, command: &mut Command) -> (Session, Fake, Fake) {
         let session = Session::start(command);
         let backend = self.events.next("llama-server");
@@ -231,12 +234,13 @@ impl Stage {
         (session, claude, backend)
     }
 
-    /// What a command says that is to end by itself. Anything it starts by mistake would wait for this test for ever,
-    /// so here, and only here, the wait has a limit.
+    /// Runs a command that must exit by itself, and returns its output. It fails after a time limit, since a program that
+    /// was started by mistake would wait for this test forever.
     #[track_caller]
     pub fn ended(&self, command: &mut Command) -> Ended {
-        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).spawn().expect("it runs");
-        let pid = i32::try_from(child.id()).expect("a process number");
+        let child =
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).spawn().expect("the command runs");
+        let pid = i32::try_from(child.id()).expect("a process ID");
         let (sender, output) = std::sync::mpsc::channel();
         std::thread::spawn(move || sender.send(child.wait_with_output()));
         match output.recv_timeout(Duration::from_secs(30)) {
@@ -244,22 +248,22 @@ impl Stage {
             Err(_) => {
                 kill(pid, Signal::KILL);
                 let started: Vec<String> = self.events.rest().iter().map(|fake| fake.argv.join(" ")).collect();
-                panic!("{command:?} does not end; it started {started:#?}");
+                panic!("{command:?} does not exit; it started {started:#?}");
             }
         }
     }
 
-    /// Fails if a keeper, a backend or Claude Code was ever started on this stage.
+    /// Fails if a keeper, a backend or Claude Code was started on this stage.
     #[track_caller]
     pub fn assert_nothing_started(&self) {
         let started: Vec<Vec<String>> = self.events.rest().iter().map(|fake| fake.argv.clone()).collect();
         assert!(started.is_empty(), "started: {started:#?}");
-        // A keeper's lock stays when the keeper goes.
+        // A keeper's lock file remains after it exits.
         let locks = self.runtime_files("lock");
         assert!(locks.is_empty(), "a keeper was started: {locks:#?}");
     }
 
-    /// Every file under the home directory, with its content, but for what Claude Code and lclaude may write.
+    /// Returns all files of the home directory with their content, except lclaude's state.
     pub fn home_files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let mut files = BTreeMap::new();
         collect(&self.home(), &mut files);
@@ -267,43 +271,44 @@ impl Stage {
         files
     }
 
-    /// The keeper's process number, from the lock of the only plan there is.
+    /// Returns the keeper's process ID from the lock of the only plan.
     pub fn keeper(&self) -> i32 {
         let lock = self.runtime_files("lock").pop().expect("a keeper's lock");
         let holder: Value = serde_json::from_slice(&fs::read(lock).expect("the lock's text")).expect("JSON");
-        holder["keeper"]["pid"].as_i64().and_then(|pid| pid.try_into().ok()).expect("a process number")
+        holder["keeper"]["pid"].as_i64().and_then(|pid| pid.try_into().ok()).expect("a process ID")
     }
 
-    /// The backend's process number, likewise.
+    /// Returns the backend's process ID from the lock of the only plan.
     pub fn backend(&self) -> i32 {
         let lock = self.runtime_files("lock").pop().expect("a keeper's lock");
         let holder: Value = serde_json::from_slice(&fs::read(lock).expect("the lock's text")).expect("JSON");
-        holder["backend"]["leader"]["pid"].as_i64().and_then(|pid| pid.try_into().ok()).expect("a process number")
+        holder["backend"]["leader"]["pid"].as_i64().and_then(|pid| pid.try_into().ok()).expect("a process ID")
     }
 
+    /// Returns the files with this extension in the runtime directory.
     pub fn runtime_files(&self, ending: &str) -> Vec<PathBuf> {
         let entries = fs::read_dir(self.runtime()).into_iter().flatten().flatten().map(|entry| entry.path());
         entries.filter(|path| path.extension().is_some_and(|found| found == ending)).collect()
     }
 
-    /// The private directories of sessions.
+    /// Returns the private directories of sessions.
     pub fn runtime_sessions(&self) -> Vec<PathBuf> {
         let entries = fs::read_dir(self.runtime()).into_iter().flatten().flatten().map(|entry| entry.path());
         entries.filter(|path| path.is_dir()).collect()
     }
 
-    /// Until there are so many of them.
+    /// Waits until there are `count` private directories of sessions.
     pub fn wait_for_sessions(&self, count: usize) {
         until(&format!("there are {count} sessions"), || self.runtime_sessions().len() == count);
     }
 
-    /// Until a keeper has begun to end: its socket goes first.
+    /// Waits until the keeper has begun to shut down, which removes its socket first.
     pub fn wait_for_ending(&self) {
-        until("the keeper takes no sessions any more", || self.runtime_files("sock").is_empty());
+        until("the keeper accepts no more sessions", || self.runtime_files("sock").is_empty());
     }
 
-    /// Fails if any process of this stage still runs, or a private file is still there. No waiting: by the time lclaude
-    /// has returned, all is to be gone.
+    /// Fails if a process of this stage still runs or a private file still exists. It doesn't wait, since everything must
+    /// be gone when lclaude exits.
     pub fn assert_nothing_left(&self) {
         let left = self.processes();
         assert!(left.is_empty(), "still running: {left:#?}");
@@ -314,20 +319,20 @@ impl Stage {
             .map(|entry| entry.path())
             .filter(|path| path.extension().is_none_or(|ending| ending != "lock" && ending != "gate"))
             .collect();
-        assert!(private.is_empty(), "still there: {private:#?}");
+        assert!(private.is_empty(), "private files left: {private:#?}");
     }
 
-    /// The same for what ends by itself soon after, as when lclaude was killed.
+    /// Like [`Stage::assert_nothing_left`], but waits for processes to end, such as after lclaude was killed.
     pub fn wait_for_nothing_left(&self) {
         let deadline = Instant::now() + Duration::from_secs(30);
         while !self.processes().is_empty() && Instant::now() < deadline {
-            // No system call waits for the end of processes that are no children of ours.
+            // No system call waits for processes that aren't children.
             std::thread::sleep(Duration::from_millis(5));
         }
         self.assert_nothing_left();
     }
 
-    /// Every process that has this stage's home directory in its environment, as `PID command`.
+    /// Returns all processes with this stage's home directory in their environment, as `PID command`.
     fn processes(&self) -> Vec<String> {
         let mark = format!("HOME={}", self.home().display());
         let mut found = Vec::new();
@@ -361,41 +366,42 @@ fn collect(directory: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
     }
 }
 
-/// Writes a program that is to be run. Another process does it: while this one has the file open, a child that another
-/// test starts inherits that, and nobody can run the file ("Text file busy").
+/// Writes an executable file in another process. If this process wrote it, a child that another test starts meanwhile
+/// would inherit the open file, and running it would fail ("Text file busy").
 pub fn write_program(path: &Path, content: &[u8]) {
     let mut install =
         Command::new("install").args(["-D", "-m", "755", "/dev/stdin"]).arg(path).stdin(Stdio::piped()).spawn();
-    let install = install.as_mut().expect("install is everywhere");
-    install.stdin.take().expect("a pipe").write_all(content).expect("it reads");
-    assert!(install.wait().expect("it ends").success(), "{}", path.display());
+    let install = install.as_mut().expect("install runs");
+    install.stdin.take().expect("a pipe").write_all(content).expect("install reads its stdin");
+    assert!(install.wait().expect("it can be waited for").success(), "{}", path.display());
 }
 
-/// The same for a copy of one.
+/// Copies an executable file in another process, for the same reason as [`write_program`].
 pub fn copy_program(from: &Path, to: &Path) {
     let copied = Command::new("cp").arg(from).arg(to).status();
-    assert!(copied.expect("cp is everywhere").success(), "{}", to.display());
+    assert!(copied.expect("cp runs").success(), "{}", to.display());
 }
 
+/// Sends a signal to a process.
 pub fn kill(pid: i32, signal: Signal) {
-    let pid = Pid::from_raw(pid).expect("a process number");
-    rustix::process::kill_process(pid, signal).expect("the process is there");
+    let pid = Pid::from_raw(pid).expect("a process ID");
+    rustix::process::kill_process(pid, signal).expect("the process exists");
 }
 
-/// Has Claude Code end, and waits for lclaude.
+/// Makes Claude Code exit with code 0, and waits until lclaude does too.
 #[track_caller]
 pub fn finish(session: Session, claude: &Fake) -> Ended {
     claude.send(json!({"do": "exit", "code": 0}));
     session.wait().expect(0)
 }
 
-/// The port a backend was given.
+/// Returns the port in a backend's arguments.
 pub fn port(backend: &Fake) -> u16 {
     let mut arguments = backend.argv.iter().skip_while(|argument| *argument != "--port");
     arguments.nth(1).and_then(|port| port.parse().ok()).expect("a port")
 }
 
-/// Kills keeper and launcher, so that neither sees the other's end, and waits for Claude Code's.
+/// Kills keeper and launcher so that neither notices the other's death, and waits until Claude Code is gone.
 #[track_caller]
 pub fn kill_both(stage: &Stage, session: Session, claude: &Fake) {
     kill(stage.keeper(), Signal::STOP);
@@ -405,7 +411,7 @@ pub fn kill_both(stage: &Stage, session: Session, claude: &Fake) {
     claude.wait_gone();
 }
 
-/// One question of Claude Code's to its backend, by the name it was given, which is to be answered.
+/// Makes Claude Code send one request to its backend and model, which must succeed.
 #[track_caller]
 pub fn turn(claude: &Fake) {
     let model = &claude.env["ANTHROPIC_DEFAULT_SONNET_MODEL"];
@@ -415,31 +421,30 @@ pub fn turn(claude: &Fake) {
     assert_eq!(response["status"], 200, "{response}");
 }
 
-/// Waits for what no system call waits for.
+/// Waits until a condition holds for which no system call waits.
 #[track_caller]
 pub fn until(what: &str, mut is: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !is() {
-        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        assert!(Instant::now() < deadline, "timed out waiting until {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
 }
 
-/// Whether a process has a file with this ending open.
+/// Returns whether a process has a file with this extension open.
 pub fn has_open(pid: i32, ending: &str) -> bool {
     let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
     let mut files = descriptors.filter_map(|descriptor| fs::read_link(descriptor.path()).ok());
     files.any(|file| file.extension().is_some_and(|found| found == ending))
 }
 
-/// The letter that stands for what a process does: `T` for one that is stopped, `Z` for one that has ended and was not
-/// waited for (proc(5)).
+/// Returns the state letter of a process, such as `T` for stopped and `Z` for a zombie (proc(5)).
 pub fn process_state(pid: i32) -> Option<char> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit_once(") ")?.1.chars().next()
 }
 
-/// Whether a fake's process has ended by now. The kernel knows; [`Fake::is_gone`] hears of it a moment later.
+/// Returns whether a fake's process has ended, according to the kernel. [`Fake::is_gone`] notices it slightly later.
 pub fn has_ended(fake: &Fake) -> bool {
     process_state(fake.pid).is_none_or(|state| state == 'Z')
 }

@@ -1,4 +1,4 @@
-//! What a test needs of the machine that runs it: programs, rights, or that something is not there.
+//! What tests require of this machine: programs, permissions, or that something isn't installed.
 
 use std::{
     env,
@@ -12,8 +12,7 @@ use std::{
 
 use super::Stage;
 
-/// Whether a test can show what it is there for. If not, it says why it is skipped, in part or as a whole. In CI that is
-/// a failure: there every test runs.
+/// Returns `is_there`. If it is false, prints that the test is skipped, or panics in CI, where every test must run.
 #[track_caller]
 #[must_use]
 pub fn needs(what: impl Display, is_there: bool) -> bool {
@@ -22,35 +21,34 @@ pub fn needs(what: impl Display, is_there: bool) -> bool {
     }
     let test = thread::current().name().unwrap_or_default().to_owned();
     assert!(env::var_os("CI").is_none_or(|ci| ci.is_empty()), "CI runs every test, and {test} needs {what}");
-    // To the descriptor itself: of a test that passes, the runner would keep what it prints to itself.
+    // `eprintln!` would be captured, and hidden if the test passes.
     let _ = writeln!(io::stderr(), "skipped: {test} needs {what}");
     false
 }
 
-/// A program in the directories that every [`Stage`] has on PATH.
+/// Requires a program in the system directories that every [`Stage`] has on PATH.
 #[track_caller]
 #[must_use]
 pub fn needs_program(name: &str) -> bool {
     needs(name, ["/usr/bin", "/bin"].iter().any(|place| Path::new(place).join(name).exists()))
 }
 
-/// Root alone can act as another user, and give files away.
+/// Requires root, which may act as other users and change the owner of files.
 #[track_caller]
 #[must_use]
 pub fn needs_root() -> bool {
     needs("root", rustix::process::geteuid().is_root())
 }
 
-/// A strace that may trace.
+/// Requires strace and permission to trace.
 #[track_caller]
 #[must_use]
 pub fn needs_strace() -> bool {
     let possible = Command::new("strace").args(["-o", "/dev/null", "true"]).output();
-    needs("strace, and the right to trace", possible.is_ok_and(|output| output.status.success()))
+    needs("strace and permission to trace", possible.is_ok_and(|output| output.status.success()))
 }
 
-/// A machine without an Ollama of its own. lclaude looks for its program and its service's models in places that no test
-/// can take away.
+/// Requires that Ollama isn't installed, since lclaude also searches fixed system paths for its program and models.
 #[track_caller]
 #[must_use]
 pub fn needs_no_ollama() -> bool {
@@ -61,7 +59,7 @@ pub fn needs_no_ollama() -> bool {
     needs("a machine without Ollama", !places.any(|place| place.exists()))
 }
 
-/// The same command for a user whom permissions bind; root's are taken away (capabilities(7)).
+/// Returns the command with file permissions enforced: root loses the capabilities to override them (capabilities(7)).
 pub fn bound_by_permissions(stage: &Stage, plain: &Command) -> Command {
     let is_root = rustix::process::geteuid().is_root();
     let mut bound = stage.command(if is_root { OsStr::new("setpriv") } else { plain.get_program() });

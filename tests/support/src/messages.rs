@@ -1,17 +1,17 @@
-//! What lclaude says to its user, word for word: one snapshot a test, in `tests/it/snapshots/MODULE/TEST.snap`.
+//! Snapshots of lclaude's messages, one per test, in `tests/it/snapshots/MODULE/TEST.snap`.
 //!
-//! A test opens its snapshot with [`messages!`](crate::messages!). Everything that is recorded from then on is compared
-//! when the test ends: each failure ([`Ended::expect_failure`](crate::Ended::expect_failure)), and whatever else the test
-//! shows by [`Ended::record`](crate::Ended::record) or [`record`]. What differs from run to run and from machine to
-//! machine has a placeholder in the snapshot: `[HOME]`, `[PORT]`, and so on.
+//! A test opens its snapshot with [`messages!`](crate::messages!). All text recorded after that is compared when the test
+//! ends: each failure ([`Ended::expect_failure`](crate::Ended::expect_failure)), and text that the test adds with
+//! [`Ended::record`](crate::Ended::record) or [`record`]. Values that depend on the run or the machine are replaced by
+//! placeholders such as `[HOME]` and `[PORT]`.
 //!
-//! After a change of the texts, this one command brings all snapshots up to date, and git shows what changed:
+//! After a change of messages, update all snapshots and review the difference:
 //!
 //! ```sh
 //! INSTA_UPDATE=always cargo test --workspace --no-fail-fast; git diff tests
 //! ```
 //!
-//! Where `CI` is set, insta writes nothing, and a changed or missing snapshot fails its test.
+//! If `CI` is set, insta writes nothing, and a changed or missing snapshot fails its test.
 
 use std::{
     cell::RefCell,
@@ -25,18 +25,18 @@ use std::{
 
 use crate::{Ended, lclaude, repository};
 
-/// Opens the snapshot of the test that it stands in.
+/// Opens the snapshot of the enclosing test.
 #[macro_export]
 macro_rules! messages {
     () => {
         let _messages = {
-            fn here() {}
-            $crate::messages::Messages::open(&here)
+            fn marker() {}
+            $crate::messages::Messages::open(&marker)
         };
     };
 }
 
-/// How a line begins that is there or not, as quick as a fake is.
+/// The starts of progress lines, which are left out, since a fast start may not print them.
 const PROGRESS: [&str; 2] = ["lclaude: starting ", "lclaude: loading "];
 
 thread_local! {
@@ -46,34 +46,34 @@ thread_local! {
 #[derive(Default)]
 struct Transcript {
     text: String,
-    /// What stands for a value of this run.
+    /// Values of this run, with their placeholders.
     masks: Vec<(String, String)>,
 }
 
-/// The open snapshot of a test; dropping it compares.
+/// The open snapshot of a test. Dropping it compares it with the file.
 pub struct Messages {
     /// `it::module::test`
     test: String,
 }
 
 impl Messages {
-    /// For [`messages!`](crate::messages!): `here` is a function inside the test.
-    pub fn open<F: Fn()>(_here: &F) -> Self {
+    /// Opens a snapshot for [`messages!`](crate::messages!). `marker` is a function inside the test.
+    pub fn open<F: Fn()>(_marker: &F) -> Self {
         let name = std::any::type_name::<F>();
-        let test = name.strip_suffix("::here").expect("the name of the macro's own function").to_owned();
+        let test = name.strip_suffix("::marker").expect("the name of the marker function").to_owned();
         let before = OPEN.replace(Some(Transcript::default()));
-        assert!(before.is_none(), "messages!() stands twice in {test}");
+        assert!(before.is_none(), "messages!() is called twice in {test}");
         Messages { test }
     }
 }
 
 impl Drop for Messages {
     fn drop(&mut self) {
-        let transcript = OPEN.take().expect("it was opened");
+        let transcript = OPEN.take().expect("the transcript is open");
         if thread::panicking() {
             return;
         }
-        assert!(!transcript.text.is_empty(), "{} records nothing, so messages!() has no place there", self.test);
+        assert!(!transcript.text.is_empty(), "{} records nothing; remove messages!()", self.test);
         let mut path: Vec<&str> = self.test.split("::").collect();
         let name = path.pop().expect("a test");
         path.insert(1, "snapshots");
@@ -88,18 +88,18 @@ impl Drop for Messages {
 
 fn with_open(act: impl FnOnce(&mut Transcript)) {
     OPEN.with_borrow_mut(|open| {
-        act(open.as_mut().expect("a test that records messages begins with `messages!();`"));
+        act(open.as_mut().expect("a test that records messages must call `messages!();` first"));
     });
 }
 
-/// Records a text that did not come as the output of a command, such as the screen of a terminal.
+/// Records text that isn't the output of a command, such as the screen of a terminal.
 pub fn record(title: impl Display, text: impl Display) {
     let text = without_progress(&text.to_string());
     let text = if text.is_empty() { "[nothing]" } else { text.trim_end_matches('\n') };
     with_open(|open| write!(open.text, "# {title}\n{text}\n\n").expect("memory"));
 }
 
-/// Says what is special about the next command, where its command line does not show it; a long text is cut.
+/// Records a comment on the next command. Long text is truncated.
 pub fn note(text: impl Display) {
     let text = text.to_string();
     let cut: String = text.chars().take(100).collect();
@@ -107,7 +107,7 @@ pub fn note(text: impl Display) {
     with_open(|open| writeln!(open.text, "# {cut}{more}").expect("memory"));
 }
 
-/// Puts `[NAME]` in the place of a value that only this run has, such as a process number, wherever it stands alone.
+/// Replaces a value of this run, such as a process ID, by `[NAME]` wherever it is a whole word.
 pub fn mask(value: impl Display, name: &str) {
     with_open(|open| open.masks.push((value.to_string(), format!("[{name}]"))));
 }
@@ -123,11 +123,11 @@ pub(crate) fn record_ended(ended: &Ended) {
             Some(code) => writeln!(text, "[exit {code}]").expect("memory"),
             None => text.push_str("[ended by a signal]\n"),
         }
-        let told = without_progress(&ended.stderr);
-        for (stream, said) in [("stdout", &ended.stdout), ("stderr", &told)] {
-            if !said.is_empty() {
-                let end = if said.ends_with('\n') { "" } else { "\n[no line end]\n" };
-                write!(text, "[{stream}]\n{said}{end}").expect("memory");
+        let stderr = without_progress(&ended.stderr);
+        for (stream, output) in [("stdout", &ended.stdout), ("stderr", &stderr)] {
+            if !output.is_empty() {
+                let end = if output.ends_with('\n') { "" } else { "\n[no line end]\n" };
+                write!(text, "[{stream}]\n{output}{end}").expect("memory");
             }
         }
         text.push('\n');
@@ -139,12 +139,12 @@ fn without_progress(text: &str) -> String {
     text.split_inclusive('\n').filter(|line| !is_progress(line)).collect()
 }
 
-/// Fails if a snapshot of this test program belongs to no test any more.
+/// Fails if a snapshot of this test program has no test that records it.
 #[track_caller]
 pub fn assert_no_orphans(program: &str) {
     let directory = repository().join("tests").join(program);
     let list = |directory: &Path| -> Vec<PathBuf> {
-        fs::read_dir(directory).into_iter().flatten().map(|entry| entry.expect("an entry").path()).collect()
+        fs::read_dir(directory).into_iter().flatten().map(|entry| entry.expect("a directory entry").path()).collect()
     };
     let mut files: Vec<PathBuf> = list(&directory.join("snapshots")).iter().flat_map(|module| list(module)).collect();
     files.retain(|file| {
@@ -155,10 +155,10 @@ pub fn assert_no_orphans(program: &str) {
         let body = body.split_once("\n}\n").map_or(body, |(body, _)| body);
         !body.contains("messages!();")
     });
-    assert!(files.is_empty(), "no test has these any more; delete them: {files:#?}");
+    assert!(files.is_empty(), "no test uses these snapshots; delete them: {files:#?}");
 }
 
-/// A command as somebody would type it, with what it has of lclaude's own variables.
+/// Returns a command as a user would type it, with its LCLAUDE_ variables.
 pub(crate) fn typed(command: &Command) -> String {
     let mut words: Vec<String> = command
         .get_envs()
@@ -180,7 +180,7 @@ fn quoted(word: &OsStr) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-/// The text with placeholders for what differs from run to run.
+/// Returns the text with placeholders for values that depend on the run or the machine.
 fn normalized(text: &str, masks: &[(String, String)]) -> String {
     let mut text = text.to_owned();
     for (value, name) in masks {
@@ -200,12 +200,12 @@ fn normalized(text: &str, masks: &[(String, String)]) -> String {
 }
 
 fn lclaude_version() -> String {
-    let manifest = fs::read_to_string(repository().join("Cargo.toml")).expect("it is there");
+    let manifest = fs::read_to_string(repository().join("Cargo.toml")).expect("Cargo.toml");
     let version = manifest.lines().find_map(|line| line.strip_prefix("version = ")).expect("a version");
     version.trim_matches('"').to_owned()
 }
 
-/// Days, times in logs, and how long something took.
+/// Masks dates, times in logs, and durations.
 fn without_times(text: &str) -> String {
     const PUNCTUATION: [char; 4] = [':', ',', '.', ';'];
     let words: Vec<&str> = text.split(' ').collect();
@@ -222,21 +222,21 @@ fn without_times(text: &str) -> String {
     masked.collect::<Vec<_>>().join(" ")
 }
 
-/// `2026-11-30`
+/// Returns whether a word is a date such as `2026-11-30`.
 fn is_day(word: &str) -> bool {
     let parts: Vec<&str> = word.split('-').collect();
     let are_digits = parts.iter().all(|part| part.chars().all(|c| c.is_ascii_digit()));
     are_digits && matches!(parts[..], [a, b, c] if [a.len(), b.len(), c.len()] == [4, 2, 2])
 }
 
-/// As llama-server writes it: `0.00.001.765`.
+/// Returns whether a word is a time in llama-server's log format, such as `0.00.001.765`.
 fn is_log_time(word: &str) -> bool {
     let parts: Vec<&str> = word.split('.').collect();
     let are_digits = parts.iter().all(|part| part.chars().all(|c| c.is_ascii_digit()));
     are_digits && matches!(parts[..], [_, a, b, c] if [a.len(), b.len(), c.len()] == [2, 3, 3])
 }
 
-/// Where `value` is not part of a longer word.
+/// Replaces `value` by `name` wherever it isn't part of a longer word.
 fn replaced_alone(text: &str, value: &str, name: &str) -> String {
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
     let mut out = String::new();
@@ -251,7 +251,7 @@ fn replaced_alone(text: &str, value: &str, name: &str) -> String {
     out + rest
 }
 
-/// The directories of a [`Stage`](crate::Stage), whose name is another one each time.
+/// Masks the directories of a [`Stage`](crate::Stage), whose names are random.
 fn without_stages(text: &str) -> String {
     const DIRECTORIES: [(&str, &str); 6] = [
         ("/home", "[HOME]"),
@@ -268,9 +268,10 @@ fn without_stages(text: &str) -> String {
         let end = after.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(after.len());
         out.push_str(&rest[..at]);
         rest = &after[end..];
-        let goes_on = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
-        let known =
-            DIRECTORIES.iter().find(|(path, _)| rest.strip_prefix(path).is_some_and(|rest| !rest.starts_with(goes_on)));
+        let continues_name = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
+        let known = DIRECTORIES
+            .iter()
+            .find(|(path, _)| rest.strip_prefix(path).is_some_and(|rest| !rest.starts_with(continues_name)));
         if let Some((path, name)) = known {
             out.push_str(name);
             rest = &rest[path.len()..];
@@ -281,8 +282,8 @@ fn without_stages(text: &str) -> String {
     out + rest
 }
 
-/// What a machine's memory and disks make of lclaude's words: sizes after or before these, and an option that a large
-/// machine does not need.
+/// Masks what depends on the machine's memory and disks: sizes next to certain words, and an option that is left out on
+/// large machines.
 fn without_memory(text: &str) -> String {
     const BEFORE_A_SIZE: &str = " up to ";
     const OPTION: &str = " --cache-ram ";
@@ -301,7 +302,7 @@ fn without_memory(text: &str) -> String {
     out
 }
 
-/// The sizes up to the end of the sentence or of the line.
+/// Masks the sizes up to the end of the clause or of the line.
 fn without_sizes(text: &str) -> String {
     let end = text.find([':', ';', '\n']).unwrap_or(text.len());
     let (text, rest) = text.split_at(end);
@@ -315,7 +316,7 @@ fn without_sizes(text: &str) -> String {
     out.join(" ") + rest
 }
 
-/// Both sizes of `24.9 GB of 25.3 GB is free`, and all sizes after them in the same clause.
+/// Masks both sizes of `24.9 GB of 25.3 GB is free`, and all sizes after them in the same clause.
 fn without_free_of_total(line: &str) -> String {
     const IS_FREE: &str = " is free";
     let Some((before, after)) = line.split_once(IS_FREE) else { return line.to_owned() };
@@ -329,7 +330,7 @@ fn without_free_of_total(line: &str) -> String {
     }
 }
 
-/// Both of `25.3 GB, 24.9 GB free`, or the one of `24.9 GB free`.
+/// Masks both sizes of `25.3 GB, 24.9 GB free`, or the size of `24.9 GB free`.
 fn without_free(line: &str) -> String {
     let mut words: Vec<String> = line.split(' ').map(str::to_owned).collect();
     for at in (2..words.len()).rev() {
@@ -351,13 +352,13 @@ fn is_size(number: &str, unit: &str) -> bool {
     ["kB", "MB", "GB", "TB"].contains(&unit) && number.parse::<f64>().is_ok()
 }
 
-/// With the comma that may follow.
+/// Returns a placeholder for a size, with a comma that may follow the unit.
 fn mask_size(unit: &str) -> String {
     let after = unit.trim_start_matches(char::is_alphabetic);
     format!("[SIZE]{after}")
 }
 
-/// Ports that were free, ids of backends, and their keys.
+/// Masks free ports, and IDs and keys of backends.
 fn without_numbers(text: &str) -> String {
     const BEFORE_A_PORT: [&str; 5] = ["127.0.0.1:", "0.0.0.0:", "localhost:", "--port ", " port "];
     let mut out = String::new();
@@ -367,7 +368,7 @@ fn without_numbers(text: &str) -> String {
         let end = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
         let (word, after) = rest.split_at(end);
         let is_hex = word.chars().all(|c| matches!(c, '0'..='9' | 'a'..='f'));
-        // Below are those that programs have by default, and tests' own.
+        // Lower ports are defaults of programs or chosen by tests.
         let is_port = word.parse().is_ok_and(|port| (15_000..=65_535).contains(&port));
         out.push_str(match word {
             _ if is_hex && word.len() == 16 => "[ID]",

@@ -1,4 +1,4 @@
-//! Model files with nothing in them but what their heads say.
+//! Model files that consist of a GGUF header only.
 
 use std::{
     fs::{self, File},
@@ -10,10 +10,10 @@ use lclaude_fakes::gguf::{Gguf, Value};
 
 use super::{Stage, json};
 
-/// MiB of graphics memory in which any model has room.
+/// Graphics memory in MiB that is enough for any model.
 pub const ENOUGH: u64 = 64 * 1024 * 1024;
 
-/// What a model says of itself.
+/// The header of a model file.
 pub struct Head {
     layers: u32,
     heads: u32,
@@ -21,12 +21,12 @@ pub struct Head {
 }
 
 impl Head {
-    /// 32 MiB of cache for 65,536 tokens.
+    /// A model with 32 MiB of KV cache for 65,536 tokens.
     pub fn small() -> Self {
         Head { layers: 1, heads: 1, width: 128 }
     }
 
-    /// 34 TB of it: more than any machine has.
+    /// A model with 34 TB of KV cache for 65,536 tokens, more than any machine has.
     pub fn huge() -> Self {
         Head { layers: 1000, heads: 128, width: 1024 }
     }
@@ -56,7 +56,7 @@ impl Head {
 }
 
 impl Stage {
-    /// Gives a model of the Ollama store what a real one has: weights, a template and parameters.
+    /// Writes a complete model into the Ollama store: weights, template and parameters.
     pub fn fill(&self, name: &str, head: &Head, template: &str, parameters: &str) {
         let store = self.home().join(".ollama/models");
         let (model, tag) = name.split_once(':').expect("a name and a tag");
@@ -77,20 +77,20 @@ impl Stage {
         fs::write(place, manifest.to_string()).expect("a file");
     }
 
-    /// Puts a program in nvidia-smi's place that tells of one card, in MiB, and leaves a mark when it is asked.
+    /// Installs a fake nvidia-smi that reports one card (in MiB) and creates a file when it runs.
     pub fn graphics(&self, total: u64, free: u64) {
         let mark = self.root().join("asked");
         let script = format!("#!/bin/sh\n: >{}\necho '{total}, {free}'\n", mark.display());
         super::write_program(&self.bin().join("nvidia-smi"), script.as_bytes());
     }
 
-    /// The same with room for any model, and no mark.
+    /// Installs a fake nvidia-smi that reports enough memory for any model.
     pub fn ample_memory(&self) {
         let script = format!("#!/bin/sh\necho '{ENOUGH}, {ENOUGH}'\n");
         super::write_program(&self.bin().join("nvidia-smi"), script.as_bytes());
     }
 
-    /// Whether that program was asked.
+    /// Returns whether the fake nvidia-smi of [`Stage::graphics`] ran.
     pub fn graphics_were_asked(&self) -> bool {
         self.root().join("asked").exists()
     }

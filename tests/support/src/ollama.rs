@@ -1,4 +1,4 @@
-//! The stage with a fake Ollama: its models, and a server of the user's own.
+//! A stage with a fake Ollama, its models, and the user's own server.
 
 use std::{
     fs,
@@ -9,8 +9,7 @@ use rustix::process::Signal;
 
 use super::{Events, Fake, Session, Stage, Value, json, kill};
 
-/// A model with tools, one without whose listing says otherwise, one that its Modelfile keeps small, and one that is not
-/// there yet.
+/// Models with tools, without tools although listed with them, with a small context in the Modelfile, and not installed.
 pub const MODELS: &str = r#"[
     {"name": "small:latest", "context_length": 131072},
     {"name": "Big:30b", "context_length": 131072},
@@ -22,10 +21,10 @@ pub const MODELS: &str = r#"[
 ]"#;
 
 impl Stage {
-    /// With a fake Claude Code and a fake Ollama on PATH, and these models in the user's store.
+    /// A stage with a fake Claude Code and a fake Ollama on PATH, and [`MODELS`] in the user's store.
     pub fn ollama() -> Self {
         let mut stage = Self::with(&["fake-claude", "fake-ollama"]);
-        // Nobody's: on the machine that runs the tests there may be an Ollama.
+        // An unused address, because the test machine may run an Ollama.
         stage.set("OLLAMA_HOST", "127.0.0.1:1").set("LCLAUDE_BACKEND", "ollama");
         let store = stage.home().join(".ollama/models");
         let models: Vec<Value> = serde_json::from_str(MODELS).expect("JSON");
@@ -36,17 +35,17 @@ impl Stage {
             fs::write(manifest, "{}").expect("a file");
         }
         fs::create_dir_all(store.join("blobs")).expect("a directory");
-        // With names as Ollama takes them, whatever their case.
+        // The fake compares names without case, like Ollama.
         fs::write(store.join("fake-models.json"), MODELS).expect("a file");
         stage
     }
 
-    /// A session on this model.
+    /// Starts a session with this model.
     pub fn on(&self, model: &str, arguments: &[&str]) -> Session {
         Session::start(self.lclaude(arguments).args(["--model", model, "-p", "hello"]))
     }
 
-    /// A session on this model, with its Claude Code and its Ollama up.
+    /// Starts a session with this model, and waits for its Claude Code and its Ollama.
     pub fn up(&self, model: &str) -> (Session, Fake, Fake) {
         let session = self.on(model, &[]);
         let backend = self.events.next("ollama");
@@ -54,13 +53,13 @@ impl Stage {
     }
 }
 
-/// The port that an Ollama was given.
+/// The port of a fake Ollama.
 pub fn ollama_port(backend: &Fake) -> u16 {
     let port = backend.env["OLLAMA_HOST"].strip_prefix("127.0.0.1:").and_then(|port| port.parse().ok());
-    port.expect("a port of this machine's own")
+    port.expect("a port on 127.0.0.1")
 }
 
-/// The user's own Ollama server, which is none of the stage's processes.
+/// The user's own Ollama server, which doesn't count as a process of the stage.
 pub struct Own {
     child: Child,
     pub fake: Fake,
@@ -80,14 +79,14 @@ impl Own {
         Own { child, fake, url: format!("http://127.0.0.1:{port}") }
     }
 
-    /// Has it load a model, as a user of it would.
+    /// Loads a model, as another client would.
     pub fn load(&self, events: &Events, model: &str) -> Fake {
         let body = json!({"model": model});
         assert!(post(&self.url, "/api/generate", &body).contains("\"load\""), "{model} is not loaded");
         events.next("runner")
     }
 
-    /// The models in its memory.
+    /// The names of the loaded models.
     pub fn loaded(&self) -> Vec<String> {
         let text = ask(&self.url, "GET /api/ps", "");
         let models: Value = serde_json::from_str(&text).expect("JSON");
@@ -103,7 +102,7 @@ impl Drop for Own {
     }
 }
 
-/// A stage with the user's own server to be used, as it is.
+/// A stage that is configured to use the user's own server.
 pub fn shared(switches: &[(&str, &str)]) -> (Stage, Own) {
     let mut stage = Stage::ollama();
     stage.config("[ollama]\ninstance = \"shared\"\n");
@@ -116,7 +115,7 @@ fn post(url: &str, path: &str, body: &Value) -> String {
     ask(url, &format!("POST {path}"), &body.to_string())
 }
 
-/// The body of an answer.
+/// Sends a request and returns the body of the response.
 fn ask(url: &str, route: &str, body: &str) -> String {
     use std::{
         io::{Read, Write},

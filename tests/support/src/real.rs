@@ -1,4 +1,4 @@
-//! The stage with the real programs: Claude Code, llama-server, and the scripted model.
+//! A stage with the real Claude Code, the real llama-server and a scripted model.
 
 use std::{env, os::unix::fs::symlink, path::PathBuf, process::Command};
 
@@ -6,7 +6,7 @@ use lclaude_fakes::scripted_model::{self, Script};
 
 use super::{Ended, Stage, machine::needs};
 
-/// A stage with the real programs on PATH. `None` where they are missing.
+/// A stage with the real programs on PATH, or `None` if they are missing.
 #[track_caller]
 pub fn stage(script: &Script) -> Option<Stage> {
     let (claude, server) = programs()?;
@@ -17,12 +17,12 @@ pub fn stage(script: &Script) -> Option<Stage> {
     Some(stage)
 }
 
-/// The real Claude Code and the real llama-server, by the variables that have their paths.
+/// The paths of the real Claude Code and llama-server, from their environment variables.
 #[track_caller]
 pub fn programs() -> Option<(PathBuf, PathBuf)> {
     let program = |variable: &str| {
         let path = env::var_os(variable).filter(|path| !path.is_empty()).map(PathBuf::from);
-        assert!(path.as_ref().is_none_or(|path| path.exists()), "{variable} names no file: {path:?}");
+        assert!(path.as_ref().is_none_or(|path| path.exists()), "{variable} is not the path of a file: {path:?}");
         path
     };
     let both = program("LCLAUDE_E2E_CLAUDE").zip(program("LCLAUDE_E2E_LLAMA_SERVER"));
@@ -31,7 +31,7 @@ pub fn programs() -> Option<(PathBuf, PathBuf)> {
 }
 
 impl Stage {
-    /// lclaude on the scripted model with one tool. (All tools would take the tiny model's byte-sized tokens minutes.)
+    /// The command for lclaude with the scripted model and one tool. The prompt for all tools would take minutes.
     pub fn with_bash(&self, arguments: &[&str]) -> Command {
         let mut command = self.lclaude(&["--backend", "llamacpp", "--model", "tiny.gguf"]);
         command.args(arguments).args(["--tools", "Bash", "--allowedTools", "Bash"]);

@@ -1,4 +1,4 @@
-//! A running lclaude, and what came of it.
+//! A running lclaude, and its result.
 
 use std::{
     io::{BufRead, BufReader, Read},
@@ -36,13 +36,13 @@ impl Session {
         kill(self.pid(), signal);
     }
 
-    /// Sends a signal to its whole process group, as a terminal does.
+    /// Sends a signal to the whole process group, as a terminal does.
     pub fn signal_group(&self, signal: Signal) {
         let group = Pid::from_raw(self.pid()).expect("a process number");
         rustix::process::kill_process_group(group, signal).expect("the group is there");
     }
 
-    /// Waits until it has ended.
+    /// Waits until it has exited.
     pub fn wait(mut self) -> Ended {
         let child = self.child.take().expect("not waited for yet");
         if let Some(stdout) = &mut self.stdout {
@@ -54,14 +54,14 @@ impl Session {
         ended
     }
 
-    /// Reads standard output up to a line with `word` in it; what was read is part of the output all the same.
+    /// Reads stdout up to a line that contains `word`. The lines read are still part of the output.
     pub fn wait_for_line(&mut self, word: &str) {
         let child = self.child.as_mut().expect("not waited for yet");
         let stdout = self.stdout.get_or_insert_with(|| BufReader::new(child.stdout.take().expect("a pipe")));
         loop {
             let start = self.read.len();
             let read = stdout.read_line(&mut self.read).expect("text");
-            assert!(read > 0, "it ended before {word:?}: {}", self.read);
+            assert!(read > 0, "it exited before {word:?}: {}", self.read);
             if self.read[start..].contains(word) {
                 return;
             }
@@ -76,7 +76,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        // A test that failed leaves it running; its keeper follows by itself.
+        // A failed test leaves it running. Its keeper then exits too.
         if let Some(child) = &mut self.child {
             let _ = child.kill();
             let _ = child.wait();
@@ -84,10 +84,10 @@ impl Drop for Session {
     }
 }
 
-/// What came of a command.
+/// The result of a command.
 #[derive(Debug)]
 pub struct Ended {
-    /// The command line, as it is typed.
+    /// The command line as a user would type it.
     pub command: String,
     pub code: Option<i32>,
     pub stdout: String,
@@ -95,7 +95,7 @@ pub struct Ended {
 }
 
 impl Ended {
-    /// Runs a command to its end.
+    /// Runs a command and waits for it.
     pub fn of(command: &mut Command) -> Self {
         let output = command.output().expect("it runs");
         Self::new(command, output)
@@ -120,14 +120,14 @@ impl Ended {
         self
     }
 
-    /// Nothing of lclaude's own may be on Claude Code's standard output.
+    /// Checks stdout, to which lclaude must not add anything.
     #[track_caller]
     pub fn expect_stdout(self, stdout: &str) -> Self {
         assert_eq!(self.stdout, stdout, "{self:#?}");
         self
     }
 
-    /// An error of lclaude's own, which says what helps. All that was said is recorded.
+    /// Checks that lclaude failed with a help line, and records its output.
     #[track_caller]
     pub fn expect_failure(self, code: i32) -> Self {
         let ended = self.expect(code);
@@ -135,7 +135,7 @@ impl Ended {
         ended.record()
     }
 
-    /// Puts the command and all that was said into the test's snapshot.
+    /// Records the command and its output in the test's snapshot.
     #[track_caller]
     pub fn record(self) -> Self {
         messages::record_ended(&self);

@@ -1,4 +1,4 @@
-//! A pseudo-terminal that a test types into and looks at, and that can be closed like a window.
+//! A pseudo-terminal that a test can type into, read and close.
 
 use std::{
     ffi::OsString,
@@ -24,7 +24,7 @@ use rustix::{
 
 use super::Stage;
 
-/// What the shell of [`Terminal::shell`] shows when it waits for a command.
+/// The prompt of the shell of [`Terminal::shell`].
 pub const PROMPT: &str = "ready> ";
 
 const COLUMNS: usize = 80;
@@ -34,15 +34,15 @@ pub struct Terminal {
     line: PathBuf,
     open: Option<Open>,
     shown: Arc<Shown>,
-    /// Up to where [`Terminal::wait_for`] has looked, in bytes.
+    /// How many bytes of the output [`Terminal::wait_for`] has consumed.
     seen: usize,
 }
 
-/// The terminal's own side. When it is dropped, nobody holds the other end of the line.
+/// The master side. Dropping it closes the terminal.
 struct Open {
     keyboard: File,
     reader: Option<JoinHandle<()>>,
-    /// Dropped to end the reader.
+    /// Dropping it ends the reader.
     reading: Option<PipeWriter>,
 }
 
@@ -53,9 +53,9 @@ struct Shown {
 }
 
 impl Terminal {
-    /// Runs `command` in a new terminal of 80 columns, as a terminal program would.
+    /// Runs `command` in a new terminal of 80 columns, as a terminal emulator would.
     pub fn start(mut command: Command) -> Self {
-        // Unlike openpty(3), this opens the terminal so that no child of another test inherits it.
+        // Unlike openpty(3), this opens the terminal close-on-exec, so no child of another test inherits it.
         let keyboard = OpenOptions::new()
             .read(true)
             .write(true)
@@ -78,7 +78,7 @@ impl Terminal {
             })
         };
         let child = command.spawn().expect("the program runs");
-        // It holds copies of the line, which is to be the program's alone.
+        // The command holds copies of the descriptors, which only the program should have.
         drop(command);
 
         let shown = Arc::new(Shown::default());
@@ -91,8 +91,8 @@ impl Terminal {
         Terminal { child, line, open: Some(open), shown, seen: 0 }
     }
 
-    /// An interactive shell that waits for a command. It does no line editing, since that would put a terminal in
-    /// order that lclaude has left in disorder.
+    /// An interactive shell that waits for a command. It has no line editing, because that would repair a terminal that
+    /// lclaude left in a bad state.
     pub fn shell(stage: &Stage) -> Self {
         let mut command = stage.command("bash");
         command.args(["--noediting", "--norc", "-i"]).env("PS1", PROMPT);
@@ -116,7 +116,7 @@ impl Terminal {
         self.wait_for(&format!("{command}\r\n"));
     }
 
-    /// Waits until `text` is printed after all that was waited for before.
+    /// Waits until `text` is printed after the text of the previous wait.
     #[track_caller]
     pub fn wait_for(&mut self, text: &str) {
         let shown = Arc::clone(&self.shown);
@@ -128,41 +128,41 @@ impl Terminal {
         self.seen += found + text.len();
     }
 
-    /// Waits until the screen is as `is` wants it.
+    /// Waits until the lines of the screen satisfy `is`.
     #[track_caller]
     pub fn wait_for_screen(&self, is: impl Fn(&[String]) -> bool) {
         let found = self.shown.wait_until(|bytes| is(&screen(bytes)).then_some(()));
         assert!(found.is_some(), "{:#?}\nafter {:?}", self.screen(), self.output());
     }
 
-    /// All that was ever printed, control sequences included.
+    /// Everything that was printed, including control sequences.
     pub fn output(&self) -> String {
         String::from_utf8_lossy(&self.shown.bytes.lock().expect("no thread panics with it")).into_owned()
     }
 
-    /// The lines one sees, without those that are empty.
+    /// The visible lines, without empty ones.
     pub fn screen(&self) -> Vec<String> {
         screen(&self.shown.bytes.lock().expect("no thread panics with it"))
     }
 
-    /// The terminal's modes, as `stty -a` has them.
+    /// The terminal's modes, as printed by `stty -a`.
     pub fn modes(&self) -> String {
         let stty = Command::new("stty").arg("-a").stdin(open_line(&self.line)).output().expect("stty runs");
         assert!(stty.status.success(), "{stty:?}");
         String::from_utf8_lossy(&stty.stdout).into_owned()
     }
 
-    /// Closes the terminal, as one closes a window.
+    /// Closes the terminal, like closing a window.
     pub fn close(&mut self) {
         self.open = None;
     }
 
-    /// Waits until the program has ended, for its exit code.
+    /// Waits until the program has exited, and returns its exit code.
     pub fn wait(mut self) -> Option<i32> {
         self.child.wait().expect("the program can be waited for").code()
     }
 
-    /// Waits until nobody is left who could print, for all that was printed.
+    /// Waits until no process holds the terminal, and returns everything that was printed.
     #[track_caller]
     pub fn wait_to_the_end(mut self, code: i32) -> String {
         let ended = self.child.wait().expect("the program can be waited for");
@@ -172,7 +172,7 @@ impl Terminal {
         self.output()
     }
 
-    /// Leaves the shell, which is to have no job left.
+    /// Exits the shell, which must have no jobs left.
     pub fn leave(mut self) {
         self.enter("exit 0");
         assert_eq!(self.wait(), Some(0));
@@ -181,7 +181,7 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // A test that failed leaves it running; what runs in it goes when the terminal does.
+        // A failed test leaves the program running. Its children end with the terminal.
         if thread::panicking() {
             let _ = self.child.kill();
             let _ = self.child.wait();
@@ -216,7 +216,7 @@ impl Shown {
     }
 }
 
-/// Makes the terminal's line usable; its path.
+/// Unlocks the slave side, and returns its path.
 fn unlock(terminal: &File) -> PathBuf {
     pty::grantpt(terminal).and_then(|()| pty::unlockpt(terminal)).expect("it is ours");
     let name = pty::ptsname(terminal, Vec::new()).expect("it has a name");
@@ -225,10 +225,10 @@ fn unlock(terminal: &File) -> PathBuf {
 
 fn open_line(path: &PathBuf) -> File {
     let mut options = OpenOptions::new();
-    options.read(true).write(true).custom_flags(libc::O_NOCTTY).open(path).expect("the terminal's line")
+    options.read(true).write(true).custom_flags(libc::O_NOCTTY).open(path).expect("the slave side of the terminal")
 }
 
-/// Reads what is printed until the terminal is closed, or nobody is left to print.
+/// Reads the output until the terminal is closed or no process holds it.
 fn show(mut screen: File, stop: &PipeReader, shown: &Shown) {
     let wanted = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
     let mut buffer = [0u8; 4096];
@@ -239,11 +239,11 @@ fn show(mut screen: File, stop: &PipeReader, shown: &Shown) {
         if polled < 0 && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted {
             continue;
         }
-        // The other end of the pipe is closed when the terminal is to be.
+        // Closing the pipe means that the terminal is to be closed.
         if ready[1].revents != 0 {
             return;
         }
-        // Linux answers with an error when nobody holds the line any more.
+        // Linux returns an error once no process holds the slave side.
         let Ok(read @ 1..) = screen.read(&mut buffer) else {
             return;
         };
@@ -252,7 +252,7 @@ fn show(mut screen: File, stop: &PipeReader, shown: &Shown) {
     }
 }
 
-/// As much of a terminal as it takes to tell what is visible: movements of the cursor and erasures.
+/// Renders the visible lines. It understands cursor movements and erasures only.
 fn screen(bytes: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(bytes);
     let mut rows: Vec<Vec<char>> = vec![Vec::new()];
@@ -291,13 +291,13 @@ fn screen(bytes: &[u8]) -> Vec<String> {
                     }
                     Some('K') if number == Some(2) => rows[row].clear(),
                     Some('K') => rows[row].truncate(column),
-                    // Colours and modes.
+                    // Colors and modes.
                     Some('m' | 'h' | 'l' | 'u') | None => {}
-                    Some(other) => panic!("a screen that knows of ESC [ {parameters} {other} is needed"),
+                    Some(other) => panic!("unsupported control sequence: ESC [ {parameters} {other}"),
                 }
             }
             character => {
-                // Written to the last column, a line goes on in the next.
+                // A full line continues on the next one.
                 if column == COLUMNS {
                     (row, column) = (row + 1, 0);
                     rows.resize(rows.len().max(row + 1), Vec::new());

@@ -1,4 +1,4 @@
-//! What tests of throwaway sessions share.
+//! Helpers for tests of throwaway sessions.
 
 use std::{
     fs,
@@ -18,7 +18,7 @@ pub fn command(stage: &Stage, options: &[&str]) -> Command {
     stage.lclaude(&[&LOCAL, options, &["-p", "x"]].concat())
 }
 
-/// A throwaway session with its Claude Code up.
+/// Starts a throwaway session, and waits for its Claude Code and backend.
 pub fn running(stage: &Stage) -> (Session, Fake, Fake) {
     stage.started(&mut command(stage, &["--throwaway"]))
 }
@@ -40,7 +40,7 @@ pub fn write(file: PathBuf, content: impl AsRef<[u8]>) {
     fs::write(file, content).expect("a file");
 }
 
-/// What a user has in their home who has used Claude Code for a while.
+/// Fills the home as if the user had used Claude Code for a while.
 pub fn lived_in(stage: &Stage) {
     let project = stage.project().display().to_string();
     let asked = json!({
@@ -62,7 +62,7 @@ pub fn lived_in(stage: &Stage) {
     write(own.join("projects/-x/1.jsonl"), "MINE");
 }
 
-/// Every file below a directory, as text.
+/// The paths and contents of all files below a directory.
 pub fn texts(directory: &Path) -> String {
     let mut found = String::new();
     for entry in fs::read_dir(directory).expect("a directory").flatten() {
@@ -77,13 +77,13 @@ pub fn texts(directory: &Path) -> String {
     found
 }
 
-/// A server that is good enough for Claude Code to start on, and writes down what it is asked, if `requests` names a file.
+/// A server on which Claude Code can start. It appends the bodies of requests to the file `requests`.
 pub fn endpoint(requests: Option<PathBuf>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
     thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
-            // A client that hangs up is not its concern.
+            // Errors only mean that the client hung up.
             let _ = answer(&stream, requests.as_deref());
         }
     });

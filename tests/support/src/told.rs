@@ -1,22 +1,22 @@
-//! What the programs of a session were told.
+//! The arguments, variables and settings that a session's programs got.
 
 use std::collections::BTreeMap;
 
 use super::{Fake, Stage, finish};
 
-/// A stage whose configuration names backend and model, so that a test's command line is all about arguments.
+/// A stage whose configuration sets backend and model, so that command lines need only the tested arguments.
 pub fn configured() -> Stage {
     let stage = Stage::new();
     configure(&stage, "");
     stage
 }
 
-/// The same with `more` in the configuration.
+/// Writes that configuration with `more` added.
 pub fn configure(stage: &Stage, more: &str) {
     stage.config(&format!("backend = \"llamacpp\"\n{more}\n[llamacpp]\ngguf = \"{}\"\n", stage.model().display()));
 }
 
-/// A session's Claude Code and backend, as they were started; by now they have ended.
+/// Runs a session to its end, and returns its Claude Code and backend as they were started.
 #[track_caller]
 pub fn session(stage: &Stage, arguments: &[&str]) -> (Fake, Fake) {
     let (session, claude, backend) = stage.started(
@@ -26,12 +26,12 @@ pub fn session(stage: &Stage, arguments: &[&str]) -> (Fake, Fake) {
     (claude, backend)
 }
 
-/// The variables in the overlay that Claude Code was given.
+/// The variables in Claude Code's settings overlay.
 pub fn overlay_env(claude: &Fake) -> BTreeMap<String, String> {
     serde_json::from_value(claude.settings["env"].clone()).expect("names and strings")
 }
 
-/// The value that follows an option.
+/// The value of an option.
 #[track_caller]
 pub fn value<'a>(fake: &'a Fake, option: &str) -> &'a str {
     let at = fake.argv.iter().position(|argument| argument == option);

@@ -138,7 +138,7 @@ impl ApiClient {
 }
 
 impl Reply {
-    /// Returns the error message, or the whole body if there is none.
+    /// Returns the error message, or the whole body without one.
     pub(crate) fn message(&self) -> String {
         let error = &self.body["error"];
         let message = error["message"].as_str().or(error.as_str()).or(self.body["message"].as_str());

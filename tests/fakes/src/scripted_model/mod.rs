@@ -1,10 +1,10 @@
 //! A small GGUF file with hand-set weights: a real llama-server that loads it answers by script.
 //!
 //! The one transformer block is all zeros, so each token's embedding passes through unchanged, and
-//! the output matrix maps it to the token that follows. The last token of the prompt thus decides
-//! the whole answer, and the chat template chooses that token: `<|act|>` when tools are offered,
+//! the output matrix maps it to the next token. So the last token of the prompt determines the
+//! whole answer, and the chat template chooses that token: `<|act|>` when tools are offered,
 //! `<|done|>` after a tool's result, `<|long|>` when the user says [`LONG_WORD`], and `<|assistant|>`
-//! otherwise. No download, no chance, and a whole agent loop in a second.
+//! otherwise. It needs no download, is deterministic, and runs a whole agent loop in a second.
 
 mod vocabulary;
 mod weights;
@@ -16,35 +16,35 @@ use std::path::Path;
 use crate::gguf::{Gguf, Value};
 use vocabulary::Vocabulary;
 
-/// In the last user message it asks for [`Script::long`]; the template spells it too.
+/// This word in the last user message requests [`Script::long`]. The template contains it too.
 pub const LONG_WORD: &str = "at-length";
 
 const END: &str = "<|end|>";
 const TEMPLATE: &str = include_str!("template.jinja");
 
-/// What the model says when. Every answer is a list of pieces, one token each; no piece may occur
-/// twice in a script, since a token is all the model remembers.
+/// The model's answers. Every answer is a list of pieces, one token each. No piece may occur twice
+/// in a script, because the model sees only the last token.
 #[derive(Debug, Clone)]
 pub struct Script {
-    /// When tools are offered; usually a [`tool_call`].
+    /// The answer if tools are offered; usually a [`tool_call`].
     pub act: Vec<String>,
-    /// After a tool's result.
+    /// The answer after a tool result.
     pub done: Vec<String>,
-    /// When no tools are offered.
+    /// The answer if no tools are offered.
     pub plain: Vec<String>,
-    /// To a message with [`LONG_WORD`] in it.
+    /// The answer to a message that contains [`LONG_WORD`].
     pub long: Vec<String>,
-    /// The long answer starts again at its end and stops only at the request's token limit, so a
-    /// test can do something in its middle however fast the machine is.
+    /// Whether the long answer repeats until the request's token limit, so that a test can act in the
+    /// middle of it on any machine.
     pub long_is_endless: bool,
-    /// The chat template; another one can make a model without tool calling.
+    /// The chat template, which can be replaced by one without tool calling.
     pub template: String,
-    /// The context the model says it was trained on.
+    /// The context that the model was trained for, in tokens.
     pub context: u32,
 }
 
 impl Default for Script {
-    /// Writes `proof.txt` through the Bash tool and says so.
+    /// A script that writes `proof.txt` with the Bash tool and reports it.
     fn default() -> Self {
         Self {
             act: tool_call(
@@ -61,10 +61,10 @@ impl Default for Script {
     }
 }
 
-/// The pieces of a call of the tool `name` with `arguments`, a JSON object in the order of the
-/// tool's own schema.
+/// Returns the pieces of a call of the tool `name`. `arguments` is a JSON object in the order of the
+/// tool's schema.
 pub fn tool_call(name: &str, arguments: &str) -> Vec<String> {
-    // llama-server starts to read a call at `<tool_call>`, which must be one token.
+    // llama-server detects a call at `<tool_call>`, which must be one token.
     let call = format!(r#"{{"name": "{name}", "arguments": {arguments}}}"#);
     vec!["<tool_call>".to_owned(), call, "</tool_call>".to_owned()]
 }
@@ -80,7 +80,7 @@ fn pieces<const N: usize>(pieces: [&str; N]) -> Vec<String> {
     pieces.map(str::to_owned).into()
 }
 
-/// The answers, each behind the token that the template ends the prompt with.
+/// Returns the answers, each with the start token with which the template ends the prompt.
 fn chains(script: &Script) -> [(&'static str, &[String]); 4] {
     [("<|assistant|>", &script.plain), ("<|act|>", &script.act), ("<|done|>", &script.done), ("<|long|>", &script.long)]
 }
@@ -89,7 +89,7 @@ fn model(script: &Script) -> Gguf {
     let chains = chains(script);
     let vocabulary = Vocabulary::new(&chains);
 
-    // Which token follows which; all others, and so the last ones, are followed by the end of the turn.
+    // The successor of each token. Tokens without one, such as the last ones, end the turn.
     let mut successors = Vec::new();
     for (start, answer) in chains {
         let tokens: Vec<usize> =
@@ -116,19 +116,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_template_knows_the_word_for_a_long_answer() {
+    fn template_contains_the_word_for_a_long_answer() {
         assert!(TEMPLATE.contains(&format!("'{LONG_WORD}'")));
     }
 
     #[test]
-    fn the_template_knows_every_start_token() {
+    fn template_contains_every_start_token() {
         for (start, _) in chains(&Script::default()) {
             assert!(TEMPLATE.contains(start), "{start}");
         }
     }
 
     #[test]
-    fn a_model_is_a_gguf_file_of_a_few_megabytes() {
+    fn model_is_a_gguf_file_of_a_few_megabytes() {
         let mut bytes = Vec::new();
         model(&Script::default()).write(&mut bytes).expect("a Vec takes everything written to it");
         assert_eq!(&bytes[..4], b"GGUF");

@@ -8,7 +8,7 @@ use crate::gguf::{Gguf, Value};
 /// and half a minute of prefill; with these words it is about a third.
 const WORDS: &str = include_str!("words.txt");
 
-/// What JSON tool descriptions repeat most, beside words.
+/// Frequent parts of JSON tool descriptions other than words.
 const JSON_PIECES: &[&str] = &[
     "\": \"",
     "\", \"",
@@ -31,24 +31,24 @@ const JSON_PIECES: &[&str] = &[
     "\\n\\n",
 ];
 
-/// How llama.cpp treats a token: the numbers of its `llama_token_type`.
+/// llama.cpp's `llama_token_type`.
 #[derive(Clone, Copy)]
 enum Kind {
     Normal = 1,
     Unknown = 2,
     Control = 3,
-    /// Found in a text before anything else is, and printed as it is.
+    /// Matched before all other tokens, and printed as it is.
     UserDefined = 4,
     Byte = 6,
 }
 
-/// The positions of the first specials, which the metadata names.
+/// The positions of the first special tokens, which the metadata contains.
 const UNKNOWN: u32 = 0;
 const BEGIN: u32 = 1;
 const END: u32 = 2;
 const FIRST_SPECIALS: [(&str, Kind); 3] =
     [("<unk>", Kind::Unknown), ("<s>", Kind::Control), (super::END, Kind::Control)];
-/// Those that the template writes around a message; the start tokens of the answers come on top.
+/// The special tokens that the template writes around messages. The start tokens of the answers are added to them.
 const ROLES: [&str; 3] = ["<|user|>", "<|tool|>", "<|system|>"];
 
 pub struct Vocabulary {
@@ -57,7 +57,7 @@ pub struct Vocabulary {
 }
 
 impl Vocabulary {
-    /// The vocabulary for answers (start token, pieces), none of which may repeat a piece.
+    /// Returns the vocabulary for answers (start token, pieces). No piece may occur twice.
     pub fn new(chains: &[(&str, &[String])]) -> Self {
         let mut vocabulary = Self { tokens: Vec::new(), ids: HashMap::new() };
         for (text, kind) in FIRST_SPECIALS {
@@ -87,7 +87,7 @@ impl Vocabulary {
         self.tokens.len()
     }
 
-    /// The number of a token that is known to exist.
+    /// Returns the id of an existing token.
     pub fn id(&self, text: &str) -> usize {
         self.ids[text]
     }
@@ -98,7 +98,7 @@ impl Vocabulary {
         let kinds = self.tokens.iter().map(|token| token.1 as i32).collect();
         gguf.set("tokenizer.ggml.model", Value::String("llama".to_owned()));
         gguf.set("tokenizer.ggml.tokens", Value::Strings(texts));
-        // Equal scores make the tokenizer merge from left to right, each word as far as it goes.
+        // With equal scores, the tokenizer merges from left to right, each word as far as possible.
         gguf.set("tokenizer.ggml.scores", Value::F32s(vec![0.0; self.tokens.len()]));
         gguf.set("tokenizer.ggml.token_type", Value::I32s(kinds));
         gguf.set("tokenizer.ggml.unknown_token_id", Value::U32(UNKNOWN));
@@ -108,7 +108,7 @@ impl Vocabulary {
         gguf.set("tokenizer.ggml.add_space_prefix", Value::Bool(false));
     }
 
-    /// The tokenizer only ever joins two neighbours, so a word is reached through all its prefixes.
+    /// Adds a word and all its prefixes, because the tokenizer merges only two neighbors at a time.
     fn add_with_prefixes(&mut self, word: &str) {
         // This kind of tokenizer writes a space as U+2581.
         let word = word.replace(' ', "\u{2581}");
@@ -118,7 +118,7 @@ impl Vocabulary {
         self.add(&word, Kind::Normal);
     }
 
-    /// Whether the token is new.
+    /// Returns whether the token is new.
     fn add(&mut self, text: &str, kind: Kind) -> bool {
         if self.ids.contains_key(text) {
             return false;
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn specials_stand_where_the_metadata_says() {
+    fn special_tokens_are_where_the_metadata_says() {
         let vocabulary = Vocabulary::new(&[]);
         assert_eq!(vocabulary.id("<unk>"), UNKNOWN as usize);
         assert_eq!(vocabulary.id("<s>"), BEGIN as usize);

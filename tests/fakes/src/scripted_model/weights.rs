@@ -1,9 +1,9 @@
 //! The numbers of the scripted model: which token follows which, written as matrices.
 //!
-//! Each step of an answer is a state, and a state is a pair of digits: one axis of the embedding is set
-//! for each of the two, so that a narrow model has room for several hundred states. The output row
-//! of the state's successor answers to the same two axes; a row that shares one digit with the state
-//! gets half as much, far too little to be sampled. All tokens without a state share one more axis.
+//! Each step of an answer is a state, and a state is a pair of digits. Each digit sets one axis of the
+//! embedding, so a narrow model has room for several hundred states. The output row of the state's
+//! successor reads the same two axes. A row that shares one digit with the state gets half the logit,
+//! far too little to be sampled. All tokens without a state share one more axis.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ use crate::gguf::{Gguf, Tensor, Value};
 const WIDTH: usize = 64;
 /// Axis 0 is for all tokens without a state; the others are shared between the two digits.
 const DIGITS: usize = (WIDTH - 1) / 2;
-/// As narrow as may be: attention is what a long prompt costs, and its result is not used. A
+/// As narrow as possible, because attention makes long prompts slow and its result is unused. A
 /// quantized cache needs blocks of 32.
 const HEAD: usize = 32;
 const FEED_FORWARD: usize = 32;
@@ -38,7 +38,7 @@ pub fn describe(gguf: &mut Gguf) {
     gguf.set("llama.attention.layer_norm_rms_epsilon", Value::F32(1e-6));
 }
 
-/// The tensors that lead each token to its successor and every token without one to `end`.
+/// Returns the tensors that map each token to its successor, and tokens without one to `end`.
 pub fn tensors(tokens: usize, successors: &[(usize, usize)], end: usize) -> Vec<Tensor> {
     let mut embedding = vec![0.0; tokens * WIDTH];
     let mut output = vec![0.0; tokens * WIDTH];

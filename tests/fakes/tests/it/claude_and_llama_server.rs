@@ -1,4 +1,4 @@
-//! The fakes themselves: that they talk to the test as their users rely on.
+//! The control channel of fake-claude and fake-llama-server.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -16,7 +16,7 @@ fn start(program: &str, events: &Events) -> Command {
     command
 }
 
-/// A directory of the test's own with a model in it.
+/// Creates a directory with a model for one test.
 fn model(name: &str) -> std::path::PathBuf {
     let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     std::fs::write(&path, "GGUF, or so it says").expect("the target directory is writable");
@@ -40,7 +40,7 @@ fn claude_without_a_test_prints_its_arguments() {
 }
 
 #[test]
-fn claude_obeys_and_its_end_is_noticed() {
+fn claude_obeys_commands_and_reports_its_exit() {
     let events = Events::new();
     let mut child = start(CLAUDE, &events)
         .args(["--settings", r#"{"env":{"A":"b"}}"#, "-p"])
@@ -68,7 +68,7 @@ fn claude_obeys_and_its_end_is_noticed() {
 }
 
 #[test]
-fn a_sleeper_outlives_claude_until_the_test_is_over() {
+fn sleeper_outlives_claude_until_the_test_ends() {
     let events = Events::new();
     let mut child = start(CLAUDE, &events).spawn().expect("the fake starts");
     let claude = events.next("claude");
@@ -84,7 +84,7 @@ fn a_sleeper_outlives_claude_until_the_test_is_over() {
 }
 
 #[test]
-fn the_server_loads_when_told_and_answers_claude() {
+fn server_loads_on_command_and_answers_claude() {
     let events = Events::new();
     let mut child = start(SERVER, &events)
         .arg("-m")
@@ -120,7 +120,7 @@ fn the_server_loads_when_told_and_answers_claude() {
 }
 
 #[test]
-fn the_server_fails_as_often_as_it_is_told() {
+fn server_fails_the_requested_number_of_times() {
     let state = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("starts");
     let _ = std::fs::remove_file(&state);
     let events = Events::new();
@@ -147,7 +147,7 @@ fn the_server_fails_as_often_as_it_is_told() {
 }
 
 #[test]
-fn a_helper_lives_on_in_the_servers_group() {
+fn helper_survives_in_the_process_group_of_the_server() {
     let events = Events::new();
     let mut child = start(SERVER, &events)
         .arg("-m")

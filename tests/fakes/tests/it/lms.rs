@@ -1,4 +1,4 @@
-//! fake-lms itself: that it behaves as the real one's source says.
+//! fake-lms behaves like the source of the real lms.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -15,7 +15,7 @@ const MODELS: &str = r#"[
     {"modelKey": "zai-org/glm-4.7-flash", "installed": false}
 ]"#;
 
-/// LM Studio's directory, and the test that its processes report to.
+/// LM Studio's directory, and the events of its processes.
 struct Stage {
     state: PathBuf,
     events: Events,
@@ -80,7 +80,7 @@ fn ask(port: u16, method: &str, path: &str, body: &Value) -> (u16, Value) {
 }
 
 #[test]
-fn asking_whether_it_runs_starts_nothing() {
+fn status_commands_start_nothing() {
     let stage = Stage::new("asking");
     assert_eq!(stage.json("daemon status --json"), json!({ "status": "not-running" }));
     assert_eq!(stage.json("server status --json --quiet"), json!({ "running": false }));
@@ -88,7 +88,7 @@ fn asking_whether_it_runs_starts_nothing() {
     assert_eq!(stage.lms("server stop").stderr, "Error: The server is not running.\n");
     assert!(stage.events.rest().is_empty());
 
-    // Most other commands do.
+    // Most other commands start it.
     assert_eq!(stage.json("ps --json"), json!([]));
     let studio = stage.events.next("lmstudio");
     assert_eq!(studio.sid, studio.pid);
@@ -101,7 +101,7 @@ fn asking_whether_it_runs_starts_nothing() {
 }
 
 #[test]
-fn the_server_runs_in_the_background_and_its_port_is_remembered() {
+fn server_runs_in_the_background_and_remembers_its_port() {
     let stage = Stage::new("server");
     let port = free_port();
     let said = stage.lms(&format!("server start -p {port} --bind 127.0.0.1"));
@@ -127,7 +127,7 @@ fn the_server_runs_in_the_background_and_its_port_is_remembered() {
 }
 
 #[test]
-fn a_load_takes_the_first_match() {
+fn load_uses_the_first_match() {
     let stage = Stage::new("loads");
     assert_eq!(stage.json("ls --json").as_array().map(Vec::len), Some(2));
     let said = stage.lms("load qwen/qwen3-4b --identifier ours -c 20000 --gpu max -y");
@@ -136,7 +136,7 @@ fn a_load_takes_the_first_match() {
     let entry = &loaded[0];
     assert_eq!((&entry["modelKey"], &entry["identifier"]), (&json!("qwen/qwen3-4b"), &json!("ours")));
     assert_eq!((&entry["contextLength"], &entry["status"]), (&json!(20000), &json!("idle")));
-    // Not what was meant.
+    // The match is not the intended model.
     assert_eq!(stage.lms("load qwen3-4 -y").code, Some(0));
     assert_eq!(stage.json("ps --json")[1]["modelKey"], "qwen/qwen3-4b");
     assert_eq!(stage.file(".internal/cli-pref.json"), json!({ "lastLoadedModels": ["qwen/qwen3-4b"] }));
@@ -152,7 +152,7 @@ fn a_load_takes_the_first_match() {
 }
 
 #[test]
-fn messages_go_to_what_is_loaded() {
+fn messages_go_to_loaded_models() {
     let stage = Stage::new("messages");
     let port = free_port();
     stage.lms(&format!("server start --port={port}"));
@@ -166,14 +166,14 @@ fn messages_go_to_what_is_loaded() {
     let (status, answer) = ask(port, "POST", "/v1/messages", &body("ours", "user"));
     let said = answer["error"]["message"].as_str().expect("a message");
     assert!(status == 400 && said.starts_with("Invalid model identifier \"ours\""), "{answer}");
-    // The name of a model on the disk loads it, with a context of its own.
+    // The name of a model on disk loads it with the default context.
     assert_eq!(ask(port, "POST", "/v1/messages", &body("qwen/qwen3-4b", "user")).0, 200);
     let models = ask(port, "GET", "/api/v1/models", &Value::Null).1;
     assert_eq!(models["models"][1]["loaded_instances"][0]["config"]["context_length"], 4096);
 }
 
 #[test]
-fn every_command_line_is_noted_and_the_unknown_refused() {
+fn command_lines_are_recorded_and_unknown_ones_rejected() {
     let stage = Stage::new("strict");
     assert_eq!(stage.lms("server start --prot 1").stderr, "error: unknown option '--prot'\n");
     assert_eq!(stage.lms("sevrer start").stderr, "error: unknown command 'sevrer'\n");

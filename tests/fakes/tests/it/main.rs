@@ -1,4 +1,4 @@
-//! The fakes themselves: that they talk to a test as it relies on, and behave as the programs they stand for.
+//! Tests of the fakes: their control channel, and that they behave like the real programs.
 
 mod claude_and_llama_server;
 mod lms;

@@ -1,4 +1,4 @@
-//! fake-ollama itself: that it behaves as the real one was seen to.
+//! fake-ollama behaves as the real Ollama was observed to.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -16,7 +16,7 @@ const MODELS: &str = r#"[
     {"name": "far:1b", "size": 1000, "installed": false}
 ]"#;
 
-/// A directory of the test's own, as home and store.
+/// Creates a directory for one test, which is home and store.
 fn home(name: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = std::fs::remove_dir_all(&path);
@@ -31,7 +31,7 @@ fn command(home: &Path) -> Command {
     command
 }
 
-/// A server with its port.
+/// A running server and its port.
 struct Ollama {
     child: Child,
     fake: Fake,
@@ -58,7 +58,7 @@ impl Ollama {
         stream
     }
 
-    /// Status and body of the answer.
+    /// Returns the status and the body of the response.
     fn ask(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
         let mut answer = String::new();
         self.send(method, path, body).read_to_string(&mut answer).expect("the server answers");
@@ -85,7 +85,7 @@ impl Ollama {
         self.ask("POST", "/v1/messages", &body)
     }
 
-    /// The lines of a pull, as they come.
+    /// Returns the lines of a pull as they arrive.
     fn pull(&self, model: &str) -> impl Iterator<Item = Value> + use<> {
         let stream = self.send("POST", "/api/pull", &json!({ "model": model, "stream": true }));
         let lines = BufReader::new(stream).lines().map_while(Result::ok);
@@ -105,7 +105,7 @@ impl Drop for Ollama {
 }
 
 #[test]
-fn it_listens_before_it_serves() {
+fn server_listens_before_it_serves() {
     let events = Events::new();
     let ollama = Ollama::start(&events, command(&home("listens")).env("FAKE_OLLAMA_LISTEN", "controlled"));
     let mut early = ollama.send("GET", "/api/version", &Value::Null);
@@ -150,7 +150,7 @@ fn models_are_listed_shown_and_loaded_with_a_capped_context() {
     let unload = json!({ "model": "talker", "keep_alive": 0 });
     assert_eq!(ollama.ask("POST", "/api/generate", &unload).1["done_reason"], "unload");
     talker.wait_gone();
-    // A second time it says the same.
+    // A second unload returns the same response.
     assert_eq!(ollama.ask("POST", "/api/generate", &unload).1["done_reason"], "unload");
 
     ollama.fake.send(json!({ "do": "evict", "model": "qwen3:4b" }));
@@ -162,7 +162,7 @@ fn models_are_listed_shown_and_loaded_with_a_capped_context() {
 }
 
 #[test]
-fn messages_are_refused_in_the_real_ones_words() {
+fn rejected_messages_get_the_errors_of_the_real_ollama() {
     let events = Events::new();
     let ollama = Ollama::start(&events, command(&home("refusals")).env("OLLAMA_NO_CLOUD", "1"));
     let said = |(status, body): (u16, Value)| (status, body["error"]["message"].clone());
@@ -177,12 +177,12 @@ fn messages_are_refused_in_the_real_ones_words() {
 }
 
 #[test]
-fn a_load_takes_as_long_as_the_test_says_and_may_fail() {
+fn load_is_controlled_by_the_test_and_can_fail() {
     let events = Events::new();
     let ollama = Ollama::start(&events, command(&home("loads")).env("FAKE_OLLAMA_LOAD", "controlled"));
     let mut waiting = ollama.send("POST", "/api/generate", &json!({ "model": "qwen3:4b" }));
     ollama.fake.wait_event("loading");
-    // One that is ended at once may not come to say hello.
+    // A runner that is ended at once may not send its hello.
     let runner = events.next("runner");
     assert_eq!(ollama.get("/api/ps"), json!({ "models": [] }));
     ollama.fake.send(json!({ "do": "load_fail" }));
@@ -192,14 +192,14 @@ fn a_load_takes_as_long_as_the_test_says_and_may_fail() {
     runner.wait_gone();
     ollama.fake.wait_event("load_failed");
 
-    // Whoever hangs up gives up the load.
+    // A client that hangs up cancels the load.
     let waiting = ollama.send("POST", "/api/generate", &json!({ "model": "qwen3:4b" }));
     let runner = events.next("runner");
     drop(waiting);
     ollama.fake.wait_event("load_failed");
     runner.wait_gone();
 
-    // So does TERM.
+    // TERM cancels it too.
     let _waiting = ollama.send("POST", "/api/generate", &json!({ "model": "qwen3:4b" }));
     let runner = events.next("runner");
     ollama.signal(Signal::TERM);
@@ -208,7 +208,7 @@ fn a_load_takes_as_long_as_the_test_says_and_may_fail() {
 }
 
 #[test]
-fn a_pull_goes_on_where_another_was_cancelled() {
+fn canceled_pull_is_resumed() {
     let events = Events::new();
     let home = home("pulls");
     let mut command = command(&home);
@@ -223,7 +223,7 @@ fn a_pull_goes_on_where_another_was_cancelled() {
     assert_eq!(ollama.fake.wait_event("pull_cancelled")["completed"], 400);
     drop(ollama);
 
-    // By another server on the same store, too.
+    // Another server on the same store resumes it too.
     let ollama = Ollama::start(&events, &mut command);
     let mut lines = ollama.pull("far:1b");
     assert_eq!(ollama.fake.wait_event("pull")["completed"], 400);
@@ -256,7 +256,7 @@ fn term_ends_the_runners_and_kill_leaves_them() {
 }
 
 #[test]
-fn it_says_its_version_and_that_the_port_is_taken() {
+fn version_and_port_conflict_are_reported() {
     let events = Events::new();
     let home = home("version");
     let ollama = Ollama::start(&events, command(&home).env("FAKE_OLLAMA_VERSION", "0.13.5"));

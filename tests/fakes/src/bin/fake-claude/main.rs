@@ -1,7 +1,7 @@
-//! Stands for Claude Code: shows the test what it was started with, then does what the test says.
+//! A fake of Claude Code: reports to the test how it was started, and then obeys the test.
 //!
-//! Seen from outside it behaves like the real one: it prints its version and help, and ends with 0
-//! on SIGINT, 143 on SIGTERM, 129 on SIGHUP. Without a test it prints its arguments, one a line.
+//! Like the real program, it prints its version and help, and exits with 0 on SIGINT, 143 on SIGTERM
+//! and 129 on SIGHUP. Without a test it prints its arguments, one per line.
 
 mod request;
 mod settings;
@@ -43,9 +43,9 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Obeys the test to the end.
+/// Obeys the test until it ends.
 fn serve() {
-    // Caught before hello, so that a test may signal as soon as it hears us.
+    // Signals are handled before the hello, so that a test can send one as soon as it receives the hello.
     let caught = signals::catch();
     let control = Control::connect("claude", settings::describe(std::env::args_os()));
     let ignored = signals::report(caught, control.clone());
@@ -68,7 +68,7 @@ fn obey(command: &Command, control: &Control, signals_ignored: &AtomicBool) {
             done();
         }
         "read_line" => {
-            // In a thread, so that the test can do other things meanwhile.
+            // In a thread, so that other commands can be handled meanwhile.
             let control = control.clone();
             thread::spawn(move || {
                 let mut line = String::new();
@@ -104,7 +104,7 @@ fn obey(command: &Command, control: &Control, signals_ignored: &AtomicBool) {
     }
 }
 
-/// Leaves the terminal as a full-screen program does that is killed.
+/// Sets the terminal to the state in which a killed full-screen program leaves it.
 fn enter_raw_mode() {
     let stdin = std::io::stdin();
     let mut mode = tcgetattr(&stdin).expect("raw mode needs a terminal on stdin");
@@ -114,7 +114,7 @@ fn enter_raw_mode() {
     std::io::stdout().flush().expect("someone reads stdout");
 }
 
-/// A process that outlives Claude Code in a session of its own and keeps its stdout open.
+/// Starts a process that outlives Claude Code in its own session and keeps its stdout open.
 fn sleep_apart() -> ! {
     setsid().expect("a fresh child leads no group");
     linger(&Control::connect("sleeper", json!({})))

@@ -1,4 +1,4 @@
-//! One HTTP request to the backend, sent again while the backend is away, as Claude Code does.
+//! One HTTP request to the backend, retried while the backend is unreachable, as Claude Code does.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -7,16 +7,18 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-/// How long it goes on trying. The real one does for about three minutes, in growing steps.
+/// How long it retries. The real program retries for about three minutes, at growing intervals.
 const PATIENCE: Duration = Duration::from_secs(10);
 const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(50);
 
-/// POSTs `body` to `path` of the backend in the environment. The fields of the event `response`:
-/// status, body (JSON if it is), attempts; or error and attempts.
+/// POSTs `body` to `path` of the backend in the environment. Returns the fields of the event `response`:
+/// status, body (parsed if it is JSON) and attempts, or error and attempts.
 pub fn send(path: &str, body: &Value) -> Value {
     let base = std::env::var("ANTHROPIC_BASE_URL").expect("ANTHROPIC_BASE_URL is set");
-    let host =
-        base.strip_prefix("http://").unwrap_or_else(|| panic!("{base} is no plain HTTP address")).trim_end_matches('/');
+    let host = base
+        .strip_prefix("http://")
+        .unwrap_or_else(|| panic!("{base} is not a plain HTTP address"))
+        .trim_end_matches('/');
     let token = std::env::var("ANTHROPIC_AUTH_TOKEN").unwrap_or_default();
     let body = body.to_string();
     let request = format!(
@@ -30,7 +32,7 @@ pub fn send(path: &str, body: &Value) -> Value {
     loop {
         attempts += 1;
         let answer = exchange(host, &request);
-        // 503 is a backend that loads its model.
+        // 503 means that the backend is loading its model.
         let again = matches!(answer, Err(_) | Ok((503, _)));
         if again && Instant::now() < deadline {
             thread::sleep(BETWEEN_ATTEMPTS);
@@ -46,7 +48,7 @@ pub fn send(path: &str, body: &Value) -> Value {
     }
 }
 
-/// The status and the body of the answer.
+/// Returns the status and the body of the response.
 fn exchange(host: &str, request: &str) -> io::Result<(u16, String)> {
     let mut stream = TcpStream::connect(host)?;
     stream.write_all(request.as_bytes())?;

@@ -1,4 +1,4 @@
-//! What `--settings` says. Like the real one, only the last counts, a file or JSON in the argument.
+//! The value of `--settings`, a file or JSON. Only the last one counts, as in the real program.
 
 use std::ffi::OsString;
 use std::fs;
@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-/// The fields of the hello about the settings; nothing when there are none.
+/// Returns the hello's fields about the settings; empty without settings.
 pub fn describe(arguments: impl Iterator<Item = OsString>) -> Value {
     let Some(settings) = last(arguments) else {
         return json!({});
@@ -53,13 +53,13 @@ mod tests {
     }
 
     #[test]
-    fn the_last_one_counts_in_both_spellings() {
+    fn last_settings_option_counts_in_both_spellings() {
         let described = described(&["--settings", r#"{"a":1}"#, r#"--settings={"b":2}"#, "-p"]);
         assert_eq!(described, json!({ "settings": { "b": 2 } }));
     }
 
     #[test]
-    fn without_settings_nothing_is_said() {
+    fn no_settings_yield_no_fields() {
         assert_eq!(described(&["-p", "hello"]), json!({}));
     }
 }

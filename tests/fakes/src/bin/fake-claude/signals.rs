@@ -1,4 +1,4 @@
-//! What a signal from outside does: the exit codes of the real Claude Code.
+//! Signals, with the exit codes of the real Claude Code.
 
 use std::process::exit;
 use std::sync::Arc;
@@ -10,13 +10,12 @@ use serde_json::json;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-/// From now on the signals wait for [`report`].
+/// Queues the signals for [`report`].
 pub fn catch() -> Signals {
     Signals::new([SIGHUP, SIGINT, SIGTERM]).expect("these signals can be caught")
 }
 
-/// Reports each signal and ends the process as Claude Code would, unless the switch that this
-/// returns is on.
+/// Reports each signal and exits like Claude Code, unless the returned switch is on.
 pub fn report(mut caught: Signals, control: Control) -> Arc<AtomicBool> {
     let ignored = Arc::new(AtomicBool::new(false));
     let only_report = Arc::clone(&ignored);

@@ -1,4 +1,4 @@
-//! What each route answers, in the shapes that the real one was seen to give.
+//! The responses of all routes, in the formats that were observed in the real program.
 
 use lclaude_fakes::http::{Answer, Request};
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::messages;
 use crate::server::Server;
 
-/// The real one prints it on stderr.
+/// The real program prints it on stderr.
 pub const VERSION: &str = "version: 0.6.0-dev (build 11434, commit unknown)\n\
                            built with GNU 12.2.0 for Linux x86_64\n";
 const BUILD: &str = "b11434-unknown";
@@ -109,7 +109,7 @@ fn models(server: &Server) -> Value {
     })
 }
 
-/// A slot that has answered remembers the conversation.
+/// A slot that has answered keeps the conversation in its cache.
 fn slots(server: &Server) -> Value {
     let mut slots: Vec<Value> = (0..server.slots())
         .map(|id| json!({ "id": id, "n_ctx": server.context, "speculative": false, "is_processing": false }))
@@ -123,7 +123,7 @@ fn slots(server: &Server) -> Value {
     slots.into()
 }
 
-/// At 100 tokens a second read and 20 written.
+/// Reports a prompt speed of 100 tokens/s and an answer speed of 20 tokens/s.
 fn metrics(server: &Server) -> String {
     let answered = f64::from(server.answered());
     let counters = [

@@ -1,4 +1,4 @@
-//! The ways a llama-server fails to start, in the words of the real one.
+//! Start failures of llama-server, with the messages of the real program.
 
 use std::process::exit;
 
@@ -9,7 +9,7 @@ use crate::log;
 use crate::options::Options;
 use crate::switches::{Failure, Switches};
 
-/// What the dynamic loader does before the program itself runs.
+/// A failure of the dynamic loader, before the program itself runs.
 pub fn before_main(switches: &Switches) {
     if switches.failure == Some(Failure::MissingLibrary) {
         let program = std::env::args().next().unwrap_or_default();
@@ -51,8 +51,8 @@ pub fn while_loading(switches: &Switches, path: &str) {
     }
 }
 
-/// A model that cannot be read: `details` are what the reader says, `reason` what the loader makes
-/// of it. The real one says it all twice, since it first tries how much fits into memory.
+/// A model that can't be read: `details` is the reader's message, `reason` the loader's. The real program
+/// prints everything twice, because it first tries how much fits in memory.
 pub fn could_not_load(path: &str, details: &[String], reason: &str) -> ! {
     let attempt = || {
         details.iter().for_each(|detail| log::error(detail));
@@ -70,7 +70,7 @@ pub fn could_not_load(path: &str, details: &[String], reason: &str) -> ! {
     end("srv  llama_server: exiting due to model loading error")
 }
 
-/// As recorded with a context too large for the address space.
+/// Recorded with a context too large for the address space.
 fn no_memory(path: &str) -> ! {
     for text in [
         "ggml_aligned_malloc: insufficient memory (attempted to allocate 1953.12 MB)",

@@ -1,11 +1,11 @@
-//! The log lines of llama.cpp: time since the start, a letter for the level, the text. On stderr.
+//! The log lines of llama.cpp on stderr: time since the start, a letter for the level, the text.
 
 use std::sync::OnceLock;
 use std::time::Instant;
 
 static START: OnceLock<Instant> = OnceLock::new();
 
-/// The clock starts now.
+/// Starts the clock.
 pub fn start() {
     START.get_or_init(Instant::now);
 }

@@ -1,9 +1,9 @@
-//! Stands for llama.cpp's llama-server (release b11434), as strict as the real one about its options
-//! and its files, with the same messages, answers and order of things: parse, download, bind, load.
+//! A fake of llama.cpp's llama-server (release b11434). It is as strict as the real program about its options
+//! and files, with the same messages, responses and order of steps: parse, download, bind, load.
 //!
 //! The texts were recorded from the real program. A "model" is any file that starts with `GGUF`; one
-//! that starts with `GGUFtruncated` is a download that broke off. [`switches`] lists the environment
-//! variables that make it slow, hungry or broken. It has no router mode: a model must be given.
+//! that starts with `GGUFtruncated` stands for an incomplete download. [`switches`] lists the environment
+//! variables that make it slow, memory-hungry or broken. It has no router mode: a model is required.
 
 mod answers;
 mod failures;
@@ -29,7 +29,7 @@ use options::{Asked, Options};
 use server::Server;
 use switches::{Load, Switches};
 
-/// The hidden argument of the child that `FAKE_LLAMA_SPAWN_HELPER` makes.
+/// The hidden argument of the child that `FAKE_LLAMA_SPAWN_HELPER` starts.
 const HELPER: &str = "--fake-helper";
 
 fn main() -> ExitCode {
@@ -52,7 +52,7 @@ fn main() -> ExitCode {
 }
 
 fn run(options: Options, switches: Switches) {
-    // Caught before hello, so that a test may signal as soon as it hears us.
+    // Signals are handled before the hello, so that a test can send one as soon as it receives the hello.
     let caught = Signals::new([SIGINT, SIGTERM]).expect("these signals can be caught");
     let control = Control::connect("llama-server", json!({}));
     let server = Arc::new(Server::new(options, &switches, control.clone()));
@@ -107,7 +107,7 @@ fn run(options: Options, switches: Switches) {
     }
 }
 
-/// Waits until the test says to go on with what is named.
+/// Waits for this command of the test.
 fn wait(gone_on: &Receiver<String>, what: &str) {
     while gone_on.recv().unwrap_or_else(|_| panic!("FAKE_EVENTS is not set, so no test can say {what:?}")) != what {}
 }
@@ -119,7 +119,7 @@ fn obey_test(control: Control, server: Arc<Server>, go: Sender<String>) {
     thread::spawn(move || {
         for command in control.commands() {
             match command.name() {
-                // Both may come before anybody waits for them.
+                // Both commands may arrive before the wait for them begins.
                 name @ ("ready" | "downloaded") => {
                     let _ = go.send(name.to_owned());
                 }
@@ -138,7 +138,7 @@ fn obey_test(control: Control, server: Arc<Server>, go: Sender<String>) {
     });
 }
 
-/// The real one has handlers only from the moment the model is loaded; before, a signal kills it.
+/// The real program installs handlers once the model is loaded; before that, a signal kills it.
 fn end_on_signals(mut caught: Signals, server: Arc<Server>, ignores_term: bool) {
     thread::spawn(move || {
         for signal in caught.forever() {
@@ -155,7 +155,7 @@ fn end_on_signals(mut caught: Signals, server: Arc<Server>, ignores_term: bool) 
     });
 }
 
-/// A child in the server's process group that SIGTERM does not end, as Ollama's runners are.
+/// Starts a child in the server's process group that ignores SIGTERM, like Ollama's runners.
 fn help_stubbornly() -> ! {
     let _caught = Signals::new([SIGTERM]).expect("the signal can be caught");
     linger(&Control::connect("helper", json!({})))

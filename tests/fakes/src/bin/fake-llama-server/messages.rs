@@ -1,4 +1,4 @@
-//! `/v1/messages`: a sentence, or a call of the first tool that is offered; and the ways to get that wrong.
+//! `/v1/messages`: answers with a sentence or a call of the first offered tool, correctly or wrongly.
 
 use lclaude_fakes::anthropic;
 use lclaude_fakes::http::{Answer, Request};
@@ -32,7 +32,7 @@ pub fn answer(request: &Request, server: &Server) -> Answer {
     if is(Illness::Result) && has_result {
         return invalid("unsupported content block type: tool_result");
     }
-    // A letter and a space are about a token.
+    // A letter and a space are about one token.
     let tokens = body["messages"].to_string().len() / 2;
     if tokens >= server.context as usize && !is(Illness::Silent) {
         let context = server.context;
@@ -57,7 +57,7 @@ pub fn answer(request: &Request, server: &Server) -> Answer {
         _ => (json!({ "type": "text", "text": TEXT }), "end_turn"),
     };
     server.count_answer();
-    // What is cut off a prompt is not counted either.
+    // The truncated part of a prompt is not counted either.
     let tokens = tokens.min(server.context as usize - 1);
     let message = json!({
         "id": "chatcmpl-fake",

@@ -1,4 +1,4 @@
-//! The model file: what is wrong with it, and how a download of one looks.
+//! The model file: its validation and its download.
 
 use std::fs::File;
 use std::io::{IsTerminal, Read, Write};
@@ -7,15 +7,15 @@ use crate::failures::could_not_load;
 use crate::options::Options;
 use crate::switches::{Download, Switches};
 
-/// Ends the program, as the real one does, if the file is no model.
+/// Exits, as the real program does, if the file is not a model.
 pub fn check(path: &str) {
     let unreadable = format!("llama_model_loader: failed to load model from {path}");
     let mut head = Vec::new();
     match File::open(path) {
-        // A directory opens, and then cannot be read: that is a failure to read the magic too.
+        // A directory can be opened but not read, which is also a failure to read the magic.
         Ok(file) => drop(file.take(64).read_to_end(&mut head)),
         Err(error) => {
-            // The system's own words, without Rust's " (os error 2)".
+            // The system's message, without Rust's " (os error 2)".
             let error = error.to_string();
             let why = error.split(" (os error").next().unwrap_or_default();
             let open = format!("gguf_init_from_file: failed to open GGUF file '{path}' ({why})");
@@ -43,15 +43,15 @@ pub fn check(path: &str) {
     }
 }
 
-/// What `-hf` shows before the port is bound. The real one draws its bar on stdout and only for a
-/// terminal: into a file or a pipe it says nothing.
+/// The progress that `-hf` shows before the port is bound. The real program draws it on stdout and only
+/// on a terminal.
 pub fn download(options: &Options, switches: &Switches, wait: impl FnOnce()) {
     let Some(download) = switches.download else {
-        return; // it is in the cache
+        return; // the model is in the cache
     };
     let mut stdout = std::io::stdout().lock();
     if stdout.is_terminal() {
-        // A name longer than this would be cut.
+        // Longer names are truncated.
         let name: String = options.model.rsplit('/').next().into_iter().flat_map(str::chars).take(39).collect();
         let bar = (55 - name.chars().count()) * 2;
         let _ = writeln!(stdout);

@@ -1,8 +1,8 @@
-//! The command line: the options of the real one, read from its own help, with its own complaints.
+//! The command line: the options of the real program, parsed from its help, with its error messages.
 
 use std::collections::HashMap;
 
-/// Cut from the real one's `--help`: those options that a launcher could have a use for.
+/// Taken from the `--help` of the real program: the options that a launcher might use.
 pub const HELP: &str = include_str!("options.txt");
 
 const CACHE_TYPES: [&str; 9] = ["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1"];
@@ -21,7 +21,7 @@ pub struct Options {
     pub port: u16,
     pub reuse_port: bool,
     pub context: u32,
-    /// 0: by itself.
+    /// 0: the default.
     pub slots: u32,
     pub api_keys: Vec<String>,
     pub slots_endpoint: bool,
@@ -40,7 +40,7 @@ struct Entry {
     names: Vec<&'static str>,
     takes: Takes,
     variable: Option<&'static str>,
-    /// The whole entry, which a complaint about its value quotes.
+    /// The whole entry, which error messages quote.
     usage: String,
 }
 
@@ -51,7 +51,7 @@ enum Takes {
     Text,
 }
 
-/// Reads the environment first and the arguments over it, as the real one does.
+/// Reads the environment and then the arguments, which override it, as the real program does.
 pub fn parse(
     arguments: impl Iterator<Item = String>,
     variable: impl Fn(&str) -> Option<String>,
@@ -120,7 +120,7 @@ fn options(given: &HashMap<&'static str, String>) -> Options {
     let model = hf_repo
         .clone()
         .or_else(|| text("-m"))
-        .expect("without a model the real one is a router, which the fake is not");
+        .expect("without a model the real program is a router, which the fake does not support");
     Options {
         alias: text("-a").unwrap_or_else(|| {
             let name = model.rsplit('/').next().unwrap_or(&model);
@@ -139,7 +139,7 @@ fn options(given: &HashMap<&'static str, String>) -> Options {
     }
 }
 
-/// What the real one's handler of the option says to the value.
+/// Validates a value like the real program's handler of the option.
 fn check(entry: &Entry, value: &str) -> Result<(), String> {
     if entry.takes == Takes::Number && leading_number(value).is_none() {
         return Err("stoi".to_owned());
@@ -151,7 +151,7 @@ fn check(entry: &Entry, value: &str) -> Result<(), String> {
     }
 }
 
-/// C++'s `stoi`: the number a text begins with.
+/// C++'s `stoi`: the number at the start of a text.
 fn leading_number(text: &str) -> Option<i32> {
     let text = text.trim_start();
     let sign = usize::from(text.starts_with(['-', '+']));
@@ -159,7 +159,7 @@ fn leading_number(text: &str) -> Option<i32> {
     text[..sign + digits].parse().ok()
 }
 
-/// The entries of the help: each begins at the left edge, and what follows belongs to it.
+/// Splits the help into entries. Each starts at the left margin and includes the indented lines below.
 fn entries() -> Vec<Entry> {
     let mut entries: Vec<Entry> = Vec::new();
     for line in HELP.lines() {
@@ -176,7 +176,7 @@ fn entries() -> Vec<Entry> {
     entries
 }
 
-/// Reads `-a,  --name, --no-name VALUE    what it does`.
+/// Parses `-a,  --name, --no-name VALUE    description`.
 fn entry(line: &'static str) -> Entry {
     let mut names = Vec::new();
     let mut rest = line;
@@ -187,11 +187,11 @@ fn entry(line: &'static str) -> Entry {
         if name.ends_with(',') {
             continue;
         }
-        // A value stands one space after the last name, a description further off.
+        // A value follows the last name after one space, a description after more.
         let value = after.split(' ').next().unwrap_or_default();
         let takes = match value {
             "" => Takes::Nothing,
-            // Takes 'auto' and 'all' too.
+            // 'auto' and 'all' are valid too.
             _ if names[0] == "-ngl" => Takes::Text,
             "N" | "PORT" | "INDEX" => Takes::Number,
             _ => Takes::Text,
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_what_a_launcher_gives() {
+    fn launcher_options_are_parsed() {
         let options = parsed(&[
             "-m",
             "/m/x.gguf",
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn complains_like_the_real_one() {
+    fn errors_match_the_real_program() {
         let complaint = |arguments: &[&str]| parsed(arguments).err().expect("a complaint");
         assert_eq!(complaint(&["--bogus"]), "error: invalid argument: --bogus");
         assert_eq!(
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_sets_options() {
+    fn environment_sets_options() {
         let variable = |name: &str| (name == "LLAMA_API_KEY").then(|| "k".to_owned());
         let Ok(Asked::Run(options)) = parse(["-m", "x"].map(str::to_owned).into_iter(), variable) else {
             panic!("a run was asked for");

@@ -1,5 +1,5 @@
-//! Listens, and answers each connection in a thread of its own, in the order of the real one's checks:
-//! is the model loaded, is the key right, is there such a route.
+//! Listens, and answers each connection in its own thread. The checks are in the order of the real program:
+//! the model is loaded, the key is right, the route exists.
 
 use std::io::{self, BufReader};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -19,14 +19,14 @@ use crate::switches::{Illness, Switches};
 
 const BACKLOG: i32 = 512;
 const HEADERS: &str = "Server: llama.cpp\r\nAccess-Control-Allow-Origin: \r\n";
-/// What the fake's model was "trained" on, and so the context when none is asked for.
+/// The context that the fake's model was "trained" for, which is the default.
 const TRAINED_CONTEXT: u32 = 131_072;
 
 pub struct Server {
     pub options: Options,
-    /// Tokens that one slot has.
+    /// The context of one slot, in tokens.
     pub context: u32,
-    /// Tokens that the model was trained for.
+    /// The context that the model was trained for, in tokens.
     pub trained: u32,
     pub knows_tools: bool,
     pub illness: Option<Illness>,
@@ -65,7 +65,7 @@ impl Server {
         self.ready.store(true, Ordering::SeqCst);
     }
 
-    /// How many messages it has answered.
+    /// The number of answered messages.
     pub fn answered(&self) -> u32 {
         self.answered.load(Ordering::SeqCst)
     }
@@ -74,12 +74,12 @@ impl Server {
         self.answered.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// From now on connections are taken and never answered.
+    /// Makes the server accept connections without answering them from now on.
     pub fn hang(&self) {
         self.hanging.store(true, Ordering::SeqCst);
     }
 
-    /// Binds the port and begins to answer.
+    /// Binds the port and starts to answer.
     pub fn listen(self: &Arc<Self>) -> io::Result<SocketAddr> {
         let listener = self.bind()?;
         let address = listener.local_addr()?;
@@ -87,7 +87,7 @@ impl Server {
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let server = Arc::clone(&server);
-                // A client that goes away in the middle is its own affair.
+                // Errors only mean that the client hung up.
                 thread::spawn(move || drop(server.serve(stream)));
             }
         });
@@ -106,7 +106,7 @@ impl Server {
         let socket = socket(family, SocketType::STREAM, None)?;
         fcntl_setfd(&socket, FdFlags::CLOEXEC)?;
         sockopt::set_socket_reuseaddr(&socket, true)?;
-        // Without it nobody else may hold the port, not even with the same option.
+        // Without this option no other program can hold the port, even if that program sets it.
         if self.options.reuse_port {
             sockopt::set_socket_reuseport(&socket, true)?;
         }
@@ -116,7 +116,7 @@ impl Server {
     }
 
     fn serve(&self, mut stream: TcpStream) -> io::Result<()> {
-        // Answers go out in several writes; the kernel would hold the later ones back for 40 ms.
+        // Responses are sent in several writes, and the kernel would delay the later ones by 40 ms.
         stream.set_nodelay(true)?;
         let mut reader = BufReader::new(stream.try_clone()?);
         while let Some(request) = Request::read(&mut reader)? {
@@ -161,21 +161,21 @@ impl Server {
         keys.is_empty() || keys.iter().any(|known| known == key)
     }
 
-    /// Shows the test what came in; the polls of `/health` would only bury it.
+    /// Reports a request to the test, except the frequent polls of `/health`.
     fn report(&self, request: &Request) {
         self.control.event("request", request.describe());
     }
 }
 
-/// The context of one slot: what was asked for, shared out, each time rounded up to 256, and no more than the model was
-/// trained for.
+/// Returns the context of one slot: the requested context divided among the slots, rounded up to 256 each time, and at
+/// most what the model was trained for.
 fn granted(options: &Options, trained: u32) -> u32 {
     let asked = match options.context {
         0 => trained,
         asked => asked.next_multiple_of(256),
     };
     let shared_out = match options.slots {
-        // By itself: four slots that share the whole.
+        // The default is four slots that share the whole context.
         0 => asked,
         slots => (asked / slots).next_multiple_of(256),
     };

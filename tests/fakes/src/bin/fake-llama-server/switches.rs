@@ -1,20 +1,20 @@
-//! The environment variables that change what the fake does. They reach it because a backend
-//! inherits the environment of whoever runs lclaude.
+//! The environment variables that control the fake. They reach it because a backend inherits the
+//! environment of lclaude.
 //!
 //! | variable | value | meaning |
 //! |---|---|---|
 //! | `FAKE_LLAMA_LOAD` | `controlled` | loads until the test sends `ready` |
-//! | `FAKE_LLAMA_NEVER_READY` | `1` | loads for ever |
+//! | `FAKE_LLAMA_NEVER_READY` | `1` | never finishes loading |
 //! | `FAKE_LLAMA_DOWNLOAD` | `1`, `controlled` | with `-hf`: shows progress; then waits for `downloaded` |
-//! | `FAKE_LLAMA_FAIL` | see [`Failure`] | fails at its start in that way |
-//! | `FAKE_LLAMA_FAIL_TIMES` | a number | only so many starts fail, counted in … |
-//! | `FAKE_LLAMA_STATE` | a file | … this file |
-//! | `FAKE_LLAMA_IGNORE_TERM` | `1` | reports SIGTERM and SIGINT and lives on |
+//! | `FAKE_LLAMA_FAIL` | see [`Failure`] | fails to start in this way |
+//! | `FAKE_LLAMA_FAIL_TIMES` | a number | only this many starts fail, counted in `FAKE_LLAMA_STATE` |
+//! | `FAKE_LLAMA_STATE` | a file | holds the number of starts |
+//! | `FAKE_LLAMA_IGNORE_TERM` | `1` | reports SIGTERM and SIGINT and keeps running |
 //! | `FAKE_LLAMA_SPAWN_HELPER` | `1` | has a child in its process group that ignores SIGTERM |
-//! | `FAKE_LLAMA_N_CTX` | a number | grants that context, whatever was asked |
-//! | `FAKE_LLAMA_N_CTX_TRAIN` | a number | the model was trained for that context, and no more is granted |
-//! | `FAKE_LLAMA_NO_TOOLS` | `1` | the model's template knows no tools |
-//! | `FAKE_LLAMA_ILL` | see [`Illness`] | answers messages wrongly in that way |
+//! | `FAKE_LLAMA_N_CTX` | a number | grants this context, whatever was requested |
+//! | `FAKE_LLAMA_N_CTX_TRAIN` | a number | the model was trained for this context, and no more is granted |
+//! | `FAKE_LLAMA_NO_TOOLS` | `1` | the model's template has no tools |
+//! | `FAKE_LLAMA_ILL` | see [`Illness`] | answers messages wrongly in this way |
 
 use std::env::var;
 use std::fs;
@@ -44,18 +44,18 @@ pub enum Download {
     WhenTold,
 }
 
-/// The ways to fail, by their names in `FAKE_LLAMA_FAIL`.
+/// Start failures, by their names in `FAKE_LLAMA_FAIL`.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Failure {
-    /// `missing-lib`: the dynamic loader finds no library; exit 127.
+    /// `missing-lib`: the dynamic loader doesn't find a library; exit code 127.
     MissingLibrary,
     /// `bind`: the port is taken.
     Bind,
     /// `arch`: the model is newer than the program.
     Architecture,
-    /// `oom`: no memory for the context.
+    /// `oom`: there is not enough memory for the context.
     NoMemory,
-    /// `oom-killed`: the kernel's out-of-memory killer ends it without a word.
+    /// `oom-killed`: the kernel's out-of-memory killer ends it without a message.
     Killed,
     /// `sigill`: built for another processor.
     IllegalInstruction,
@@ -78,28 +78,28 @@ impl Failure {
     }
 }
 
-/// The ways to answer a message wrongly, by their names in `FAKE_LLAMA_ILL`.
+/// Wrong responses to a message, by their names in `FAKE_LLAMA_ILL`.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Illness {
-    /// `mute`: an error for every message.
+    /// `mute`: every message gets an error.
     Mute,
-    /// `order`: a stream's events are out of order.
+    /// `order`: the events of a stream are out of order.
     Order,
     /// `cut`: a stream lacks its last event.
     Cut,
-    /// `text`: a tool's call comes as text.
+    /// `text`: a tool call arrives as text.
     Text,
     /// `talk`: no tool is called.
     Talk,
-    /// `result`: a tool's result is refused.
+    /// `result`: a tool result is rejected.
     Result,
-    /// `beta`: a beta header is refused.
+    /// `beta`: a beta header is rejected.
     Beta,
-    /// `model`: another model is refused as if for the moment.
+    /// `model`: another model is rejected with a temporary error.
     Model,
-    /// `wording`: an over-long prompt is refused in words of its own.
+    /// `wording`: a too long prompt is rejected with an unknown message.
     Wording,
-    /// `silent`: an over-long prompt is answered.
+    /// `silent`: a too long prompt is answered.
     Silent,
 }
 
@@ -149,7 +149,7 @@ impl Switches {
     }
 }
 
-/// Counts the starts, where only some of them are to fail.
+/// Returns whether this start fails. Counts the starts if only some of them are to fail.
 fn fails_this_time() -> bool {
     let Ok(times) = var("FAKE_LLAMA_FAIL_TIMES") else {
         return true;

@@ -1,4 +1,4 @@
-//! The commands' way to LM Studio: one JSON line there, one back.
+//! The connection from the commands to LM Studio: one JSON line as request, one as response.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -16,12 +16,12 @@ const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(5);
 pub struct Client(UnixStream);
 
 impl Client {
-    /// LM Studio if it runs.
+    /// Connects to LM Studio if it is running.
     pub fn find(home: &Home) -> Option<Self> {
         UnixStream::connect(home.socket()).ok().map(Self)
     }
 
-    /// LM Studio, started if it does not run. Most commands do so.
+    /// Connects to LM Studio and starts it if needed, as most commands do.
     pub fn find_or_start(home: &Home) -> Result<Self, String> {
         if let Some(client) = Self::find(home) {
             return Ok(client);
@@ -41,12 +41,12 @@ impl Client {
         Err(failed())
     }
 
-    /// The answer, or LM Studio's words on why there is none.
+    /// Returns the response, or LM Studio's error message.
     pub fn ask(&mut self, question: &Value) -> Result<Value, String> {
         self.follow(question, |_| {})
     }
 
-    /// The same for what takes a while and tells how far it is.
+    /// Does the same for a long request that reports progress.
     pub fn follow(&mut self, question: &Value, mut progress: impl FnMut(&Value)) -> Result<Value, String> {
         let gone = |error| format!("Error: the connection to LM Studio was lost: {error}");
         writeln!(self.0, "{question}").map_err(gone)?;

@@ -1,4 +1,4 @@
-//! What can be typed, and what it says. Like the real one, what is for programs goes to stdout, and
+//! The commands and their output. As in the real program, output for programs goes to stdout and
 //! messages go to stderr.
 
 use std::io::{Read, Write};
@@ -37,7 +37,7 @@ static GET: [Opt; 4] = [opt("--mlx"), opt("--gguf"), opt("-y, --yes"), opt("--se
 
 type Outcome = Result<(), String>;
 
-/// One command line; the error is what goes to stderr before an exit with 1.
+/// Runs one command line. The error goes to stderr before an exit with code 1.
 pub fn run(home: &Home, arguments: &[String]) -> Outcome {
     if arguments.iter().any(|argument| argument == "-v" || argument == "--version") {
         println!("CLI commit: {COMMIT}");
@@ -69,7 +69,7 @@ pub fn run(home: &Home, arguments: &[String]) -> Outcome {
     }
 }
 
-/// A message for people.
+/// Prints a message for the user.
 fn say(options: &Options, message: &str) {
     if !options.has("--quiet") {
         eprintln!("{message}");
@@ -85,7 +85,7 @@ fn server_start(home: &Home, options: &Options) -> Outcome {
     let interface = options.text("--bind").map(str::to_owned).or(from_environment);
     let interface = interface.unwrap_or_else(|| "127.0.0.1".to_owned());
     client.ask(&json!({ "do": "start_server", "port": port, "interface": interface }))?;
-    // Port 0 is one of the system's choice, which the real one never finds again.
+    // With port 0 the system chooses the port, which the real program then doesn't know.
     if !is_running(&interface, port) {
         return Err("Error: Failed to verify the server is running. Please try to use another port.".to_owned());
     }
@@ -119,7 +119,7 @@ fn server_status(home: &Home, options: &Options) -> Outcome {
     Ok(())
 }
 
-/// The remembered port, if LM Studio answers there.
+/// Returns the remembered port if LM Studio answers there.
 fn running_port(home: &Home) -> Option<u16> {
     let config = home.server_config();
     let port = u16::try_from(config["port"].as_u64()?).ok()?;
@@ -284,7 +284,7 @@ fn unload(home: &Home, options: &Options) -> Outcome {
         .collect();
     let mut end = |identifier: &String| client.ask(&json!({ "do": "unload", "identifier": identifier })).map(drop);
     match options.operands.first() {
-        // Said, and then a success all the same.
+        // The error is printed, but the exit code is 0.
         Some(_) if options.has("--all") => say(options, "Invalid Usage\n\nYou cannot provide [path] with --all."),
         Some(given) if !loaded.contains(given) => {
             say(options, &format!("Model Not Found\n\nCannot find a model with the identifier \"{given}\"."));
@@ -311,7 +311,7 @@ fn get(home: &Home, options: &Options) -> Outcome {
     let given = options.operands.first().map_or("", String::as_str).split('@').next().unwrap_or_default();
     let models = home.models();
     let keys: Vec<&str> = models.iter().map(|model| &*model.model_key).collect();
-    // Publisher and name are taken literally, anything else is searched for.
+    // PUBLISHER/NAME is taken literally; anything else is a search.
     let found = if given.split('/').count() == 2 {
         keys.iter().find(|key| **key == given.to_lowercase()).copied()
     } else {

@@ -1,4 +1,4 @@
-//! LM Studio itself: holds what is in memory, listens for the commands, and serves HTTP while told to.
+//! LM Studio itself: holds the loaded models, handles commands, and serves HTTP if started.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -35,7 +35,7 @@ pub struct Studio {
 pub fn run(home: Home) -> ! {
     setsid().expect("a fresh child leads no group");
     let caught = Signals::new([SIGINT, SIGTERM]).expect("these signals can be caught");
-    // One that was killed leaves its socket behind.
+    // A killed daemon leaves its socket behind.
     let _ = std::fs::remove_file(home.socket());
     let studio = Arc::new(Studio {
         control: Control::connect("lmstudio", json!({})),
@@ -54,7 +54,7 @@ pub fn run(home: Home) -> ! {
     loop {
         let Ok((stream, _)) = listener.accept() else { continue };
         let studio = Arc::clone(&studio);
-        // A command that goes away in the middle is its own affair.
+        // Errors only mean that the client hung up.
         thread::spawn(move || drop(studio.talk(&stream)));
     }
 }
@@ -117,7 +117,7 @@ impl Studio {
         }
     }
 
-    /// What comes before the end of a download.
+    /// Downloads a model, and reports the progress.
     fn download(&self, key: &str, mut stream: &UnixStream) -> std::io::Result<()> {
         let models = self.home.models();
         let total = models.iter().find(|model| model.model_key == key).map_or(0, |model| model.size_bytes);
@@ -156,7 +156,7 @@ impl Studio {
     ) -> Result<Loaded, String> {
         let installed = self.home.installed();
         let preferred = std::env::var("FAKE_LMS_DEVICE").ok();
-        // The preferred machine's first, and of the others the first.
+        // The model of the preferred machine, otherwise the first.
         let model = installed
             .iter()
             .filter(|model| model.model_key == key)
@@ -187,7 +187,7 @@ impl Studio {
         Ok(loaded)
     }
 
-    /// The one asked for, or the model's own name with a number if it is loaded already.
+    /// Returns the requested identifier, or the model's name with a number if it is already loaded.
     fn free_identifier(&self, asked: Option<&str>, key: &str) -> Result<String, String> {
         let loaded = self.loaded();
         let is_free = |name: &str| loaded.iter().all(|loaded| loaded.identifier != name);
@@ -199,7 +199,7 @@ impl Studio {
         }
     }
 
-    /// Whether it was loaded.
+    /// Returns whether the model was loaded.
     pub fn unload(&self, identifier: &str) -> bool {
         let mut loaded = self.loaded();
         let before = loaded.len();
@@ -213,7 +213,7 @@ impl Studio {
         was_loaded
     }
 
-    /// On a port where it already runs it stays; from another it moves.
+    /// Starts the server, or moves it to another port.
     fn start_server(self: &Arc<Self>, port: u16, interface: &str) -> Result<Value, String> {
         let mut web = self.web();
         if web.as_ref().is_none_or(|web| web.port != port) {
@@ -245,13 +245,13 @@ impl Studio {
         }
     }
 
-    /// Writes down what runs.
+    /// Writes `running.json`.
     fn show(&self) {
         let running = json!({ "daemon": true, "server": self.web().is_some(), "loaded": json!(*self.loaded()) });
         self.home.set_running(&running);
     }
 
-    /// Before the process ends in order.
+    /// Cleans up before a regular exit.
     fn end(&self) {
         let _ = std::fs::remove_file(self.home.socket());
         self.home.set_running(&json!({ "daemon": false, "server": false, "loaded": [] }));

@@ -1,14 +1,14 @@
-//! LM Studio's directory, which `FAKE_LMS_STATE` names. What a test compares before and after:
+//! LM Studio's directory, set by `FAKE_LMS_STATE`. Its files, which tests compare:
 //!
 //! | file | holds |
 //! |---|---|
 //! | `models.json` | the models, see [`crate::models::Model`]; the test writes it, `lms get` changes it |
-//! | `running.json` | `{"daemon", "server", "loaded"}`: what runs now, without process numbers |
-//! | `.internal/http-server-config.json` | the remembered port and address, as in the real one |
-//! | `.internal/cli-pref.json` | the models that `lms load` loaded last, as in the real one |
-//! | `invocations.jsonl` | every command line so far, one JSON array a line |
+//! | `running.json` | `{"daemon", "server", "loaded"}`: the current state, without process ids |
+//! | `.internal/http-server-config.json` | the remembered port and address, as in the real program |
+//! | `.internal/cli-pref.json` | the models that `lms load` loaded last, as in the real program |
+//! | `invocations.jsonl` | every command line so far, one JSON array per line |
 //!
-//! `running.json` speaks of a killed daemon as if it still ran; the next command sets it right.
+//! After the daemon is killed, `running.json` still lists it; the next command corrects that.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -38,7 +38,7 @@ impl Home {
         file.and_then(|mut file| file.write_all(line.as_bytes())).expect("FAKE_LMS_STATE can be written");
     }
 
-    /// Those on the disk.
+    /// Returns the models on disk.
     pub fn installed(&self) -> Vec<Model> {
         let mut models = self.models();
         models.retain(|model| model.installed);
@@ -58,7 +58,7 @@ impl Home {
         self.write("running.json", running);
     }
 
-    /// The remembered port and address; null before the first start of the server.
+    /// Returns the remembered port and address, or null before the first start of the server.
     pub fn server_config(&self) -> Value {
         self.read(".internal/http-server-config.json")
     }
@@ -68,7 +68,7 @@ impl Home {
         self.write(".internal/http-server-config.json", &config);
     }
 
-    /// Model keys, the latest first.
+    /// Model keys, latest first.
     pub fn last_loaded(&self) -> Vec<String> {
         let preferences = self.read(".internal/cli-pref.json");
         let keys = preferences["lastLoadedModels"].as_array().cloned().unwrap_or_default();
@@ -86,7 +86,7 @@ impl Home {
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{file}: {error}"))
     }
 
-    /// At once or not at all: a test may read it at any time.
+    /// Writes atomically, because a test may read the file at any time.
     fn write(&self, file: &str, value: &Value) {
         let new = self.0.join(format!("{file}.new"));
         let text = serde_json::to_string_pretty(value).expect("a value is JSON");

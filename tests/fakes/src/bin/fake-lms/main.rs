@@ -1,22 +1,22 @@
-//! Stands for `lms`, the command line of LM Studio, and for LM Studio itself: a background process
-//! in a session of its own (`who` is `lmstudio`) that the commands start when there is none, and that
-//! holds the models and the HTTP server.
+//! A fake of `lms`, the command line of LM Studio, and of LM Studio itself: a background process in
+//! its own session (`who` is `lmstudio`) that the commands start if needed, and that holds the models
+//! and the HTTP server.
 //!
-//! Written after the source of the real `lms` and the documents of LM Studio; never compared with it
-//! at work. [`home`] says where its state is. The environment variables that change what it does:
+//! Based on the source of the real `lms` and LM Studio's documentation; never compared with a running
+//! LM Studio. [`home`] describes its state. The environment variables that control it:
 //!
 //! | variable | value | meaning |
 //! |---|---|---|
-//! | `FAKE_LMS_STATE` | a directory | LM Studio's own, made if there is none |
-//! | `FAKE_LMS_VERSION` | a version | of LM Studio, instead of 0.4.4+1 |
-//! | `FAKE_LMS_APP` | `1` | it is the app, not the daemon: `daemon down` refuses |
-//! | `FAKE_LMS_START` | `controlled` | it comes up when the test sends `started` |
-//! | `FAKE_LMS_TOKEN` | a text | the HTTP API wants this token |
-//! | `FAKE_LMS_CONTEXT` | a number | every load grants that context, whatever was asked |
+//! | `FAKE_LMS_STATE` | a directory | LM Studio's directory, created if missing |
+//! | `FAKE_LMS_VERSION` | a version | LM Studio's version instead of 0.4.4+1 |
+//! | `FAKE_LMS_APP` | `1` | it is the app, not the daemon: `daemon down` fails |
+//! | `FAKE_LMS_START` | `controlled` | it starts when the test sends `started` |
+//! | `FAKE_LMS_TOKEN` | a text | the HTTP API requires this token |
+//! | `FAKE_LMS_CONTEXT` | a number | every load grants this context, whatever was requested |
 //! | `FAKE_LMS_LOAD` | `controlled` | a load takes until the test sends `loaded` or `load_fail` |
 //! | `FAKE_LMS_GET` | `controlled` | a download takes until the test sends `get_finish`; `get_progress` with `completed` |
 //! | `FAKE_LMS_DEVICE` | an identifier | the machine that LM Link prefers for a load, where it has the model |
-//! | `FAKE_LMS_FAIL` | `daemon`, `load`, `get` | LM Studio does not start; no memory for a load; no network |
+//! | `FAKE_LMS_FAIL` | `daemon`, `load`, `get` | LM Studio doesn't start; a load has too little memory; there is no network |
 
 mod client;
 mod commands;

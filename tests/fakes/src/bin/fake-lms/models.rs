@@ -1,9 +1,9 @@
-//! The models on the disk and in memory, and how `lms load` finds one.
+//! The models on disk and in memory, and the search of `lms load`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// A model as the test describes it in `models.json`; only the key is needed.
+/// A model as the test describes it in `models.json`; only the key is required.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Model {
@@ -16,13 +16,13 @@ pub struct Model {
     pub trained_for_tool_use: bool,
     #[serde(default = "context")]
     pub max_context_length: u32,
-    /// What `lms load --estimate-only` says.
+    /// The estimate of `lms load --estimate-only`.
     #[serde(default = "estimate")]
     pub estimated_memory: String,
-    /// Otherwise `lms get` gets it.
+    /// If false, `lms get` can download it.
     #[serde(default = "yes")]
     pub installed: bool,
-    /// Of another machine that has it, by LM Link.
+    /// The machine that has it, connected by LM Link.
     pub device_identifier: Option<String>,
 }
 
@@ -98,8 +98,8 @@ impl Loaded {
     }
 }
 
-/// The candidates that hold the letters of `pattern` in this order, the best first: npm's `fuzzy`, which the
-/// real one uses. Only a name that is the pattern itself is sure to come first.
+/// Returns the candidates that contain the letters of `pattern` in this order, best first, like npm's `fuzzy`, which
+/// the real program uses. Only an exact match is sure to come first.
 pub fn fuzzy<'a>(pattern: &str, candidates: &[&'a str]) -> Vec<&'a str> {
     let mut found: Vec<(u64, &str)> =
         candidates.iter().filter_map(|candidate| Some((score(pattern, candidate)?, *candidate))).collect();
@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_letters_in_order_are_enough() {
+    fn letters_in_order_match() {
         let keys = ["qwen/qwen3-4b-thinking", "qwen/qwen3-4b", "zai-org/glm-4.7-flash"];
         assert_eq!(fuzzy("qwen/qwen3-4b", &keys)[0], "qwen/qwen3-4b");
         assert_eq!(fuzzy("qwen3-4", &keys)[0], "qwen/qwen3-4b-thinking");

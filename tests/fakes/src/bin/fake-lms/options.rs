@@ -1,11 +1,11 @@
-//! Reads a command line as commander.js does, complaints included.
+//! Parses a command line like commander.js, with its error messages.
 
 use std::collections::BTreeMap;
 
 /// An option of one command: `-p, --port <port>`, or without the value.
 pub struct Opt {
     pub flags: &'static str,
-    /// What is said against a value.
+    /// Returns the error for an invalid value.
     pub check: fn(&str) -> Option<String>,
 }
 
@@ -31,7 +31,7 @@ impl Opt {
     }
 }
 
-/// Every command has these.
+/// Options that every command has.
 const LOGGING: [Opt; 3] = [checked("--log-level <level>", level), opt("--quiet"), opt("--verbose")];
 
 #[derive(Debug, Default, PartialEq)]
@@ -49,12 +49,12 @@ impl Options {
         self.values.get(long).map(String::as_str)
     }
 
-    /// A number that its check has let through.
+    /// Returns a number that was already validated.
     pub fn number(&self, long: &str) -> Option<u32> {
         self.text(long).map(|text| text.parse().unwrap_or_else(|_| panic!("{long} {text} is checked")))
     }
 
-    /// The arguments of the command `name`, which has these options and at most so many operands.
+    /// Parses the arguments of the command `name` with these options and at most this many operands.
     pub fn parse(name: &str, known: &'static [Opt], most: usize, arguments: &[String]) -> Result<Self, String> {
         let mut options = Self::default();
         let mut arguments = arguments.iter();
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn options_are_read_in_every_spelling() {
+    fn options_are_parsed_in_every_spelling() {
         for spelling in [&["-p", "8"][..], &["-p8"], &["--port", "8"], &["--port=8"]] {
             assert_eq!(parsed(spelling).expect("a port").number("--port"), Some(8), "{spelling:?}");
         }
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn complaints_are_commanders() {
+    fn errors_match_commander_js() {
         let complaint = |arguments: &[&str]| parsed(arguments).expect_err("a complaint");
         assert_eq!(complaint(&["--bogus"]), "error: unknown option '--bogus'");
         assert_eq!(complaint(&["-p"]), "error: option '-p, --port <port>' argument missing");

@@ -1,5 +1,5 @@
-//! What `lms get` draws on its standard output, which it does to a terminal and to a pipe alike (`get.ts`,
-//! `ProgressBar.ts`, `downloadPbUpdater.ts`).
+//! The progress that `lms get` draws on stdout, to terminals and pipes alike (`get.ts`, `ProgressBar.ts`,
+//! `downloadPbUpdater.ts`).
 
 use std::io::Write;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 const BLOCKS: usize = 22;
 
-/// The plan, as it is once it stands.
+/// Prints the resolved download plan.
 pub fn plan(key: &str, total: u64) {
     print!("\x1b[?25l");
     for line in [
@@ -22,7 +22,7 @@ pub fn plan(key: &str, total: u64) {
     flush();
 }
 
-/// One line that is drawn over itself, without an end. The real one does so every 50 ms, whether it has moved or not.
+/// Redraws one line, without a line end. The real program does so every 50 ms, even without progress.
 pub fn step(step: &Value) {
     let number = |field: &str| step[field].as_u64().unwrap_or_default();
     let (downloaded, total, speed) = (number("downloadedBytes"), number("totalBytes"), number("speedBytesPerSecond"));
@@ -61,6 +61,6 @@ fn size(bytes: u64) -> String {
 }
 
 fn flush() {
-    // A reader that has gone is told by its end.
+    // Errors only mean that the reader is gone.
     let _ = std::io::stdout().flush();
 }

@@ -41,28 +41,28 @@ impl Web {
         Ok(Self { port, address, stopped, connections, listening })
     }
 
-    /// Gives up the port, and cuts off whoever is connected.
+    /// Releases the port and closes all connections.
     pub fn stop(self) {
         self.stopped.store(true, Ordering::SeqCst);
-        // Wakes the thread that accepts.
+        // Wakes the accepting thread.
         let _ = TcpStream::connect(self.address);
         let _ = self.listening.join();
         for connection in self.connections.lock().expect("no thread panics with it").iter() {
-            // Fails for one that is gone already.
+            // Fails for a connection that is already closed.
             let _ = connection.shutdown(Shutdown::Both);
         }
     }
 }
 
 fn talk(mut stream: TcpStream, studio: &Studio) -> io::Result<()> {
-    // Answers go out in several writes; the kernel would hold the later ones back for 40 ms.
+    // Responses are sent in several writes, and the kernel would delay the later ones by 40 ms.
     stream.set_nodelay(true)?;
     let mut reader = BufReader::new(stream.try_clone()?);
     while let Some(request) = Request::read(&mut reader)? {
         let headers = if request.closes_connection() { "Connection: close\r\n" } else { "" };
         answer(&request, studio).write(&mut stream, headers)?;
         if request.closes_connection() {
-            // Another handle keeps it open, for the end of the server.
+            // Another handle keeps the connection open for the end of the server.
             return stream.shutdown(Shutdown::Both);
         }
     }
@@ -70,7 +70,7 @@ fn talk(mut stream: TcpStream, studio: &Studio) -> io::Result<()> {
 }
 
 fn answer(request: &Request, studio: &Studio) -> Answer {
-    // What it polls itself by would only bury the rest.
+    // Its own polling is not reported.
     if request.path == "/lmstudio-greeting" {
         return Answer::json(200, &json!({ "lmstudio": true }));
     }
@@ -84,7 +84,7 @@ fn answer(request: &Request, studio: &Studio) -> Answer {
         ("POST", "/api/v1/models/load") => load(&body(request), studio),
         ("POST", "/api/v1/models/unload") => unload(&body(request), studio),
         ("POST", "/v1/messages") => messages(&body(request), studio),
-        // The real one gives no 404.
+        // The real program doesn't return 404.
         (method, path) => {
             Answer::json(200, &json!({ "error": format!("Unexpected endpoint or method. ({method} {path})") }))
         }
@@ -104,7 +104,7 @@ fn body(request: &Request) -> Value {
 }
 
 fn models_as_openai(studio: &Studio) -> Answer {
-    // Those in memory by their identifiers, those on the disk by their keys.
+    // Loaded models by their identifiers, models on disk by their keys.
     let mut ids: Vec<String> = identifiers(studio);
     for model in studio.home.installed() {
         if !ids.contains(&model.model_key) {
@@ -190,7 +190,7 @@ fn messages(body: &Value, studio: &Studio) -> Answer {
     }
     let model = body["model"].as_str().unwrap_or_default();
     if !identifiers(studio).iter().any(|known| known == model) {
-        // Just in time, with a context of its own choice.
+        // Loaded just in time, with a default context.
         if studio.load(model, None, None, None, None).is_err() {
             return invalid(&format!(
                 "Invalid model identifier \"{model}\". Please specify a valid downloaded model \

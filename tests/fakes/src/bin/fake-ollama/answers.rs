@@ -1,4 +1,4 @@
-//! What the routes of Ollama's own API answer, in the shapes that the real one was seen to give.
+//! The responses of Ollama's own API, in the formats that were observed in the real program.
 
 use std::time::{Duration, SystemTime};
 
@@ -43,7 +43,7 @@ pub fn ps(server: &Server) -> Answer {
 pub fn models(server: &Server) -> Answer {
     let listed = |model: Model| json!({ "id": model.name, "object": "model", "created": 0, "owned_by": "library" });
     let data: Vec<Value> = server.store.installed().into_iter().map(listed).collect();
-    // The real one has no empty list.
+    // The real program omits an empty list.
     let data = if data.is_empty() { Value::Null } else { Value::from(data) };
     ok(&json!({ "object": "list", "data": data }))
 }
@@ -92,7 +92,7 @@ pub fn show(request: &Request, server: &Server) -> Answer {
     ok(&shown)
 }
 
-/// Only loads and unloads; nobody here generates anything with it.
+/// Only loads and unloads, because no test generates text with it.
 pub fn generate(request: &Request, client: &Client, server: &Server) -> Answer {
     let body = match body(request) {
         Ok(body) => body,
@@ -112,7 +112,7 @@ pub fn generate(request: &Request, client: &Client, server: &Server) -> Answer {
         return error(404, &format!("model '{name}' not found"));
     };
     assert!(body["prompt"].as_str().unwrap_or_default().is_empty(), "fake-ollama generates nothing: {body}");
-    assert!(body["options"]["num_ctx"].is_null(), "with num_ctx the real one would load the model again: {body}");
+    assert!(body["options"]["num_ctx"].is_null(), "with num_ctx the real program would reload the model: {body}");
     let reason = if keep_alive == Some(Duration::ZERO) {
         server.scheduler.unload(&model.name);
         "unload"
@@ -135,7 +135,7 @@ pub fn name(body: &Value) -> Option<&str> {
     given("model").or_else(|| given("name"))
 }
 
-/// A model of Ollama's cloud, which nobody here has an account with.
+/// The response for a cloud model without an account.
 pub fn cloud(refused: &str) -> Answer {
     if start::is_cloud_off() {
         error(403, &format!("ollama cloud is disabled: {refused}"))

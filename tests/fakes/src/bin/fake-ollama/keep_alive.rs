@@ -1,14 +1,14 @@
-//! How long a model stays in memory after its last use.
+//! How long a model stays loaded after its last use.
 
 use std::time::Duration;
 
 use serde_json::Value;
 
-/// The real one's longest time, 292 years.
+/// The maximum of the real program, 292 years.
 pub const FOREVER: Duration = Duration::from_secs(9_223_372_036);
 const DEFAULT: Duration = Duration::from_secs(5 * 60);
 
-/// `keep_alive` of a request: a number of seconds or a text with a unit; below zero is for ever.
+/// Parses `keep_alive` of a request: seconds as a number, or a text with a unit. Negative means forever.
 pub fn from_request(value: &Value) -> Result<Option<Duration>, String> {
     match value {
         Value::Null => Ok(None),
@@ -18,7 +18,7 @@ pub fn from_request(value: &Value) -> Result<Option<Duration>, String> {
     }
 }
 
-/// `OLLAMA_KEEP_ALIVE`, which may be a bare number too.
+/// Parses `OLLAMA_KEEP_ALIVE`, which may also be a number without a unit.
 pub fn from_environment() -> Duration {
     let text = std::env::var("OLLAMA_KEEP_ALIVE").unwrap_or_default();
     let number = text.parse().map(seconds);

@@ -1,4 +1,4 @@
-//! The log lines of Ollama, on stderr: time, level, place in its source, text.
+//! The log lines of Ollama on stderr: time, level, source location, text.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -10,7 +10,7 @@ pub fn error(source: &str, text: &str) {
     eprintln!("time={} level=ERROR source={source} msg={text:?}", timestamp(SystemTime::now()));
 }
 
-/// As JSON and the log write it, in UTC.
+/// Formats the time as in JSON and in the log, in UTC.
 pub fn timestamp(time: SystemTime) -> String {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
@@ -24,7 +24,7 @@ pub fn timestamp(time: SystemTime) -> String {
     )
 }
 
-/// Year, month and day so many days after 1 January 1970.
+/// Returns year, month and day for a number of days since January 1, 1970.
 fn date(mut days: u64) -> (u64, u64, u64) {
     let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     let mut year = 1970;

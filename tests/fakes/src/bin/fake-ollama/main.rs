@@ -1,9 +1,9 @@
-//! Stands for Ollama (0.33.0): `ollama serve` with the models that the test describes, as strict as
-//! the real one, with the same messages, answers and order of things: listen, then serve; a runner
-//! process for every loaded model, which TERM of the server ends and KILL of it leaves behind.
+//! A fake of Ollama (0.33.0): `ollama serve` with the models that the test describes. It is as strict as the
+//! real program, with the same messages, responses and order of steps: listen, then serve. Every loaded model
+//! has a runner process, which ends with the server on TERM and survives KILL.
 //!
 //! The texts were recorded from the real program. [`switches`] lists the environment variables that
-//! make it slow, hungry or broken.
+//! make it slow, memory-hungry or broken.
 
 mod answers;
 mod keep_alive;
@@ -31,7 +31,7 @@ use models::Store;
 use server::Server;
 use switches::{Failure, Pace, Switches, fails_this_time};
 
-/// The hidden argument of a runner; the real one's options follow it.
+/// The hidden argument of a runner, followed by the options of the real runner.
 const RUNNER: &str = "--fake-runner";
 
 fn main() -> ExitCode {
@@ -64,7 +64,7 @@ fn serve() -> ! {
     if start_failure == Some(Failure::MissingLibrary) {
         start::miss_library();
     }
-    // Caught before hello, so that a test may signal as soon as it hears us.
+    // Signals are handled before the hello, so that a test can send one as soon as it receives the hello.
     let caught = Signals::new([SIGINT, SIGTERM]).expect("these signals can be caught");
     let control = Control::connect("ollama", json!({}));
     let home = start::home();

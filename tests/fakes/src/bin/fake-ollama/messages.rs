@@ -1,4 +1,4 @@
-//! `/v1/messages`, in the order of the real one's checks. Tokens and beta headers are not looked at.
+//! `/v1/messages`, with the checks in the order of the real program. Tokens and beta headers are ignored.
 
 use lclaude_fakes::anthropic;
 use lclaude_fakes::http::{Answer, Request};
@@ -18,7 +18,7 @@ pub fn messages(request: &Request, client: &Client, server: &Server) -> Answer {
         return error(400, "invalid character in the body");
     };
     let name = body["model"].as_str().unwrap_or_default();
-    // Before anything else, and without the shape of the other errors.
+    // This check comes first, and its error has a different format.
     if models::is_cloud(name) {
         return answers::cloud("remote model is unavailable");
     }

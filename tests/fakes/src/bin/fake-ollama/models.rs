@@ -1,4 +1,4 @@
-//! The model store: what is installed, what could be pulled, and what is half pulled.
+//! The model store: installed models, models that can be pulled, and incomplete pulls.
 
 use std::env::var_os;
 use std::fs;
@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// A model as the test describes it; only the name is needed.
+/// A model as the test describes it; only the name is required.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
@@ -18,35 +18,35 @@ pub struct Model {
     pub name: String,
     #[serde(default = "default_size")]
     pub size: u64,
-    /// What `/api/show` says it can do.
+    /// The capabilities in `/api/show`.
     #[serde(default = "default_capabilities")]
     pub capabilities: Vec<String>,
-    /// What `/api/tags` says, if something else: it was seen to miss what a Jinja template can do.
+    /// The capabilities in `/api/tags` if they differ. The real program misses those of Jinja templates (observed).
     #[serde(default)]
     pub listed_capabilities: Option<Vec<String>>,
-    /// What it was trained on.
+    /// The context that it was trained for, in tokens.
     #[serde(default = "default_context")]
     pub context_length: u32,
     #[serde(default = "default_quantization")]
     pub quantization: String,
     #[serde(default = "default_family")]
     pub family: String,
-    /// `PARAMETER num_ctx` in its Modelfile, which counts more than `OLLAMA_CONTEXT_LENGTH`.
+    /// `PARAMETER num_ctx` in its Modelfile, which overrides `OLLAMA_CONTEXT_LENGTH`.
     #[serde(default)]
     pub num_ctx: Option<u32>,
-    /// Otherwise it can be pulled.
+    /// If false, it can be pulled.
     #[serde(default = "yes")]
     pub installed: bool,
-    /// In memory from the start, as in a server that the user has used.
+    /// Whether it is loaded from the start, as in a server that the user has used.
     #[serde(default)]
     pub loaded: bool,
-    /// … with this `num_ctx`, which its client asked for.
+    /// The `num_ctx` with which it is loaded from the start.
     #[serde(default)]
     pub loaded_context: Option<u32>,
-    /// No more than a name for this model of Ollama's cloud.
+    /// The cloud model for which this is only an alias.
     #[serde(default)]
     pub remote: Option<String>,
-    /// Its file is cut short.
+    /// Whether its file is truncated.
     #[serde(default)]
     pub damaged: bool,
 }
@@ -101,8 +101,8 @@ pub fn digest(of: &str) -> String {
     (0..4).map(part).collect()
 }
 
-/// The name that a client may give, in full: registry and library are implied, so is the tag, and
-/// the case does not matter.
+/// Completes a name from a client: registry, library and tag have defaults, and the case doesn't
+/// matter.
 pub fn full_name(given: &str) -> String {
     let name = given.trim_start_matches("registry.ollama.ai/").trim_start_matches("library/").to_lowercase();
     let tag_at = name.rfind(':').filter(|&colon| name.rfind('/').is_none_or(|slash| slash < colon));
@@ -122,7 +122,7 @@ pub fn is_cloud(given: &str) -> bool {
 
 pub struct Store {
     directory: PathBuf,
-    /// Where the models are described, unless it was the environment itself.
+    /// The file that describes the models, unless the environment contains them.
     file: Option<PathBuf>,
     models: Mutex<Vec<Model>>,
 }
@@ -153,7 +153,7 @@ impl Store {
         Ok(store)
     }
 
-    /// The real one does so at every start, and spares what is younger than an hour.
+    /// The real program does so at every start, except for files younger than an hour.
     fn prune(&self) -> io::Result<()> {
         if std::env::var("OLLAMA_NOPRUNE").is_ok_and(|value| !matches!(&*value, "" | "0" | "false")) {
             return Ok(());
@@ -178,13 +178,13 @@ impl Store {
         self.find(given).filter(|model| model.installed)
     }
 
-    /// Also those that only the registry has.
+    /// Includes models that only the registry has.
     pub fn find(&self, given: &str) -> Option<Model> {
         let name = full_name(given);
         self.lock().iter().find(|model| model.name == name).cloned()
     }
 
-    /// How much of it an earlier pull left.
+    /// Returns how many bytes an earlier pull left.
     pub fn partial(&self, model: &Model) -> u64 {
         fs::read_to_string(self.partial_file(model)).map_or(0, |text| text.parse().expect("a number of bytes"))
     }
@@ -194,7 +194,7 @@ impl Store {
     }
 
     pub fn install(&self, model: &Model) {
-        // There is none if all came at once.
+        // The file doesn't exist if the pull completed at once.
         let _ = fs::remove_file(self.partial_file(model));
         let mut models = self.lock();
         for known in models.iter_mut().filter(|known| known.name == model.name) {
@@ -214,7 +214,7 @@ impl Store {
         self.directory.join(format!("blobs/sha256-{}-partial", model.digest()))
     }
 
-    /// Where the model's own file would be.
+    /// Returns the path of the model's file.
     pub fn blob(&self, model: &Model) -> PathBuf {
         self.directory.join(format!("blobs/sha256-{}", model.digest()))
     }
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn cloud_names_are_known() {
+    fn cloud_names_are_recognized() {
         assert!(is_cloud("gpt-oss:20b-cloud") && is_cloud("glm-4.7:cloud"));
         assert!(!is_cloud("cloudy") && !is_cloud("qwen3:4b"));
     }

@@ -1,5 +1,5 @@
-//! `/api/pull`: lines of progress, and errors under HTTP 200. What has come stays when the client
-//! hangs up, and the next pull goes on from there.
+//! `/api/pull`: lines of progress, and errors with HTTP status 200. Downloaded data is kept when the
+//! client hangs up, and the next pull resumes.
 
 use std::io;
 use std::net::TcpStream;
@@ -40,7 +40,7 @@ pub fn pull(request: &Request, stream: &mut TcpStream, client: &Client, server: 
             let result = transfer(&model, &mut completed, &mut lines, client, server);
             match &result {
                 Ok(End::Success) => server.control.event("pulled", json!({ "model": model.name })),
-                // Nobody reads on, which is how a client cancels.
+                // The client hung up, which cancels the pull.
                 Ok(End::HungUp) | Err(_) => {
                     server.control.event("pull_cancelled", json!({ "model": model.name, "completed": completed }));
                 }
@@ -66,7 +66,7 @@ impl Lines<'_> {
         self.0.send(&format!("{line}\n"))
     }
 
-    /// A layer's own numbers: the sizes of the others are never in them.
+    /// The progress of one layer; the sizes of other layers are not included.
     fn layer(&mut self, digest: &str, total: u64, completed: u64) -> io::Result<()> {
         self.send(&json!({
             "status": format!("pulling {}", &digest[..12]),
@@ -115,13 +115,13 @@ fn transfer(
     for status in ["verifying sha256 digest", "writing manifest"] {
         lines.send(&json!({ "status": status }))?;
     }
-    // Before the client hears of it: it may ask for the model at once.
+    // Before the client gets the response, because it may request the model at once.
     server.store.install(model);
     lines.send(&json!({ "status": "success" }))?;
     Ok(End::Success)
 }
 
-/// Goes on as the test says; nothing when that is to the end.
+/// Continues as the test says. Returns `None` when the pull is to finish.
 fn obey(
     model: &Model,
     completed: &mut u64,
@@ -151,7 +151,7 @@ fn obey(
     Ok(Some(End::HungUp))
 }
 
-/// `"stream": false`: one answer when all is done, and an error has its status.
+/// `"stream": false`: one response at the end, and errors have their own status.
 fn whole(name: &str, server: &Server) -> Answer {
     match find(name, server) {
         Ok(model) => {

@@ -1,4 +1,4 @@
-//! What is in memory: loads a model into a runner of its own, and lets it go again.
+//! Loaded models: loads each model into its own runner, and unloads it.
 
 use std::env::var;
 use std::process::{Child, Command};
@@ -14,7 +14,7 @@ use crate::models::{Model, Store};
 use crate::switches::{Failure, Pace, Switches, fails_this_time};
 use crate::{RUNNER, log};
 
-/// How many models stay in memory at once on a machine without a GPU, unless something is set.
+/// The default number of loaded models on a machine without a GPU.
 const MOST_LOADED: usize = 3;
 const DEFAULT_CONTEXT: u32 = 4096;
 
@@ -24,7 +24,7 @@ pub struct Scheduler {
     control: Control,
     steps: Arc<Steps>,
     loaded: Mutex<Vec<Loaded>>,
-    /// One load at a time; whoever wants the same model waits for it.
+    /// One load at a time; other requests for the same model wait.
     alone: Mutex<()>,
     loading: Mutex<Option<Loaded>>,
 }
@@ -56,14 +56,14 @@ impl Scheduler {
         scheduler
     }
 
-    /// Has the model in memory, however long that takes; `Err` is what the client gets to hear.
+    /// Loads the model if needed, and waits for it. `Err` is the error message for the client.
     pub fn load(&self, model: &Model, keep_alive: Option<Duration>, client: &Client) -> Result<(), String> {
         let _alone = self.alone.lock().expect("no thread panics with it");
         self.expire();
         {
             let mut loaded = self.lock();
             if let Some(at) = loaded.iter().position(|known| known.model.name == model.name) {
-                // Loaded by a client that asked for another context, it is loaded anew for one that asks for none.
+                // A model that was loaded with another client's context is reloaded for a request without one.
                 let fits = loaded[at].context == self.context(model);
                 if fits && matches!(loaded[at].runner.try_wait(), Ok(None)) {
                     loaded[at].used = SystemTime::now();
@@ -94,7 +94,7 @@ impl Scheduler {
         Ok(())
     }
 
-    /// The time between the start of a runner and its first answer.
+    /// Waits until the runner has started, or fails to start.
     fn finish(&self, client: &Client) -> Result<(), String> {
         if self.switches.load == Pace::WhenTold {
             let Some(step) = self.steps.wait(&["loaded", "load_fail"], client) else {
@@ -139,7 +139,7 @@ impl Scheduler {
         self.switches.context.unwrap_or(asked.min(model.context_length))
     }
 
-    /// Lets go of the models used least lately, if this one needs their place.
+    /// Unloads the least recently used models if this one needs their place.
     fn make_room(&self, model: &Model) {
         let most = var("OLLAMA_MAX_LOADED_MODELS").ok().and_then(|text| text.parse().ok()).filter(|&most| most > 0);
         let most: usize = most.unwrap_or(MOST_LOADED);
@@ -154,7 +154,7 @@ impl Scheduler {
         }
     }
 
-    /// Whether it was loaded. The real one tells nobody.
+    /// Returns whether the model was loaded. The real program doesn't report it.
     pub fn unload(&self, name: &str) -> bool {
         let mut loaded = self.lock();
         let Some(at) = loaded.iter().position(|known| known.model.name == name) else {
@@ -180,7 +180,7 @@ impl Scheduler {
         }
     }
 
-    /// What `/api/ps` shows; those that stay longest come first, and dead runners stay in the list.
+    /// The list for `/api/ps`: models that stay longest come first, and dead runners stay in the list.
     pub fn list(&self) -> Value {
         self.expire();
         let mut loaded = self.lock();
@@ -203,7 +203,7 @@ impl Loaded {
     }
 
     fn end(&mut self) {
-        // It may have died by itself.
+        // The runner may have died before.
         let _ = self.runner.kill();
         let _ = self.runner.wait();
     }
@@ -222,7 +222,7 @@ impl Loaded {
     }
 }
 
-/// As recorded with a runner that had too little memory.
+/// Recorded with a runner that had too little memory.
 const NO_MEMORY: &str = "llama-server process has terminated: exit status 1: \
     ggml_aligned_malloc: insufficient memory (attempted to allocate 514.82 MB)\n\
     ggml_backend_cpu_buffer_type_alloc_buffer: failed to allocate buffer of size 539828256\n\

@@ -1,5 +1,5 @@
-//! Serves each connection in a thread of its own, in the order of the real one's checks: is the host
-//! a local one, is there such a route, and such a method on it.
+//! Serves each connection in its own thread. The checks are in the order of the real program: the host is
+//! local, the route exists, the method is allowed.
 
 use std::io::{self, BufReader};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -32,7 +32,7 @@ impl Server {
         Self { switches, store, control, steps, scheduler, hanging: AtomicBool::new(false) }
     }
 
-    /// From now on connections are taken and never answered.
+    /// Makes the server accept connections without answering them from now on.
     pub fn hang(&self) {
         self.hanging.store(true, Ordering::SeqCst);
     }
@@ -41,20 +41,20 @@ impl Server {
         loop {
             let Ok((stream, _)) = listener.accept() else { continue };
             let server = Arc::clone(&self);
-            // A client that goes away in the middle is its own affair.
+            // Errors only mean that the client hung up.
             thread::spawn(move || drop(server.talk(stream)));
         }
     }
 
     fn talk(&self, mut stream: TcpStream) -> io::Result<()> {
-        // Answers go out in several writes; the kernel would hold the later ones back for 40 ms.
+        // Responses are sent in several writes, and the kernel would delay the later ones by 40 ms.
         stream.set_nodelay(true)?;
         let mut reader = BufReader::new(stream.try_clone()?);
         while let Some(request) = Request::read(&mut reader)? {
             while self.hanging.load(Ordering::SeqCst) {
                 thread::park();
             }
-            // The polls for a server that is up would only bury the rest.
+            // Polls of a running server are not reported.
             if !matches!(&*request.path, "/api/version" | "/") {
                 self.control.event("request", request.describe());
             }
@@ -66,7 +66,7 @@ impl Server {
                 self.answer(&request, &client).write(&mut stream, headers)?;
             }
             if request.closes_connection() {
-                // The watcher keeps it open.
+                // The watcher keeps the connection open.
                 return stream.shutdown(Shutdown::Both);
             }
         }
@@ -97,13 +97,13 @@ impl Server {
     }
 }
 
-/// A page of some site whose name leads here must not use the server.
+/// Returns whether the host name is local. Others are rejected, so that web pages can't use the server by DNS rebinding.
 fn is_local(host: &str) -> bool {
     let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
     host.is_empty() || host == "localhost" || host.parse::<std::net::Ipv4Addr>().is_ok() || host.starts_with('[')
 }
 
-/// The body as JSON, or the real one's words about it.
+/// Returns the body as JSON, or the error message of the real program.
 pub fn body(request: &Request) -> Result<Value, &'static str> {
     if request.body.is_empty() {
         return Err("missing request body");

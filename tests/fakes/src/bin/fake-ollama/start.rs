@@ -1,4 +1,4 @@
-//! What comes before the first answer.
+//! The start of the server, up to the first response.
 
 use std::env::var;
 use std::fs;
@@ -36,7 +36,7 @@ pub fn bind(is_taken: bool) -> TcpListener {
     })
 }
 
-/// The home directory, in which the real one makes itself a key if there is none yet.
+/// Returns the home directory, in which the real program creates a key unless it has one.
 pub fn home() -> PathBuf {
     let Some(home) = std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from) else {
         give_up("$HOME is not defined");
@@ -66,7 +66,7 @@ pub fn is_cloud_off() -> bool {
     var("OLLAMA_NO_CLOUD").is_ok_and(|value| !matches!(&*value, "" | "0" | "false"))
 }
 
-/// `ollama --version` asks the server that the environment names, and warns if it differs.
+/// `ollama --version` asks the server from the environment, and warns if the version differs.
 pub fn say_version() {
     let own = switches::version();
     let server = ask_version();

@@ -1,20 +1,20 @@
-//! The environment variables that change what the fake does. They reach it because a backend
-//! inherits the environment of whoever runs lclaude.
+//! The environment variables that control the fake. They reach it because a backend inherits the
+//! environment of lclaude.
 //!
 //! | variable | value | meaning |
 //! |---|---|---|
 //! | `FAKE_OLLAMA_MODELS` | a file, or JSON | the models, see [`crate::models::Model`]; else `fake-models.json` in the store |
 //! | `FAKE_OLLAMA_VERSION` | a version | instead of 0.33.0 |
-//! | `FAKE_OLLAMA_LISTEN` | `controlled` | listens, and serves when the test sends `serve` |
-//! | `FAKE_OLLAMA_NEVER_SERVES` | `1` | listens, and no more |
+//! | `FAKE_OLLAMA_LISTEN` | `controlled` | listens, but serves only once the test sends `serve` |
+//! | `FAKE_OLLAMA_NEVER_SERVES` | `1` | listens, but never serves |
 //! | `FAKE_OLLAMA_LOAD` | `controlled` | loads until the test sends `loaded` or `load_fail` |
-//! | `FAKE_OLLAMA_FAIL` | see [`Failure`] | fails in that way |
-//! | `FAKE_OLLAMA_FAIL_TIMES` | a number | only so many starts or loads fail, counted in … |
-//! | `FAKE_OLLAMA_STATE` | a file | … this file |
-//! | `FAKE_OLLAMA_PULL` | `controlled`, `offline` | a pull goes on as the test says; finds no network |
-//! | `FAKE_OLLAMA_PS_CONTEXT` | a number | grants that context, whatever was asked |
-//! | `FAKE_OLLAMA_MEMORY` | bytes | models that do not fit in together evict each other |
-//! | `FAKE_OLLAMA_IGNORE_TERM` | `1` | reports SIGTERM and SIGINT and lives on |
+//! | `FAKE_OLLAMA_FAIL` | see [`Failure`] | fails in this way |
+//! | `FAKE_OLLAMA_FAIL_TIMES` | a number | only this many starts or loads fail, counted in `FAKE_OLLAMA_STATE` |
+//! | `FAKE_OLLAMA_STATE` | a file | holds the number of attempts |
+//! | `FAKE_OLLAMA_PULL` | `controlled`, `offline` | a pull continues as the test says; has no network |
+//! | `FAKE_OLLAMA_PS_CONTEXT` | a number | grants this context, whatever was requested |
+//! | `FAKE_OLLAMA_MEMORY` | bytes | models that don't fit together evict each other |
+//! | `FAKE_OLLAMA_IGNORE_TERM` | `1` | reports SIGTERM and SIGINT and keeps running |
 
 use std::env::var;
 use std::fs;
@@ -44,14 +44,14 @@ pub enum Pull {
     Offline,
 }
 
-/// The ways to fail, by their names in `FAKE_OLLAMA_FAIL`.
+/// Failures, by their names in `FAKE_OLLAMA_FAIL`.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Failure {
     /// `bind`: the port is taken.
     Bind,
-    /// `missing-lib`: the dynamic loader finds no library; exit 127.
+    /// `missing-lib`: the dynamic loader doesn't find a library; exit code 127.
     MissingLibrary,
-    /// `oom`: a load finds no memory.
+    /// `oom`: a load has too little memory.
     NoMemory,
     /// `oom-killed`: the kernel kills the runner while it loads.
     Killed,
@@ -74,7 +74,7 @@ impl Failure {
         }
     }
 
-    /// Fails a start of the server, not a load.
+    /// Returns whether the start of the server fails, not a load.
     pub fn is_at_start(self) -> bool {
         matches!(self, Self::Bind | Self::MissingLibrary)
     }
@@ -113,13 +113,13 @@ pub fn version() -> String {
     var("FAKE_OLLAMA_VERSION").unwrap_or_else(|_| "0.33.0".to_owned())
 }
 
-/// Counts what may fail, where only some of it is to.
+/// Returns whether this attempt fails. Counts the attempts if only some of them are to fail.
 pub fn fails_this_time() -> bool {
     let Some(times) = number::<u32>("FAKE_OLLAMA_FAIL_TIMES") else {
         return true;
     };
     let file = var("FAKE_OLLAMA_STATE").expect("FAKE_OLLAMA_FAIL_TIMES counts in FAKE_OLLAMA_STATE");
-    // The file does not exist before the first time.
+    // The file doesn't exist before the first attempt.
     let so_far = fs::read_to_string(&file).map_or(0, |text| text.parse().expect("FAKE_OLLAMA_STATE holds a number"));
     fs::write(&file, format!("{}", so_far + 1)).expect("FAKE_OLLAMA_STATE can be written");
     so_far < times
