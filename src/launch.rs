@@ -3,7 +3,7 @@
 use tokio::runtime::Runtime;
 
 use crate::{
-    backend::{MissingModel, refuse_download},
+    backend::{MissingModel, Service, refuse_download},
     base::{
         environment::Environment,
         error::{Code, Failure, Result},
@@ -48,11 +48,11 @@ pub(crate) fn session(typed: cli::SessionArguments) -> Result<u8> {
     match request {
         Request::Direct => run_direct(&settings, &environment, &typed),
         Request::Session(request) => {
-            let mut child = SessionPlan::new(&settings, request, &environment)?;
-            if let Some(throwaway) = child.throwaway.as_mut().filter(|_| typed.keep) {
-                throwaway.keep(&environment.places.state);
-            }
             let plan = Plan::new(settings, environment)?;
+            let mut child = SessionPlan::new(plan.settings(), request, plan.environment())?;
+            if let Some(throwaway) = child.throwaway.as_mut().filter(|_| typed.keep) {
+                throwaway.keep(&plan.environment().places.state);
+            }
             run_child(&plan, &Child::ClaudeCode(child), typed.dry_run, typed.choice.yes)
         }
     }
@@ -61,7 +61,11 @@ pub(crate) fn session(typed: cli::SessionArguments) -> Result<u8> {
 /// Runs a child on the plan's backend, or with `dry_run` prints what would run.
 pub(crate) fn run_child(plan: &Plan, child: &Child, dry_run: bool, yes: bool) -> Result<u8> {
     if dry_run {
-        let missing = event_loop()?.block_on(plan.missing());
+        // A dry run asks no server.
+        let missing = match plan.backend.service {
+            Service::Running(_) => Vec::new(),
+            _ => event_loop()?.block_on(plan.missing()),
+        };
         dry_run::print(plan, child, &missing);
         return Ok(0);
     }

@@ -26,7 +26,7 @@ use crate::{
         environment::Environment,
         error::{Failure, Result},
     },
-    config::{Kind, Settings},
+    config::{Kind, Settings, Tier},
     memory::Estimate,
 };
 
@@ -72,9 +72,9 @@ pub(crate) trait Backend: Sync {
         None
     }
 
-    /// Returns whether a key of this kind's own table sets the model.
-    fn has_own_model(&self, _settings: &Settings) -> bool {
-        false
+    /// Returns whether a key other than `model` names the main model: by default, a main tier's own.
+    fn names_main_model(&self, settings: &Settings) -> bool {
+        [Tier::Sonnet, Tier::Opus].iter().any(|tier| settings.models.contains_key(tier))
     }
 
     /// Returns the wanted models if all of them are on this machine. Starts nothing.

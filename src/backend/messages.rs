@@ -96,7 +96,7 @@ fn unknown(plan: &BackendPlan, model: &str, offered: &[http::ModelEntry]) -> Fai
     let failure = Failure::new(Code::Unavailable, format!("{} has no model {model:?}", plan.name()))
         .cause(format!("it has {}; names must match exactly", names.join(", ")));
     match names::nearest_model(model, names.iter().copied()).or(names.first().copied()) {
-        Some(near) => failure.help(format!("lclaude --model {near}")),
+        Some(near) => failure.help(format!("lclaude --backend {} --model {near}", plan.kind)),
         None => failure.help("start it with a model loaded"),
     }
 }

@@ -49,6 +49,8 @@ pub(crate) enum Service {
     Running(String),
     /// A program that controls its own server.
     Managed {
+        /// The name of the server, for messages.
+        title: String,
         program: PathBuf,
         /// Data of its kind.
         options: serde_json::Value,
@@ -125,7 +127,7 @@ impl BackendPlan {
         match &self.service {
             Service::Program(program) => program.path.display().to_string(),
             Service::Running(url) => format!("{} at {url}", self.kind),
-            Service::Managed { program, .. } => program.display().to_string(),
+            Service::Managed { title, .. } => title.clone(),
         }
     }
 }

@@ -27,7 +27,12 @@ impl Variables {
         self.0.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
     }
 
-    /// The same as text, or `None` if it is not UTF-8.
+    /// The value of a variable, which may be empty.
+    pub(crate) fn get_even_empty(&self, name: &str) -> Option<&OsStr> {
+        self.0.get(OsStr::new(name)).map(OsString::as_os_str)
+    }
+
+    /// The value of a variable that is not empty, as text, or `None` if it is not UTF-8.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.get(name)?.to_str()
     }

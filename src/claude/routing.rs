@@ -93,7 +93,8 @@ impl Routing {
             },
             lean,
             own_host: own_host.as_deref(),
-            no_proxy: ["NO_PROXY", "no_proxy"].map(|name| self.inherited.text(name).map(str::to_owned)),
+            no_proxy: ["NO_PROXY", "no_proxy"]
+                .map(|name| self.inherited.get_even_empty(name).and_then(OsStr::to_str).map(str::to_owned)),
         });
         let removed =
             self.inherited.names().map(OsStr::to_owned).filter(|name| {

@@ -29,6 +29,13 @@ pub(crate) struct Overrides {
 }
 
 impl Overrides {
+    /// Returns the keys of what was typed.
+    fn keys(&self) -> impl Iterator<Item = String> {
+        let mut settings = Settings::default();
+        self.apply_to(&mut settings);
+        settings.sources.into_keys()
+    }
+
     /// Sets what was typed, which overrides every other source.
     fn apply_to(&self, settings: &mut Settings) {
         let Overrides { backend, profile, context, lean, throwaway, model } = self.clone();
@@ -94,6 +101,10 @@ pub(crate) fn load(
     let mut sources = Sources::new();
     for layer in layers {
         merge(&mut merged, &mut sources, layer);
+    }
+    for key in overrides.keys() {
+        // What an option overrides may be invalid.
+        merged.remove(&key);
     }
     let mut settings =
         Settings::deserialize(Value::Table(merged.clone())).map_err(|error| bad_value(&error, &merged, &sources))?;
@@ -236,25 +247,37 @@ fn merge_tables(into: &mut Table, from: Table) {
     }
 }
 
-/// Returns the failure for an invalid variable or option. Files were checked before merging.
+/// Returns the failure for an invalid variable, or an invalid value in a profile. Files were checked before merging.
 fn bad_value(error: &toml::de::Error, merged: &Table, sources: &Sources) -> Failure {
-    // Deserialize each value alone to find the invalid one.
-    let invalid = merged.iter().find(|(key, value)| {
-        let alone = Table::from_iter([((*key).clone(), (*value).clone())]);
-        Settings::deserialize(Value::Table(alone)).is_err()
-    });
-    let source = invalid.and_then(|(key, _)| sources.get(key)).cloned().unwrap_or(Source::Default);
-    let (key, value) = invalid.map(|(key, value)| (key.clone(), value.to_string())).unwrap_or_default();
+    let (path, value) = find_invalid(&[], merged).unwrap_or_default();
+    let key = path.join(".");
+    let source = sources.get(&key).cloned().unwrap_or(Source::Default);
+    // A table may contain secrets, and so may every value of an `env`.
+    let is_secret = value.contains('{') || path.iter().any(|part| part == "env");
+    let value = if is_secret { "value".to_owned() } else { format!("value {value}") };
     // The parser says "unknown variant `x`, expected one of …".
     let message = name_types(error.message().trim());
     let why = match message.split_once(", expected ") {
         Some((_, expected)) => format!("expected {expected}"),
         None => message,
     };
-    let failure = Failure::new(source.code(), format!("invalid value {value} for {key} (from {source})")).cause(why);
+    let failure = Failure::new(source.code(), format!("invalid {value} for {key} (from {source})")).cause(why);
     match source {
         Source::Variable(name) => failure.help(format!("unset {name}")),
         _ => failure,
     }
     .help("lclaude --help")
+}
+
+/// Returns the path of the first value that is invalid alone, and its text.
+fn find_invalid(above: &[String], table: &Table) -> Option<(Vec<String>, String)> {
+    table.iter().find_map(|(key, value)| {
+        let path = [above, std::slice::from_ref(key)].concat();
+        if let Some(found) = value.as_table().and_then(|inner| find_invalid(&path, inner)) {
+            return Some(found);
+        }
+        let alone =
+            path.iter().rev().fold(value.clone(), |value, key| Value::Table(Table::from_iter([(key.clone(), value)])));
+        Settings::deserialize(alone).is_err().then(|| (path, value.to_string()))
+    })
 }

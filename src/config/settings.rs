@@ -265,7 +265,7 @@ impl Settings {
     fn absolute(&self, key: &str, written: &Path, environment: &Environment) -> PathBuf {
         // Without a working directory only absolute paths can be found.
         let working_dir = environment.working_dir().unwrap_or(Path::new("/"));
-        environment.absolute(written, self.source(key).base_dir(working_dir))
+        environment.absolute(written, &self.source(key).base_dir(working_dir))
     }
 
     /// Makes every configured path absolute.

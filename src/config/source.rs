@@ -50,13 +50,15 @@ impl Source {
     }
 
     /// Returns the directory that relative paths resolve against: the file's own, or `here` for other sources.
-    pub(super) fn base_dir<'a>(&'a self, here: &'a Path) -> &'a Path {
+    pub(super) fn base_dir(&self, here: &Path) -> PathBuf {
         match self {
             Source::File(file)
             | Source::Project(file)
             | Source::Profile(_, file)
-            | Source::SelectedProfile(_, file) => file.parent().unwrap_or(here),
-            Source::Default | Source::Variable(_) | Source::Option(_) => here,
+            | Source::SelectedProfile(_, file) => {
+                file.parent().map_or_else(|| here.to_owned(), |directory| here.join(directory))
+            }
+            Source::Default | Source::Variable(_) | Source::Option(_) => here.to_owned(),
         }
     }
 }

@@ -26,7 +26,7 @@ pub(crate) fn run(arguments: RunArguments) -> Result<u8> {
     let settings = choice.settings(&environment)?;
     let throwaway = Throwaway::if_wanted(&settings, &environment)?;
     warn_about_settings(&environment, throwaway.is_none())?;
+    let plan = Plan::new(settings, environment)?;
     let child = Child::Program(ChildProgram::find(name, rest, throwaway)?);
-    let plan = Plan::new(settings, environment.clone())?;
     launch::run_child(&plan, &child, dry_run, choice.choice.yes)
 }

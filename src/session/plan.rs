@@ -75,6 +75,11 @@ impl Plan {
         &self.settings
     }
 
+    /// Returns the environment that the plan was made in.
+    pub(crate) fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
     /// Returns the directory of sockets, locks and private files.
     pub(crate) fn runtime(&self) -> &Path {
         &self.runtime

@@ -228,6 +228,8 @@ fn interactive_session_works_like_claude_code() {
     terminal.type_in("\r");
     terminal.wait_for("wrote");
     assert_eq!(stage.proof(), "made-by-local-model\n");
+    // While the turn lasts, Ctrl-C interrupts it.
+    terminal.wait_for("shortcuts");
     terminal.type_in("\x03");
     // Claude Code asks for a second Ctrl-C.
     terminal.wait_for("again");

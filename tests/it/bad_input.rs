@@ -583,3 +583,28 @@ fn runtime_directory_that_cannot_be_created_is_an_error() {
     // Even root can't create files in this directory.
     rejected(&stage, command.env("XDG_RUNTIME_DIR", "/proc/self"), 65);
 }
+
+#[test]
+fn options_override_invalid_values() {
+    let mut stage = Stage::new();
+    stage.set("LCLAUDE_BACKEND", "unknown").set("LCLAUDE_CONTEXT", "99999999999");
+    stage.config("[profiles.broken]\nlean = \"maybe\"\n");
+    let typed =
+        ["--backend", "llamacpp", "--context", "32768", "--profile", "broken", "--lean", "--model", "tiny.gguf"];
+    stage.output(&[&typed, &["--dry-run", "-p", "x"][..]].concat()).expect(0);
+}
+
+#[test]
+fn invalid_value_in_a_profile_is_named_without_secrets() {
+    messages!();
+    let stage = Stage::new();
+    stage.config(
+        "[profiles.limit.claude]\nmax_output_tokens = \"x\"\nenv = { API = \"secret-1\" }\n\
+         [profiles.env.llamacpp]\nenv = { API = 1234567, OTHER = \"secret-1\" }\n",
+    );
+    for profile in ["limit", "env"] {
+        let ended = stage.output(&["--profile", profile, "-p", "x"]).expect_failure(65);
+        assert!(!ended.stderr.contains("secret-1") && !ended.stderr.contains("1234567"), "{ended:#?}");
+    }
+    stage.assert_nothing_started();
+}

@@ -108,3 +108,22 @@ fn real_claude_code_works_with_a_real_server_by_command() {
     );
     stage.assert_nothing_left();
 }
+
+#[test]
+fn relative_program_means_the_same_from_every_directory() {
+    let stage = Stage::new();
+    let directory = stage.project().join("server");
+    std::fs::create_dir(&directory).expect("a directory");
+    stage.install("fake-llama-server", &directory.join("serve"));
+    let text = "backend = \"command\"\nmodel = \"tiny\"\n[command]\nrun = [\"./serve\", \"{port}\"]\n";
+    std::fs::write(directory.join("config.toml"), text).expect("a file");
+    let dry_run = |directory: &std::path::Path, file: &str| {
+        let mut command = stage.lclaude(&["--config", file, "--dry-run", "-p", "x"]);
+        let ended = stage.ended(command.current_dir(directory)).expect(0);
+        ended.stdout.lines().find(|line| line.starts_with("backend command (")).map(str::to_owned)
+    };
+    let id = dry_run(&directory, "config.toml");
+    assert!(id.is_some());
+    assert_eq!(dry_run(&stage.project(), "server/config.toml"), id);
+    stage.assert_nothing_started();
+}

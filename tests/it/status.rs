@@ -187,6 +187,8 @@ fn status_does_not_keep_a_backend_running() {
         assert!(Instant::now() < deadline, "{}", status(&stage));
     }
     fake.wait_gone();
+    // The keeper exits a moment after its backend.
+    stage.wait_for_nothing_left();
 }
 
 #[test]

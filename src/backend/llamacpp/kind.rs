@@ -67,7 +67,7 @@ impl Backend for LlamaCppBackend {
         Some(model::DEFAULT_MODEL)
     }
 
-    fn has_own_model(&self, settings: &Settings) -> bool {
+    fn names_main_model(&self, settings: &Settings) -> bool {
         settings.llamacpp.gguf.is_some() || settings.llamacpp.hf.is_some()
     }
 
@@ -109,11 +109,11 @@ impl Backend for LlamaCppBackend {
 
     fn is_download_wanted(&self, settings: &Settings, model: &str) -> bool {
         // The default model has 18.5 GB, so it is downloaded only if the user agrees.
-        settings.model.is_some() || self.has_own_model(settings) || model != model::DEFAULT_MODEL
+        settings.model.is_some() || self.names_main_model(settings) || model != model::DEFAULT_MODEL
     }
 
-    fn not_installed(&self, _: &BackendPlan, _: &str, _: &Environment) -> Option<Failure> {
-        Some(model::none_chosen())
+    fn not_installed(&self, _: &BackendPlan, model: &str, _: &Environment) -> Option<Failure> {
+        (model == model::DEFAULT_MODEL).then(model::none_chosen)
     }
 
     async fn models(

@@ -55,7 +55,7 @@ pub(crate) fn pick(key: &str, known: Vec<InstalledModel>) -> Result<InstalledMod
         );
         return Err(PickError::Failed(match capable.first() {
             Some(first) => failure
-                .help(format!("lclaude --model {first}"))
+                .help(format!("lclaude --backend lmstudio --model {first}"))
                 .help(format!("installed models with tool support: {}", capable.join(", "))),
             None => failure.help(format!("lms get {DEFAULT_MODEL}")),
         }));

@@ -48,7 +48,11 @@ impl Studio {
     }
 
     fn service(&self) -> Service {
-        Service::Managed { program: self.lms.clone(), options: serde_json::to_value(self).unwrap_or_default() }
+        Service::Managed {
+            title: "LM Studio".into(),
+            program: self.lms.clone(),
+            options: serde_json::to_value(self).unwrap_or_default(),
+        }
     }
 }
 

@@ -226,7 +226,7 @@ impl Server<'_> {
             .cause("Claude Code reads and writes files with tools, which Ollama does not support for this model");
         match capable.first() {
             Some(first) => failure
-                .help(format!("lclaude --model {first}"))
+                .help(format!("lclaude --backend ollama --model {first}"))
                 .help(format!("installed models with tool support: {}", capable.join(", "))),
             None => failure.help(format!("ollama pull {DEFAULT_MODEL}  # supports tools")),
         }

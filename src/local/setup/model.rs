@@ -12,7 +12,7 @@ use crate::{
         error::{Failure, Result},
         ui,
     },
-    config::{Kind, Settings, Tier},
+    config::{Kind, Settings},
 };
 
 pub(crate) struct ModelStep {
@@ -71,9 +71,7 @@ pub(crate) fn wanted(kind: Kind, settings: &Settings) -> Option<String> {
         return settings.model.clone();
     }
     let backend = registry::backend(kind);
-    let by_tier = [Tier::Sonnet, Tier::Opus].iter().any(|tier| settings.models.contains_key(tier));
-    let is_named = backend.has_own_model(settings) || by_tier;
-    backend.default_model().filter(|_| !is_named).map(str::to_owned)
+    backend.default_model().filter(|_| !backend.names_main_model(settings)).map(str::to_owned)
 }
 
 impl ModelStep {
