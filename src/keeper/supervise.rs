@@ -34,13 +34,15 @@ use crate::{
     base::{
         error::{Code, Failure, Result},
         port::{self, ReservedPort},
-        process::{Ending, Group, Identity, die_with_parent, open_output},
+        process::{Ending, Group, Identity, die_with_parent, open_output, wait_for_children},
         ui,
     },
 };
 
 /// Ports to try before giving up.
 const MAX_PORTS: u32 = 5;
+/// How long a killed command may take to exit.
+const CHILD_TIMEOUT: Duration = Duration::from_secs(1);
 /// Uptime after which the count of restarts is reset.
 const STABLE_AFTER: Duration = Duration::from_secs(600);
 /// Time between two checks of a server that lclaude didn't start.
@@ -146,6 +148,7 @@ impl Supervisor {
             registry::undo(undo).await;
             self.undo.get_mut().pop();
         }
+        wait_for_children(CHILD_TIMEOUT).await;
     }
 
     async fn end_run(&mut self) {

@@ -7,12 +7,18 @@ use std::{
         unix::process::CommandExt,
     },
     process::Command,
+    time::Duration,
 };
 
 use rustix::{
     fs::{Mode, OFlags},
+    process::WaitOptions,
     pty::{self, OpenptFlags},
     termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr},
+};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::timeout,
 };
 
 /// Detaches a keeper from the session that started it.
@@ -24,6 +30,24 @@ pub(crate) fn detach() -> io::Result<()> {
     // SAFETY: this process owns no descriptor yet; all from 3 up were inherited.
     unsafe { close_fds::close_open_fds(3, &[]) };
     std::env::set_current_dir("/")
+}
+
+/// Waits until this process has no children, at most `limit`. A canceled command is killed, but takes a moment to exit.
+pub(crate) async fn wait_for_children(limit: Duration) {
+    let Ok(mut exited) = signal(SignalKind::child()) else {
+        return;
+    };
+    let gone = async {
+        loop {
+            match rustix::process::wait(WaitOptions::NOHANG) {
+                Ok(Some(_)) => {}
+                Ok(None) if exited.recv().await.is_some() => {}
+                _ => return,
+            }
+        }
+    };
+    // After the limit, the rest is left to the system.
+    let _ = timeout(limit, gone).await;
 }
 
 /// Replaces this process with `command`. Returns only if that failed.
