@@ -4,7 +4,7 @@ use std::{env, os::unix::fs::symlink, path::PathBuf, process::Command};
 
 use lclaude_fakes::scripted_model::{self, Script};
 
-use super::{Ended, Stage, machine::needs};
+use super::{Ended, Stage, machine::needs, terminal::Terminal};
 
 /// A stage with the real programs on PATH, or `None` if they are missing.
 #[track_caller]
@@ -45,4 +45,23 @@ impl Stage {
     pub fn proof(&self) -> String {
         std::fs::read_to_string(self.project().join("proof.txt")).unwrap_or_default()
     }
+}
+
+/// Has an interactive Claude Code create the proof, and quits it.
+pub fn create_proof_and_quit(mut terminal: Terminal) {
+    terminal.wait_for("Claude Code");
+    terminal.wait_for("tiny");
+    // Keys typed before the whole screen is drawn are lost.
+    terminal.wait_for("shortcuts");
+    terminal.type_in("create the proof");
+    terminal.wait_for("proof");
+    terminal.type_in("\r");
+    terminal.wait_for("wrote");
+    // While the turn lasts, Ctrl-C interrupts it.
+    terminal.wait_for("shortcuts");
+    terminal.type_in("\x03");
+    // Claude Code asks for a second Ctrl-C.
+    terminal.wait_for("again");
+    terminal.type_in("\x03");
+    assert_eq!(terminal.wait(), Some(0));
 }
