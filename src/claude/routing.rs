@@ -2,7 +2,6 @@
 //!
 //! The variables are data; our own environment never changes.
 
-use crate::base::variables::Variables;
 use std::{
     collections::BTreeMap,
     ffi::{OsStr, OsString},
@@ -16,7 +15,10 @@ use super::{
 };
 use crate::{
     backend::{Endpoint, Served, Tiers},
-    base::error::{Code, Failure, Result},
+    base::{
+        error::{Code, Failure, Result},
+        variables::Variables,
+    },
     config::{Settings, Thinking},
 };
 

@@ -7,7 +7,6 @@
 //! The home is inside the session's private directory and removed with it, however the session ends. A kept home is in
 //! the state directory.
 
-use crate::base::environment::Environment;
 use std::{
     fs, io,
     os::unix::fs::DirBuilderExt,
@@ -21,6 +20,7 @@ use super::variables::{self, Table};
 use crate::{
     base::{
         disk,
+        environment::Environment,
         error::{Code, Failure, Result},
     },
     config::Settings,

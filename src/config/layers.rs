@@ -13,9 +13,11 @@ use super::{
     settings::{Settings, Sources},
     source::Source,
 };
-use crate::base::environment::Environment;
-use crate::base::error::{Code, Failure, Result};
-use crate::base::variables::{DEPTH, LOG, Variables};
+use crate::base::{
+    environment::Environment,
+    error::{Code, Failure, Result},
+    variables::{DEPTH, LOG, Variables},
+};
 
 /// Settings from the command line.
 #[derive(Debug, Clone, Default)]

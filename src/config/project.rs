@@ -3,7 +3,6 @@
 //! The file may come from an untrusted repository, so reading it follows no symlink and never blocks, and the same
 //! bytes are hashed, shown and parsed.
 
-use crate::base::pattern::is_gguf;
 use std::{
     fs::OpenOptions,
     io::{self, Read},
@@ -24,6 +23,7 @@ use super::{
 use crate::base::{
     environment::Environment,
     error::{Code, Failure, Result},
+    pattern::is_gguf,
     ui,
 };
 

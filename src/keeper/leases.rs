@@ -1,7 +1,6 @@
 //! The keeper's side of its connections. A connection that sent `hello` is a lease for as long as it is open; one that
 //! only sends a request, or nothing yet, keeps nothing running.
 
-use crate::backend::MissingModel;
 use std::{
     cell::Cell,
     path::{Path, PathBuf},
@@ -22,10 +21,13 @@ use super::{
     report::{KeeperInfo, Report, SessionInfo, State},
     timeouts::{REPLY_TIMEOUT, RETRY_HELP},
 };
-use crate::base::{
-    error::{Code, Failure},
-    process::Identity,
-    scratch,
+use crate::{
+    backend::MissingModel,
+    base::{
+        error::{Code, Failure},
+        process::Identity,
+        scratch,
+    },
 };
 
 /// How long Claude Code has to exit after its session died, before it is killed.

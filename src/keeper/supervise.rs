@@ -1,6 +1,5 @@
 //! Starts a backend, waits until it is ready, and restarts it when it crashes.
 
-use crate::base::variables::Variables;
 use std::{
     cell::{Cell, RefCell},
     fs, io,
@@ -36,6 +35,7 @@ use crate::{
         port::{self, ReservedPort},
         process::{Ending, Group, Identity, die_with_parent, open_output, wait_for_children},
         ui,
+        variables::Variables,
     },
 };
 

@@ -2,13 +2,15 @@
 //!
 //! Each keeper does this once, while its own backend loads, so that it delays no start.
 
-use crate::backend::registry;
 use std::{fs, path::Path, time::Duration};
 
 use super::files::{Holder, LockFile};
-use crate::base::{
-    process::{Ending, Identity},
-    scratch,
+use crate::{
+    backend::registry,
+    base::{
+        process::{Ending, Identity},
+        scratch,
+    },
 };
 
 /// How long the log of an unused plan is kept.

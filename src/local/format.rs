@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use crate::base::ui::single_quoted;
-use crate::cli::Format;
+use crate::{base::ui::single_quoted, cli::Format};
 
 pub(crate) struct VariableChanges {
     pub set: BTreeMap<String, String>,

@@ -1,17 +1,15 @@
 //! `lclaude local serve`: holds a lease without a child, for programs started elsewhere.
 
 use super::{format::VariableChanges, selection::warn_about_settings};
-use crate::backend::MissingModel;
-use crate::session::run::BackendUp;
-use crate::session::run::Outcome;
 use crate::{
+    backend::MissingModel,
     base::{environment::Environment, error::Result, scratch::Scratch, signals::Signals, ui},
     cli::{Format, ServeArguments},
     keeper::{Event, Lease, Ready},
     launch,
     session::{
         plan::{Downloads, Plan},
-        run,
+        run::{self, BackendUp, Outcome},
     },
 };
 

@@ -1,6 +1,5 @@
 //! The kind `llamacpp`.
 
-use crate::base::pattern::is_gguf;
 use std::path::PathBuf;
 
 use async_trait::async_trait;
@@ -23,6 +22,7 @@ use crate::{
         check::{Check, Severity},
         environment::Environment,
         error::{Failure, Result},
+        pattern::is_gguf,
     },
     config::{Kind, Settings},
     memory::Estimate,

@@ -1,6 +1,5 @@
 //! Finds the model files that llama-server is to load, and checks them before the start.
 
-use crate::base::pattern::is_gguf;
 use std::{
     fs,
     io::Read,
@@ -12,6 +11,7 @@ use crate::{
     base::{
         environment::Environment,
         error::{Code, Failure, Result},
+        pattern::is_gguf,
         ui,
     },
     config::{Settings, Source},

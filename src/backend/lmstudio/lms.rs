@@ -1,6 +1,5 @@
 //! Controls LM Studio with its command `lms`.
 
-use crate::backend::starting::StartError;
 use std::{
     ffi::OsStr,
     io,
@@ -22,7 +21,7 @@ use crate::{
         http,
         plan::HOST,
         program::remove_variables,
-        starting::Starting,
+        starting::{StartError, Starting},
         undo::{Started, Undo},
     },
     base::{

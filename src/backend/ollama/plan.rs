@@ -2,7 +2,6 @@
 //!
 //! At its first start Ollama creates a key pair, `~/.ollama/id_ed25519`, which lclaude doesn't use.
 
-use crate::base::pattern::is_gguf;
 use std::path::{Path, PathBuf};
 
 use super::store;
@@ -16,6 +15,7 @@ use crate::{
     base::{
         environment::Environment,
         error::{Code, Failure, Result},
+        pattern::is_gguf,
         ui,
         variables::Variables,
     },

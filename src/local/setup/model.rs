@@ -4,12 +4,12 @@ use super::{
     programs::Programs,
     step::{Action, Step},
 };
-use crate::base::pattern::is_gguf;
 use crate::{
     backend::{self, context::enough_trained, registry},
     base::{
         environment::Environment,
         error::{Failure, Result},
+        pattern::is_gguf,
         ui,
     },
     config::{Kind, Settings},

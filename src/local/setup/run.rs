@@ -1,7 +1,5 @@
 //! Carries out the steps in order.
 
-use crate::backend::MissingModel;
-use crate::session::run::BackendUp;
 use std::{path::PathBuf, time::Duration};
 
 use tokio::{process::Command, time::timeout};
@@ -14,7 +12,7 @@ use super::{
     verify,
 };
 use crate::{
-    backend::{describe_status, subject::Subject},
+    backend::{MissingModel, describe_status, subject::Subject},
     base::{
         environment::Environment,
         error::{Code, Failure, Result},
@@ -30,7 +28,7 @@ use crate::{
     launch,
     session::{
         plan::{Downloads, Plan},
-        run,
+        run::{self, BackendUp},
     },
 };
 

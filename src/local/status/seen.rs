@@ -4,9 +4,9 @@ use std::path::Path;
 
 use tokio::task::{JoinSet, LocalSet};
 
-use crate::base::process::Group;
 use crate::{
     backend::{Figures, registry::figures},
+    base::process::Group,
     keeper::{self, Report},
 };
 

@@ -1,8 +1,6 @@
 //! Starts the chosen backend as a session does, tests it with requests like Claude Code's and with one turn of Claude
 //! Code itself, and saves the result as a verdict for later sessions.
 
-use crate::backend::MissingModel;
-use crate::session::run::BackendUp;
 use std::{
     cell::RefCell,
     path::{Path, PathBuf},
@@ -10,7 +8,7 @@ use std::{
 
 use super::{probes, requests::ApiClient, turn};
 use crate::{
-    backend::{self, BackendPlan, subject::Subject},
+    backend::{self, BackendPlan, MissingModel, subject::Subject},
     base::{
         check::{Area, Check, Severity},
         error::{Code, Failure, Result},
@@ -22,7 +20,7 @@ use crate::{
     session::{
         child::Child,
         plan::{Downloads, Plan},
-        run,
+        run::{self, BackendUp},
         verdict::{Verdict, VerdictKey, Verdicts},
     },
 };
