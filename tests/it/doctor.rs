@@ -10,7 +10,7 @@ use support::{
     Stage, Value,
     doctor::{
         EDIT_CONFIG, HEALTHY, MakeStage, Problem, assert_fixes, assert_unique_checks, check_text, configured,
-        find_check, problems, with_variable, write_file,
+        find_check, problems, repairable, with_variable, write_file,
     },
     json,
     machine::needs_no_ollama,
@@ -108,36 +108,21 @@ fn missing_or_broken_claude_code_is_diagnosed() {
             },
             Problem {
                 name: "broken",
-                stage: || {
-                    let stage = Stage::healthy();
-                    stage.script("claude", "echo 'no such library' >&2; exit 127");
-                    stage.installer("npm", "fake-claude", "claude");
-                    stage
-                },
+                stage: || repairable("claude", "echo 'no such library' >&2; exit 127", "npm"),
                 check: ("claude", "version", "failure"),
                 fix: INSTALL_CLAUDE,
                 edited: "",
             },
             Problem {
                 name: "built for another processor",
-                stage: || {
-                    let stage = Stage::healthy();
-                    stage.script("claude", "kill -ILL $$");
-                    stage.installer("npm", "fake-claude", "claude");
-                    stage
-                },
+                stage: || repairable("claude", "kill -ILL $$", "npm"),
                 check: ("claude", "version", "failure"),
                 fix: INSTALL_CLAUDE,
                 edited: "",
             },
             Problem {
                 name: "prints no version",
-                stage: || {
-                    let stage = Stage::healthy();
-                    stage.script("claude", "echo hello");
-                    stage.installer("npm", "fake-claude", "claude");
-                    stage
-                },
+                stage: || repairable("claude", "echo hello", "npm"),
                 check: ("claude", "version", "warning"),
                 fix: INSTALL_CLAUDE,
                 edited: "",

@@ -8,7 +8,7 @@ use support::{
     Stage,
     doctor::{
         EDIT_CONFIG, HEALTHY, MakeStage, Problem, assert_fixes, check_text, configured, find_check, problems,
-        write_file,
+        repairable, write_file,
     },
     json,
     machine::needs_no_ollama,
@@ -87,12 +87,7 @@ fn missing_or_broken_backends_are_diagnosed() {
             },
             Problem {
                 name: "built for another processor",
-                stage: || {
-                    let stage = Stage::healthy();
-                    stage.script("llama-server", "kill -ILL $$");
-                    stage.installer("brew", "fake-llama-server", "llama-server");
-                    stage
-                },
+                stage: || repairable("llama-server", "kill -ILL $$", "brew"),
                 check: ("backends", "llamacpp version", "failure"),
                 fix: "brew install llama.cpp",
                 edited: "",

@@ -224,10 +224,7 @@ fn suspended_keeper_is_shown_and_not_resumed() {
 fn leftover_backend_is_shown_with_the_stop_command() {
     messages!();
     let stage = Stage::new();
-    let (session, claude, _fake) = stage.running();
-    finish(session, &claude);
-    let lock = stage.runtime_files("lock").pop().expect("a lock");
-    let mut left = Leftover::of(&stage, &lock);
+    let mut left = Leftover::after_session(&stage);
     mask_id(&stage);
     mask(left.child.id(), "BACKEND");
     record_status(&stage);

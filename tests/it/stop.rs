@@ -243,10 +243,7 @@ fn suspended_keeper_can_be_stopped() {
 fn leftover_backend_is_stopped() {
     messages!();
     let stage = Stage::new();
-    let (session, claude, _fake) = stage.running();
-    finish(session, &claude);
-    let lock = stage.runtime_files("lock").pop().expect("a lock");
-    let mut left = Leftover::of(&stage, &lock);
+    let mut left = Leftover::after_session(&stage);
     mask(only_id(&stage), "ID");
     stop(&stage, &[]).expect(0).record();
     assert!(left.child.try_wait().expect("a child of ours").is_some(), "stop returned before the backend exited");

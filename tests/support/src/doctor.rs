@@ -194,6 +194,14 @@ pub fn write_file(stage: &Stage, file: &str, content: &str) {
     fs::write(file, stage.expand_paths(content)).expect("a file");
 }
 
+/// Returns a healthy stage on which `program` is a shell script, and `installer` installs the fake instead.
+pub fn repairable(program: &str, script: &str, installer: &str) -> Stage {
+    let stage = Stage::healthy();
+    stage.script(program, script);
+    stage.installer(installer, &format!("fake-{program}"), program);
+    stage
+}
+
 /// Returns a healthy stage with this configuration.
 pub fn configured(text: &str) -> Stage {
     let stage = Stage::healthy();

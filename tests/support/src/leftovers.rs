@@ -8,7 +8,7 @@ use std::{
     process::{Child, Command},
 };
 
-use super::{Stage, Value, json};
+use super::{Stage, Value, finish, json};
 
 /// A running backend without a keeper.
 pub struct Leftover {
@@ -16,8 +16,15 @@ pub struct Leftover {
 }
 
 impl Leftover {
+    /// Runs a session to its end, and leaves a backend behind as if its keeper had been killed.
+    pub fn after_session(stage: &Stage) -> Self {
+        let (session, claude, _backend) = stage.running();
+        finish(session, &claude);
+        Self::of(stage, &stage.runtime_files("lock").pop().expect("a lock"))
+    }
+
     /// Starts a program and names it in `lock`, the lock of a dead keeper.
-    pub fn of(stage: &Stage, lock: &PathBuf) -> Self {
+    fn of(stage: &Stage, lock: &PathBuf) -> Self {
         let mut command: Command = stage.command("sleep");
         // SAFETY: the closure makes one system call.
         unsafe { command.pre_exec(|| rustix::process::setsid().map(drop).map_err(Into::into)) };
