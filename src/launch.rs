@@ -116,7 +116,7 @@ where
     if downloads == Downloads::Agreed {
         return Err(failure);
     }
-    match signals.agrees(format!("{model} is not installed. Download it now?")).await {
+    match signals.agrees(download_question(&model)).await {
         None => Ok(signals.exit_code()),
         Some(false) => Err(failure),
         Some(true) => match job(Downloads::Agreed, &mut signals).await? {
@@ -133,10 +133,14 @@ fn ask_to_download(plan: &Plan, missing: &[String], yes: bool) -> Result<Downloa
         return Ok(if yes { Downloads::Agreed } else { Downloads::NotAgreed });
     };
     refuse_download(plan.untrusted(), first)?;
-    if yes || ui::confirm(&format!("{} is not installed. Download it now?", missing.join(" and "))) {
+    if yes || ui::confirm(&download_question(&missing.join(" and "))) {
         return Ok(Downloads::Agreed);
     }
     plan.not_installed(first).map_or(Ok(Downloads::NotAgreed), Err)
+}
+
+fn download_question(models: &str) -> String {
+    format!("{models} is not installed. Download it now?")
 }
 
 /// Returns the settings of the user and the project, and warns about unknown environment variables.

@@ -107,11 +107,6 @@ pub(crate) fn detect(settings: &Settings, environment: &Environment) -> Result<(
     })
 }
 
-/// Returns the configured kind, or else the detected one.
-pub(crate) fn configured_or_detected(settings: &Settings, environment: &Environment) -> Option<Kind> {
-    settings.backend.or_else(|| find(settings, environment).ok()?.map(|(kind, _)| kind))
-}
-
 /// Returns the installed backend that has the wanted models, or one that has any models, or the first installed one.
 fn find(settings: &Settings, environment: &Environment) -> Result<Option<(Kind, String)>> {
     // Only one kind can run a model with such a name.

@@ -31,7 +31,7 @@ pub(crate) mod subject;
 mod undo;
 mod visit;
 
-pub(crate) use choose::{ChosenBackend, Tiers, choose, configured_or_detected, detect, plan};
+pub(crate) use choose::{ChosenBackend, Tiers, choose, detect, plan};
 pub(crate) use diagnosis::{Cause, describe_status, diagnose};
 pub(crate) use downloads::refuse_download;
 pub(crate) use figures::Figures;

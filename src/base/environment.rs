@@ -21,10 +21,10 @@ pub(crate) struct Environment {
 }
 
 impl Environment {
-    /// Reads it.
+    /// Reads the environment of this process.
     ///
     /// # Errors
-    /// `Config` when the home directory is unknown or missing.
+    /// `Config` if the home directory is unknown or missing.
     pub(crate) fn read() -> Result<Self> {
         let variables = Variables::read();
         let places = Places::find(&variables)?;
@@ -39,7 +39,7 @@ impl Environment {
     /// Returns the working directory.
     ///
     /// # Errors
-    /// `Config` when it was deleted, or cannot be read.
+    /// `Config` if it was deleted or cannot be read.
     pub(crate) fn working_dir(&self) -> Result<&Path> {
         self.working_dir.as_deref().ok_or_else(|| {
             let error = env::current_dir().err().unwrap_or_else(|| io::ErrorKind::NotFound.into());
@@ -49,7 +49,7 @@ impl Environment {
         })
     }
 
-    /// The same environment in another working directory.
+    /// Returns the same environment with another working directory.
     #[must_use]
     pub(crate) fn in_directory(mut self, directory: &Path) -> Self {
         self.working_dir = Some(directory.to_owned());

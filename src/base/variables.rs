@@ -17,37 +17,37 @@ pub(crate) const DEPTH: &str = "LCLAUDE_DEPTH";
 pub(crate) struct Variables(BTreeMap<OsString, OsString>);
 
 impl Variables {
-    /// Those of this process.
+    /// Returns the variables of this process.
     pub(crate) fn read() -> Self {
         Variables(env::vars_os().collect())
     }
 
-    /// The value of a variable, or `None` if it is unset or empty.
+    /// Returns the value of a variable, or `None` if it is unset or empty.
     pub(crate) fn get(&self, name: &str) -> Option<&OsStr> {
-        self.0.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
+        self.get_even_empty(name).filter(|value| !value.is_empty())
     }
 
-    /// The value of a variable, which may be empty.
+    /// Returns the value of a variable, which may be empty, or `None` if it is unset.
     pub(crate) fn get_even_empty(&self, name: &str) -> Option<&OsStr> {
         self.0.get(OsStr::new(name)).map(OsString::as_os_str)
     }
 
-    /// The value of a variable that is not empty, as text, or `None` if it is not UTF-8.
+    /// Returns the value of a variable as text, or `None` if it is unset, empty or not UTF-8.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.get(name)?.to_str()
     }
 
-    /// The same as a path.
+    /// Returns the value of a variable as a path, or `None` if it is unset or empty.
     pub(crate) fn path(&self, name: &str) -> Option<PathBuf> {
         self.get(name).map(PathBuf::from)
     }
 
-    /// Whether a variable is set, be it to nothing.
+    /// Returns whether a variable is set, even if it is empty.
     pub(crate) fn is_set(&self, name: &str) -> bool {
-        self.0.contains_key(OsStr::new(name))
+        self.get_even_empty(name).is_some()
     }
 
-    /// The names of all variables.
+    /// Returns the names of all variables.
     pub(crate) fn names(&self) -> impl Iterator<Item = &OsStr> {
         self.0.keys().map(OsString::as_os_str)
     }

@@ -41,7 +41,7 @@ pub(crate) fn run(arguments: ModelsArguments) -> Result<u8> {
 
     let mut found = Vec::new();
     let mut failures = Vec::new();
-    let chosen = backend::configured_or_detected(&settings, &environment);
+    let chosen = backend::choose(&settings, &environment).ok().map(|(kind, _)| kind);
     for backend in ALL.into_iter().filter(|backend| only.is_none_or(|only| only == backend.kind())) {
         let kind = backend.kind();
         match runtime.block_on(backend.models(&settings, &environment, chosen == Some(kind))) {

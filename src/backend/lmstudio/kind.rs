@@ -7,7 +7,7 @@ use reqwest::Client;
 
 use super::{
     checks, ending, listing, lms,
-    plan::{self, DEFAULT_MODEL},
+    plan::{self, DEFAULT_MODEL, TITLE},
     start,
 };
 use crate::{
@@ -38,7 +38,7 @@ impl Backend for LmStudioBackend {
     }
 
     fn title(&self) -> &'static str {
-        "LM Studio"
+        TITLE
     }
 
     fn is_detected(&self) -> bool {

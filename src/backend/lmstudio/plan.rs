@@ -17,6 +17,8 @@ use crate::{
     config::{Kind, Settings},
 };
 
+/// Its name in messages.
+pub(crate) const TITLE: &str = "LM Studio";
 const SCRIPT: &str = "curl -fsSL https://lmstudio.ai/install.sh | bash";
 /// The first release with `/v1/messages`.
 pub(crate) const LEAST_VERSION: [u32; 3] = [0, 4, 1];
@@ -49,7 +51,7 @@ impl Studio {
 
     fn service(&self) -> Service {
         Service::Managed {
-            title: "LM Studio".into(),
+            title: TITLE.into(),
             program: self.lms.clone(),
             options: serde_json::to_value(self).unwrap_or_default(),
         }
