@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use rustix::process::Signal;
 use support::{
-    Fake, Session, Stage, finish, has_ended, json, kill, lmstudio::lmstudio_port, machine::needs_no_ollama, messages,
+    Fake, Session, Stage, finish, json, kill, lmstudio::lmstudio_port, machine::needs_no_ollama, messages,
     ollama::ollama_port, port,
 };
 
@@ -130,7 +130,7 @@ fn claude_code_gets_exact_model_name_actual_context_and_private_port() {
         assert!(!server.env.keys().any(|name| name.starts_with("ANTHROPIC_") || name.starts_with("CLAUDE")));
         assert!(backend.answers(&claude), "{}", backend.kind);
         finish(session, &claude);
-        assert!(has_ended(&server));
+        assert!(server.is_gone());
         stage.assert_nothing_left();
     }
 }
@@ -169,7 +169,7 @@ fn interrupted_startup_leaves_nothing() {
         let server = stage.events.next(backend.who);
         session.signal(Signal::INT);
         session.wait().expect(130);
-        assert!(has_ended(&server), "{}", backend.kind);
+        assert!(server.is_gone(), "{}", backend.kind);
         stage.assert_nothing_left();
     }
 }
@@ -186,7 +186,7 @@ fn killed_keeper_is_replaced_and_claude_code_continues() {
         // Claude Code retries in the same way.
         while !backend.answers(&claude) {}
         finish(session, &claude);
-        assert!(has_ended(&second));
+        assert!(second.is_gone());
         stage.assert_nothing_left();
     }
 }
@@ -218,9 +218,9 @@ fn sessions_with_the_same_plan_share_a_backend() {
         let other = stage.events.next("claude");
         assert_eq!(other.env["ANTHROPIC_BASE_URL"], backend.url(&server));
         finish(first, &claude);
-        assert!(!has_ended(&server), "{}", backend.kind);
+        assert!(!server.is_gone(), "{}", backend.kind);
         finish(second, &other);
-        assert!(has_ended(&server), "{}", backend.kind);
+        assert!(server.is_gone(), "{}", backend.kind);
     }
 }
 

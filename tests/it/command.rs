@@ -1,7 +1,7 @@
 //! The `command` backend: any server that a configured command starts.
 
 use lclaude_fakes::scripted_model::Script;
-use support::{Fake, Session, Stage, finish, has_ended, json, messages, port, real, turn};
+use support::{Fake, Session, Stage, finish, json, messages, port, real, turn};
 
 /// A configuration that starts llama-server.
 const RUN: &str = r#"
@@ -34,7 +34,7 @@ fn command_template_placeholders_are_filled_in() {
     assert_eq!(claude.env["ANTHROPIC_DEFAULT_SONNET_MODEL"], "tiny");
     turn(&claude);
     finish(session, &claude);
-    assert!(has_ended(&backend));
+    assert!(backend.is_gone());
     stage.assert_nothing_left();
 }
 
@@ -56,7 +56,7 @@ fn missing_health_path_is_reported_on_timeout() {
     let session = Session::start(stage.lclaude(&["-p", "hello"]).stdin(std::process::Stdio::null()));
     let backend = stage.events.next("llama-server");
     let ended = session.wait().expect_failure(75);
-    assert!(has_ended(&backend), "{ended:#?}");
+    assert!(backend.is_gone(), "{ended:#?}");
 }
 
 #[test]

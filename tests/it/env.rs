@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fs, os::unix::fs::symlink};
 
 use rustix::process::Signal;
-use support::{Fake, Session, Stage, Value, finish, has_ended, json, lclaude, machine::needs_program, messages, port};
+use support::{Fake, Session, Stage, Value, finish, json, lclaude, machine::needs_program, messages, port};
 
 /// Values that need quoting.
 const SPECIAL: &[(&str, &str)] = &[
@@ -50,7 +50,7 @@ fn stop(session: Session, backend: &Fake) {
     session.signal(Signal::TERM);
     session.wait().expect(143);
     // `local env` doesn't keep the backend running.
-    assert!(has_ended(backend));
+    assert!(backend.is_gone());
 }
 
 /// Returns the variables, with `null` for those to unset.
@@ -117,7 +117,7 @@ fn env_matches_the_session_environment() {
         assert_eq!(claude.env.get(&name).map(String::as_str), value.as_str(), "{name}");
     }
     finish(session, &claude);
-    assert!(has_ended(&backend));
+    assert!(backend.is_gone());
 }
 
 #[test]

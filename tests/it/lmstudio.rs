@@ -4,8 +4,7 @@ use std::{fs, path::PathBuf, process::Stdio};
 
 use rustix::process::Signal;
 use support::{
-    Fake, Session, Stage, Value, has_ended, json, kill, kill_both, machine::needs_no_ollama, messages,
-    terminal::Terminal, turn,
+    Fake, Session, Stage, Value, json, kill, kill_both, machine::needs_no_ollama, messages, terminal::Terminal, turn,
 };
 
 fn run(stage: &Stage, arguments: &[&str]) -> (Session, Fake) {
@@ -262,7 +261,7 @@ fn users_own_app_keeps_running() {
     let before = stage.studio_state();
     let (session, claude) = run(&stage, &[]);
     end(&stage, session, &claude);
-    assert!(!has_ended(&app));
+    assert!(!app.is_gone());
     assert_eq!(stage.studio_state(), before);
 }
 
@@ -280,7 +279,7 @@ fn interrupted_startup_ends_a_starting_lm_studio() {
         stage.wait_for_ending();
         studio.send(json!({"do": "started"}));
         session.wait().expect(130);
-        assert!(has_ended(&studio), "app: {app}");
+        assert!(studio.is_gone(), "app: {app}");
         stage.assert_nothing_left();
     }
 }
@@ -306,7 +305,7 @@ fn lms_never_sees_credentials_or_the_project() {
     claude.wait_gone();
     drop(session);
     stage.output(&["local", "stop"]).expect(0);
-    assert!(has_ended(&studio));
+    assert!(studio.is_gone());
     // This session cleans up.
     let (session, claude) = run(&stage, &arguments);
     end(&stage, session, &claude);

@@ -4,7 +4,7 @@ use std::fs;
 
 use rustix::process::Signal;
 use support::{
-    Fake, Session, Stage, finish, has_ended, json, kill, messages,
+    Fake, Session, Stage, finish, json, kill, messages,
     ollama::{Own, ollama_port, shared},
     terminal::Terminal,
     turn,
@@ -37,7 +37,7 @@ fn private_server_gets_only_its_own_variables() {
     turn(&claude);
     let runner = stage.events.next("runner");
     let ended = finish(session, &claude);
-    assert!(has_ended(&backend) && has_ended(&runner));
+    assert!(backend.is_gone() && runner.is_gone());
     // Without problems, only progress is printed.
     assert!(!ended.stderr.contains("warning"), "{}", ended.stderr);
     stage.assert_nothing_left();
@@ -70,7 +70,7 @@ fn server_that_never_responds_times_out() {
     let session = stage.on("small", &[]);
     let backend = stage.events.next("ollama");
     session.wait().expect_failure(75);
-    assert!(has_ended(&backend));
+    assert!(backend.is_gone());
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn port_in_use_is_retried_on_another_port() {
     let session = stage.on("small", &[]);
     let claude = stage.events.next("claude");
     let backends: Vec<Fake> = (0..3).map(|_| stage.events.next("ollama")).collect();
-    let alive = backends.iter().find(|backend| !has_ended(backend)).expect("the last one");
+    let alive = backends.iter().find(|backend| !backend.is_gone()).expect("the last one");
     assert_eq!(claude.env["ANTHROPIC_BASE_URL"], format!("http://127.0.0.1:{}", ollama_port(alive)));
     finish(session, &claude);
 }
@@ -152,7 +152,7 @@ fn download_on_a_terminal_asks_shows_progress_and_can_be_resumed() {
     terminal.wait_for_screen(|lines| shown(&lines.iter().map(AsRef::as_ref).collect::<Vec<&str>>()));
     terminal.type_in("\x03");
     terminal.wait_to_the_end(130);
-    assert!(has_ended(&backend));
+    assert!(backend.is_gone());
 
     let session = stage.on("far:1b", &["--yes"]);
     let backend = stage.events.next("ollama");
@@ -283,7 +283,7 @@ fn each_tier_can_have_its_own_loaded_model() {
         ["small:latest", "small:latest", "Big:30b", "small:latest"]
     );
     assert_eq!(
-        [stage.events.next("runner"), stage.events.next("runner")].iter().filter(|one| has_ended(one)).count(),
+        [stage.events.next("runner"), stage.events.next("runner")].iter().filter(|one| one.is_gone()).count(),
         0
     );
     finish(session, &claude);
@@ -333,7 +333,7 @@ fn killed_backend_restarts_after_its_runner_is_gone() {
     kill(backend.pid, Signal::KILL);
     let second = stage.events.next("ollama");
     assert_eq!(ollama_port(&second), ollama_port(&backend));
-    assert!(has_ended(&runner), "two models would be in memory");
+    assert!(runner.is_gone(), "two models would be in memory");
     second.wait_event("loaded");
     turn(&claude);
     finish(session, &claude).record();

@@ -1,7 +1,7 @@
 //! The user's own Ollama server is used as it is and left as it was.
 
 use rustix::process::Signal;
-use support::{Stage, finish, has_ended, kill, messages, ollama::shared, turn};
+use support::{Stage, finish, kill, messages, ollama::shared, turn};
 
 #[test]
 fn shared_server_unloads_only_what_lclaude_loaded() {
@@ -15,7 +15,7 @@ fn shared_server_unloads_only_what_lclaude_loaded() {
         finish(session, &claude);
         assert_eq!(own.loaded(), ["big:30b"]);
     }
-    assert!(!has_ended(&theirs) && !own.fake.is_gone());
+    assert!(!theirs.is_gone() && !own.fake.is_gone());
     assert!(stage.events.rest().iter().all(|fake| fake.who == "runner"), "another Ollama was started");
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 
 use rustix::process::Signal;
 use support::{
-    Fake, Session, Stage, finish, has_ended, json, kill, lclaude, messages, process_state,
+    Fake, Session, Stage, finish, json, kill, lclaude, messages, process_state,
     terminal::{PROMPT, Terminal},
     turn,
 };
@@ -40,7 +40,7 @@ fn program_gets_session_variables_and_unchanged_arguments() {
     assert_eq!(program.cwd, stage.project().to_string_lossy());
     turn(&program);
     finish(session, &program);
-    assert!(has_ended(&backend));
+    assert!(backend.is_gone());
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn exit_code_and_signal_of_the_program_are_passed_on() {
         let (session, program, backend) = running(&stage);
         program.send(end);
         session.wait().expect(code);
-        assert!(has_ended(&backend));
+        assert!(backend.is_gone());
     }
 }
 
@@ -126,9 +126,9 @@ fn run_shares_its_backend_with_sessions() {
     let (other, claude) = stage.joining();
     assert_eq!(program.env["ANTHROPIC_BASE_URL"], claude.env["ANTHROPIC_BASE_URL"]);
     finish(session, &program);
-    assert!(!has_ended(&backend));
+    assert!(!backend.is_gone());
     finish(other, &claude);
-    assert!(has_ended(&backend));
+    assert!(backend.is_gone());
 }
 
 #[test]

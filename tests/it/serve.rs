@@ -6,7 +6,7 @@ use std::{
 };
 
 use rustix::process::Signal;
-use support::{Fake, Session, Stage, Value, finish, has_ended, kill, messages, port, terminal::Terminal};
+use support::{Fake, Session, Stage, Value, finish, kill, messages, port, terminal::Terminal};
 
 fn serve(stage: &Stage, options: &[&str]) -> Command {
     stage.lclaude(&[&["local", "serve", "--backend", "llamacpp", "--model", "tiny.gguf"], options].concat())
@@ -26,10 +26,10 @@ fn serve_prints_the_environment_and_runs_until_a_signal() {
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
         let stage = Stage::new();
         let (mut session, backend) = serving(&stage);
-        assert!(session.is_running() && !has_ended(&backend));
+        assert!(session.is_running() && !backend.is_gone());
         session.signal(signal);
         let ended = session.wait().expect(code);
-        assert!(has_ended(&backend));
+        assert!(backend.is_gone());
         stage.assert_nothing_left();
         let line = |name: &str, value: &str| format!("export {name}='{value}';\n");
         let url = format!("http://127.0.0.1:{}", port(&backend));
@@ -69,10 +69,10 @@ fn sessions_share_the_served_backend() {
     let (other, claude) = stage.joining();
     assert_eq!(claude.env["ANTHROPIC_BASE_URL"], format!("http://127.0.0.1:{}", port(&backend)));
     finish(other, &claude);
-    assert!(!has_ended(&backend));
+    assert!(!backend.is_gone());
     session.signal(Signal::TERM);
     session.wait().expect(143);
-    assert!(has_ended(&backend));
+    assert!(backend.is_gone());
 }
 
 #[test]
@@ -86,10 +86,10 @@ fn closed_stdout_is_not_an_error() {
     let mut said = BufReader::new(serving.stderr.take().expect("a pipe")).lines().map_while(Result::ok);
     // This message comes after the environment was printed.
     assert!(said.any(|line| line.contains("until Ctrl-C")));
-    assert!(!has_ended(&backend));
+    assert!(!backend.is_gone());
     kill(serving.id().try_into().expect("a process number"), Signal::INT);
     assert_eq!(serving.wait().expect("waited for").code(), Some(130));
-    assert!(has_ended(&backend));
+    assert!(backend.is_gone());
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn backend_restarts_are_reported() {
     assert_eq!(third.argv, backend.argv, "the same port");
     terminal.type_in("\x03");
     assert_eq!(terminal.wait(), Some(130));
-    assert!(has_ended(&third));
+    assert!(third.is_gone());
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn signal_during_startup_ends_serve() {
     let backend = stage.events.next("llama-server");
     session.signal(Signal::INT);
     session.wait().expect(130).expect_stdout("");
-    assert!(has_ended(&backend));
+    assert!(backend.is_gone());
 }
 
 #[test]

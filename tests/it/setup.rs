@@ -465,14 +465,14 @@ fn ctrl_c_and_signals_stop_the_verification() {
     setup.type_in(CTRL_C);
     setup.wait_for("lclaude: interrupted; to continue: lclaude local setup --backend llamacpp --model tiny.gguf\r\n");
     setup.wait_to_the_end(130);
-    assert!(support::has_ended(&claude));
+    assert!(claude.is_gone());
     stage.assert_nothing_left();
 
     let setup = Session::start(&mut stage.lclaude(&SETUP));
     let claude = stage.events.next("claude");
     setup.signal(Signal::TERM);
     setup.wait().expect(143);
-    assert!(support::has_ended(&claude));
+    assert!(claude.is_gone());
     stage.assert_nothing_left();
 }
 

@@ -13,9 +13,10 @@ use std::{
 use lclaude_fakes::events::PATIENCE;
 use rustix::process::Signal;
 use socket2::{Domain, Socket, Type};
+#[cfg(target_os = "linux")]
+use support::machine::needs_root;
 use support::{
-    Fake, Session, Stage, Value, finish, has_ended, has_open, json, kill, leftovers::start_of, machine::needs_root,
-    messages, port, turn, until,
+    Fake, Session, Stage, Value, finish, has_open, json, kill, leftovers::start_of, messages, port, turn, until,
 };
 
 /// A user that owns no files (`nobody` on most systems).
@@ -46,11 +47,11 @@ fn sessions_with_equal_plans_share_a_backend_until_the_last_ends() {
         let mut sessions = vec![(first, first_claude), (second, second_claude)];
         let (session, claude) = sessions.remove(first_to_end);
         finish(session, &claude);
-        assert!(!has_ended(&backend));
+        assert!(!backend.is_gone());
         let (session, claude) = sessions.remove(0);
         turn(&claude);
         finish(session, &claude);
-        assert!(has_ended(&backend));
+        assert!(backend.is_gone());
         expect_no_more(&stage);
     }
 }
@@ -86,7 +87,7 @@ fn sessions_with_different_plans_have_separate_backends() {
         assert_ne!(url, routing(&first_claude).0);
         assert_ne!(token, routing(&first_claude).1);
         finish(session, &claude);
-        assert!(has_ended(&backend) && !has_ended(&first_backend));
+        assert!(backend.is_gone() && !first_backend.is_gone());
     }
     turn(&first_claude);
     finish(first, &first_claude);
@@ -102,7 +103,7 @@ fn simultaneous_sessions_share_a_backend() {
         let backend = stage.events.next("llama-server");
         assert_eq!(routing(&claudes[0]), routing(&claudes[1]));
         end_all(sessions, &claudes);
-        assert!(has_ended(&backend));
+        assert!(backend.is_gone());
         expect_no_more(&stage);
     }
 }
@@ -116,7 +117,7 @@ fn forty_simultaneous_sessions_share_a_backend() {
     assert!(claudes.iter().all(|claude| routing(claude) == routing(&claudes[0])));
     claudes.iter().for_each(turn);
     end_all(sessions, &claudes);
-    assert!(has_ended(&backend));
+    assert!(backend.is_gone());
     expect_no_more(&stage);
 }
 
@@ -151,11 +152,11 @@ fn session_started_while_the_backend_stops_gets_a_new_one() {
             backends.push(stage.events.next("llama-server"));
         }
         assert_eq!(backends[backends.len() - 1].env["LLAMA_API_KEY"], token, "the key of a stopped backend was used");
-        assert_eq!(backends.iter().filter(|backend| !has_ended(backend)).count(), 1, "two backends are running");
+        assert_eq!(backends.iter().filter(|backend| !backend.is_gone()).count(), 1, "two backends are running");
     }
     turn(&claude);
     finish(session, &claude);
-    assert!(backends.iter().all(has_ended));
+    assert!(backends.iter().all(Fake::is_gone));
     expect_no_more(&stage);
 }
 
@@ -195,7 +196,7 @@ fn lingering_backend_serves_the_next_session() {
     let first = (url.to_owned(), token.to_owned());
     finish(session, &claude);
     for _ in 0..3 {
-        assert!(!has_ended(&backend));
+        assert!(!backend.is_gone());
         let (session, claude) = stage.joining();
         assert_eq!(routing(&claude), (&*first.0, &*first.1));
         turn(&claude);
@@ -281,10 +282,10 @@ fn killed_keeper_is_replaced_by_one_for_all_sessions() {
         turn(&second_claude);
         // The backend lives as long as either session, whichever of them started it.
         finish(first, &first_claude);
-        assert!(!has_ended(&replacement));
+        assert!(!replacement.is_gone());
         turn(&second_claude);
         finish(second, &second_claude);
-        assert!(has_ended(&replacement));
+        assert!(replacement.is_gone());
         expect_no_more(&stage);
     }
 }

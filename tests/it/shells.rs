@@ -9,7 +9,7 @@ use std::{
 };
 
 use support::{
-    Ended, Stage, has_ended, json, lclaude,
+    Ended, Stage, json, lclaude,
     machine::needs_program,
     terminal::{PROMPT, Terminal},
     write_program,
@@ -383,7 +383,7 @@ fn session_started_by_the_hook_can_be_suspended_and_resumed() {
             terminal.wait_for("code=5.");
             terminal.wait_for(PROMPT);
         }
-        assert!(has_ended(&backend));
+        assert!(backend.is_gone());
         terminal.type_in("exit 0\n");
         assert_eq!(terminal.wait(), Some(0));
     }

@@ -4,7 +4,7 @@ use std::{fs, process::Stdio};
 
 use rustix::process::Signal;
 use support::{
-    Ended, Fake, Session, Stage, finish, has_ended, kill, lclaude, leftovers::Leftover, messages, messages::mask,
+    Ended, Fake, Session, Stage, finish, kill, lclaude, leftovers::Leftover, messages, messages::mask,
     session::Session as Running, terminal::Terminal, turn,
 };
 
@@ -93,7 +93,7 @@ fn yes_option_stops_the_backend_and_its_sessions() {
     mask(only_id(&stage), "ID");
     stop(&stage, &["--yes"]).expect(0).record();
     stage.assert_nothing_left();
-    assert!(has_ended(&fake));
+    assert!(fake.is_gone());
     expect_stopped(first, &first_claude).record();
     expect_stopped(second, &second_claude);
 }
@@ -107,7 +107,7 @@ fn session_waiting_for_its_backend_is_ended_too() {
     let fake = stage.events.next("llama-server");
     stop(&stage, &["--yes"]).expect(0);
     stage.assert_nothing_left();
-    assert!(has_ended(&fake));
+    assert!(fake.is_gone());
     session.wait().expect_failure(69);
 }
 
@@ -168,7 +168,7 @@ fn one_of_several_backends_can_be_selected() {
     terminal.type_in("2\n");
     terminal.wait_to_the_end(0);
     // The oldest is listed first, but two that started in the same second have no fixed order.
-    let (left, left_claude, ended, ended_claude) = if has_ended(&second_claude) {
+    let (left, left_claude, ended, ended_claude) = if second_claude.is_gone() {
         (first, first_claude, second, second_claude)
     } else {
         (second, second_claude, first, first_claude)

@@ -9,7 +9,7 @@ use std::{
 
 use rustix::process::Signal;
 use support::{
-    Fake, Stage, has_ended, json, kill, lclaude, process_state,
+    Fake, Stage, json, kill, lclaude, process_state,
     terminal::{PROMPT, Terminal},
 };
 
@@ -93,7 +93,7 @@ fn shell_sees_the_exit_code_or_signal_of_claude_code() {
         let (claude, backend) = begin(&stage, &mut shell);
         claude.send(end);
         expect_code(&mut shell, code);
-        assert!(has_ended(&backend), "the backend outlived lclaude");
+        assert!(backend.is_gone(), "the backend outlived lclaude");
     }
     shell.leave();
 }
@@ -117,7 +117,7 @@ fn ctrl_c_reaches_claude_code_once() {
     // A second Ctrl-C reaches Claude Code too, and lclaude runs as long as Claude Code does.
     shell.type_in(CTRL_C);
     assert_eq!(claude.wait_event("signal")["number"], Signal::INT.as_raw());
-    assert!(!has_ended(&backend));
+    assert!(!backend.is_gone());
     claude.send(json!({"do": "exit", "code": 4}));
     expect_code(&mut shell, 4);
     shell.leave();
@@ -131,7 +131,7 @@ fn ctrl_c_that_ends_claude_code_ends_everything() {
     shell.type_in(CTRL_C);
     claude.wait_gone();
     expect_code(&mut shell, 0);
-    assert!(has_ended(&backend));
+    assert!(backend.is_gone());
     shell.leave();
 }
 
@@ -298,7 +298,7 @@ fn closing_a_terminal_without_a_shell_leaves_nothing() {
     terminal.close();
     claude.wait_gone();
     assert_eq!(terminal.wait(), Some(129));
-    assert!(has_ended(&backend));
+    assert!(backend.is_gone());
 }
 
 #[test]

@@ -15,8 +15,7 @@ use lclaude_fakes::events::PATIENCE;
 use rustix::process::Signal;
 use socket2::{Domain, Socket, Type};
 use support::{
-    Fake, Session, Stage, finish, has_ended, has_open, json, kill, messages, port, terminal::Terminal, until,
-    write_program,
+    Fake, Session, Stage, finish, has_open, json, kill, messages, port, terminal::Terminal, until, write_program,
 };
 
 const LOCAL: [&str; 4] = ["--backend", "llamacpp", "--model", "tiny.gguf"];
@@ -186,7 +185,7 @@ fn ctrl_c_ends_the_startup() {
         terminal.type_in(&"\x03".repeat(times));
         let shown = terminal.wait_to_the_end(130);
         assert!(!shown.contains("help: "), "{shown:?}");
-        assert!(has_ended(&backend));
+        assert!(backend.is_gone());
     }
 }
 
@@ -202,9 +201,9 @@ fn second_ctrl_c_during_shutdown_changes_nothing() {
     for _ in 0..2 {
         kill(session.pid(), Signal::INT);
     }
-    assert!(session.child.try_wait().expect("lclaude can be waited for").is_none() && !has_ended(&backend));
+    assert!(session.child.try_wait().expect("lclaude can be waited for").is_none() && !backend.is_gone());
     assert_eq!(session.wait(), (Some(130), String::new(), Vec::new()));
-    assert!(has_ended(&backend));
+    assert!(backend.is_gone());
 }
 
 #[test]
@@ -223,12 +222,12 @@ fn ctrl_c_ends_only_its_own_session() {
         let gone = sessions.remove(leaves);
         kill(gone.pid(), Signal::INT);
         assert_eq!(gone.wait(), (Some(130), String::new(), Vec::new()));
-        assert!(!has_ended(&backend));
+        assert!(!backend.is_gone());
         backend.send(json!({"do": "ready"}));
         stage.events.next("claude").send(json!({"do": "exit", "code": 0}));
         let stays = sessions.remove(0);
         assert_eq!(stays.wait(), (Some(0), String::new(), Vec::new()));
-        assert!(has_ended(&backend) && stage.events.rest().is_empty());
+        assert!(backend.is_gone() && stage.events.rest().is_empty());
     }
 }
 
@@ -330,7 +329,7 @@ fn startup_times_out_if_the_backend_is_never_ready() {
         let session = Session::start(stage.lclaude(&REMOTE).args(["-p", "hello"]));
         let backend = stage.events.next("llama-server");
         session.wait().expect_failure(75);
-        assert!(has_ended(&backend));
+        assert!(backend.is_gone());
     }
 }
 
@@ -344,7 +343,7 @@ fn port_in_use_is_retried_on_another_port() {
         let session = stage.session(&["-p", "hello"]);
         let claude = stage.events.next("claude");
         let backends: Vec<Fake> = (0..=taken).map(|_| stage.events.next("llama-server")).collect();
-        let still_up: Vec<&Fake> = backends.iter().filter(|backend| !has_ended(backend)).collect();
+        let still_up: Vec<&Fake> = backends.iter().filter(|backend| !backend.is_gone()).collect();
         assert_eq!(still_up.len(), 1);
         assert_eq!(claude.env["ANTHROPIC_BASE_URL"], format!("http://127.0.0.1:{}", port(still_up[0])));
         let stderr = finish(session, &claude).stderr;

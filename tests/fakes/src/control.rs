@@ -1,8 +1,7 @@
 //! The fakes' end of the control channel: sends a hello to the test, reports events, receives commands.
 //!
-//! One JSON object per line in both directions. The connection lives as long as the process, so its
-//! end tells the test that the process is gone. Rust opens sockets close-on-exec, so children don't
-//! keep it. When the test closes it, the test is over and the fake exits.
+//! One JSON object per line in both directions. The connection lives as long as the process: Rust opens sockets
+//! close-on-exec, so children don't keep it. When the test closes it, the test is over and the fake exits.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, IsTerminal, Write};
@@ -11,6 +10,8 @@ use std::sync::{Arc, Mutex};
 
 use rustix::process::{getpid, getppid};
 use serde_json::{Value, json};
+
+use crate::ending::pid_namespace;
 
 /// The variable with the address of the test.
 pub const ADDRESS_VARIABLE: &str = "FAKE_EVENTS";
@@ -104,6 +105,7 @@ fn hello(who: &str, extra: Value) -> Value {
     let mut hello = json!({
         "who": who,
         "pid": getpid().as_raw_nonzero().get(),
+        "pid_namespace": pid_namespace(),
         "ppid": getppid().map_or(0, |pid| pid.as_raw_nonzero().get()),
         "pgid": pgid,
         "sid": sid,

@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -15,6 +16,8 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde_json::Value;
+
+use crate::ending::Ending;
 
 /// How long a wait lasts before it fails the test: long enough for any busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -97,6 +100,8 @@ impl Drop for Events {
 pub struct Hello {
     pub who: String,
     pub pid: i32,
+    /// The PID namespace in which `pid` is valid, on Linux.
+    pub pid_namespace: Option<PathBuf>,
     pub ppid: i32,
     pub pgid: i32,
     pub sid: i32,
@@ -119,6 +124,7 @@ pub struct Hello {
 pub struct Fake {
     hello: Hello,
     stream: TcpStream,
+    ending: Ending,
     events: Receiver<Value>,
     /// Events received while waiting for others.
     heard: RefCell<VecDeque<Value>>,
@@ -164,24 +170,27 @@ impl Fake {
         }
     }
 
-    /// Waits until the process is gone, when the kernel closes its end of the connection.
+    /// Waits until the process is gone, with all of its threads, open files and sockets.
     pub fn wait_gone(&self) {
         let deadline = Instant::now() + PATIENCE;
-        loop {
+        // The kernel closes the files of a dying process one by one, this connection perhaps before the others.
+        let closed = loop {
             match self.receive(deadline) {
                 Ok(event) => self.heard.borrow_mut().push_back(event),
-                Err(RecvTimeoutError::Disconnected) => return,
-                Err(RecvTimeoutError::Timeout) => {
-                    panic!("{} {} is still running after {PATIENCE:?}", self.who, self.pid)
-                }
+                Err(why) => break why == RecvTimeoutError::Disconnected,
             }
-        }
+        };
+        assert!(
+            closed && self.ending.comes_before(deadline),
+            "{} {} is still running after {PATIENCE:?}",
+            self.who,
+            self.pid
+        );
     }
 
-    /// Returns whether the process is gone. It asks the kernel, because the connection closes a moment later.
+    /// Returns whether the process is gone, with all of its threads, open files and sockets.
     pub fn is_gone(&self) -> bool {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
-        stat.is_empty() || stat.contains(") Z ")
+        self.ending.comes_before(Instant::now())
     }
 
     fn receive(&self, deadline: Instant) -> Result<Value, RecvTimeoutError> {
@@ -196,9 +205,10 @@ fn listen(stream: TcpStream, arrivals: &Sender<Fake>) {
     let mut lines = reader.lines().map_while(Result::ok);
     // A connection without a hello comes from a fake that was killed at its start.
     let Some(line) = lines.next() else { return };
-    let hello = serde_json::from_str(&line).unwrap_or_else(|error| panic!("not a hello ({error}): {line}"));
+    let hello: Hello = serde_json::from_str(&line).unwrap_or_else(|error| panic!("not a hello ({error}): {line}"));
     let (sender, events) = channel();
-    let fake = Fake { hello, stream, events, heard: RefCell::default() };
+    let ending = Ending::of(hello.pid, hello.pid_namespace.as_deref());
+    let fake = Fake { hello, stream, ending, events, heard: RefCell::default() };
     // Sending fails only if the test has stopped listening.
     if arrivals.send(fake).is_err() {
         return;

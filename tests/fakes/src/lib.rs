@@ -5,6 +5,7 @@
 
 pub mod anthropic;
 pub mod control;
+pub mod ending;
 pub mod events;
 pub mod gguf;
 pub mod http;

@@ -443,8 +443,3 @@ pub fn process_state(pid: i32) -> Option<char> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit_once(") ")?.1.chars().next()
 }
-
-/// Returns whether a fake's process has ended, according to the kernel. [`Fake::is_gone`] notices it slightly later.
-pub fn has_ended(fake: &Fake) -> bool {
-    process_state(fake.pid).is_none_or(|state| state == 'Z')
-}
