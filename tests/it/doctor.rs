@@ -1,16 +1,13 @@
 //! `lclaude local doctor`: each test makes a problem, checks the diagnosis and runs the suggested fix. For problems of
 //! backends, see `doctor_backends.rs`.
 
-use std::{
-    fs,
-    os::unix::fs::{PermissionsExt, symlink},
-};
+use std::{fs, os::unix::fs::symlink};
 
 use support::{
     Stage, Value,
     doctor::{
         EDIT_CONFIG, HEALTHY, MakeStage, Problem, assert_fixes, assert_unique_checks, check_text, configured,
-        find_check, problems, repairable, with_variable, write_file,
+        find_check, not_executable, problems, repairable, with_variable, write_file,
     },
     json,
     machine::needs_no_ollama,
@@ -96,11 +93,8 @@ fn missing_or_broken_claude_code_is_diagnosed() {
             Problem {
                 name: "not executable",
                 stage: || {
-                    let stage = configured(&format!("{HEALTHY}[claude]\npath = \"@ROOT/mine\"\n"));
-                    stage.script("mine", "echo '2.1.331 (Claude Code)'");
-                    fs::rename(stage.bin().join("mine"), stage.root().join("mine")).expect("moved");
-                    fs::set_permissions(stage.root().join("mine"), fs::Permissions::from_mode(0o644)).expect("closed");
-                    stage
+                    let config = format!("{HEALTHY}[claude]\npath = \"@ROOT/mine\"\n");
+                    not_executable(&config, "mine", "echo '2.1.331 (Claude Code)'")
                 },
                 check: ("claude", "program", "failure"),
                 fix: "chmod +x @ROOT/mine",

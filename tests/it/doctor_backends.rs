@@ -1,14 +1,14 @@
 //! `lclaude local doctor` with backends that are missing, too old or broken, or have no usable model: each test checks
 //! the diagnosis and runs the suggested fix.
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::fs;
 
 use lclaude_fakes::scripted_model::{self, Script};
 use support::{
     Stage,
     doctor::{
-        EDIT_CONFIG, HEALTHY, MakeStage, Problem, assert_fixes, check_text, configured, find_check, problems,
-        repairable, write_file,
+        EDIT_CONFIG, HEALTHY, MakeStage, Problem, assert_fixes, check_text, configured, find_check, not_executable,
+        problems, repairable, write_file,
     },
     json,
     machine::needs_no_ollama,
@@ -61,12 +61,8 @@ fn missing_or_broken_backends_are_diagnosed() {
             Problem {
                 name: "the program is not executable",
                 stage: || {
-                    let stage = configured(&format!("{HEALTHY}[llamacpp]\npath = \"@ROOT/server\"\n"));
-                    stage.script("server", "echo 'version: 1 --reuse-port'");
-                    fs::rename(stage.bin().join("server"), stage.root().join("server")).expect("moved");
-                    fs::set_permissions(stage.root().join("server"), fs::Permissions::from_mode(0o644))
-                        .expect("closed");
-                    stage
+                    let config = format!("{HEALTHY}[llamacpp]\npath = \"@ROOT/server\"\n");
+                    not_executable(&config, "server", "echo 'version: 1 --reuse-port'")
                 },
                 check: ("backends", "llamacpp program", "failure"),
                 fix: "chmod +x @ROOT/server",
@@ -75,11 +71,8 @@ fn missing_or_broken_backends_are_diagnosed() {
             Problem {
                 name: "a shared library is missing",
                 stage: || {
-                    let stage = Stage::healthy();
-                    let words = "error while loading shared libraries: libllama.so.0";
-                    stage.script("llama-server", &format!("echo '{words}' >&2; exit 127"));
-                    stage.installer("brew", "fake-llama-server", "llama-server");
-                    stage
+                    let error = "error while loading shared libraries: libllama.so.0";
+                    repairable("llama-server", &format!("echo '{error}' >&2; exit 127"), "brew")
                 },
                 check: ("backends", "llamacpp version", "failure"),
                 fix: "brew install llama.cpp",
@@ -95,12 +88,9 @@ fn missing_or_broken_backends_are_diagnosed() {
             Problem {
                 name: "llama-server is too old",
                 stage: || {
-                    let stage = Stage::healthy();
-                    let says =
+                    let script =
                         "case \"$1\" in --version) echo 'version: 4000 (abc)' >&2;; --help) echo '--port N';; esac";
-                    stage.script("llama-server", says);
-                    stage.installer("brew", "fake-llama-server", "llama-server");
-                    stage
+                    repairable("llama-server", script, "brew")
                 },
                 check: ("backends", "llamacpp version", "failure"),
                 fix: "brew install llama.cpp",
@@ -147,6 +137,20 @@ fn missing_or_broken_backends_are_diagnosed() {
     );
 }
 
+/// Returns a stage whose backend is a fake Ollama on PATH, with this additional configuration.
+fn with_ollama(more: &str) -> Stage {
+    let stage = configured(&format!("backend = \"ollama\"\n{more}"));
+    stage.install("fake-ollama", &stage.bin().join("ollama"));
+    stage
+}
+
+/// Returns a stage with this scripted model, which its configuration selects.
+fn with_model(name: &str, script: &Script) -> Stage {
+    let stage = configured(&HEALTHY.replace("tiny", name));
+    scripted_model::write(&stage.project().join(format!("{name}.gguf")), script).expect("a model");
+    stage
+}
+
 #[test]
 fn unusable_models_are_diagnosed() {
     if !needs_no_ollama() {
@@ -166,18 +170,10 @@ fn unusable_models_are_diagnosed() {
         (|| configured(&HEALTHY.replace("/tiny.gguf", "")), "choice"),
         (|| configured("backend = \"llamacpp\"\n"), "model"),
         (|| configured(&format!("{HEALTHY}[llamacpp]\nargs = [\"--port\", \"1\"]\n")), "choice"),
+        (|| with_ollama("model = \"a b\"\n"), "choice"),
         (
             || {
-                let stage = configured("backend = \"ollama\"\nmodel = \"a b\"\n");
-                stage.install("fake-ollama", &stage.bin().join("ollama"));
-                stage
-            },
-            "choice",
-        ),
-        (
-            || {
-                let mut stage = configured("backend = \"ollama\"\n");
-                stage.install("fake-ollama", &stage.bin().join("ollama"));
+                let mut stage = with_ollama("");
                 stage.set("OLLAMA_HOST", "127.0.0.1:1");
                 stage
             },
@@ -185,21 +181,13 @@ fn unusable_models_are_diagnosed() {
         ),
         (
             || {
-                let stage = configured("backend = \"ollama\"\nmodel = \"smal\"\n");
-                stage.install("fake-ollama", &stage.bin().join("ollama"));
+                let stage = with_ollama("model = \"smal\"\n");
                 write_file(&stage, "home/.ollama/models/manifests/registry.ollama.ai/library/small/latest", "{}");
                 stage
             },
             "model",
         ),
-        (
-            || {
-                let stage = configured("backend = \"ollama\"\n[ollama]\nmodels_dir = \"/nope\"\n");
-                stage.install("fake-ollama", &stage.bin().join("ollama"));
-                stage
-            },
-            "model",
-        ),
+        (|| with_ollama("[ollama]\nmodels_dir = \"/nope\"\n"), "model"),
     ];
     for (stage, name) in stages {
         let check = ("backends", name, "failure");
@@ -208,11 +196,8 @@ fn unusable_models_are_diagnosed() {
     let stages: [(MakeStage, &str); 3] = [
         (
             || {
-                let stage = configured(&HEALTHY.replace("tiny", "mute"));
                 let template = "{% for message in messages %}{{ message.content }}{% endfor %}";
-                let script = Script { template: template.into(), ..Script::default() };
-                scripted_model::write(&stage.project().join("mute.gguf"), &script).expect("a model");
-                stage
+                with_model("mute", &Script { template: template.into(), ..Script::default() })
             },
             "tools",
         ),
@@ -225,15 +210,7 @@ fn unusable_models_are_diagnosed() {
             },
             "tools",
         ),
-        (
-            || {
-                let stage = configured(&HEALTHY.replace("tiny", "small"));
-                let script = Script { context: 32_768, ..Script::default() };
-                scripted_model::write(&stage.project().join("small.gguf"), &script).expect("a model");
-                stage
-            },
-            "model context",
-        ),
+        (|| with_model("small", &Script { context: 32_768, ..Script::default() }), "model context"),
     ];
     for (stage, name) in stages {
         let check = ("backends", name, "warning");
@@ -244,12 +221,7 @@ fn unusable_models_are_diagnosed() {
 #[test]
 fn model_with_too_small_a_context_is_diagnosed() {
     messages!();
-    let stage: MakeStage = || {
-        let stage = configured(&HEALTHY.replace("tiny", "least"));
-        let script = Script { context: 8192, ..Script::default() };
-        scripted_model::write(&stage.project().join("least.gguf"), &script).expect("a model");
-        stage
-    };
+    let stage: MakeStage = || with_model("least", &Script { context: 8192, ..Script::default() });
     let check = ("backends", "model context", "failure");
     assert_fixes(&[Problem { name: "trained for 8192 tokens", stage, check, fix: EDIT_CONFIG, edited: HEALTHY }], "");
     let stage = stage();

@@ -4,6 +4,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
     net::TcpListener,
+    os::unix::fs::PermissionsExt,
     process::Stdio,
     thread,
 };
@@ -206,6 +207,16 @@ pub fn repairable(program: &str, script: &str, installer: &str) -> Stage {
 pub fn configured(text: &str) -> Stage {
     let stage = Stage::healthy();
     stage.config(&stage.expand_paths(text));
+    stage
+}
+
+/// Returns a healthy stage with this configuration, and with a shell script in its root that can't be executed.
+pub fn not_executable(text: &str, name: &str, script: &str) -> Stage {
+    let stage = configured(text);
+    stage.script(name, script);
+    let place = stage.root().join(name);
+    fs::rename(stage.bin().join(name), &place).expect("moved");
+    fs::set_permissions(place, fs::Permissions::from_mode(0o644)).expect("closed");
     stage
 }
 
