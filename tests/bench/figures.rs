@@ -11,8 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal, test_kill_process};
-use support::{Fake, Session, Stage, json, kill};
+use rustix::process::Signal;
+use support::{Fake, Session, Stage, has_ended, json, kill};
 
 const RUNS: usize = 21;
 /// Numbers of sessions on one backend.
@@ -163,18 +163,13 @@ fn ends(what: &str, limit: &str, end: impl Fn(&Session, &Fake)) {
         let start = Instant::now();
         end(&session, &claude);
         drop(session.wait());
-        while pids.iter().any(|pid| runs(*pid)) {
+        while !pids.iter().all(|pid| has_ended(*pid)) {
             std::thread::sleep(Duration::from_micros(200));
         }
         start.elapsed()
     });
     line(&format!("{what}{}", if real { " (real server)" } else { "" }), ms(time), "", limit);
     stage.wait_for_nothing_left();
-}
-
-fn runs(pid: i32) -> bool {
-    let zombie = fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") Z "));
-    !zombie && test_kill_process(Pid::from_raw(pid).expect("a process")).is_ok()
 }
 
 /// Measures the time from `kill -9` of the server to the next answer, compared with the plain start of the server.

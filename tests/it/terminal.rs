@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::symlink};
 
 use rustix::process::Signal;
 use support::{
-    Fake, Stage, json, kill, lclaude, process_state,
+    Fake, Stage, has_ended, json, kill, lclaude, process_state,
     terminal::{PROMPT, Terminal},
     until,
 };
@@ -40,14 +40,14 @@ fn expect_code(shell: &mut Terminal, code: i32) {
     shell.wait_for(PROMPT);
 }
 
-/// Waits until both are suspended. This polls, because they are not our children.
+/// Waits until all are suspended. This polls, because they are not our children.
 fn wait_for_suspended(pids: &[i32]) {
     until("they are suspended", || pids.iter().all(|pid| process_state(*pid) == Some('T')));
 }
 
 /// Waits until this child of the shell has ended. The shell may leave it a zombie until its next prompt.
 fn wait_for_end(pid: i32) {
-    until("it has ended", || matches!(process_state(pid), None | Some('Z')));
+    until("it has ended", || has_ended(pid));
 }
 
 /// Makes Claude Code suspend itself and lclaude, as it does on Ctrl-Z.

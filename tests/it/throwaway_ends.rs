@@ -1,11 +1,6 @@
 //! The home of a throwaway session is removed, however the session ends.
 
-use std::{
-    fs,
-    io::Write,
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-};
+use std::{fs, io::Write, os::unix::fs::PermissionsExt, path::PathBuf};
 
 use rustix::process::Signal;
 use support::{
@@ -173,7 +168,7 @@ fn surviving_child_cannot_recreate_the_home() {
     let pid = session.pid();
     claude.send(json!({"do": "exit", "code": 0}));
     claude.wait_gone();
-    while Path::new(&format!("/proc/{pid}")).exists() && support::process_state(pid) != Some('Z') {
+    while !support::has_ended(pid) {
         output.write_all(b"more\n").expect("the file is open");
         let _ = fs::write(inside.join("another"), "x");
     }

@@ -11,8 +11,6 @@ use std::sync::{Arc, Mutex};
 use rustix::process::{getpid, getppid};
 use serde_json::{Value, json};
 
-use crate::ending::pid_namespace;
-
 /// The variable with the address of the test.
 pub const ADDRESS_VARIABLE: &str = "FAKE_EVENTS";
 
@@ -105,7 +103,6 @@ fn hello(who: &str, extra: Value) -> Value {
     let mut hello = json!({
         "who": who,
         "pid": getpid().as_raw_nonzero().get(),
-        "pid_namespace": pid_namespace(),
         "ppid": getppid().map_or(0, |pid| pid.as_raw_nonzero().get()),
         "pgid": pgid,
         "sid": sid,

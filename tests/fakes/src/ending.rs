@@ -1,7 +1,6 @@
 //! Notices the end of a fake's process.
 
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -14,12 +13,10 @@ use rustix::process::Pid;
 pub struct Ending(Option<OwnedFd>);
 
 impl Ending {
-    /// Watches the process with this PID in this PID namespace. A process in another namespace than the test's can't be
-    /// watched, and counts as ended.
-    pub fn of(pid: i32, namespace: Option<&Path>) -> Self {
-        let pid = Pid::from_raw(pid).filter(|_| namespace == pid_namespace().as_deref());
+    /// Watches the process with this PID.
+    pub fn of(pid: i32) -> Self {
         // It fails for a process that has already ended.
-        Self(pid.and_then(|pid| watch(pid).ok()))
+        Self(Pid::from_raw(pid).and_then(|pid| watch(pid).ok()))
     }
 
     /// Waits until the process has ended, with its threads, files and sockets. Returns false if it has not by then.
@@ -35,11 +32,6 @@ impl Ending {
             }
         }
     }
-}
-
-/// Returns the PID namespace of this process, where the system has such namespaces.
-pub fn pid_namespace() -> Option<PathBuf> {
-    std::fs::read_link("/proc/self/ns/pid").ok()
 }
 
 #[cfg(target_os = "linux")]

@@ -8,7 +8,6 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -100,8 +99,6 @@ impl Drop for Events {
 pub struct Hello {
     pub who: String,
     pub pid: i32,
-    /// The PID namespace in which `pid` is valid, on Linux.
-    pub pid_namespace: Option<PathBuf>,
     pub ppid: i32,
     pub pgid: i32,
     pub sid: i32,
@@ -207,7 +204,7 @@ fn listen(stream: TcpStream, arrivals: &Sender<Fake>) {
     let Some(line) = lines.next() else { return };
     let hello: Hello = serde_json::from_str(&line).unwrap_or_else(|error| panic!("not a hello ({error}): {line}"));
     let (sender, events) = channel();
-    let ending = Ending::of(hello.pid, hello.pid_namespace.as_deref());
+    let ending = Ending::of(hello.pid);
     let fake = Fake { hello, stream, ending, events, heard: RefCell::default() };
     // Sending fails only if the test has stopped listening.
     if arrivals.send(fake).is_err() {

@@ -32,7 +32,10 @@ use std::{
 
 use lclaude_fakes::events::PATIENCE;
 pub use lclaude_fakes::events::{Events, Fake};
-use rustix::process::{Pid, Signal};
+use rustix::{
+    io::Errno,
+    process::{Pid, Signal, test_kill_process},
+};
 pub use serde_json::{Value, json};
 pub use session::{Ended, Session};
 
@@ -442,4 +445,10 @@ pub fn has_open(pid: i32, ending: &str) -> bool {
 pub fn process_state(pid: i32) -> Option<char> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit_once(") ")?.1.chars().next()
+}
+
+/// Returns whether a process has ended. Its parent may not have noticed yet, and leave it a zombie.
+pub fn has_ended(pid: i32) -> bool {
+    let probe = test_kill_process(Pid::from_raw(pid).expect("a PID is positive"));
+    probe == Err(Errno::SRCH) || process_state(pid) == Some('Z')
 }
