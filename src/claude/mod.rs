@@ -2,8 +2,8 @@
 //! only to our backend.
 //!
 //! Everything is prepared as data, so that `--dry-run` can print it: `Routing` for the variables, which other programs
-//! can get too, and `SessionPlan` for the arguments and settings. Nothing here starts a backend or a session, changes
-//! our own environment, or writes to the user's Claude Code files.
+//! can get too, and `SessionPlan` for the arguments and settings. Nothing here starts a backend or a session, or changes
+//! our own environment. Only `user_files` writes to the user's Claude Code files, to undo what a session wrote there.
 
 pub(crate) mod arguments;
 mod find;
@@ -11,6 +11,7 @@ mod plan;
 mod routing;
 mod settings;
 mod throwaway;
+pub(crate) mod user_files;
 mod variables;
 
 pub(crate) use find::{NPM_INSTALL, find, install_commands};

@@ -39,7 +39,6 @@ pub(crate) struct SessionPlan {
     /// The home of a throwaway session.
     pub throwaway: Option<Throwaway>,
     user_settings: Option<Value>,
-    restricts_models: bool,
     depth: u32,
 }
 
@@ -55,7 +54,6 @@ impl SessionPlan {
         let written = session.settings.or(own_settings);
         let user_settings = written.map(|written| overlay::read(&written, here)).transpose()?;
         let throwaway = Throwaway::if_wanted(settings, environment)?;
-        let config_dir = throwaway.is_none().then(|| config_dir(environment));
         let program = find(settings, environment)?;
         Ok(SessionPlan {
             depth: find::depth(&program, &environment.variables)?,
@@ -63,7 +61,6 @@ impl SessionPlan {
             own_arguments,
             arguments: session.arguments,
             user_settings,
-            restricts_models: overlay::restricts_models(config_dir.as_deref(), here),
             throwaway,
         })
     }
@@ -95,8 +92,7 @@ impl SessionPlan {
     /// `Config` if the overlay can't be written.
     pub(crate) fn command(&self, routed: &Routed, scratch: &Path) -> Result<Command> {
         let overlay = scratch.join("settings.json");
-        let models = routed.models();
-        let mut settings = overlay::build(self.user_settings.clone(), &routed.table, &models, self.restricts_models);
+        let mut settings = overlay::build(self.user_settings.clone(), &routed.table, routed.models());
         if let Some(throwaway) = &self.throwaway {
             overlay::merge(&mut settings, throwaway.settings());
         }

@@ -10,9 +10,12 @@ use std::{
 };
 
 use super::{
+    settings::models,
     throwaway::Throwaway,
     variables::{self, REMOVED_NAMES, Table},
 };
+use serde_json::Value;
+
 use crate::{
     backend::{Endpoint, Served, Tiers},
     base::{
@@ -55,6 +58,8 @@ pub(crate) struct Routed {
     /// Inherited ones that lead out of a home of its own.
     elsewhere: Vec<&'static str>,
     tiers: Tiers,
+    /// The models' description in the model picker.
+    description: String,
 }
 
 impl Routing {
@@ -81,11 +86,12 @@ impl Routing {
     pub(crate) fn route(&self, endpoint: &Endpoint, served: &Served, lean: bool) -> Routed {
         let (min, max) = OUTPUT_LIMITS;
         let own_host = crate::backend::address::unusual_loopback_host(&endpoint.url);
+        let description = format!("{}; {}", self.description, served.contexts(self.asked_context));
         let table = variables::table(&variables::Facts {
             url: &endpoint.url,
             token: &endpoint.token,
             tiers: &self.tiers,
-            description: &format!("{}; {}", self.description, served.contexts(self.asked_context)),
+            description: &description,
             context: served.context,
             max_output_tokens: self.max_output_tokens.unwrap_or((served.context / 8).clamp(min, max)),
             thinking: match self.thinking {
@@ -113,6 +119,7 @@ impl Routing {
             table,
             lean,
             tiers: self.tiers.clone(),
+            description,
         }
     }
 }
@@ -142,12 +149,14 @@ impl Routed {
         all
     }
 
-    /// Returns the models that the program may request, sorted and without duplicates.
-    pub(crate) fn models(&self) -> Vec<&str> {
-        let mut models: Vec<&str> = self.tiers.iter().map(|(_, model)| model).collect();
-        models.sort_unstable();
-        models.dedup();
-        models
+    /// Returns the models of Claude Code's tiers.
+    pub(crate) fn tiers(&self) -> &Tiers {
+        &self.tiers
+    }
+
+    /// Returns the overlay's settings about models.
+    pub(crate) fn models(&self) -> Value {
+        models::settings(&self.tiers, &self.description)
     }
 
     /// Returns the variables to remove if the program runs in an unknown environment, such as another shell.

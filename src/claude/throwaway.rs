@@ -49,6 +49,8 @@ pub(crate) struct Throwaway {
     /// Patterns of the user's own memory files, which Claude Code would use as project memory in any folder below the
     /// home directory.
     own_memory: Vec<String>,
+    /// Whether npm has no cache in the home directory yet.
+    has_no_npm_cache: bool,
 }
 
 impl Throwaway {
@@ -92,6 +94,7 @@ impl Throwaway {
             kept: None,
             answers: answers(&stored, theme.as_deref(), &folders(here)),
             theme: theme.and_then(|theme| custom_theme(&theme, &own)),
+            has_no_npm_cache: !home.join(".npm").exists(),
             own_memory: patterns.iter().map(|dir| format!("{}/**", escape_pattern(&dir.to_string_lossy()))).collect(),
         })
     }
@@ -113,7 +116,17 @@ impl Throwaway {
 
     /// Returns the variables that make Claude Code use this home. Temporary files are always in `scratch`.
     pub(crate) fn variables(&self, scratch: &Path) -> Table {
-        variables::throwaway(&self.home(scratch), &scratch.join("tmp"))
+        let tmp = scratch.join("tmp");
+        let mut table = variables::throwaway(&self.home(scratch), &tmp);
+        if self.has_no_npm_cache {
+            // Otherwise npm creates ~/.npm.
+            table.insert("npm_config_cache".into(), tmp.join("npm").to_string_lossy().into_owned());
+        }
+        if self.kept.is_none() {
+            // No transcript: Claude Code then says that the session can't be resumed, instead of how to do it.
+            table.insert("CLAUDE_CODE_SKIP_PROMPT_HISTORY".into(), "1".into());
+        }
+        table
     }
 
     /// Returns the settings of a throwaway session that have no variable.

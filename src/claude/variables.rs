@@ -63,6 +63,10 @@ pub(crate) fn table(facts: &Facts) -> Table {
             ("CLAUDE_CODE_DISABLE_OFFICIAL_MARKETPLACE_AUTOINSTALL", "1"),
             // Otherwise Claude Code renames older models in the user's settings at startup.
             ("CLAUDE_CODE_DISABLE_LEGACY_MODEL_REMAP", "1"),
+            // The command that Claude Code's hint on how to resume the session names.
+            ("CLAUDE_CODE_RESUME_HINT_COMMAND", "lclaude"),
+            // `/status` would complain that the installed command isn't `claude`.
+            ("DISABLE_INSTALLATION_CHECKS", "1"),
             // Background sessions and the agent view start daemons that outlive the backend.
             ("CLAUDE_CODE_DISABLE_AGENT_VIEW", "1"),
             // A slow machine can take minutes to prefill a long prompt; the defaults time out.
@@ -123,6 +127,8 @@ pub(crate) fn throwaway(home: &Path, tmp: &Path) -> Table {
             ("CLAUDE_CODE_TMPDIR", text(tmp)),
             // Logins of Anthropic's other programs, by default in ~/.config/anthropic.
             ("ANTHROPIC_CONFIG_DIR", text(&home.join("anthropic"))),
+            // Claude Code runs npm after half a minute, which logs the working directory, by default in ~/.npm/_logs.
+            ("npm_config_logs_dir", text(&tmp.join("npm-logs"))),
             // Otherwise Claude Code installs an extension into the user's editor.
             ("CLAUDE_CODE_IDE_SKIP_AUTO_INSTALL", "1".into()),
         ]

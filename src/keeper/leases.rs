@@ -28,6 +28,7 @@ use crate::{
         process::Identity,
         scratch,
     },
+    claude::user_files,
 };
 
 /// How long Claude Code has to exit after its session died, before it is killed.
@@ -287,6 +288,7 @@ async fn end_child(child: Identity) {
 /// Removes `scratch`, but only if it is a session's directory directly inside `runtime`.
 fn remove_scratch(scratch: &Path, runtime: &Path) {
     if scratch.parent() == Some(runtime) && scratch::owner(scratch).is_some() {
+        user_files::restore(scratch);
         scratch::remove(scratch);
     }
 }

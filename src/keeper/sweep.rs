@@ -11,6 +11,7 @@ use crate::{
         process::{Ending, Identity},
         scratch,
     },
+    claude::user_files,
 };
 
 /// How long the log of an unused plan is kept.
@@ -41,6 +42,7 @@ pub(crate) fn remove_dead_sessions(runtime: &Path) {
     for entry in fs::read_dir(runtime).into_iter().flatten().flatten() {
         let path = entry.path();
         if scratch::owner(&path).is_some_and(|pid| Identity::of(pid).is_none()) {
+            user_files::restore(&path);
             scratch::remove(&path);
         }
     }

@@ -19,7 +19,7 @@ use crate::{
         signals::Signals,
         ui::{self, ProgressLine},
     },
-    claude::Throwaway,
+    claude::{Throwaway, user_files},
     keeper::{self, Event, Lease, Ready, StartRequest},
 };
 
@@ -54,6 +54,7 @@ pub(crate) async fn run(plan: &Plan, child: &Child, downloads: Downloads, signal
         BackendUp::Interrupted => return Ok(Outcome::Exited(signals.exit_code())),
     };
     let ended = run_child(plan, child, &ready, &mut lease, scratch.path(), signals).await;
+    user_files::restore(scratch.path());
     lease.release().await;
     print_kept_home(child);
     ended.map(Outcome::Exited)
@@ -168,6 +169,9 @@ async fn run_child(
         ui::message(format_args!("lclaude: {warning}"));
     }
     let routed = plan.routing.route(&ready.endpoint, &ready.served, plan.is_lean(&ready.served));
+    if child.throwaway().is_none() {
+        user_files::record(plan.environment(), routed.tiers(), scratch, plan.runtime());
+    }
     let terminal = Terminal::save();
     let (name, resume_hint) = (child.name(), child.resume_hint());
     let mut child = child.spawn(&routed, scratch)?;

@@ -3,3 +3,4 @@
 mod session;
 mod setup;
 mod throwaway;
+mod user_files;

@@ -75,9 +75,9 @@ fn user_files_read(stage: &Stage, trace: Option<PathBuf>) -> Vec<String> {
     lines.map(str::to_owned).collect()
 }
 
-/// A script whose Bash command prints the session's variables and transcripts.
+/// A script whose Bash command prints the session's variables and all of its files.
 fn inspecting_script() -> Script {
-    let command = r#"{"command": "printenv CLAUDE_CONFIG_DIR OF_THE_PROJECT MINE > proof.txt; cat $CLAUDE_CONFIG_DIR/projects/*/*.jsonl >> proof.txt", "description": "look"}"#;
+    let command = r#"{"command": "printenv CLAUDE_CONFIG_DIR OF_THE_PROJECT MINE > proof.txt; cat $(find $CLAUDE_CONFIG_DIR -type f) >> proof.txt", "description": "look"}"#;
     Script { act: lclaude_fakes::scripted_model::tool_call("Bash", command), ..Script::default() }
 }
 
@@ -95,8 +95,7 @@ fn print_mode_leaves_the_home_unchanged() {
     let home = lines.next().expect("a first line");
     assert!(home.starts_with(&stage.runtime().display().to_string()), "{proof}");
     assert_eq!(lines.next(), Some("its-own"), "the project's own settings work: {proof}");
-    // The transcript contains everything that was sent to the model, except the system prompt.
-    assert!(proof.contains("create the proof") && !proof.contains(MARK), "{proof}");
+    assert!(proof.contains("hasCompletedOnboarding") && !proof.contains(MARK), "{proof}");
     let read = user_files_read(&stage, trace);
     assert!(read.is_empty(), "{read:#?}");
     assert!(!Path::new(home).exists() && !stage.root().join("mcp-ran").exists());

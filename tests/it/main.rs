@@ -41,6 +41,7 @@ mod terminal;
 mod throwaway;
 mod throwaway_ends;
 mod trust;
+mod user_files;
 mod waiting;
 
 #[test]

@@ -8,7 +8,7 @@ use std::{
 };
 
 use support::{
-    Fake, Stage, Value, finish, json, messages,
+    Stage, Value, finish, json, messages,
     told::{overlay_env, session, value},
 };
 
@@ -27,6 +27,8 @@ const CONSTANT: &[(&str, &str)] = &[
     ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
     ("CLAUDE_CODE_DISABLE_OFFICIAL_MARKETPLACE_AUTOINSTALL", "1"),
     ("CLAUDE_CODE_DISABLE_LEGACY_MODEL_REMAP", "1"),
+    ("CLAUDE_CODE_RESUME_HINT_COMMAND", "lclaude"),
+    ("DISABLE_INSTALLATION_CHECKS", "1"),
     ("CLAUDE_CODE_DISABLE_AGENT_VIEW", "1"),
     ("CLAUDE_STREAM_IDLE_TIMEOUT_MS", "1800000"),
     ("API_TIMEOUT_MS", "3600000"),
@@ -271,36 +273,23 @@ fn overlay_has_settings_that_variables_cannot_set() {
     assert_eq!(settings["permissions"]["disableAutoMode"], "disable");
     assert_eq!(settings["permissions"]["deny"], json!(["WebSearch"]));
     assert_eq!(settings["skipWebFetchPreflight"], true);
-    // Without a restriction of models, the overlay has none either.
-    assert_eq!(settings["availableModels"], Value::Null);
+    // A teammate in a tmux pane would have no token.
+    assert_eq!(settings["teammateMode"], "in-process");
 }
 
+/// Claude Code takes the session's model for a name in an agent, skill or command that isn't available.
 #[test]
-fn local_models_stay_available_under_a_user_restriction() {
-    let restriction = r#"{"availableModels": ["claude-sonnet-5"]}"#;
-    for file in ["home/.claude/settings.json", "project/.claude/settings.json", "project/.claude/settings.local.json"] {
-        let stage = Stage::new();
-        let file = stage.root().join(file);
-        fs::create_dir_all(file.parent().expect("a directory")).expect("a directory");
-        fs::write(&file, restriction).expect("a file");
-        assert_all_available(&session(&stage, &[]).0, &file.display().to_string());
-    }
-    let mut stage = Stage::new();
-    let elsewhere = stage.root().join("elsewhere");
-    fs::create_dir(&elsewhere).expect("a directory");
-    fs::write(elsewhere.join("settings.json"), restriction).expect("a file");
-    assert_all_available(&session(&stage, &["--settings", restriction]).0, "--settings");
-    stage.set("CLAUDE_CONFIG_DIR", elsewhere.display());
-    assert_all_available(&session(&stage, &[]).0, "CLAUDE_CONFIG_DIR");
-}
-
-#[track_caller]
-fn assert_all_available(claude: &Fake, restricted_by: &str) {
-    let available =
-        claude.settings["availableModels"].as_array().unwrap_or_else(|| panic!("no availableModels: {restricted_by}"));
-    for model in ["opus", "sonnet", "haiku", "fable", "tiny"] {
-        assert!(available.contains(&model.into()), "{model}: {restricted_by}");
-    }
+fn only_models_of_the_backend_are_available() {
+    let typed =
+        r#"{"availableModels": ["haiku"], "modelOverrides": {"claude-opus-5": "x"}, "modelPicker": {"options": []}}"#;
+    let stage = Stage::new();
+    let (claude, _) = session(&stage, &["--settings", typed]);
+    let settings = &claude.settings;
+    assert_eq!(settings["availableModels"], json!(["tiny"]));
+    assert_eq!(settings["modelOverrides"], Value::Null);
+    let options = settings["modelPicker"]["options"].as_array().expect("rows");
+    assert_eq!(settings["modelPicker"]["replaceBuiltInOptions"], true);
+    assert_eq!((options.len(), &options[0]["model"], &options[0]["label"]), (1, &json!("opus"), &json!("tiny")));
 }
 
 #[test]

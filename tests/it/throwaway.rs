@@ -92,7 +92,7 @@ fn claude_config_dir_of_the_user_is_respected() {
 
 /// In any folder below the home directory, Claude Code reads `~/.claude/CLAUDE.md` as project memory (observed).
 #[test]
-fn user_memory_and_model_list_are_excluded() {
+fn user_memory_is_excluded() {
     let stage = Stage::new();
     lived_in(&stage);
     let settings = r#"{"claudeMdExcludes": ["/mine"], "disableDeepLinkRegistration": "no"}"#;
@@ -101,8 +101,6 @@ fn user_memory_and_model_list_are_excluded() {
     let memory = format!("{}/.claude/**", stage.home().display());
     assert_eq!(claude.settings["claudeMdExcludes"], json!(["/mine", memory]));
     assert_eq!(claude.settings["disableDeepLinkRegistration"], "disable");
-    // The user's `availableModels` is not read, so the overlay doesn't override it.
-    assert_eq!(claude.settings["availableModels"], Value::Null);
     finish(session, &claude);
 }
 

@@ -3,4 +3,5 @@
 //! Settings files are only read here, never written.
 
 mod kinds;
+pub(crate) mod models;
 pub(crate) mod overlay;

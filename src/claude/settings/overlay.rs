@@ -55,11 +55,8 @@ pub(crate) fn read(written: &OsStr, here: &Path) -> Result<Value> {
     }
 }
 
-/// Returns the overlay: the user's settings with ours merged over them.
-///
-/// `restricted`: whether the user's settings files limit the models. Claude Code would then replace ours with one of
-/// Anthropic's.
-pub(crate) fn build(user: Option<Value>, table: &Table, models: &[&str], restricted: bool) -> Value {
+/// Returns the overlay: the user's settings with ours merged over them. `models`: see [`super::models`].
+pub(crate) fn build(user: Option<Value>, table: &Table, models: Value) -> Value {
     let listed = user.iter().flat_map(env_names).map(String::as_str).filter(|name| is_removed(name));
     let removed = REMOVED_NAMES.iter().copied().chain(listed).map(|name| (name.to_owned(), String::new()));
     let env: Map<String, Value> =
@@ -74,18 +71,29 @@ pub(crate) fn build(user: Option<Value>, table: &Table, models: &[&str], restric
         },
         // The preflight asks Anthropic about each URL before fetching it.
         "skipWebFetchPreflight": true,
+        // A teammate in a tmux pane of its own would get the address, but not the token.
+        "teammateMode": "in-process",
     });
+    merge(&mut ours, models);
     let mut overlay = user.unwrap_or_else(|| json!({}));
-    if restricted || overlay.get("availableModels").is_some() {
-        ours["availableModels"] = json!([&["opus", "sonnet", "haiku", "fable"], models].concat());
-    }
     if let Some(overlay) = overlay.as_object_mut() {
-        // Its output, a credential of the user's, would be sent to the backend.
-        overlay.remove("apiKeyHelper");
+        for key in NOT_MERGED {
+            overlay.remove(*key);
+        }
     }
     merge(&mut overlay, ours);
     overlay
 }
+
+/// Keys of the user's `--settings` that are dropped.
+const NOT_MERGED: &[&str] = &[
+    // Its output, a credential of the user's, would be sent to the backend.
+    "apiKeyHelper",
+    // They name models that the backend doesn't have.
+    "availableModels",
+    "modelOverrides",
+    "modelPicker",
+];
 
 /// Merges `over` into `under`: objects recursively, arrays joined, and any other value of `over` wins.
 pub(crate) fn merge(under: &mut Value, over: Value) {
@@ -148,14 +156,6 @@ fn env_names(settings: &Value) -> impl Iterator<Item = &String> {
 pub(crate) fn files(config_dir: Option<&Path>, project: &Path) -> impl Iterator<Item = PathBuf> {
     let own = config_dir.map(|dir| dir.join("settings.json"));
     own.into_iter().chain(["settings.json", "settings.local.json"].map(|name| project.join(".claude").join(name)))
-}
-
-/// Whether a settings file limits the models.
-pub(crate) fn restricts_models(config_dir: Option<&Path>, project: &Path) -> bool {
-    // Searching the text is enough: a false positive only adds our models to the available ones.
-    files(config_dir, project).any(|file| {
-        disk::read_to_string(&file).is_ok_and(|text| text.contains("availableModels") || text.contains("\\u"))
-    })
 }
 
 /// Returns the settings files, each with its keys that our variables can't override without the overlay.
@@ -231,22 +231,17 @@ mod tests {
             "env": {"ANTHROPIC_BASE_URL": "http://elsewhere", "MINE": "1"},
             "permissions": {"deny": ["Bash"], "allow": ["Edit"]},
             "apiKeyHelper": "cat secret",
+            "availableModels": ["haiku"],
         });
         let table = Table::from([("ANTHROPIC_BASE_URL".to_owned(), "http://127.0.0.1:1".to_owned())]);
-        let overlay = build(Some(user), &table, &["m"], false);
+        let overlay = build(Some(user), &table, json!({"availableModels": ["m"]}));
         assert_eq!(overlay["env"]["ANTHROPIC_BASE_URL"], "http://127.0.0.1:1");
         assert_eq!(overlay["env"]["MINE"], "1");
         assert_eq!(overlay["env"]["ANTHROPIC_API_KEY"], "");
         assert_eq!(overlay["permissions"]["deny"], json!(["Bash", "WebSearch"]));
         assert_eq!(overlay["permissions"]["allow"], json!(["Edit"]));
         assert_eq!(overlay.get("apiKeyHelper"), None);
-        assert_eq!(overlay.get("availableModels"), None);
-    }
-
-    #[test]
-    fn overlay_adds_local_models_to_available_models() {
-        let overlay = build(Some(json!({"availableModels": ["haiku"]})), &Table::new(), &["m"], false);
-        assert_eq!(overlay["availableModels"], json!(["haiku", "opus", "sonnet", "fable", "m"]));
+        assert_eq!(overlay["availableModels"], json!(["m"]));
     }
 
     #[test]

@@ -1,0 +1,68 @@
+//! Records the user's files at the start of a session, in its private directory, and puts them back at its end.
+
+use std::{fs, path::Path, time::SystemTime};
+
+use serde_json::Map;
+
+use super::{record::Record, settings, state};
+use crate::{
+    backend::Tiers,
+    base::{disk, environment::Environment, scratch},
+    claude::throwaway::{answers_file, config_dir},
+    config::Tier,
+};
+
+/// The record's name in the private directory.
+const NAME: &str = "user-files.json";
+
+/// Records the user's files in `scratch`, a session's private directory in `runtime`. Errors are ignored: without a
+/// record, nothing is put back.
+pub(crate) fn record(environment: &Environment, tiers: &Tiers, scratch: &Path, runtime: &Path) {
+    let config_dir = config_dir(environment);
+    let mut record = Record {
+        settings: config_dir.join("settings.json"),
+        state: answers_file(environment),
+        projects: config_dir.join("projects"),
+        since: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
+        aliases: tiers
+            .iter()
+            .filter(|(tier, _)| *tier != Tier::Subagent)
+            .map(|(tier, model)| (tier.name().to_owned(), model.to_owned()))
+            .collect(),
+        text: None,
+        flags: Map::new(),
+    };
+    record.text = disk::read_to_string(&record.settings).ok();
+    record.flags = state::flags(&record.state);
+    for other in records(runtime).filter(|other| other.settings == record.settings) {
+        // Another session has written it, and will put it back.
+        if other.text != record.text && settings::is_left_by(&other, record.text.as_deref()) {
+            record.text = other.text;
+            break;
+        }
+    }
+    if let Ok(text) = serde_json::to_vec(&record) {
+        let _ = disk::create_private(&scratch.join(NAME), &text);
+    }
+}
+
+/// Puts back what the session with the private directory `scratch` wrote into the user's files. Its Claude Code must
+/// have exited. Does nothing if that has been done already.
+pub(crate) fn restore(scratch: &Path) {
+    let Some(record) = read(scratch) else {
+        return;
+    };
+    settings::restore(&record);
+    state::restore(&record);
+    let _ = fs::remove_file(scratch.join(NAME));
+}
+
+fn read(scratch: &Path) -> Option<Record> {
+    serde_json::from_slice(&disk::read(&scratch.join(NAME)).ok()?).ok()
+}
+
+/// Returns the records of the sessions in `runtime`.
+fn records(runtime: &Path) -> impl Iterator<Item = Record> {
+    let entries = fs::read_dir(runtime).into_iter().flatten().flatten().map(|entry| entry.path());
+    entries.filter(|path| scratch::owner(path).is_some()).filter_map(|path| read(&path))
+}

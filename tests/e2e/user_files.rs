@@ -1,0 +1,89 @@
+//! The real Claude Code saves its choices in the user's files, and finds only the backend's models.
+
+use std::fs;
+
+use lclaude_fakes::scripted_model::Script;
+use support::{Stage, json, real, terminal::Terminal, throwaway::endpoint, until};
+
+const BEFORE: &str = "{\"model\": \"opus\",  \"theme\": \"dark\"}";
+
+/// Returns a stage whose user has used Claude Code in the project, with a server that records requests.
+fn lived_in() -> Option<Stage> {
+    let stage = real::stage(&Script::default())?;
+    let url = endpoint(Some(stage.root().join("requests")));
+    stage.config(&format!("backend = \"endpoint\"\nmodel = \"m\"\n[endpoint]\nurl = \"{url}\"\n"));
+    let project = stage.project().display().to_string();
+    let state = json!({"hasCompletedOnboarding": true, "projects": {project: {"hasTrustDialogAccepted": true}}});
+    fs::write(stage.home().join(".claude.json"), state.to_string()).expect("a file");
+    fs::create_dir(stage.home().join(".claude")).expect("a directory");
+    fs::write(stage.home().join(".claude/settings.json"), BEFORE).expect("a file");
+    Some(stage)
+}
+
+/// Starts an interactive session and runs one of Claude Code's commands in it.
+fn run_in_session(stage: &Stage, options: &[&str], command: &str) -> Terminal {
+    let mut lclaude = stage.command(support::lclaude());
+    lclaude.args(options);
+    let mut terminal = Terminal::start(lclaude);
+    terminal.wait_for("shortcuts");
+    terminal.type_in(command);
+    // Spaces are drawn as movements of the cursor.
+    terminal.wait_for(command.rsplit(' ').next().expect("a word"));
+    terminal.type_in("\r");
+    terminal
+}
+
+fn quit(mut terminal: Terminal) -> String {
+    terminal.type_in("\x03");
+    terminal.wait_for("again");
+    terminal.type_in("\x03");
+    terminal.wait_to_the_end(0)
+}
+
+#[test]
+fn chosen_model_and_flags_do_not_outlive_the_session() {
+    let Some(stage) = lived_in() else { return };
+    let settings = || fs::read_to_string(stage.home().join(".claude/settings.json")).expect("a file");
+    let mut terminal = run_in_session(&stage, &[], "/model haiku");
+    terminal.wait_for("saved");
+    assert!(settings().contains("haiku"), "{}", settings());
+    let shown = quit(terminal);
+    assert_eq!(settings(), BEFORE);
+    let state = fs::read_to_string(stage.home().join(".claude.json")).expect("a file");
+    assert!(!state.contains("officialMarketplace") && !state.contains("migrationVersion"), "{state}");
+    assert!(shown.contains("lclaude --resume"), "{shown}");
+}
+
+/// An agent that pins one of Claude's models, known to this Claude Code or not, gets the session's.
+#[test]
+fn pinned_models_reach_the_backend_as_its_own() {
+    let Some(stage) = lived_in() else { return };
+    for pinned in ["claude-sonnet-4-5-20250929", "claude-haiku-4-5", "claude-opus-99", "gpt-5"] {
+        let agents = json!({"pinned": {"description": "x", "prompt": "x", "model": pinned}}).to_string();
+        let ended = stage.output(&["--agents", &agents, "--agent", "pinned", "-p", "hello"]);
+        let sent = fs::read_to_string(stage.root().join("requests")).expect("requests");
+        assert!(sent.contains("\"model\":\"m\"") && !sent.contains(&format!("\"model\":\"{pinned}\"")), "{ended:#?}");
+    }
+}
+
+/// `/status` and a start run npm, which logs to the home directory and creates its cache there.
+#[test]
+fn npm_leaves_nothing_of_a_throwaway_session() {
+    let Some(stage) = lived_in() else { return };
+    let (npm, ran) = (stage.bin().join("npm"), stage.root().join("npm-ran"));
+    let script = format!(
+        "#!/bin/sh\ncache=${{npm_config_cache:-$HOME/.npm}}; logs=${{npm_config_logs_dir:-$cache/_logs}}\n\
+         mkdir -p \"$cache\" \"$logs\"; pwd > \"$logs/1.log\"; echo /usr; touch {}\n",
+        ran.display()
+    );
+    fs::write(&npm, script).expect("a file");
+    fs::set_permissions(&npm, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("a file");
+    let before = stage.home_snapshot();
+    let mut terminal = run_in_session(&stage, &["--throwaway"], "/status");
+    until("npm ran", || ran.exists());
+    terminal.type_in("\x1b");
+    terminal.wait_for("shortcuts");
+    let shown = quit(terminal);
+    assert!(!shown.contains("--resume ") || shown.contains("will not find this session"), "{shown}");
+    stage.assert_home_is(&before);
+}
