@@ -17,6 +17,7 @@ mod variables;
 pub(crate) use find::{NPM_INSTALL, find, install_commands};
 pub(crate) use plan::{LEAN_TOOLS, SessionPlan, check_settings, direct_command, read_output, warnings_without_overlay};
 pub(crate) use routing::{Routed, Routing};
-pub(crate) use settings::overlay::{check_managed_settings, files as settings_files, find_hijackers};
+pub(crate) use settings::managed::check_managed_settings;
+pub(crate) use settings::overlay::{files as settings_files, find_hijackers};
 pub(crate) use throwaway::{Throwaway, answers_file, config_dir};
 pub(crate) use variables::{BETAS_OFF, is_overridden};

@@ -68,7 +68,7 @@ impl Routing {
     /// # Errors
     /// `Refused` if an administrator's settings forbid it, `Config` if `[claude] env` sets a routing variable.
     pub(crate) fn new(settings: &Settings, tiers: Tiers, description: String, inherited: &Variables) -> Result<Self> {
-        super::settings::overlay::check_managed_settings()?;
+        super::settings::managed::check_managed_settings()?;
         Ok(Routing {
             environment: checked_env(settings)?,
             max_output_tokens: settings.claude.max_output_tokens,

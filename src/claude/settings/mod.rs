@@ -3,5 +3,6 @@
 //! Settings files are only read here, never written.
 
 mod kinds;
+pub(crate) mod managed;
 pub(crate) mod models;
 pub(crate) mod overlay;
