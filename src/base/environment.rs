@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     error::{Code, Failure, Result},
-    paths::Places,
+    paths::{self, Places},
     variables::Variables,
 };
 
@@ -58,9 +58,16 @@ impl Environment {
 
     /// Returns a path absolute: `~/` is the home directory, and a relative path starts at `base`.
     pub(crate) fn absolute(&self, path: &Path, base: &Path) -> PathBuf {
-        match path.strip_prefix("~") {
+        paths::absolute(&match path.strip_prefix("~") {
             Ok(rest) => self.home().join(rest),
             Err(_) => base.join(path),
+        })
+    }
+
+    /// Expands `~` and `~/…` at the start of a word to the home directory, as a shell does.
+    pub(crate) fn expand_tilde(&self, word: &mut String) {
+        if word == "~" || word.starts_with("~/") {
+            word.replace_range(..1, &self.home().to_string_lossy());
         }
     }
 }

@@ -6,7 +6,7 @@
 use std::{
     env, fs, io,
     os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 use super::{
@@ -112,6 +112,22 @@ pub(crate) fn runtime_unusable(runtime: &Path, error: io::Error) -> Failure {
         .help(format!("df -h {0}; ls -ld {0}", runtime.display()))
 }
 
+/// Returns a path absolute and as the user named it: a relative one starts at the working directory, and links are kept.
+/// Only `.` and `..` are resolved, so that the same file named from two directories has one name. What stands before a
+/// `..` is resolved as the system does it, which follows links.
+pub(crate) fn absolute(path: &Path) -> PathBuf {
+    let path: PathBuf = std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).components().collect();
+    let parts: Vec<Component> = path.components().collect();
+    let Some(up) = parts.iter().rposition(|part| *part == Component::ParentDir) else {
+        return path;
+    };
+    let (before, after) = parts.split_at(up + 1);
+    match before.iter().collect::<PathBuf>().canonicalize() {
+        Ok(start) => start.join(after.iter().collect::<PathBuf>()),
+        Err(_) => path,
+    }
+}
+
 /// Returns the directory in an XDG variable. Relative paths are ignored, as the XDG specification requires.
 fn xdg(variables: &Variables, name: &str) -> Option<PathBuf> {
     variables.path(name).filter(|path| path.is_absolute())
@@ -194,5 +210,31 @@ fn not_private(dir: &Path, what: &str, why: String) -> Failure {
         failure.help("unset XDG_RUNTIME_DIR")
     } else {
         failure
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn absolute_path_keeps_links_and_resolves_dots() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let root = dir.path().canonicalize().expect("a path");
+        fs::create_dir_all(root.join("v1/bin")).expect("a directory");
+        symlink("v1/bin", root.join("current")).expect("a link");
+        for (named, expected) in [
+            ("current/server", "current/server"),
+            ("./current//server", "current/server"),
+            ("v1/../current/server", "current/server"),
+            // The parent of the link's target.
+            ("current/../bin/server", "v1/bin/server"),
+            ("missing/../server", "missing/../server"),
+        ] {
+            assert_eq!(absolute(&root.join(named)), root.join(expected), "{named}");
+        }
+        assert_eq!(absolute(Path::new("x")), env::current_dir().expect("a directory").join("x"));
     }
 }

@@ -113,7 +113,7 @@ pub(crate) fn load(
     settings.sources = sources;
     overrides.apply_to(&mut settings);
     settings.untrusted = project.filter(|project| !project.is_trusted()).map(|project| project.path.clone());
-    settings.make_paths_absolute(environment);
+    settings.resolve_paths(environment);
     settings.drop_overridden_tiers();
     settings.validate()?;
     project::check(&settings, &user_table)?;

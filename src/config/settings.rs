@@ -268,8 +268,8 @@ impl Settings {
         environment.absolute(written, &self.source(key).base_dir(working_dir))
     }
 
-    /// Makes every configured path absolute.
-    pub(super) fn make_paths_absolute(&mut self, environment: &Environment) {
+    /// Makes every configured path absolute, and expands `~` in arguments and in the values of variables.
+    pub(super) fn resolve_paths(&mut self, environment: &Environment) {
         let absolute = |settings: &Self, key: &str, path: &Option<PathBuf>| {
             path.as_ref().map(|path| settings.absolute(key, path, environment))
         };
@@ -286,6 +286,10 @@ impl Settings {
         {
             text.clone_into(&mut self.command.run[0]);
         }
+        let words = [&mut self.claude.args, &mut self.llamacpp.args, &mut self.command.run].into_iter().flatten();
+        let tables =
+            [&mut self.claude.env, &mut self.ollama.env, &mut self.llamacpp.env, &mut self.command.env].into_iter();
+        words.chain(tables.flat_map(BTreeMap::values_mut)).for_each(|word| environment.expand_tilde(word));
     }
 
     pub(crate) fn context(&self) -> u32 {
