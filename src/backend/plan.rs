@@ -2,10 +2,9 @@
 
 use std::{
     collections::BTreeMap,
-    fmt, fs,
+    fmt,
     path::{Path, PathBuf},
     process::Command,
-    time::UNIX_EPOCH,
 };
 
 use serde::{Deserialize, Serialize};
@@ -13,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::program::remove_variables;
 use crate::{
-    base::{pattern::matches, process::Ending},
+    base::{fingerprint::Fingerprint, pattern::matches, process::Ending},
     config::Kind,
 };
 
@@ -60,10 +59,13 @@ pub(crate) enum Service {
 /// A program as the keeper starts it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Program {
-    /// Canonical.
+    /// Absolute, and as the user named it.
     pub path: PathBuf,
-    /// Modification time in nanoseconds since the epoch, so that an upgraded program makes a different plan.
-    pub mtime: u128,
+    /// Of the program and of the model files that it loads, so that an upgraded program or a replaced model makes a
+    /// different plan. They complement the names and don't replace them: two links to one file share a server only if
+    /// they have the same path, because the name and the directory of a link can change what is run (a shim, a virtual
+    /// environment) and loaded (the other parts of a model).
+    pub fingerprints: Vec<Fingerprint>,
     /// `{port}` and `{file}` are replaced at the start.
     pub arguments: Vec<String>,
     /// The same placeholders are replaced here.
@@ -141,9 +143,8 @@ impl fmt::Debug for Program {
 impl Program {
     /// Returns the program at `path`, without arguments.
     pub(crate) fn new(path: PathBuf) -> Self {
-        let modified = fs::metadata(&path).and_then(|meta| meta.modified()).ok();
         Program {
-            mtime: modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).map_or(0, |age| age.as_nanos()),
+            fingerprints: vec![Fingerprint::of(&path)],
             path,
             arguments: Vec::new(),
             environment: BTreeMap::new(),

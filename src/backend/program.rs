@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use crate::{
     base::{
         error::{Code, Failure},
+        paths,
         pattern::matches,
         ui,
     },
@@ -64,13 +65,14 @@ impl MissingProgram<'_> {
     }
 }
 
-/// Returns the canonical path of the configured program `named`, or else of `name` on PATH.
+/// Returns the absolute path of the configured program `named`, or else of `name` on PATH. Links are kept, since a
+/// program may look at its own name, as version managers' shims and the interpreters of virtual environments do.
 pub(crate) fn find(named: Option<&Path>, name: &str) -> Option<PathBuf> {
     let found = match named {
         Some(path) => which::which(path),
         None => which::which(name),
     };
-    found.ok()?.canonicalize().ok()
+    found.ok().map(|path| paths::absolute(&path))
 }
 
 /// The slowest answer seen was Claude Code's on a busy machine, after two seconds.

@@ -7,6 +7,7 @@ pub(crate) mod context;
 pub(crate) mod disk;
 pub(crate) mod environment;
 pub(crate) mod error;
+pub(crate) mod fingerprint;
 pub(crate) mod paths;
 pub(crate) mod pattern;
 pub(crate) mod port;

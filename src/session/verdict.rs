@@ -1,12 +1,11 @@
 //! The results of `lclaude local doctor --live`, stored so that later sessions can warn at their start.
 //!
 //! A result is stored under the backend's program, the model files and Claude Code's program, each with its
-//! modification time, and the requested context, so an upgrade invalidates it. A session only reads the file, once.
+//! fingerprint, and the requested context, so an upgrade invalidates it. A session only reads the file, once.
 
 use std::{
-    fs,
     path::{Path, PathBuf},
-    time::{SystemTime, UNIX_EPOCH},
+    time::SystemTime,
 };
 
 use serde::{Deserialize, Serialize};
@@ -16,6 +15,7 @@ use crate::{
     base::{
         disk,
         error::{Code, Failure, Result},
+        fingerprint::Fingerprint,
         ui,
     },
 };
@@ -29,42 +29,28 @@ const MAX_VERDICTS: usize = 50;
 pub(crate) struct VerdictKey {
     /// The program's path or the URL.
     backend: String,
-    backend_changed: u64,
     models: Vec<String>,
-    /// The models' files, if they are the user's own files.
-    files: Vec<(PathBuf, u64)>,
+    /// Of Claude Code, the backend's program, and the models' files if they are the user's own.
+    files: Vec<Fingerprint>,
     context: u32,
-    claude: PathBuf,
-    claude_changed: u64,
 }
 
 impl VerdictKey {
     pub(crate) fn of(backend: &BackendPlan, claude: &Path) -> Self {
-        let program = match &backend.service {
-            Service::Program(program) => program.path.clone(),
-            Service::Managed { program, .. } => program.clone(),
-            Service::Running(url) => url.into(),
+        let (name, program) = match &backend.service {
+            Service::Program(program) => (program.path.display().to_string(), Some(&program.path)),
+            Service::Managed { program, .. } => (program.display().to_string(), Some(program)),
+            Service::Running(url) => (url.clone(), None),
         };
-        let claude = claude.canonicalize().unwrap_or_else(|_| claude.to_owned());
+        let models = registry::backend(backend.kind).files(backend);
+        let files = std::iter::once(claude).chain(program.into_iter().chain(&models).map(PathBuf::as_path));
         VerdictKey {
-            backend_changed: modified(&program),
-            backend: program.display().to_string(),
+            backend: name,
             models: backend.models.clone(),
-            files: {
-                let files = registry::backend(backend.kind).files(backend).into_iter();
-                files.map(|file| (file.clone(), modified(&file))).collect()
-            },
+            files: files.map(Fingerprint::of).collect(),
             context: backend.context,
-            claude_changed: modified(&claude),
-            claude,
         }
     }
-}
-
-/// Returns a file's modification time in seconds since the epoch, or 0 if it can't be read.
-fn modified(file: &Path) -> u64 {
-    let modified = fs::metadata(file).and_then(|meta| meta.modified()).ok();
-    modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).map_or(0, |age| age.as_secs())
 }
 
 /// The result of one run of `doctor --live`.
@@ -139,9 +125,7 @@ mod tests {
     use super::*;
 
     fn key(model: usize) -> VerdictKey {
-        let (backend, claude) = ("/bin/server".into(), "/bin/claude".into());
-        let models = vec![model.to_string()];
-        VerdictKey { backend, backend_changed: 1, models, files: Vec::new(), context: 1, claude, claude_changed: 1 }
+        VerdictKey { backend: "/bin/server".into(), models: vec![model.to_string()], files: Vec::new(), context: 1 }
     }
 
     #[test]

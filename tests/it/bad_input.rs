@@ -14,7 +14,7 @@ use std::{
 };
 
 use support::{
-    Ended, Stage, copy_program, lclaude,
+    Ended, Stage, copy_program, finish, lclaude,
     machine::needs_root,
     messages,
     messages::{note, record},
@@ -443,14 +443,18 @@ fn non_utf8_paths_are_rejected() {
     fs::copy(stage.model(), &model).expect("a file");
     let mut command = stage.lclaude(&["--backend", "llamacpp", "-p", "x", "--model"]);
     rejected(&stage, command.arg(&model), 64);
+    let server = stage.bin().join("llama-server");
+    fs::rename(&server, place.join("llama-server")).expect("the fake existed");
+    let mut command = stage.lclaude(RUN);
+    command.env("PATH", OsStr::from_bytes(&[place.as_os_str().as_bytes(), b":/usr/bin:/bin"].concat()));
+    rejected(&stage, &mut command, 69);
+
+    // Links to both are enough.
     symlink(&model, stage.project().join("link.gguf")).expect("a link");
+    symlink(place.join("llama-server"), server).expect("a link");
     let linked = ["--backend", "llamacpp", "-p", "x", "--model", "link.gguf"];
-    rejected(&stage, &mut stage.lclaude(&linked), 64);
-    let server = fs::canonicalize(stage.bin().join("llama-server")).expect("the fake");
-    fs::remove_file(stage.bin().join("llama-server")).expect("the fake existed");
-    copy_program(&server, &place.join("llama-server"));
-    symlink(place.join("llama-server"), stage.bin().join("llama-server")).expect("a link");
-    rejected(&stage, &mut stage.lclaude(RUN), 69);
+    let (session, claude, _backend) = stage.started(&mut stage.lclaude(&linked));
+    finish(session, &claude);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 mod architecture;
 mod arguments;
+mod as_named;
 mod bad_input;
 mod choice;
 mod command;

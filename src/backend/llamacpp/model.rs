@@ -15,6 +15,7 @@ use crate::{
         ui,
     },
     config::{Settings, Source},
+    memory::gguf::Header,
 };
 
 /// The model if none is configured, in a quantization that fits on most machines.
@@ -36,6 +37,14 @@ impl ModelSource {
         }
     }
 
+    /// Returns the file, if it is one of the user's own.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        match self {
+            ModelSource::File(path) => Some(path),
+            ModelSource::HuggingFace(_) => None,
+        }
+    }
+
     /// Returns the key and value that select it in a preset file.
     pub(crate) fn preset_key(&self) -> (&'static str, String) {
         match self {
@@ -54,8 +63,8 @@ pub(crate) fn models(settings: &Settings, environment: &Environment) -> Result<V
     for (key, name) in settings.tier_models() {
         let source = settings.source(key);
         let found = named(settings, key, name, &source, environment)?;
-        match models.iter().find(|model| model.name() == found.name()) {
-            None => models.push(found),
+        match models.iter().map(|(_, model)| model).find(|model| model.name() == found.name()) {
+            None => models.push((key, found)),
             Some(same) if same.preset_key() == found.preset_key() => {}
             Some(same) => {
                 return Err(Failure::new(source.code(), format!("two models have the name {}", found.name()))
@@ -68,7 +77,27 @@ pub(crate) fn models(settings: &Settings, environment: &Environment) -> Result<V
             }
         }
     }
-    Ok(models)
+    if models.len() > 1 {
+        models.iter().try_for_each(|(key, model)| check_preset_value(settings, key, model))?;
+    }
+    Ok(models.into_iter().map(|(_, model)| model).collect())
+}
+
+/// Checks that a preset file can name the model. llama-server's parser knows no quotes and no escapes: `;` and `#` start
+/// a comment wherever they stand, and spaces before the end of the line are dropped (`common/preset.cpp`).
+fn check_preset_value(settings: &Settings, key: &str, model: &ModelSource) -> Result<()> {
+    let (_, value) = model.preset_key();
+    let Some(bad) =
+        value.chars().find(|c| ";#\n\r".contains(*c)).or(value.chars().last().filter(|c| " \t".contains(*c)))
+    else {
+        return Ok(());
+    };
+    let source = settings.source(key);
+    Err(Failure::new(source.code(), format!("{key} cannot be used together with other models"))
+        .cause(format!(
+            "{source} sets it to {value:?}, and the file that tells llama-server several models cannot contain {bad:?} there"
+        ))
+        .help("rename the file or its directory, or set the path of a link to it"))
 }
 
 /// Returns those of the served models `names` that llama-server would have to download.
@@ -87,24 +116,24 @@ pub(crate) fn none_chosen() -> Failure {
         .help("set [llamacpp] gguf = \"/path/to/model.gguf\" or hf = \"user/repo:quant\"")
 }
 
-/// Returns the main model. Of `model` and `[llamacpp] gguf` or `hf`, the one from the later source wins; from the same
+/// Returns the main model and the key that sets it. Of `model` and `[llamacpp] gguf` or `hf`, the one from the later source wins; from the same
 /// source, the `[llamacpp]` key wins.
-fn model(settings: &Settings, environment: &Environment) -> Result<ModelSource> {
+fn model(settings: &Settings, environment: &Environment) -> Result<(&'static str, ModelSource)> {
     let own = [
         settings.llamacpp.gguf.as_ref().map(|_| "llamacpp.gguf"),
         settings.llamacpp.hf.as_ref().map(|_| "llamacpp.hf"),
     ];
     let own = own.into_iter().flatten().max_by_key(|key| settings.source(key));
     let general = settings.model.as_deref().map(|name| (name, settings.source("model")));
-    match (own, general) {
-        (Some(key), Some((_, general))) if settings.source(key) >= general => own_model(settings, key, environment),
-        (_, Some((name, source))) => named(settings, "model", name, &source, environment),
-        (Some(key), None) => own_model(settings, key, environment),
-        (None, None) => Ok(ModelSource::HuggingFace(DEFAULT_MODEL.into())),
-    }
+    Ok(match (own, general) {
+        (Some(key), Some((_, general))) if settings.source(key) >= general => (key, own_model(settings, key)?),
+        (_, Some((name, source))) => ("model", named(settings, "model", name, &source, environment)?),
+        (Some(key), None) => (key, own_model(settings, key)?),
+        (None, None) => ("model", ModelSource::HuggingFace(DEFAULT_MODEL.into())),
+    })
 }
 
-fn own_model(settings: &Settings, key: &str, _environment: &Environment) -> Result<ModelSource> {
+fn own_model(settings: &Settings, key: &str) -> Result<ModelSource> {
     let source = settings.source(key);
     match (&settings.llamacpp.gguf, &settings.llamacpp.hf) {
         (Some(gguf), _) if key == "llamacpp.gguf" => gguf_file(gguf, &source),
@@ -159,7 +188,7 @@ fn gguf_file(path: &Path, source: &Source) -> Result<ModelSource> {
         Failure::new(source.code(), format!("{} {what}", path.display()))
             .cause(format!("{source} sets this path, but {why}"))
     };
-    let path = path.canonicalize().map_err(|error| {
+    let meta = fs::metadata(path).map_err(|error| {
         failed("cannot be used as a model", format!("it cannot be opened: {error}"))
             .help(format!("ls -l {}", ui::quote_path(path)))
     })?;
@@ -167,34 +196,89 @@ fn gguf_file(path: &Path, source: &Source) -> Result<ModelSource> {
         return Err(failed("cannot be used as a model", "paths must be valid UTF-8".into())
             .help("rename the file or its directory"));
     }
-    if path.is_dir() {
+    if meta.is_dir() {
         return Err(failed("is a directory", "llama-server needs a file".into())
-            .help(format!("find {} -name '*.gguf'", ui::quote_path(&path))));
+            .help(format!("find {} -name '*.gguf'", ui::quote_path(path))));
     }
-    if !path.is_file() {
+    if !meta.is_file() {
         return Err(failed("is not a file", "a pipe or device cannot be a model".into())
-            .help(format!("ls -l {}", ui::quote_path(&path))));
+            .help(format!("ls -l {}", ui::quote_path(path))));
     }
     let mut magic = Vec::new();
-    fs::File::open(&path).and_then(|file| file.take(4).read_to_end(&mut magic)).map_err(|error| {
+    fs::File::open(path).and_then(|file| file.take(4).read_to_end(&mut magic)).map_err(|error| {
         failed("cannot be read", format!("opening it failed: {error}"))
-            .help(format!("chmod u+r {}", ui::quote_path(&path)))
+            .help(format!("chmod u+r {}", ui::quote_path(path)))
     })?;
     if magic != b"GGUF" {
         return Err(failed("is not a GGUF model", "it does not begin with the bytes GGUF".into()).help(
             "download the model again (a file of a few hundred bytes is often a Git LFS pointer or an error page)",
         ));
     }
-    Ok(ModelSource::File(path))
+    Ok(ModelSource::File(path.to_owned()))
 }
 
-/// Returns the file's name without its extension, with the characters that a model name can't have replaced by `-`.
+/// Returns the file's name without its extension. If that is a hash, as in the stores of Ollama and Hugging Face, returns
+/// the name in the file's header instead, or else the beginning of the hash.
 pub(crate) fn served_name(path: &Path) -> String {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let Some(hash) = hash_in(&stem) else {
+        return plain_name(&stem);
+    };
+    let header = Header::read(path).unwrap_or_default();
+    match header.text("general.name").filter(|name| hash_in(name).is_none()) {
+        Some(name) => {
+            let name: String = name.chars().take(MAX_HEADER_NAME).collect();
+            let quantization = header.quantization().map(|quantization| format!("-{quantization}"));
+            plain_name(&(name + &quantization.unwrap_or_default()))
+        }
+        None => format!("model-{}", &hash[..SHORT_HASH]),
+    }
+}
+
+/// The longest name taken from a file's header, in characters.
+const MAX_HEADER_NAME: usize = 64;
+const SHORT_HASH: usize = 12;
+
+/// Returns the hash that a name consists of: 32 or more hex digits, after `sha256-` in Ollama's store.
+fn hash_in(name: &str) -> Option<&str> {
+    let hash = name.strip_prefix("sha256-").unwrap_or(name);
+    (hash.len() >= 32 && hash.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(hash)
+}
+
+/// Returns the name with the characters that a model name can't have replaced by `-`.
+fn plain_name(name: &str) -> String {
     let name: String =
-        stem.chars().map(|c| if c.is_ascii_alphanumeric() || "._:-".contains(c) { c } else { '-' }).collect();
+        name.chars().map(|c| if c.is_ascii_alphanumeric() || "._:-".contains(c) { c } else { '-' }).collect();
     match name.trim_start_matches(|c: char| !c.is_ascii_alphanumeric()) {
         "" => "model".into(),
         name => name.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn name_is_never_a_hash() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (hash, file) = ("0123456789abcdef".repeat(4), |name: &str| dir.path().join(name));
+        assert_eq!(served_name(&file("Qwen 3;#\n.gguf")), "Qwen-3---");
+        for name in [hash.clone(), format!("sha256-{hash}"), format!("{hash}.gguf")] {
+            assert_eq!(served_name(&file(&name)), "model-0123456789ab", "{name}");
+            // Version 3, no tensors, one key with a string.
+            let mut header = b"GGUF\x03\0\0\0\0\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0".to_vec();
+            let mut text = |text: &str| {
+                header.extend((text.len() as u64).to_le_bytes());
+                header.extend(text.as_bytes());
+                text.contains('.').then(|| header.extend(8_u32.to_le_bytes()));
+            };
+            ["general.name", "Tiny\x1b Model"].into_iter().for_each(&mut text);
+            header.extend(17_u64.to_le_bytes());
+            header.extend(b"general.file_type\x04\0\0\0\x0f\0\0\0");
+            fs::write(file(&name), header).expect("a file");
+            assert_eq!(served_name(&file(&name)), "Tiny--Model-Q4_K_M", "{name}");
+        }
+        assert_eq!(served_name(&file("deadbeef.gguf")), "deadbeef");
     }
 }

@@ -15,6 +15,7 @@ use crate::{
     base::{
         environment::Environment,
         error::{Code, Failure, Result},
+        fingerprint::Fingerprint,
         process::Ending,
     },
     config::{Kind, Settings},
@@ -31,7 +32,8 @@ pub(crate) const NEWEST_OPTION: &str = "--reuse-port";
 pub(crate) fn plan(settings: &Settings, environment: &Environment) -> Result<BackendPlan> {
     let models = models(settings, environment)?;
     refuse_reserved(settings)?;
-    let server = Program::new(program(settings)?);
+    let mut server = Program::new(program(settings)?);
+    server.fingerprints.extend(models.iter().filter_map(ModelSource::file).map(Fingerprint::of));
     let options = &settings.llamacpp;
     let context = settings.context().to_string();
 

@@ -30,8 +30,7 @@ impl WantedSettings {
                 return name;
             }
             // A relative path in the file would be resolved against another directory.
-            let path = settings.model_path("model", &name, environment);
-            path.canonicalize().unwrap_or(path).display().to_string()
+            settings.model_path("model", &name, environment).display().to_string()
         });
         WantedSettings { backend, model, context: settings.context }
     }
