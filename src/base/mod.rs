@@ -17,3 +17,4 @@ pub(crate) mod signals;
 pub(crate) mod trace;
 pub(crate) mod ui;
 pub(crate) mod variables;
+pub(crate) mod windows;

@@ -12,6 +12,7 @@ use crate::{
         error::{Code, Failure, Result},
         ui,
         variables::{DEPTH, Variables},
+        windows,
     },
     config::Settings,
 };
@@ -29,13 +30,18 @@ const INSTALL_PATHS: &[&str] = &[".local/bin/claude", ".claude/local/claude"];
 const INSTALL_SCRIPT: &str = "curl -fsSL https://claude.ai/install.sh | bash";
 pub(crate) const NPM_INSTALL: &str = "npm install -g @anthropic-ai/claude-code";
 
+/// What a Windows program does when WSL starts it.
+const WITHOUT_ROUTING: &str = "it gets no variables from WSL, so it would send your code to Anthropic";
+const INSTALL_INSIDE_WSL: &str = "curl -fsSL https://claude.ai/install.sh | bash  # inside WSL";
+
 /// Returns the commands that can install Claude Code on this machine, the official one first.
 pub(crate) fn install_commands() -> Vec<String> {
     let ways = [("curl", INSTALL_SCRIPT), ("npm", NPM_INSTALL)];
     ways.into_iter().filter(|(program, _)| which::which(program).is_ok()).map(|(_, line)| line.to_owned()).collect()
 }
 
-/// Returns `[claude] path`, or else the first `claude` on PATH or in an install path that is not lclaude itself.
+/// Returns `[claude] path`, or else the first `claude` on PATH or in an install path that is neither lclaude itself nor a
+/// Windows program.
 ///
 /// # Errors
 /// `NoClaude` without one.
@@ -49,6 +55,9 @@ pub(crate) fn find(settings: &Settings, environment: &Environment) -> Result<Pat
         };
         return match which::which(path) {
             Ok(found) if is_lclaude(&found, own.as_deref()) => Err(failed("it is lclaude itself".into())),
+            Ok(found) if windows::is_windows_program(&found) => {
+                Err(failed(format!("it is a Windows program; {WITHOUT_ROUTING}")).help(INSTALL_INSIDE_WSL))
+            }
             Ok(found) => Ok(found),
             Err(_) if path.is_file() => {
                 Err(failed("it is not executable".into()).help(format!("chmod +x {}", ui::quote_path(path))))
@@ -59,13 +68,21 @@ pub(crate) fn find(settings: &Settings, environment: &Environment) -> Result<Pat
     let on_path = which::which_all("claude").into_iter().flatten();
     let installed =
         INSTALL_PATHS.iter().map(|place| environment.home().join(place)).filter_map(|path| which::which(path).ok());
-    let mut skipped = None;
+    let (mut skipped, mut windows) = (None, None);
     for path in on_path.chain(installed) {
         if is_lclaude(&path, own.as_deref()) {
-            skipped = Some(path);
+            skipped.get_or_insert(path);
+        } else if windows::is_windows_program(&path) {
+            windows.get_or_insert(path);
         } else {
             return Ok(path);
         }
+    }
+    if let Some(path) = windows {
+        return Err(Failure::new(Code::NoClaude, "Claude Code is not installed in WSL")
+            .cause(format!("{} is a Windows program; {WITHOUT_ROUTING}", path.display()))
+            .help(INSTALL_INSIDE_WSL)
+            .help("set [claude] path = \"/path/to/claude\""));
     }
     Err(Failure::new(Code::NoClaude, "Claude Code was not found")
         .cause(match skipped {

@@ -16,7 +16,7 @@ use crate::{
     base::{
         error::{Code, Failure, Result},
         process::die_with_parent,
-        ui,
+        ui, windows,
     },
     claude::{self, Routed, SessionPlan, Throwaway},
 };
@@ -42,9 +42,14 @@ impl ChildProgram {
     /// Finds a program by name or path.
     ///
     /// # Errors
-    /// `NoClaude`, which is also the code for other programs, if it isn't found or isn't executable.
+    /// `NoClaude`, which is also the code for other programs, if it isn't found, isn't executable or is a Windows program.
     pub(crate) fn find(name: &OsStr, arguments: &[OsString], throwaway: Option<Throwaway>) -> Result<Self> {
         match which::which(name) {
+            Ok(path) if windows::is_windows_program(&path) => {
+                Err(Failure::new(Code::NoClaude, format!("{} is a Windows program", path.display()))
+                    .cause("it gets no variables from WSL, so it would not use your backend")
+                    .help("install the program inside WSL"))
+            }
             Ok(path) => Ok(ChildProgram { path, name: name.to_owned(), arguments: arguments.to_vec(), throwaway }),
             Err(_) => Err(not_found(Path::new(name))),
         }

@@ -2,6 +2,8 @@
 
 use std::{fs, os::unix::fs::symlink, path::Path, process::Command};
 
+#[cfg(target_os = "linux")]
+use support::machine::needs;
 use support::{
     Stage, copy_program, lclaude, messages,
     told::{configure, configured},
@@ -119,4 +121,63 @@ fn missing_claude_code_error_says_how_to_install_it() {
         ended.expect_failure(127).expect_stdout("");
         stage.assert_nothing_started();
     }
+}
+
+#[test]
+fn windows_program_is_skipped_or_refused() {
+    messages!();
+    let stage = configured();
+    let first = stage.root().join("first");
+    fs::create_dir(&first).expect("a directory");
+    let windows = first.join("claude");
+    write_program(&windows, b"MZ\x90\0");
+    let mut command = stage.lclaude(&["--dry-run"]);
+    command.env("PATH", format!("{}:{}:/usr/bin:/bin", first.display(), stage.bin().display()));
+    let linux = stage.bin().join("claude");
+    assert_eq!(found(&stage, &mut command), linux.display().to_string());
+
+    fs::remove_file(linux).expect("the fake existed");
+    stage.ended(&mut command).expect_failure(127).expect_stdout("");
+    configure(&stage, &format!("[claude]\npath = \"{}\"", windows.display()));
+    stage.output(&["-p", "x"]).expect_failure(127).expect_stdout("");
+    stage.output(&["local", "run", "--", &windows.display().to_string()]).expect_failure(127).expect_stdout("");
+    stage.assert_nothing_started();
+}
+
+/// Simulates WSL in a mount namespace, with a shim for a Windows `claude` on drive C.
+#[cfg(target_os = "linux")]
+#[test]
+fn shim_on_a_windows_drive_is_skipped_in_wsl_and_used_elsewhere() {
+    messages!();
+    let stage = configured();
+    fs::create_dir_all(stage.root().join("mnt/c/npm")).expect("a directory");
+    script(&stage.root().join("mnt/c/npm/claude"), "#!/bin/sh\nexec node.exe cli.js \"$@\"\n");
+    let kernel = stage.root().join("osrelease");
+    let run = |release: &str, program: &Path, path: &str| {
+        fs::write(&kernel, release).expect("a file");
+        let mut command = stage.command("unshare");
+        command.arg(if rustix::process::geteuid().is_root() { "-m" } else { "-rm" });
+        let mount =
+            "mount --bind \"$1\" /mnt && mount --bind \"$2\" /proc/sys/kernel/osrelease && shift 2 && exec \"$@\"";
+        command.args(["sh", "-c", mount, "sh"]).arg(stage.root().join("mnt")).arg(&kernel);
+        command.args(["env", &format!("PATH={path}:/usr/bin:/bin")]).arg(program).arg("--dry-run");
+        command.stdin(std::process::Stdio::null());
+        command
+    };
+    let tried = stage.ended(&mut run("", Path::new("true"), "/bin"));
+    if !needs(format!("a mount namespace ({})", tried.stderr.trim()), tried.code == Some(0)) {
+        return;
+    }
+    let (shim, linux) = ("/mnt/c/npm", stage.bin().display().to_string());
+    let wsl = "5.15.167.4-microsoft-standard-WSL2\n";
+    let mut command = run(wsl, lclaude(), &format!("{shim}:{linux}"));
+    assert_eq!(found(&stage, &mut command), format!("{linux}/claude"));
+    let mut command = run("6.8.0-generic\n", lclaude(), &format!("{shim}:{linux}"));
+    assert_eq!(found(&stage, &mut command), format!("{shim}/claude"));
+
+    fs::remove_file(stage.bin().join("claude")).expect("the fake existed");
+    let mut ended = stage.ended(&mut run(wsl, lclaude(), &format!("{shim}:{linux}")));
+    ended.command = "lclaude --dry-run".into();
+    ended.expect_failure(127).expect_stdout("");
+    stage.assert_nothing_started();
 }
