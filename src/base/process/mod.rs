@@ -17,4 +17,4 @@ pub(crate) use group::{Ending, Group};
 pub(crate) use identity::Identity;
 pub(crate) use system::{die_with_parent, own_program, user_temp_dir};
 pub(crate) use terminal::{LiveScreen, Terminal};
-pub(crate) use unix::{detach, exec, is_ignored, is_in_foreground, open_output, wait_for_children};
+pub(crate) use unix::{detach, exec, is_ignored, is_in_foreground, open_output, user_name, wait_for_children};

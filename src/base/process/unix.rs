@@ -1,6 +1,7 @@
 //! Process functions that are the same on every Unix.
 
 use std::{
+    ffi::CStr,
     fs, io,
     os::{
         fd::{AsFd, AsRawFd, OwnedFd},
@@ -48,6 +49,24 @@ pub(crate) async fn wait_for_children(limit: Duration) {
     };
     // After the limit, the rest is left to the system.
     let _ = timeout(limit, gone).await;
+}
+
+/// Returns the name of the user that this process runs as, from the user database, or `None` if it isn't there.
+pub(crate) fn user_name() -> Option<String> {
+    // Longer entries are errors.
+    let mut text: [libc::c_char; 4096] = [0; 4096];
+    let mut found = std::ptr::null_mut();
+    // SAFETY: all zeros are a valid `passwd`, which has only numbers and pointers.
+    let mut entry: libc::passwd = unsafe { std::mem::zeroed() };
+    let user = rustix::process::geteuid().as_raw();
+    // SAFETY: the pointers are valid during the call, and the length is that of the buffer.
+    let status = unsafe { libc::getpwuid_r(user, &raw mut entry, text.as_mut_ptr(), text.len(), &raw mut found) };
+    if status != 0 || found.is_null() {
+        return None;
+    }
+    // SAFETY: after success the name is a string in the buffer, which still exists.
+    let name = unsafe { CStr::from_ptr(entry.pw_name) };
+    Some(name.to_str().ok()?.to_owned())
 }
 
 /// Replaces this process with `command`. Returns only if that failed.
@@ -111,4 +130,16 @@ pub(crate) fn is_foreground_of(terminal: impl AsFd) -> bool {
 pub(crate) fn own_session() -> i32 {
     // SAFETY: getsid takes no pointers.
     unsafe { libc::getsid(0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn user_name_is_that_of_the_user_database() {
+        let id = Command::new("id").arg("-un").output().expect("id runs");
+        let expected = id.status.success().then(|| String::from_utf8_lossy(&id.stdout).trim().to_owned());
+        assert_eq!(user_name(), expected);
+    }
 }
