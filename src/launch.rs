@@ -85,7 +85,7 @@ where
     let missing = if plan.is_up() {
         Vec::new()
     } else {
-        plan.check_memory()?.iter().for_each(|warning| ui::message(format_args!("lclaude: {warning}")));
+        plan.check_memory()?.iter().for_each(|warning| ui::message_lines(format_args!("lclaude: {warning}")));
         runtime.block_on(plan.missing())
     };
     let downloads = ask_to_download(plan, &missing, yes)?;

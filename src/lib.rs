@@ -28,11 +28,11 @@ pub fn main() -> ! {
         let bug = Failure::new(Code::Bug, "internal error")
             .cause(panic)
             .help("report this as a bug, with the command that you ran");
-        ui::message(&bug);
+        ui::message_lines(&bug);
         std::process::exit(bug.exit_code().into());
     }));
     let code = cli::parse(std::env::args_os().skip(1).collect()).and_then(dispatch).unwrap_or_else(|failure| {
-        ui::message(&failure);
+        ui::message_lines(&failure);
         failure.exit_code()
     });
     // Returning would wait for a thread that may be waiting for another process's lock.

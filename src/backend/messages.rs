@@ -8,7 +8,10 @@ use super::{
     served::Served,
     starting::{StartError, Starting},
 };
-use crate::base::error::{Code, Failure, Result};
+use crate::base::{
+    error::{Code, Failure, Result},
+    ui,
+};
 
 /// Returns what a running server serves. `token_help` is the help for a rejected token.
 ///
@@ -37,9 +40,10 @@ pub(crate) async fn check(plan: &BackendPlan, starting: &Starting<'_>, token_hel
         let context = known.and_then(http::ModelEntry::context);
         if context.is_none() && !is_told_its_context(plan) {
             served.notes.push(format!(
-                "warning: {} does not report the context of {model}; assuming {} tokens\n  \
+                "warning: {} does not report the context of {}; assuming {} tokens\n  \
                  help: lclaude --context TOKENS",
-                plan.name(),
+                ui::one_line(plan.name()),
+                ui::one_line(model),
                 plan.context
             ));
         }

@@ -1,14 +1,17 @@
 //! Model names: the configured ones, and the nearest match for an unknown one.
 
 use crate::{
-    base::error::{Code, Failure, Result},
+    base::{
+        error::{Code, Failure, Result},
+        ui,
+    },
     config::{Settings, Tier},
 };
 
 /// Returns the names of the configured models without duplicates, the main one first.
 ///
 /// # Errors
-/// `Config` if none is configured and there is no default.
+/// `Config` if none is configured and there is no default, `Config` or `Usage` if a name is invalid.
 pub(crate) fn wanted(settings: &Settings, default: Option<&str>) -> Result<Vec<String>> {
     let of = |tier| settings.models.get(&tier).map(String::as_str);
     let main = settings.model.as_deref().or(of(Tier::Sonnet)).or(of(Tier::Opus)).or(default);
@@ -18,6 +21,7 @@ pub(crate) fn wanted(settings: &Settings, default: Option<&str>) -> Result<Vec<S
             .help("lclaude --model NAME")
             .help("set model = \"NAME\" in the configuration"));
     };
+    settings.model_names().try_for_each(|(key, name)| check_name(settings, key, name))?;
     let mut names = vec![main.to_owned()];
     for (_, name) in settings.tier_models() {
         if !names.iter().any(|known| known == name) {
@@ -30,6 +34,17 @@ pub(crate) fn wanted(settings: &Settings, default: Option<&str>) -> Result<Vec<S
         names.remove(0);
     }
     Ok(names)
+}
+
+/// Refuses a name that no server has and that could control the terminal in which Claude Code shows it.
+fn check_name(settings: &Settings, key: &str, name: &str) -> Result<()> {
+    if !name.chars().any(ui::is_unsafe) {
+        return Ok(());
+    }
+    let source = settings.source(key);
+    Err(Failure::new(source.code(), format!("invalid model name {name:?}"))
+        .cause(format!("{source} sets it, and it contains a control character or an invisible one"))
+        .help("lclaude local models  # shows the names of the models"))
 }
 
 /// Returns whether the user's own configuration file names this model, rather than an option or a variable.

@@ -8,6 +8,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::ui::{log_line, one_line};
+
 pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
 
 /// lclaude's own exit codes (after sysexits.h); every other code is Claude Code's.
@@ -72,18 +74,20 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "lclaude: {}", self.what)?;
+        // Each part may contain foreign text, whose line breaks must not imitate ours.
+        write!(f, "lclaude: {}", one_line(&self.what))?;
         if let Some(why) = &self.why {
-            write!(f, "\n cause: {why}")?;
+            write!(f, "\n cause: {}", one_line(why))?;
         }
         if !self.log_tail.is_empty() {
             write!(f, "\n   log:")?;
-            for line in &self.log_tail {
+            // A line that only moves the cursor, as progress bars do, is empty now.
+            for line in self.log_tail.iter().map(|line| log_line(line)).filter(|line| !line.is_empty()) {
                 write!(f, "\n        {line}")?;
             }
         }
         for help in &self.help {
-            write!(f, "\n  help: {help}")?;
+            write!(f, "\n  help: {}", one_line(help))?;
         }
         Ok(())
     }

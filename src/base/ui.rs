@@ -1,4 +1,11 @@
-//! Messages, questions and progress on the terminal. They go to stderr, because stdout belongs to Claude Code.
+//! Everything that lclaude prints. Messages, questions and progress go to stderr, because stdout belongs to Claude Code
+//! and to the output of lclaude's own commands.
+//!
+//! Names, paths, logs and answers of servers come from others and could contain sequences that control a terminal. So
+//! nothing else writes to stdout or stderr, and everything here is cleaned: control characters, invisible ones and those
+//! that change the direction of text are escaped. Only what programs read ([`print_exact`], JSON) is exact.
+//! A line break in a foreign text could imitate a line of ours, so a message is one line; in a text of several lines, each
+//! foreign part goes through [`one_line`].
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -9,17 +16,33 @@ use std::{
 use console::Term;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 
-/// Prints a line to stderr. A closed terminal is not an error.
+/// Prints one line to stderr. A closed terminal is not an error.
 pub(crate) fn message(line: impl std::fmt::Display) {
-    let _ = writeln!(io::stderr(), "{}", escape(&line.to_string()));
+    message_lines(one_line(line));
 }
 
-/// Returns `text` with control and invisible characters escaped, since file names and project files may contain them.
-pub(crate) fn escape(text: &str) -> String {
+/// Prints a text of several lines to stderr.
+pub(crate) fn message_lines(text: impl std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "{}", clean(&text.to_string()));
+}
+
+/// Returns a text on one line, with every character escaped that could control a terminal.
+pub(crate) fn one_line(text: impl std::fmt::Display) -> String {
+    clean(&text.to_string()).replace('\n', "\\n").replace('\t', "\\t")
+}
+
+/// Returns a line of another program's output on one line. Its colors are dropped.
+pub(crate) fn log_line(line: &str) -> String {
+    one_line(console::strip_ansi_codes(line.trim_end_matches('\r')))
+}
+
+/// Returns a text of several lines with every other character escaped that could control a terminal.
+fn clean(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
             '\n' | '\t' => shown.push(character),
+            '\r' => shown.push_str("\\r"),
             _ if is_unsafe(character) => shown.extend(character.escape_unicode()),
             _ => shown.push(character),
         }
@@ -34,10 +57,46 @@ pub(crate) fn is_unsafe(character: char) -> bool {
     character.is_control() || hidden
 }
 
-/// Prints the output of one of lclaude's own commands to stdout. A closed pipe is not an error.
+/// Prints the output of one of lclaude's own commands to stdout, for people. A closed pipe is not an error.
 pub(crate) fn print(text: &str) {
-    let mut stdout = io::stdout();
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    let _ = write_stdout(clean(text).as_bytes());
+}
+
+/// Prints output that programs read. On a terminal a person reads it, so there it is cleaned.
+pub(crate) fn print_exact(text: &str) {
+    if io::stdout().is_terminal() {
+        print(text);
+    } else {
+        let _ = write_stdout(text.as_bytes());
+    }
+}
+
+/// Prints JSON, in which every unsafe character can be escaped without changing its meaning.
+pub(crate) fn print_json(json: &str) {
+    let _ = write_stdout(clean_json(json).as_bytes());
+}
+
+fn clean_json(json: &str) -> String {
+    let mut shown = String::with_capacity(json.len());
+    for character in json.chars() {
+        if character != '\n' && is_unsafe(character) {
+            let units =
+                character.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect::<String>();
+            shown.push_str(&units);
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
+}
+
+/// Writes to stdout what is clean already.
+///
+/// # Errors
+/// `BrokenPipe` if nobody reads it any more.
+pub(crate) fn write_stdout(bytes: &[u8]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(bytes).and_then(|()| stdout.flush())
 }
 
 /// Returns a number of bytes as text, in decimal units.
@@ -77,7 +136,7 @@ pub(crate) fn can_ask() -> bool {
 
 /// Asks for a line and returns it trimmed, or `None` at the end of the input.
 pub(crate) fn ask(question: &str) -> Option<String> {
-    let _ = write!(io::stderr(), "{} ", escape(question));
+    let _ = write!(io::stderr(), "{} ", one_line(question));
     let mut answer = String::new();
     let read = io::stdin().read_line(&mut answer).ok()?;
     (read > 0).then(|| answer.trim().to_owned())
@@ -105,8 +164,9 @@ impl ProgressLine {
         let percent =
             fraction.map(|fraction| format!(" {:.0}% {}", fraction * 100.0, draw_bar(fraction))).unwrap_or_default();
         let detail = if detail.is_empty() { String::new() } else { format!(" ({detail})") };
+        let line = one_line(format_args!("{stage}{percent}{detail}"));
         if io::stderr().is_terminal() {
-            self.bar.get_or_insert_with(start_live_line).set_message(format!("{stage}{percent}{detail}"));
+            self.bar.get_or_insert_with(start_live_line).set_message(line);
         } else if self.stage != stage {
             message(format_args!("lclaude: {stage}{detail}"));
         }
@@ -185,5 +245,34 @@ impl TermLike for Narrow {
 
     fn flush(&self) -> io::Result<()> {
         self.0.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A title, colors, a link, the clipboard, a carriage return, C1, directions, invisible characters and tags.
+    const FOREIGN: &str =
+        "a\x1b]0;t\x07\x1b[31m\x1b]8;;http://x\x1b\\\x1b]52;c;eA==\x07\r\u{9b}2J\u{202e}\u{200b}\u{e0041}\x7f\nb\tc é";
+
+    #[test]
+    fn text_cannot_control_a_terminal() {
+        let line = one_line(FOREIGN);
+        assert!(!line.chars().any(is_unsafe), "{line}");
+        assert!(line.starts_with("a\\u{1b}]0;t\\u{7}") && line.ends_with("\\u{7f}\\nb\\tc é"), "{line}");
+        let lines = clean(FOREIGN);
+        assert_eq!(lines.replace('\n', "\\n").replace('\t', "\\t"), line);
+        assert_eq!(clean(&lines), lines, "cleaning twice changes nothing");
+        assert_eq!(log_line("\x1b[32mINFO\x1b[0m up\r"), "INFO up");
+        assert!(!log_line(FOREIGN).chars().any(is_unsafe));
+    }
+
+    #[test]
+    fn json_keeps_its_meaning() {
+        let json = serde_json::json!({ "name": FOREIGN });
+        let shown = clean_json(&format!("{json:#}"));
+        assert!(!shown.chars().any(|c| c != '\n' && is_unsafe(c)), "{shown}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).expect("JSON"), json);
     }
 }

@@ -20,6 +20,7 @@ use crate::{
         disk,
         environment::Environment,
         error::{Code, Failure, Result},
+        ui,
         variables::DEPTH,
     },
     config::Settings,
@@ -151,8 +152,8 @@ pub(crate) fn warnings_without_overlay(environment: &Environment, reads_own: boo
         format!(
             "warning: {} sets {}, which overrides lclaude if another program starts claude\n  \
              help: start it with --setting-sources '' (Agent SDK: settingSources: []) to skip settings files",
-            file.display(),
-            keys.join(", ")
+            ui::one_line(file.display()),
+            ui::one_line(keys.join(", "))
         )
     });
     Ok(warnings.collect())

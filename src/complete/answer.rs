@@ -25,14 +25,19 @@ enum Completion {
 pub(crate) fn run(words: &[OsString]) {
     // No option or name of ours has a character that is not valid UTF-8.
     let words: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-    let lines = answers(&words).into_iter().map(|answer| match answer {
+    // A shell shows a candidate as it is, and a line break would end it.
+    let is_safe = |answer: &Completion| match answer {
+        Completion::Word(text, about) => !text.chars().chain(about.chars()).any(ui::is_unsafe),
+        _ => true,
+    };
+    let lines = answers(&words).into_iter().filter(is_safe).map(|answer| match answer {
         Completion::Word(text, about) => format!("word\t{text}\t{about}\n"),
         Completion::Claude(text) => format!("claude\t{text}\n"),
         Completion::ClaudeFrom(at) => format!("claude-from\t{at}\n"),
         Completion::CommandFrom(at) => format!("command-from\t{at}\n"),
         Completion::Files(ending) => format!("files\t{ending}\n"),
     });
-    ui::print(&lines.collect::<String>());
+    ui::print_exact(&lines.collect::<String>());
 }
 
 fn answers(words: &[String]) -> Vec<Completion> {

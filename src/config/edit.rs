@@ -67,7 +67,7 @@ impl Edit {
 
 impl fmt::Display for Edit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.lines.join("\n"))
+        f.write_str(&self.lines.iter().map(ui::one_line).collect::<Vec<_>>().join("\n"))
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
 };
 
 pub(crate) fn run(arguments: CompletionsArguments) -> Result<u8> {
-    ui::print(match (arguments.shell, arguments.hook) {
+    ui::print_exact(match (arguments.shell, arguments.hook) {
         (Shell::Bash, false) => include_str!("../../shell/completions/lclaude.bash"),
         (Shell::Zsh, false) => include_str!("../../shell/completions/_lclaude"),
         (Shell::Fish, false) => include_str!("../../shell/completions/lclaude.fish"),

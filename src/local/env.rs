@@ -8,7 +8,7 @@ use crate::{
         error::{Code, Failure, Result},
         ui,
     },
-    cli::{EnvArguments, Selection},
+    cli::{EnvArguments, Format, Selection},
     config::Settings,
     keeper::{self, Ready, Report, State},
     launch,
@@ -33,7 +33,10 @@ pub(crate) fn run(arguments: EnvArguments) -> Result<u8> {
     for name in variables.unsupported_names(format) {
         ui::message(format_args!("lclaude: warning: left out {name:?} from [claude] env: not a valid variable name"));
     }
-    ui::print(&variables.render(format));
+    match format {
+        Format::Json => ui::print_json(&variables.render(format)),
+        _ => ui::print_exact(&variables.render(format)),
+    }
     Ok(0)
 }
 

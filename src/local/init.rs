@@ -68,12 +68,9 @@ pub(crate) fn run(mut arguments: InitArguments) -> Result<u8> {
         return Ok(0);
     }
     if existing.is_some() && !arguments.choice.choice.yes {
-        ui::message(format_args!(
-            "lclaude: {} already exists; its new content would be:\n\n{}",
-            path.display(),
-            new.trim_end()
-        ));
-        if !ui::confirm("\nWrite it?") {
+        ui::message(format_args!("lclaude: {} already exists; its new content would be:", path.display()));
+        ui::message_lines(format_args!("\n{}\n", new.trim_end()));
+        if !ui::confirm("Write it?") {
             return Err(Failure::new(Code::Usage, format!("{} was not changed", path.display()))
                 .cause("the change was not confirmed")
                 .help(arguments.command_line()));
@@ -85,7 +82,7 @@ pub(crate) fn run(mut arguments: InitArguments) -> Result<u8> {
             .cause(error)
             .help(format!("ls -ld {}", ui::quote_path(&directory)))
     })?;
-    ui::print(&ui::escape(&format!("{}:\n{new}", path.display())));
+    ui::print(&format!("{}:\n{new}", ui::one_line(path.display())));
     for note in notes(path, &environment)? {
         ui::message(format_args!("lclaude: {note}"));
     }

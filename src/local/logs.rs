@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Read, Write},
+    io::{self, IsTerminal, Read},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::Duration,
@@ -98,27 +98,40 @@ async fn follow(log: &mut Log, path: &Path, signals: &mut Signals) -> io::Result
     }
 }
 
+/// The most bytes of a line to keep until its end is read. The keeper writes shorter ones.
+const MAX_LINE: usize = 64 * 1024;
+
 struct Log {
     file: File,
     read: u64,
+    /// The beginning of a line whose end wasn't read yet.
+    line: Vec<u8>,
 }
 
 impl Log {
     fn open(path: &Path) -> io::Result<Self> {
-        Ok(Log { file: disk::open(path)?, read: 0 })
+        Ok(Log { file: disk::open(path)?, read: 0, line: Vec::new() })
     }
 
-    /// Prints what was added since the last call.
+    /// Prints what was added since the last call. Programs get the bytes as they are, and terminals clean lines.
     fn print_new(&mut self) -> io::Result<()> {
+        let is_terminal = io::stdout().is_terminal();
         let mut buffer = [0; 16 * 1024];
-        let mut stdout = io::stdout().lock();
         loop {
             let read = self.file.read(&mut buffer)?;
-            if read == 0 {
-                return stdout.flush();
-            }
-            stdout.write_all(&buffer[..read])?;
             self.read += read as u64;
+            if is_terminal {
+                self.line.extend_from_slice(&buffer[..read]);
+                let end = self.line.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+                let is_complete = read == 0 || self.line.len() > MAX_LINE;
+                let lines: Vec<u8> = self.line.drain(..if is_complete { self.line.len() } else { end }).collect();
+                ui::write_stdout(clean(&lines).as_bytes())?;
+            } else {
+                ui::write_stdout(&buffer[..read])?;
+            }
+            if read == 0 {
+                return Ok(());
+            }
         }
     }
 
@@ -128,6 +141,16 @@ impl Log {
         let is_same = (current.dev(), current.ino()) == (ours.dev(), ours.ino()) && current.len() >= self.read;
         if is_same { None } else { Log::open(path).ok() }
     }
+}
+
+/// Returns the lines as a terminal may show them.
+fn clean(lines: &[u8]) -> String {
+    let text = String::from_utf8_lossy(lines);
+    let shown = text.split_inclusive('\n').map(|line| match line.strip_suffix('\n') {
+        Some(line) => ui::log_line(line) + "\n",
+        None => ui::log_line(line),
+    });
+    shown.collect()
 }
 
 /// Turns a closed pipe into success, since the reader may stop early.

@@ -55,7 +55,7 @@ const EXIT_CODES: &[(&str, &str)] = &[
 ];
 
 pub(crate) fn run(_: ManArguments) -> Result<u8> {
-    ui::print(&page().render());
+    ui::print_exact(&page().render());
     Ok(0)
 }
 

@@ -57,14 +57,14 @@ pub(crate) fn run(arguments: ModelsArguments) -> Result<u8> {
     let rows: Vec<Row> = found.into_iter().map(row).collect();
 
     if arguments.json {
-        ui::print(&format!("{:#}\n", as_json(&settings, machine.as_ref(), &rows, &failures)));
+        ui::print_json(&format!("{:#}\n", as_json(&settings, machine.as_ref(), &rows, &failures)));
     } else {
         ui::print(&table(&rows, io::stdout().is_terminal()));
         for problem in rows.iter().filter_map(|row| row.model.problem.as_ref()) {
-            ui::message(format_args!("lclaude: warning: {}", harmless(problem)));
+            ui::message(format_args!("lclaude: warning: {problem}"));
         }
         for (_, failure) in &failures {
-            ui::message(failure);
+            ui::message_lines(failure);
         }
         if rows.is_empty() && failures.is_empty() {
             return Err(no_models());
@@ -122,10 +122,10 @@ fn table(rows: &[Row], is_terminal: bool) -> String {
         let ListedModel { name, size, quantization, trained, tools, thinking, .. } = &row.model;
         let yes = |known: &Option<bool>| known.map_or_else(unknown, |yes| if yes { "yes" } else { "no" }.to_owned());
         [
-            harmless(name),
+            ui::one_line(name),
             row.kind.to_string(),
             size.map_or_else(unknown, ui::format_bytes),
-            quantization.as_deref().map_or_else(unknown, harmless),
+            quantization.as_deref().map_or_else(unknown, ui::one_line),
             trained.map_or_else(unknown, |trained| trained.to_string()),
             yes(tools),
             yes(thinking),
@@ -152,11 +152,6 @@ fn fit_name(fits: Fit) -> &'static str {
         Fit::Tight => "tight",
         Fit::No => "no",
     }
-}
-
-/// Returns the text without control characters, since names come from files and servers.
-fn harmless(text: &str) -> String {
-    text.chars().map(|c| if ui::is_unsafe(c) { '\u{fffd}' } else { c }).collect()
 }
 
 fn as_json(settings: &Settings, machine: Option<&Machine>, rows: &[Row], failures: &[(Kind, Failure)]) -> Value {
@@ -192,15 +187,4 @@ fn as_json(settings: &Settings, machine: Option<&Machine>, rows: &[Row], failure
         "models": rows.iter().map(row).collect::<Vec<_>>(),
         "errors": failures.iter().map(failure).collect::<Vec<_>>(),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn control_characters_in_names_are_replaced() {
-        assert_eq!(harmless("a\x1b]0;x\x07b\u{202e}c\u{9b}m"), "a\u{fffd}]0;x\u{fffd}b\u{fffd}c\u{fffd}m");
-        assert_eq!(harmless("qwen3:4b ü"), "qwen3:4b ü");
-    }
 }

@@ -26,7 +26,7 @@ impl Selection {
 /// `reads_own`: whether it reads the user's own settings.
 pub(crate) fn warn_about_settings(environment: &Environment, reads_own: bool) -> Result<()> {
     for warning in claude::warnings_without_overlay(environment, reads_own)? {
-        ui::message(format_args!("lclaude: {warning}"));
+        ui::message_lines(format_args!("lclaude: {warning}"));
     }
     Ok(())
 }

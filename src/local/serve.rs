@@ -45,7 +45,7 @@ fn print_variables(plan: &Plan, ready: &Ready, json: bool, hint: &str) -> Result
     run::print_notes(plan, ready, false)?;
     let routed = plan.routing.route(&ready.endpoint, &ready.served, plan.is_lean(&ready.served));
     let variables = VariableChanges { set: routed.variables(), removed: routed.removed_anywhere() };
-    ui::print(&if json {
+    if json {
         let object = serde_json::json!({
             "url": ready.endpoint.url,
             "token": ready.endpoint.token,
@@ -54,10 +54,10 @@ fn print_variables(plan: &Plan, ready: &Ready, json: bool, hint: &str) -> Result
             "env": variables.set,
             "removed": variables.removed,
         });
-        format!("{object}\n")
+        ui::print_json(&format!("{object}\n"));
     } else {
-        variables.render(Format::Bash)
-    });
+        ui::print_exact(&variables.render(Format::Bash));
+    }
     let url = &ready.endpoint.url;
     ui::message(format_args!("lclaude: serving {} at {url} until Ctrl-C; in another shell: {hint}", plan.backend.kind));
     Ok(())

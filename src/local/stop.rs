@@ -37,7 +37,7 @@ pub(crate) fn run(arguments: StopArguments) -> Result<u8> {
         }
         let mut failures = failures.into_iter();
         let first = failures.next().map_or(Ok(0), Err);
-        failures.for_each(ui::message);
+        failures.for_each(ui::message_lines);
         first
     });
     // Dropping the runtime would wait for a thread that may be waiting for another process's lock.

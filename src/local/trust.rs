@@ -31,7 +31,7 @@ pub(crate) fn run(arguments: TrustArguments) -> Result<u8> {
     let path = find(arguments.file.as_deref(), &environment)?;
     let project = Project::read(path.clone(), &store)?.ok_or_else(|| not_a_project_file(&path))?;
     let shown = shown(&path);
-    ui::print(&ui::escape(&describe(&project, &project.asks()?)));
+    ui::print(&describe(&project, &project.asks()?));
     if project.is_trusted() {
         ui::message(format_args!("lclaude: {shown} is already trusted"));
         return Ok(0);
@@ -108,7 +108,7 @@ fn list(store: &TrustList) -> Result<u8> {
 
 /// Returns a path on one line, as it is listed.
 pub(super) fn shown(path: &Path) -> String {
-    ui::escape(&path.display().to_string()).replace('\n', "\\n")
+    ui::one_line(path.display())
 }
 
 /// Returns the project file that a session would use in the current directory or in `named`. `named` may also be the

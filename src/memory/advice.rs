@@ -9,7 +9,7 @@ use super::{
 use crate::base::{
     context::{LEAN_BELOW, MIN_CONTEXT},
     error::{Code, Failure},
-    ui::format_bytes,
+    ui::{format_bytes, one_line},
 };
 
 /// The smallest context to suggest.
@@ -39,8 +39,9 @@ pub(crate) fn refusal(estimate: &Estimate, machine: &Machine) -> Failure {
 /// Returns the warning for models that may not fit.
 pub(crate) fn warning(estimate: &Estimate, machine: &Machine) -> String {
     let Amount { free, .. } = machine.all();
-    let help = suggestions(estimate, free).into_iter().map(|line| format!("\n  help: {line}")).collect::<String>();
-    format!("warning: memory is tight: {}{help}", describe(estimate, machine))
+    let help =
+        suggestions(estimate, free).into_iter().map(|line| format!("\n  help: {}", one_line(line))).collect::<String>();
+    format!("warning: memory is tight: {}{help}", one_line(describe(estimate, machine)))
 }
 
 /// Returns the names of the models, followed by the verb in its singular or plural form.

@@ -18,10 +18,17 @@ const PORT: &str = "PORT";
 /// Stands for the session's private directory.
 const PRIVATE: &str = "PRIVATE";
 
+/// Writes a line. It contains names, paths and arguments, whose line breaks must not imitate ours.
+macro_rules! line {
+    ($out:expr, $($text:tt)*) => {
+        writeln!($out, "{}", ui::one_line(format_args!($($text)*)))
+    };
+}
+
 pub(crate) fn print(plan: &Plan, child: &Child, missing: &[String]) {
     let mut text = String::new();
     describe(&mut text, plan, child, missing).expect("a String takes any text");
-    ui::print(&ui::escape(&text));
+    ui::print(&text);
 }
 
 fn describe(out: &mut String, plan: &Plan, child: &Child, missing: &[String]) -> fmt::Result {
@@ -29,7 +36,7 @@ fn describe(out: &mut String, plan: &Plan, child: &Child, missing: &[String]) ->
     let known = plan.inspect_models();
     let url = describe_backend(out, plan, known.trained, missing)?;
     if let Some(memory) = &known.memory {
-        writeln!(out, "  {memory}")?;
+        line!(out, "  {memory}")?;
     }
     let endpoint = Endpoint { url, port: 0, token: MASKED.into() };
     let expected = plan.expected(known.trained);
@@ -38,13 +45,13 @@ fn describe(out: &mut String, plan: &Plan, child: &Child, missing: &[String]) ->
 }
 
 fn describe_settings(out: &mut String, settings: &Settings) -> fmt::Result {
-    writeln!(out, "settings")?;
+    line!(out, "settings")?;
     let mut from = settings.sources().peekable();
     if from.peek().is_none() {
-        writeln!(out, "  (all defaults)")?;
+        line!(out, "  (all defaults)")?;
     }
     for (key, source) in from {
-        writeln!(out, "  {key:<24} from {source}")?;
+        line!(out, "  {key:<24} from {source}")?;
     }
     Ok(())
 }
@@ -57,9 +64,10 @@ fn describe_backend(
     missing: &[String],
 ) -> Result<String, fmt::Error> {
     let backend = &plan.backend;
-    writeln!(out, "\nbackend {} ({})", backend.kind, backend.id())?;
+    writeln!(out)?;
+    line!(out, "backend {} ({})", backend.kind, backend.id())?;
     if let Some(reason) = &plan.reason {
-        writeln!(out, "  {reason}")?;
+        line!(out, "  {reason}")?;
     }
     let url = match &backend.service {
         Service::Program(program) => {
@@ -67,11 +75,11 @@ fn describe_backend(
             format!("http://{HOST}:{PORT}")
         }
         Service::Managed { program, .. } => {
-            writeln!(out, "  {} starts the server if it isn't running, and stops it afterwards", program.display())?;
+            line!(out, "  {} starts the server if it isn't running, and stops it afterwards", program.display())?;
             format!("http://{HOST}:{PORT}")
         }
         Service::Running(url) => {
-            writeln!(out, "  uses {url}; nothing is started")?;
+            line!(out, "  uses {url}; nothing is started")?;
             url.clone()
         }
     };
@@ -80,9 +88,9 @@ fn describe_backend(
         Some(trained) => format!(", {} expected, trained for {trained}", trained.min(asked)),
         None => " (the granted context is known once the backend is up)".into(),
     };
-    writeln!(out, "  {} from {}; context: {asked} tokens requested{rest}", backend.models.join(", "), backend.origin)?;
+    line!(out, "  {} from {}; context: {asked} tokens requested{rest}", backend.models.join(", "), backend.origin)?;
     if !missing.is_empty() {
-        writeln!(out, "  downloads first: {}", missing.join(", "))?;
+        line!(out, "  downloads first: {}", missing.join(", "))?;
     }
     Ok(url)
 }
@@ -92,20 +100,21 @@ fn describe_child(out: &mut String, child: &Child, routed: &Routed) -> fmt::Resu
         Child::ClaudeCode(plan) => ("claude", claude_words(plan, routed)),
         Child::Program(program) => ("program", command_words(&program.path, to_text(&program.arguments))),
     };
-    writeln!(out, "\n{title}")?;
+    writeln!(out)?;
+    line!(out, "{title}")?;
     if let Some(throwaway) = child.throwaway() {
         let end = if throwaway.kept().is_some() { "kept" } else { "removed" };
-        writeln!(out, "  in an empty home, {end} at the end; copied into it: {}", throwaway.carried())?;
+        line!(out, "  in an empty home, {end} at the end; copied into it: {}", throwaway.carried())?;
     }
-    writeln!(out, "  {}", ui::quote_command(words.into_iter()))?;
+    line!(out, "  {}", ui::quote_command(words.into_iter()))?;
     for name in routed.environment.keys().filter(|name| !routed.table.contains_key(name.as_str())) {
-        writeln!(out, "  + {name}={MASKED}")?;
+        line!(out, "  + {name}={MASKED}")?;
     }
     for (name, value) in &routed.table {
-        writeln!(out, "  + {name}={value}")?;
+        line!(out, "  + {name}={value}")?;
     }
     for name in &routed.removed {
-        writeln!(out, "  - {}", OsStr::display(name))?;
+        line!(out, "  - {}", OsStr::display(name))?;
     }
     Ok(())
 }
@@ -132,15 +141,15 @@ fn to_text(arguments: &[OsString]) -> Vec<String> {
 
 fn describe_program(out: &mut String, program: &Program) -> fmt::Result {
     let arguments = program.arguments.iter().map(|argument| argument.replace("{port}", PORT));
-    writeln!(out, "  {}", ui::quote_command(std::iter::once(program.path.display().to_string()).chain(arguments)))?;
+    line!(out, "  {}", ui::quote_command(std::iter::once(program.path.display().to_string()).chain(arguments)))?;
     let key = program.key_variable.as_ref().map(|name| format!(", with a random key in {name}")).unwrap_or_default();
-    writeln!(out, "  on a free port of {HOST}{key}")?;
+    line!(out, "  on a free port of {HOST}{key}")?;
     for name in program.environment.keys() {
         // Masked, because the user's own variables may be secrets.
-        writeln!(out, "  + {name}={MASKED}")?;
+        line!(out, "  + {name}={MASKED}")?;
     }
     for pattern in &program.removed {
-        writeln!(out, "  - {pattern}")?;
+        line!(out, "  - {pattern}")?;
     }
     Ok(())
 }

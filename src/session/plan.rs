@@ -15,6 +15,7 @@ use crate::{
         context::{LEAN_BELOW, MIN_CONTEXT},
         environment::Environment,
         error::{Code, Failure, Result},
+        ui,
     },
     claude::{self, Routing},
     config::Settings,
@@ -162,17 +163,18 @@ impl Plan {
     /// # Errors
     /// `Unavailable` if the context is too small for Claude Code.
     pub(crate) fn check_served(&self, served: &Served) -> Result<Vec<String>> {
-        let model = &self.backend.models[0];
+        let model = ui::one_line(&self.backend.models[0]);
         let mut notes = Vec::new();
         let chosen =
             self.settings.project_choice().map(|file| format!(" (chosen by {})", file.display())).unwrap_or_default();
+        let chosen = ui::one_line(chosen);
         if let Service::Running(url) = &self.backend.service
             && is_remote(url)
         {
-            notes.push(format!("your code is sent to {url}{chosen}"));
+            notes.push(format!("your code is sent to {}{chosen}", ui::one_line(url)));
         }
         if let Some(place) = registry::backend(self.backend.kind).sends_prompts_to(&self.backend) {
-            notes.push(format!("your code is sent to {place}{chosen}"));
+            notes.push(format!("your code is sent to {}{chosen}", ui::one_line(place)));
         }
         if !served.tools {
             notes.push(format!(
@@ -192,9 +194,9 @@ impl Plan {
         if served.context < self.backend.context {
             notes.push(format!(
                 "warning: {}: {}\n  help: {}",
-                served.of,
+                ui::one_line(&served.of),
                 served.contexts(self.backend.context),
-                self.more_context(served)
+                ui::one_line(self.more_context(served))
             ));
         }
         notes.extend(served.notes.iter().cloned());

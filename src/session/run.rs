@@ -148,7 +148,7 @@ fn report_other_versions(start: &StartRequest) {
 /// `is_claude`: whether the child is Claude Code, whose arguments lclaude sets.
 pub(crate) fn print_notes(plan: &Plan, ready: &Ready, is_claude: bool) -> Result<()> {
     for note in plan.check_served(&ready.served)?.into_iter().chain(plan.lean_note(&ready.served, is_claude)) {
-        ui::message(format_args!("lclaude: {note}"));
+        ui::message_lines(format_args!("lclaude: {note}"));
     }
     Ok(())
 }
@@ -166,7 +166,7 @@ async fn run_child(
     if let Child::ClaudeCode(session) = child
         && let Some(warning) = plan.verdict(&session.program)
     {
-        ui::message(format_args!("lclaude: {warning}"));
+        ui::message_lines(format_args!("lclaude: {warning}"));
     }
     let routed = plan.routing.route(&ready.endpoint, &ready.served, plan.is_lean(&ready.served));
     if child.throwaway().is_none() {

@@ -79,7 +79,8 @@ impl Verdict {
             1 => String::new(),
             count => format!(" (and {} more)", count - 1),
         };
-        Some(format!("warning: doctor found on {} that {first}{more}\n  help: lclaude local doctor --live", self.date))
+        let found = ui::one_line(format_args!("warning: doctor found on {} that {first}{more}", self.date));
+        Some(format!("{found}\n  help: lclaude local doctor --live"))
     }
 }
 

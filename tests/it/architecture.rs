@@ -238,3 +238,22 @@ fn no_room_but_the_backends_names_a_kind_of_backend() {
     }
     assert_eq!(named, Vec::<String>::new());
 }
+
+/// What others wrote is cleaned in one place, `base/ui.rs`, so nothing else may print. (`base/process/terminal.rs` only
+/// switches modes of the terminal.)
+#[test]
+fn only_one_file_writes_to_the_terminal() {
+    let source = Source::read();
+    let mut writers = Vec::new();
+    for (module, file) in &source.files {
+        let text = fs::read_to_string(file).expect("a file of this project");
+        let mut streams = ["io::stdout()", "io::stderr()"].into_iter().flat_map(|stream| text.split(stream).skip(1));
+        let prints =
+            ["print!(", "println!(", "eprint!(", "eprintln!(", "dbg!("].iter().any(|print| text.contains(print));
+        if prints || streams.any(|after| !after.starts_with(".is_terminal()")) {
+            writers.push(source.name(module));
+        }
+    }
+    writers.sort();
+    assert_eq!(writers, ["src/base/process/terminal.rs", "src/base/ui.rs"]);
+}

@@ -15,6 +15,7 @@ mod doctor_live;
 mod endpoint;
 mod env;
 mod find_claude;
+mod foreign_text;
 mod init;
 mod install;
 mod lean;

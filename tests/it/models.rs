@@ -174,7 +174,7 @@ fn endpoint_models_come_from_its_own_listing() {
     stage.set("MINE", "sk-mine");
     let shown = table(&stage, &["--model", "org/model"]);
     // Control characters in a name do not reach the terminal.
-    assert!(shown.contains("\na\u{fffd}]0;owned\u{fffd}b\t"), "{shown}");
+    assert!(shown.contains("\na\\u{1b}]0;owned\\u{7}b\t"), "{shown}");
     stage.set("MINE", "sk-another");
     let ended = stage.output(&["local", "models"]).expect_failure(69);
     assert!(!ended.stderr.contains("sk-another"), "{}", ended.stderr);

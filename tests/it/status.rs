@@ -134,7 +134,7 @@ fn json_has_stable_fields_and_no_key() {
         "id": id(&stage),
         "state": "ready",
         "kind": "llamacpp",
-        "program": fs::canonicalize(stage.bin().join("llama-server")).expect("a program"),
+        "program": stage.bin().join("llama-server"),
         "models": ["tiny"],
         "origin": stage.model(),
         "context": {"asked": 65536, "granted": 65536, "trained": 131_072, "used": 15},

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     base::{
         error::{Code, Failure, Result},
-        ui::format_bytes,
+        ui::{self, format_bytes},
     },
     memory::{self, Estimate, Fit, Layout},
 };
@@ -33,7 +33,7 @@ impl Studio {
             Fit::Yes => Ok(None),
             Fit::Tight => Ok(Some(format!(
                 "warning: memory is tight for {}: {takes}\n  help: use a smaller --context or a smaller model",
-                model.model_key
+                ui::one_line(&model.model_key)
             ))),
             Fit::No => Err(Failure::new(Code::Unavailable, format!("{} does not fit in memory", model.model_key))
                 .cause(takes)

@@ -20,6 +20,7 @@ use crate::{
     },
     base::{
         error::{Code, Failure},
+        ui,
         variables::Variables,
     },
 };
@@ -84,7 +85,7 @@ pub(crate) async fn bring_up(plan: &BackendPlan, starting: &Starting<'_>) -> Res
         served.notes.push(format!(
             "warning: {} do not fit in memory together, so each switch between them reloads a model\n  \
              help: use one model for every tier, smaller models, or a smaller --context",
-            plan.models.join(" and ")
+            ui::one_line(plan.models.join(" and "))
         ));
     }
     Ok(served)
@@ -116,7 +117,8 @@ async fn loaded_by_own_server(client: &Client, variables: &Variables) -> Option<
     let names: Vec<&str> = loaded.iter().map(|model| model.name.as_str()).collect();
     let first = names.first()?;
     Some(format!(
-        "your own Ollama server has {} loaded, which takes memory from the private one\n  help: ollama stop {first}",
-        names.join(", ")
+        "your own Ollama server has {} loaded, which takes memory from the private one\n  help: ollama stop {}",
+        ui::one_line(names.join(", ")),
+        ui::one_line(ui::quote_command(std::iter::once(first.to_string())))
     ))
 }

@@ -35,7 +35,13 @@ pub(crate) fn json(checks: &[Check]) -> String {
     serde_json::to_string_pretty(&report).expect("checks are plain data") + "\n"
 }
 
-pub(crate) fn text(checks: &[Check]) -> String {
+/// Prints the report as text, with our own colors.
+pub(crate) fn print(checks: &[Check]) {
+    let _ = ui::write_stdout(text(checks).as_bytes());
+}
+
+/// Returns the report, in which everything foreign is clean.
+fn text(checks: &[Check]) -> String {
     let colored = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let width = checks.iter().map(|check| check.name.len()).max().unwrap_or(0);
     let mut text = String::new();
@@ -49,17 +55,14 @@ pub(crate) fn text(checks: &[Check]) -> String {
             "  {}  {:width$}  {}\n",
             state_label(check.state, colored),
             check.name,
-            ui::escape(&check.found)
+            ui::one_line(&check.found)
         ));
-        let mut add_line = |label: &str, line: &str| {
-            let line = ui::escape(line).replace('\n', "\n              ");
-            text.push_str(&format!("       {label:>5}: {line}\n"));
-        };
+        let mut add_line = |label: &str, line: String| text.push_str(&format!("       {label:>5}: {line}\n"));
         if let Some(why) = &check.why {
-            add_line("cause", why);
+            add_line("cause", ui::one_line(why));
         }
-        check.log.iter().for_each(|line| add_line("log", line));
-        check.help.iter().for_each(|help| add_line("help", help));
+        check.log.iter().for_each(|line| add_line("log", ui::log_line(line)));
+        check.help.iter().for_each(|help| add_line("help", ui::one_line(help)));
     }
     text + "\n" + &summary(checks)
 }

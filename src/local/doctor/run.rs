@@ -25,7 +25,11 @@ pub(crate) fn run(arguments: DoctorArguments) -> Result<u8> {
     // Dropping it would block while a thread waits for a lock that another process holds.
     runtime.shutdown_background();
     checks.sort_by_key(|check| check.area);
-    ui::print(&if arguments.json { report::json(&checks) } else { report::text(&checks) });
+    if arguments.json {
+        ui::print_json(&report::json(&checks));
+    } else {
+        report::print(&checks);
+    }
     if let Some(code) = interrupted? {
         ui::message("lclaude: interrupted; some checks did not run");
         return Ok(code);

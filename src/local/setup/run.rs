@@ -65,7 +65,7 @@ pub(crate) fn run(arguments: cli::SetupArguments) -> Result<u8> {
             Err(SetupError::Failed(failure)) if failure.help.iter().any(|help| help.contains(&command)) => Err(failure),
             Err(SetupError::Failed(failure)) => Err(failure.help(format!("{command}  # continues from here"))),
             Err(SetupError::Signalled) => {
-                ui::message(format_args!("\nlclaude: interrupted; to continue: {command}"));
+                ui::message_lines(format_args!("\nlclaude: interrupted; to continue: {command}"));
                 Ok(signals.exit_code())
             }
         }
@@ -137,7 +137,7 @@ impl Setup {
 
     async fn run(&self, signals: &mut Signals) -> Result<(), SetupError> {
         if !self.selection.choice.yes && !ui::can_ask() && self.steps().await?.iter().any(Step::needs_consent) {
-            ui::message(self.describe().await?);
+            ui::message_lines(self.describe().await?);
             return Err(Failure::new(Code::Unavailable, "setup needs confirmation for the steps above")
                 .cause("there is no terminal to ask on, so nothing was changed")
                 .help(format!("{} --yes", self.command_line()))
@@ -152,14 +152,17 @@ impl Setup {
             held.lease.release().await;
         }
         outcome?;
-        ui::message(format_args!("\nReady. Start a session with: {}", self.session_command(&programs)?));
+        ui::message_lines(format_args!(
+            "\nReady. Start a session with: {}",
+            ui::one_line(self.session_command(&programs)?)
+        ));
         Ok(())
     }
 
     async fn install_programs(&self, signals: &mut Signals) -> Result<Programs, SetupError> {
         let mut programs = self.programs();
         let mut step = programs.step();
-        ui::message(step.heading(1));
+        ui::message_lines(step.heading(1));
         if step.actions.is_empty() {
             return Ok(programs);
         }
@@ -170,7 +173,7 @@ impl Setup {
         }
         programs = self.programs();
         step = programs.step();
-        ui::message(indented(step.found.join("\n")));
+        ui::message_lines(step.findings());
         // An installer may report success without installing the program.
         if let Some(Action::Install(Install { what, missing, .. })) = step.actions.pop() {
             let why = format!("its installer succeeded, but {}: {}", missing.what, missing.why.unwrap_or_default());
@@ -228,7 +231,7 @@ impl Setup {
     ) -> Result<Option<Held>, SetupError> {
         let model = self.model(programs).await?;
         let step = model.step();
-        ui::message(step.heading(2));
+        ui::message_lines(step.heading(2));
         if !plan.is_up() {
             // Checked before the download. The step has just shown a warning for a tight fit.
             plan.check_memory()?;
@@ -236,7 +239,7 @@ impl Setup {
         let Some(action @ Action::Download(names, _)) = step.actions.first() else {
             return Ok(None);
         };
-        ui::message(indented(action));
+        ui::message_lines(indented(action));
         if !self.agrees(&format!("Download {}?", names.join(" and ")), signals).await? {
             let failure = Failure::new(Code::Unavailable, format!("{} is not installed", names.join(" and ")));
             return Err(model
@@ -256,12 +259,12 @@ impl Setup {
         signals: &mut Signals,
     ) -> Result<(), SetupError> {
         let edit = self.chosen(programs).missing_from(&self.settings, &self.file)?;
-        ui::message(configure::step(edit.as_ref(), &self.file).heading(3));
+        ui::message_lines(configure::step(edit.as_ref(), &self.file).heading(3));
         if let Some(edit) = edit {
             self.configure(&edit, signals).await?;
         }
-        ui::message(betas_off().heading(4));
-        ui::message(verify::step(programs.kind).heading(5));
+        ui::message_lines(betas_off().heading(4));
+        ui::message_lines(verify::step(programs.kind).heading(5));
         if held.is_none() {
             *held = Some(self.bring_up_asking(plan, signals).await?);
         }
@@ -279,7 +282,7 @@ impl Setup {
 
     /// Writes the configuration. Replacing an existing value requires the user's consent.
     async fn configure(&self, edit: &Edit, signals: &mut Signals) -> Result<(), SetupError> {
-        ui::message(indented(edit));
+        ui::message_lines(indented(edit));
         if edit.changes && !self.agrees("Change it?", signals).await? {
             ui::message(format_args!("{INDENT}unchanged"));
             return Ok(());

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use crate::{base::error::Failure, config::Edit};
+use crate::{
+    base::{error::Failure, ui},
+    config::Edit,
+};
 
 /// The number of steps.
 const STEPS: usize = 5;
@@ -46,8 +49,13 @@ impl Step {
     /// Returns the title and what was found, without the actions.
     pub(crate) fn heading(&self, number: usize) -> String {
         let done = if self.actions.is_empty() { ": done" } else { "" };
-        let found = self.found.iter().map(|line| format!("\n{}", indented(line))).collect::<String>();
-        format!("{number}/{STEPS} {}{done}{found}", self.title)
+        let gap = if self.found.is_empty() { "" } else { "\n" };
+        format!("{number}/{STEPS} {}{done}{gap}{}", self.title, self.findings())
+    }
+
+    /// Returns what was found, one finding a line.
+    pub(crate) fn findings(&self) -> String {
+        indented(self.found.iter().map(ui::one_line).collect::<Vec<_>>().join("\n"))
     }
 
     /// Returns the whole step as text.
@@ -76,7 +84,7 @@ impl fmt::Display for Action {
             }
             Action::Download(models, size) => {
                 let size = size.as_ref().map(|size| format!(" ({size})")).unwrap_or_default();
-                write!(f, "download (asks first): {}{size}", models.join(" and "))
+                write!(f, "download (asks first): {}{size}", ui::one_line(models.join(" and ")))
             }
             Action::Write(edit) => edit.fmt(f),
             Action::Verify(tests) => write!(f, "to do:\n  {}", tests.join("\n  ")),

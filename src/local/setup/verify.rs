@@ -46,7 +46,7 @@ pub(crate) async fn run(
     signals: &mut Signals,
 ) -> Result<Option<()>> {
     for message in plan.check_served(&ready.served)? {
-        ui::message(indented(message));
+        ui::message_lines(indented(message));
     }
     let contexts = ready.served.contexts(plan.backend.context);
     ui::message(indented(format_args!("{} is running with {contexts}", plan.backend.kind)));
@@ -92,11 +92,8 @@ fn report(waiting: &mut ProgressLine, check: Check) -> Result<()> {
         return Err(help.into_iter().fold(failure, Failure::help).help("lclaude local doctor --live"));
     }
     let warning = if state == Severity::Warning { "warning: " } else { "" };
-    let (why, help) = (why.map(|why| format!("\n  cause: {why}")), help.iter().map(|help| format!("\n  help: {help}")));
-    ui::message(indented(format_args!(
-        "{warning}{name}: {found}{}{}",
-        why.unwrap_or_default(),
-        help.collect::<String>()
-    )));
+    let why = why.map(|why| format!("\n  cause: {}", ui::one_line(why))).unwrap_or_default();
+    let help = help.iter().map(|help| format!("\n  help: {}", ui::one_line(help))).collect::<String>();
+    ui::message_lines(indented(format_args!("{warning}{name}: {}{why}{help}", ui::one_line(found))));
     Ok(())
 }

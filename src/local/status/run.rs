@@ -14,6 +14,10 @@ pub(crate) fn run(arguments: StatusArguments) -> Result<u8> {
         return runtime.block_on(watch::run(environment.places.runtime()?));
     }
     let seen = runtime.block_on(look(environment.places.runtime()?));
-    ui::print(&if arguments.json { json::text(&seen) } else { text::all(&seen) });
+    if arguments.json {
+        ui::print_json(&json::text(&seen));
+    } else {
+        ui::print(&text::all(&seen));
+    }
     Ok(0)
 }

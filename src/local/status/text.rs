@@ -13,15 +13,15 @@ pub(crate) fn all(seen: &[BackendView]) -> String {
     if seen.is_empty() {
         return "No backend is running.\n".into();
     }
-    // Directory names may contain control characters.
-    ui::escape(&seen.iter().map(block).collect::<Vec<_>>().join("\n"))
+    seen.iter().map(block).collect::<Vec<_>>().join("\n")
 }
 
 fn block(seen: &BackendView) -> String {
     let BackendView { report, figures, resident } = seen;
     let about = &report.about;
-    let mut text = format!("{}  {}  {}: {}\n", report.short_id(), about.kind, about.models.join(", "), state(seen));
-    let mut line = |name: &str, value: String| text.push_str(&format!("  {name:<9} {}\n", value.replace('\n', "\\n")));
+    let (id, kind, models) = (report.short_id(), &about.kind, about.models.join(", "));
+    let mut text = ui::one_line(format_args!("{id}  {kind}  {models}: {}", state(seen))) + "\n";
+    let mut line = |name: &str, value: String| text.push_str(&format!("  {name:<9} {}\n", ui::one_line(value)));
     line("model", about.origin.clone());
     if let Some(served) = &report.served {
         let used = figures.used.map(|used| format!(", {used} in use")).unwrap_or_default();

@@ -3,7 +3,7 @@
 //! It polls once a second, because memory and speed have no events. It reacts to keys and window size changes at once.
 
 use std::{
-    io::{self, IsTerminal, Read, Write},
+    io::{self, IsTerminal, Read},
     path::Path,
     time::Duration,
 };
@@ -20,6 +20,7 @@ use crate::base::{
     error::{Code, Failure, Result},
     process::LiveScreen,
     signals::Signals,
+    ui,
 };
 
 const PERIOD: Duration = Duration::from_secs(1);
@@ -71,9 +72,7 @@ fn draw(text: &str) -> io::Result<()> {
     let lines: Vec<String> =
         lines.iter().map(|line| format!("{}\x1b[K", truncate_str(line, columns.into(), "…"))).collect();
     // Overwrites from the top left corner, then clears the rest, which avoids flicker.
-    let mut stdout = io::stdout();
-    write!(stdout, "\x1b[H{}\x1b[J", lines.join("\r\n"))?;
-    stdout.flush()
+    ui::write_stdout(format!("\x1b[H{}\x1b[J", lines.join("\r\n")).as_bytes())
 }
 
 /// Returns the keys as they are typed. A thread reads them, because non-blocking terminal reads differ between systems;

@@ -172,6 +172,14 @@ impl Terminal {
         self.output()
     }
 
+    /// The same for a program whose exit code doesn't matter.
+    pub fn wait_to_the_end_of_any(mut self) -> String {
+        self.child.wait().expect("the program can be waited for");
+        let reader = self.open.as_mut().and_then(|open| open.reader.take()).expect("not closed yet");
+        reader.join().expect("no thread panics");
+        self.output()
+    }
+
     /// Exits the shell, which must have no jobs left.
     pub fn leave(mut self) {
         self.enter("exit 0");
