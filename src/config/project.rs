@@ -10,7 +10,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use sha2::{Digest, Sha256};
 use toml::{Table, Value};
 
 use super::{
@@ -18,7 +17,7 @@ use super::{
     keys::{quote_key, shorten},
     settings::Settings,
     source::Source,
-    trust::{TrustList, TrustState},
+    trust::{Pin, TrustList, TrustState},
 };
 use crate::base::{
     environment::Environment,
@@ -40,8 +39,8 @@ const MAX_NAME: usize = 256;
 pub(crate) struct Project {
     pub path: PathBuf,
     pub text: String,
-    /// SHA-256 of the bytes, in hex.
-    pub hash: String,
+    /// What trust in it is pinned to.
+    pub pin: Pin,
     pub standing: TrustState,
 }
 
@@ -59,7 +58,7 @@ impl Project {
     /// Reads the nearest file in `here` or a directory above it.
     ///
     /// # Errors
-    /// `Refused` if it isn't a regular file that the user owns, `Config` if it can't be read.
+    /// `Refused` if it isn't a small regular file, `Config` if it can't be read.
     pub(crate) fn find(environment: &Environment) -> Result<Option<Self>> {
         match locate(environment)? {
             Some(path) => Self::read(path, &TrustList::new(&environment.places.state)),
@@ -69,13 +68,13 @@ impl Project {
 
     /// Reads the file at `path`, which must be canonical. Returns `None` without such a file.
     pub(crate) fn read(path: PathBuf, store: &TrustList) -> Result<Option<Self>> {
-        let Some(bytes) = read(&path)? else {
+        let Some((bytes, owner)) = read(&path)? else {
             return Ok(None);
         };
-        let hash: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let pin = Pin::of(&bytes, owner);
         let text = file::decode(bytes, &path)?;
-        let standing = store.standing(&path, &hash)?;
-        Ok(Some(Project { path, text, hash, standing }))
+        let standing = store.standing(&path, &pin)?;
+        Ok(Some(Project { path, text, pin, standing }))
     }
 
     pub(crate) fn is_trusted(&self) -> bool {
@@ -126,7 +125,11 @@ impl Project {
                 key => key.to_owned(),
             })
             .collect();
-        let changed = if self.standing == TrustState::Changed { "it has changed since you trusted it; " } else { "" };
+        let changed = match self.standing {
+            TrustState::Changed => "it has changed since you trusted it; ",
+            TrustState::OwnerChanged => "its owner has changed since you trusted it; ",
+            TrustState::Unknown | TrustState::Trusted => "",
+        };
         Failure::new(Code::Refused, format!("{} contains settings that require trust", self.path.display()))
             .cause(format!("{changed}{} could run programs, load files or send your code elsewhere", keys.join(", ")))
             .help("lclaude local trust")
@@ -154,18 +157,19 @@ fn directories<'a>(here: &'a Path, home: &Path) -> Vec<&'a Path> {
     directories
 }
 
-/// Reads a regular file that the user owns. All checks use the descriptor that is then read.
-fn read(path: &Path) -> Result<Option<Vec<u8>>> {
-    let refused = |why: String, help: String| {
-        Failure::new(Code::Refused, format!("refusing to use {}", path.display())).cause(why).help(help)
-    };
+/// Reads a regular file and returns its bytes and the user ID of its owner. All checks use the descriptor that is then
+/// read. The owner may be anyone: in a bind mount, a container or with sudo it is rarely the user.
+fn read(path: &Path) -> Result<Option<(Vec<u8>, u32)>> {
     let unreadable = |error: io::Error| {
         Failure::new(Code::Config, format!("{} cannot be read", path.display()))
             .cause(error)
             .help(format!("chmod u+r {}", ui::quote_path(path)))
     };
     let unsuitable = |why: &str| {
-        refused(why.into(), format!("ls -l {}", ui::quote_path(path))).help(format!("rm {}", ui::quote_path(path)))
+        Failure::new(Code::Refused, format!("refusing to use {}", path.display()))
+            .cause(why)
+            .help(format!("ls -l {}", ui::quote_path(path)))
+            .help(format!("rm {}", ui::quote_path(path)))
     };
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
     let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
@@ -180,13 +184,6 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     if !meta.is_file() {
         return Err(unsuitable("it is not a regular file"));
     }
-    let user = rustix::process::geteuid().as_raw();
-    if meta.uid() != user {
-        return Err(refused(
-            format!("it belongs to uid {}, and you are uid {user}", meta.uid()),
-            format!("sudo chown {user} {}", path.display()),
-        ));
-    }
     let too_long = || unsuitable("it is larger than 1 MiB");
     if meta.len() > file::MAX_FILE {
         return Err(too_long());
@@ -197,7 +194,7 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     if bytes.len() as u64 > file::MAX_FILE {
         return Err(too_long());
     }
-    Ok(Some(bytes))
+    Ok(Some((bytes, meta.uid())))
 }
 
 fn list_settings(table: &Table) -> Vec<ProjectSetting> {

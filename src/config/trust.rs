@@ -1,5 +1,5 @@
-//! The trust list: the paths of trusted project files with the SHA-256 of each, in the state directory. Sessions only
-//! read it; `lclaude local trust` and `untrust` change it under a lock.
+//! The trust list: the paths of trusted project files with the SHA-256 and owner of each, in the state directory.
+//! Sessions only read it; `lclaude local trust` and `untrust` change it under a lock.
 
 use std::{
     collections::BTreeMap,
@@ -9,14 +9,41 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustix::process::geteuid;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
 use crate::base::{
     disk,
     error::{Code, Failure, Result},
     ui,
 };
 
-/// Each file's canonical path and the SHA-256 of its content when it was trusted.
-pub(crate) type Trusted = BTreeMap<PathBuf, String>;
+/// Each file's canonical path, and what it was when it was trusted.
+pub(crate) type Trusted = BTreeMap<PathBuf, Pin>;
+
+/// What trust in a file is pinned to. Its text is `SHA256`, or `SHA256@UID` for a file of another user; versions that
+/// only knew the former take the latter for another content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Pin(String);
+
+impl Pin {
+    /// Returns the pin of a file with this content and the user ID of its owner.
+    pub(crate) fn of(bytes: &[u8], owner: u32) -> Self {
+        let hash: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        Pin(if owner == geteuid().as_raw() { hash } else { format!("{hash}@{owner}") })
+    }
+
+    /// Returns the user ID of the owner, or `None` for the user's own file.
+    pub(crate) fn other_owner(&self) -> Option<&str> {
+        self.0.split_once('@').map(|(_, owner)| owner)
+    }
+
+    fn hash(&self) -> &str {
+        self.0.split('@').next().unwrap_or_default()
+    }
+}
 
 /// Whether the user trusts a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +52,8 @@ pub(crate) enum TrustState {
     Unknown,
     /// Trusted, but the content has changed since.
     Changed,
+    /// Trusted, but the file belongs to another user since.
+    OwnerChanged,
     Trusted,
 }
 
@@ -37,14 +66,15 @@ impl TrustList {
         TrustList { file: state.join("trust.json") }
     }
 
-    /// Returns whether the file at `path` is trusted with the content of this hash.
+    /// Returns whether the file at `path` is trusted with this content and owner.
     ///
     /// # Errors
     /// `Config` if the list can't be read.
-    pub(crate) fn standing(&self, path: &Path, hash: &str) -> Result<TrustState> {
+    pub(crate) fn standing(&self, path: &Path, pin: &Pin) -> Result<TrustState> {
         Ok(match self.list()?.get(path) {
             None => TrustState::Unknown,
-            Some(trusted) if trusted == hash => TrustState::Trusted,
+            Some(trusted) if trusted == pin => TrustState::Trusted,
+            Some(trusted) if trusted.hash() == pin.hash() => TrustState::OwnerChanged,
             Some(_) => TrustState::Changed,
         })
     }

@@ -52,16 +52,24 @@ pub(crate) fn run(arguments: TrustArguments) -> Result<u8> {
                 .help(format!("lclaude local trust {}", ui::quote_path(&path))));
         }
     }
-    // The hash of what was shown, since the file may have changed meanwhile.
-    store.change(|trusted| trusted.insert(path.clone(), project.hash.clone()).as_ref() != Some(&project.hash))?;
+    // The pin of what was shown, since the file may have changed meanwhile.
+    store.change(|trusted| trusted.insert(path.clone(), project.pin.clone()).as_ref() != Some(&project.pin))?;
     ui::message(format_args!("lclaude: {shown} is trusted until it changes"));
     Ok(0)
 }
 
 /// Returns the settings as text. Values are JSON, so each setting stays on one line.
 fn describe(project: &Project, asks: &[ProjectSetting]) -> String {
-    let changed = if project.standing == TrustState::Changed { "has changed since you trusted it and " } else { "" };
-    let mut text = format!("{} {changed}contains:\n", shown(&project.path));
+    let changed = match project.standing {
+        TrustState::Changed => "has changed since you trusted it and ",
+        TrustState::OwnerChanged => "has another owner since you trusted it and ",
+        TrustState::Unknown | TrustState::Trusted => "",
+    };
+    let mut text = match project.pin.other_owner() {
+        Some(owner) => format!("This file belongs to another user (uid {owner}), who can change it.\n"),
+        None => String::new(),
+    };
+    text.push_str(&format!("{} {changed}contains:\n", shown(&project.path)));
     for ProjectSetting { key, value, needs_word } in asks {
         let mark = if needs_word.is_some() { '!' } else { ' ' };
         let why = match needs_word {

@@ -186,18 +186,71 @@ fn project_file_must_be_a_small_regular_file() {
     fs::remove_dir(&file).expect("still there");
 }
 
+/// Gives the project file to this user.
+fn give_to(stage: &Stage, owner: u32) {
+    chown(file(stage), Some(owner), None).expect("root may");
+}
+
 #[test]
-fn project_file_of_another_user_is_rejected() {
+fn safe_settings_work_whoever_owns_the_project_file() {
     if !needs_root() {
         return;
     }
     messages!();
     let stage = stage();
     write(&stage, "context = 50000");
-    chown(file(&stage), Some(SOMEBODY_ELSE), None).expect("root may");
+    give_to(&stage, SOMEBODY_ELSE);
+    assert!(stage.output(&["--dry-run", "-p", "x"]).expect(0).stdout.contains("50000 tokens requested"));
+    // Everything that refuses an untrusted file refuses this one.
+    write(&stage, "model = 'someone/tiny:Q4'\n");
+    refuses_download(&stage, "someone/tiny:Q4");
+    stage.ended(&mut stage.lclaude(&["local", "init", "--yes", "--context", "60000"])).expect(0);
+}
+
+#[test]
+fn trust_is_pinned_to_the_owner_of_the_project_file() {
+    if !needs_root() {
+        return;
+    }
+    messages!();
+    let stage = with_own_server();
+    let works = || drop(stage.ended(&mut stage.lclaude(&["--dry-run", "-p", "x"])).expect(0));
+    give_to(&stage, SOMEBODY_ELSE);
     refused(&stage, 77);
-    trust(&stage, &["--yes"]).expect_failure(77);
-    stage.ended(&mut stage.lclaude(&["local", "init", "--yes", "--model", "tiny"])).expect_failure(77);
+    trust(&stage, &["--yes"]).expect(0).record();
+    works();
+    // A third user.
+    give_to(&stage, SOMEBODY_ELSE - 1);
+    refused(&stage, 77);
+    // The user themselves.
+    give_to(&stage, 0);
+    refused(&stage, 77);
+    trust(&stage, &["--yes"]).expect(0).record();
+    works();
+    give_to(&stage, SOMEBODY_ELSE);
+    refused(&stage, 77);
+    record("list", stage.output(&["local", "trust", "--list"]).expect(0).stdout);
+    // Content and owner together are the content's change.
+    write(&stage, "context_check = false");
+    refused(&stage, 77);
+}
+
+#[test]
+fn trust_list_of_an_earlier_version_covers_the_users_own_file() {
+    let stage = with_own_server();
+    trust(&stage, &["--yes"]).expect(0);
+    let list = stage.home().join(".local/state/lclaude/trust.json");
+    let text: Value = serde_json::from_slice(&fs::read(&list).expect("a list")).expect("JSON");
+    // Earlier versions wrote and read only the hash.
+    let hash = text[file(&stage).display().to_string()].as_str().expect("a hash");
+    assert!(hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()), "{hash}");
+    if !needs_root() {
+        return;
+    }
+    let works = || stage.ended(&mut stage.lclaude(&["--dry-run", "-p", "x"])).code;
+    assert_eq!(works(), Some(0));
+    give_to(&stage, SOMEBODY_ELSE);
+    assert_eq!(works(), Some(77));
 }
 
 #[test]
