@@ -367,6 +367,32 @@ fn configured_model_store_is_used() {
     finish(session, &claude);
 }
 
+/// A relative path starts at the working directory, and quotes around it are ignored, as in `ollama serve`.
+#[test]
+fn model_store_of_the_environment_is_read_like_ollama_does() {
+    messages!();
+    let mut stage = Stage::ollama();
+    fs::rename(stage.home().join(".ollama/models"), stage.project().join("store")).expect("moved");
+    for value in ["store", " \"./store\" ", "'store/../store'"] {
+        stage.set("OLLAMA_MODELS", value);
+        let (session, claude, backend) = stage.up("small");
+        let given = std::path::Path::new(&backend.env["OLLAMA_MODELS"]);
+        assert!(given.is_absolute(), "{}", given.display());
+        assert_eq!(given.canonicalize().expect("it is there"), stage.project().join("store"));
+        finish(session, &claude);
+        stage.events.rest();
+    }
+    // Ollama doesn't expand ~ either.
+    stage.set("OLLAMA_MODELS", "~/store");
+    stage.on("small", &[]).wait().expect_failure(69);
+    // Nothing between the quotes means the default store.
+    fs::rename(stage.project().join("store"), stage.home().join(".ollama/models")).expect("moved back");
+    stage.set("OLLAMA_MODELS", "\"\"");
+    let (session, claude, backend) = stage.up("small");
+    assert_eq!(backend.env.get("OLLAMA_MODELS"), None);
+    finish(session, &claude);
+}
+
 #[test]
 fn model_loaded_in_the_users_own_server_is_mentioned() {
     messages!();

@@ -20,6 +20,16 @@ fn shared_server_unloads_only_what_lclaude_loaded() {
 }
 
 #[test]
+fn quoted_address_of_a_shared_server_is_read_like_ollama_does() {
+    let (mut stage, own) = shared(&[]);
+    stage.set("OLLAMA_HOST", format!(" \"{}\" ", own.url.trim_start_matches("http://")));
+    let session = stage.on("small", &[]);
+    let claude = stage.events.next("claude");
+    assert_eq!(claude.env["ANTHROPIC_BASE_URL"], own.url);
+    finish(session, &claude);
+}
+
+#[test]
 fn shared_server_is_restored_whatever_is_killed() {
     let (stage, own) = shared(&[]);
     for (session_dies, keeper_dies) in [(true, false), (false, true), (true, true)] {

@@ -7,9 +7,8 @@ use reqwest::Client;
 use super::{
     blobs::Blobs,
     memory,
-    plan::shared_url,
     server::{Server, Shown},
-    store,
+    store, variables,
 };
 use crate::{
     backend::{http, listed::ListedModel},
@@ -25,7 +24,7 @@ pub(crate) async fn list(settings: &Settings, environment: &Environment) -> Resu
     match settings.ollama.instance {
         OllamaInstance::Private => Ok(of_stores(settings, environment)),
         OllamaInstance::Shared => {
-            let url = shared_url(settings.ollama.host.as_deref(), &environment.variables);
+            let url = variables::url(settings.ollama.host.as_deref(), &environment.variables);
             of_server(&http::client_for(&url), &url).await
         }
     }

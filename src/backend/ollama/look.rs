@@ -1,6 +1,6 @@
 //! Queries a running Ollama server without starting, loading or changing anything.
 
-use super::{plan::shared_url, server::Server, start::larger_context};
+use super::{server::Server, start::larger_context, variables};
 use crate::{
     backend::http,
     base::{error::Result, variables::Variables},
@@ -19,7 +19,7 @@ pub(crate) struct ModelReport {
 
 /// Returns the URL of the user's own server, and whether a supported Ollama answers there.
 pub(crate) async fn own_server(settings: &Settings, variables: &Variables) -> (String, Result<()>) {
-    let url = shared_url(settings.ollama.host.as_deref(), variables);
+    let url = variables::url(settings.ollama.host.as_deref(), variables);
     let client = http::client_for(&url);
     let server = Server { client: &client, url: &url };
     let there = match server.check_is_ollama().await {

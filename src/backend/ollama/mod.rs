@@ -16,5 +16,6 @@ mod server;
 mod start;
 mod store;
 mod unknown;
+mod variables;
 
 pub(crate) use kind::OllamaBackend;

@@ -2,7 +2,7 @@
 
 use reqwest::Client;
 
-use super::{server::Server, store, unknown};
+use super::{server::Server, store, unknown, variables};
 use crate::{
     backend::{http, plan::BackendPlan},
     base::{environment::Environment, error::Failure},
@@ -48,7 +48,14 @@ pub(crate) fn not_installed(plan: &BackendPlan, model: &str, environment: &Envir
     if store::is_named(plan) && !place.exists() {
         let why = format!("{}, set by [ollama] models_dir or OLLAMA_MODELS, does not exist", place.display());
         let mut failure = failure.cause(why);
-        failure.help.insert(0, "correct [ollama] models_dir or OLLAMA_MODELS".into());
+        let literal = environment.variables.text(variables::MODELS).and_then(|value| value.strip_prefix("~/"));
+        failure.help.insert(
+            0,
+            match literal {
+                Some(rest) => format!("export {}=\"$HOME/{rest}\"  # Ollama does not expand ~", variables::MODELS),
+                None => "correct [ollama] models_dir or OLLAMA_MODELS".into(),
+            },
+        );
         return Some(failure);
     }
     Some(match store::unreadable_store_help(plan) {

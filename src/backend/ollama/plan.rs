@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::store;
+use super::{store, variables};
 use crate::{
     backend::{
         install::{self, IS_MACOS},
@@ -17,7 +17,6 @@ use crate::{
         error::{Code, Failure, Result},
         pattern::is_gguf,
         ui,
-        variables::Variables,
     },
     config::{Kind, OllamaInstance, Settings},
 };
@@ -50,7 +49,7 @@ pub(crate) fn plan(settings: &Settings, wanted: &[String], environment: &Environ
     refuse_cloud(settings, &models)?;
     let (service, origin) = match settings.ollama.instance {
         OllamaInstance::Shared => {
-            let url = shared_url(settings.ollama.host.as_deref(), &environment.variables);
+            let url = variables::url(settings.ollama.host.as_deref(), &environment.variables);
             (Service::Running(url.clone()), url)
         }
         OllamaInstance::Private => {
@@ -82,7 +81,7 @@ fn private(
     // the user's own API key it would reject Ollama's requests.
     program.removed = ["OLLAMA_*", "LLAMA_*"].map(str::to_owned).into();
     let own = [
-        ("OLLAMA_HOST", format!("{HOST}:{{port}}")),
+        (variables::ADDRESS, format!("{HOST}:{{port}}")),
         // The default is 4096 on most machines, and longer prompts are silently truncated.
         ("OLLAMA_CONTEXT_LENGTH", settings.context().to_string()),
         ("OLLAMA_KEEP_ALIVE", "-1".into()),
@@ -97,7 +96,7 @@ fn private(
         set("OLLAMA_NO_CLOUD", "1".into());
     }
     if let Some(store) = named {
-        set("OLLAMA_MODELS", store.display().to_string());
+        set(variables::MODELS, store.display().to_string());
     }
     if let Some(kind) = &settings.ollama.kv_cache_type {
         set("OLLAMA_KV_CACHE_TYPE", kind.clone());
@@ -168,29 +167,6 @@ pub(crate) fn usual_install() -> &'static str {
     if IS_MACOS { "brew install ollama" } else { SCRIPT }
 }
 
-/// Returns the URL of the shared server, from `OLLAMA_HOST` in any form that Ollama accepts: scheme, host and port are
-/// all optional.
-pub(crate) fn shared_url(host: Option<&str>, variables: &Variables) -> String {
-    let host = host.or_else(|| variables.text("OLLAMA_HOST")).unwrap_or_default();
-    let host = host.trim().trim_end_matches('/');
-    let (scheme, rest, default) = match host.split_once("://") {
-        Some(("https", rest)) => ("https", rest, "443"),
-        Some((_, rest)) => ("http", rest, "80"),
-        None => ("http", host, "11434"),
-    };
-    let (rest, path) = rest.split_once('/').map_or((rest, String::new()), |(rest, path)| (rest, format!("/{path}")));
-    // The colons of a bare IPv6 address don't introduce a port.
-    let split = rest.rsplit_once(':').filter(|(name, _)| !name.contains(':') || name.ends_with(']'));
-    let (name, port) = split.unwrap_or((rest, default));
-    let name = match name {
-        // An address that listens on all interfaces can't be connected to.
-        "" | "0.0.0.0" | "[::]" | "::" => HOST.to_owned(),
-        name if name.contains(':') && !name.starts_with('[') => format!("[{name}]"),
-        name => name.to_owned(),
-    };
-    format!("{scheme}://{name}:{port}{path}")
-}
-
 fn invalid_name(settings: &Settings, model: &str) -> Failure {
     let failure = Failure::new(settings.source("model").code(), format!("{model:?} is not an Ollama model name"))
         .cause("its models have names like qwen3:4b")
@@ -219,23 +195,5 @@ pub(crate) fn runs_in_cloud(model: &str, named: Option<&str>) -> Failure {
     match named {
         Some(name) => failure.help(format!("set model = {name:?} in your own configuration to use it anyway")),
         None => failure,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn host_is_parsed_like_ollama_host() {
-        let url = |host: &str| shared_url(Some(host), &Variables::default());
-        assert_eq!(url(""), "http://127.0.0.1:11434");
-        assert_eq!(url("0.0.0.0"), "http://127.0.0.1:11434");
-        assert_eq!(url(":1234"), "http://127.0.0.1:1234");
-        assert_eq!(url("box:1234/"), "http://box:1234");
-        assert_eq!(url("http://box"), "http://box:80");
-        assert_eq!(url("https://box/ollama"), "https://box:443/ollama");
-        assert_eq!(url("[::1]:1234"), "http://[::1]:1234");
-        assert_eq!(url("::1"), "http://[::1]:11434");
     }
 }

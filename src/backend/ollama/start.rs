@@ -6,9 +6,9 @@ use reqwest::Client;
 use tokio::time::timeout;
 
 use super::{
-    plan::{runs_in_cloud, shared_url},
+    plan::runs_in_cloud,
     server::{Server, Shown},
-    store,
+    store, variables,
 };
 use crate::{
     backend::{
@@ -109,7 +109,7 @@ fn not_kept(model: &str) -> Failure {
 
 /// Returns a note if the user's own server has models loaded, since a private one may need their memory.
 async fn loaded_by_own_server(client: &Client, variables: &Variables) -> Option<String> {
-    let url = shared_url(None, variables);
+    let url = variables::url(None, variables);
     if is_remote(&url) {
         return None;
     }

@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::variables;
 use crate::{
     backend::plan::{BackendPlan, Service},
     base::{
@@ -56,7 +57,7 @@ pub(crate) fn cloud_name(remote: &str) -> String {
 
 /// Returns the configured store.
 fn named(settings: &Settings, environment: &Environment) -> Option<PathBuf> {
-    settings.ollama.models_dir.clone().or_else(|| environment.variables.path("OLLAMA_MODELS"))
+    settings.ollama.models_dir.clone().or_else(|| variables::store(environment))
 }
 
 fn own(home: &Path) -> PathBuf {
@@ -138,7 +139,7 @@ pub(crate) fn find(store: &Path, model: &str) -> Option<String> {
 
 /// Returns whether a private server uses a store other than Ollama's default.
 pub(crate) fn is_named(plan: &BackendPlan) -> bool {
-    matches!(&plan.service, Service::Program(program) if program.environment.contains_key("OLLAMA_MODELS"))
+    matches!(&plan.service, Service::Program(program) if program.environment.contains_key(variables::MODELS))
 }
 
 /// Returns the store of this plan's private server, or `None` for a shared server.
@@ -146,7 +147,7 @@ pub(crate) fn of(plan: &BackendPlan, home: &Path) -> Option<PathBuf> {
     let Service::Program(program) = &plan.service else {
         return None;
     };
-    Some(program.environment.get("OLLAMA_MODELS").map_or_else(|| own(home), PathBuf::from))
+    Some(program.environment.get(variables::MODELS).map_or_else(|| own(home), PathBuf::from))
 }
 
 /// Returns all models that a private server could use.

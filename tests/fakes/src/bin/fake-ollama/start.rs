@@ -14,7 +14,7 @@ const DEFAULT_PORT: &str = "11434";
 /// `host:port` of `OLLAMA_HOST`.
 fn address() -> String {
     let given = var("OLLAMA_HOST").unwrap_or_default();
-    let given = given.trim().trim_start_matches("http://").trim_end_matches('/');
+    let given = given.trim().trim_matches(['"', '\'']).trim().trim_start_matches("http://").trim_end_matches('/');
     match given.rsplit_once(':') {
         Some(("", port)) => format!("0.0.0.0:{port}"),
         Some(_) => given.to_owned(),
