@@ -88,7 +88,7 @@ where
         plan.check_memory()?.iter().for_each(|warning| ui::message_lines(format_args!("lclaude: {warning}")));
         runtime.block_on(plan.missing())
     };
-    let downloads = ask_to_download(plan, &missing, yes)?;
+    let downloads = ask_to_download(plan, &missing, yes, &runtime)?;
     plan.ready_runtime()?;
     let ended = runtime.block_on(run_job(plan, downloads, job));
     // Dropping the runtime would wait for a thread that may be waiting for another process's lock.
@@ -127,12 +127,15 @@ where
 }
 
 /// Asks whether to download missing models, which can take many gigabytes.
-fn ask_to_download(plan: &Plan, missing: &[String], yes: bool) -> Result<Downloads> {
+fn ask_to_download(plan: &Plan, missing: &[String], yes: bool, runtime: &Runtime) -> Result<Downloads> {
     // Some servers report a missing model only when it is loaded; `run_job` asks then.
     let Some(first) = missing.first() else {
         return Ok(if yes { Downloads::Agreed } else { Downloads::NotAgreed });
     };
     refuse_download(plan.untrusted(), first)?;
+    if !yes && let Some(failure) = runtime.block_on(plan.out_of_reach(first)) {
+        return Err(failure);
+    }
     if yes || ui::confirm(&download_question(&missing.join(" and "))) {
         return Ok(Downloads::Agreed);
     }

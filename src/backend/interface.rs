@@ -164,6 +164,18 @@ pub(crate) trait Backend: Sync {
         None
     }
 
+    /// Returns the failure for a missing model that is on this machine, but where the plan can't use it, or `None`. The
+    /// user should know before they download it once more. May ask a server that is already running.
+    async fn out_of_reach(
+        &self,
+        _settings: &Settings,
+        _plan: &BackendPlan,
+        _model: &str,
+        _environment: &Environment,
+    ) -> Option<Failure> {
+        None
+    }
+
     /// Returns whether it can list its models while it isn't running.
     fn knows_models_offline(&self) -> bool {
         true

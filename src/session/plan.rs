@@ -136,6 +136,12 @@ impl Plan {
         registry::backend(self.backend.kind).not_installed(&self.backend, model, &self.environment)
     }
 
+    /// Returns the failure for a missing model that is on this machine, but where this backend can't use it, or `None`.
+    pub(crate) async fn out_of_reach(&self, model: &str) -> Option<Failure> {
+        let backend = registry::backend(self.backend.kind);
+        backend.out_of_reach(&self.settings, &self.backend, model, &self.environment).await
+    }
+
     /// Checks whether the models fit in memory, and returns a warning if memory is tight. Reads the models' headers, so
     /// call it only if the backend isn't up.
     ///

@@ -29,6 +29,7 @@ mod memory;
 mod models;
 mod ollama;
 mod ollama_shared;
+mod ollama_store;
 mod project;
 mod routing;
 mod run;

@@ -4,6 +4,7 @@ use super::{
     look, models,
     plan::{self, install_hint},
     server::check_release,
+    service,
 };
 use crate::{
     backend::{
@@ -50,7 +51,10 @@ pub(crate) async fn installation(subject: &Subject<'_>, worst: Severity) -> Vec<
         _ => server,
     });
     let models = models::installed(settings, environment);
-    let found = if models.is_empty() { "none installed".into() } else { models.join(", ") };
+    let mut found = if models.is_empty() { "none installed".into() } else { models.join(", ") };
+    if let Some(barrier) = service::unreadable() {
+        found.push_str(&format!("; your user can't read {}", barrier.path.display()));
+    }
     all.push(Check::ok(AREA, "ollama models", found));
     all
 }
@@ -78,7 +82,13 @@ async fn of_shared(subject: &Subject<'_>, url: &str, plan: &BackendPlan) -> Vec<
 async fn of_private(backend: &dyn Backend, subject: &Subject<'_>, plan: &BackendPlan) -> Vec<Check> {
     let Subject { settings, environment, yes, .. } = *subject;
     let missing = models::missing(plan, environment);
-    let failure = missing.first().and_then(|model| models::not_installed(plan, model, environment));
+    let failure = match missing.first() {
+        Some(model) => {
+            let elsewhere = models::out_of_reach(settings, plan, model, environment).await;
+            elsewhere.or_else(|| models::not_installed(plan, model, environment))
+        }
+        None => None,
+    };
     let is_there = failure.is_none();
     let mut all = vec![subject.refused(&missing).unwrap_or_else(|| match failure {
         Some(failure) if !yes => subject.failed("model", failure),

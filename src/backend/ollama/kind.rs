@@ -104,6 +104,16 @@ impl Backend for OllamaBackend {
         models::not_installed(plan, model, environment)
     }
 
+    async fn out_of_reach(
+        &self,
+        settings: &Settings,
+        plan: &BackendPlan,
+        model: &str,
+        environment: &Environment,
+    ) -> Option<Failure> {
+        models::out_of_reach(settings, plan, model, environment).await
+    }
+
     async fn models(
         &self,
         settings: &Settings,

@@ -13,6 +13,7 @@ mod models;
 mod plan;
 mod pull;
 mod server;
+mod service;
 mod start;
 mod store;
 mod unknown;

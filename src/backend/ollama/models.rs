@@ -1,13 +1,26 @@
 //! Which models Ollama has and which are missing.
 
-use reqwest::Client;
+use std::time::Duration;
 
-use super::{server::Server, store, unknown, variables};
+use reqwest::Client;
+use tokio::time::timeout;
+
+use super::{
+    server::Server,
+    service::{self, Access},
+    store, unknown, variables,
+};
 use crate::{
-    backend::{http, plan::BackendPlan},
-    base::{environment::Environment, error::Failure},
+    backend::{address::is_remote, http, plan::BackendPlan},
+    base::{
+        environment::Environment,
+        error::{Code, Failure},
+    },
     config::Settings,
 };
+
+/// The timeout for the user's own server to list its models, since it usually isn't running.
+const ASK_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Returns the first model of the plan that runs on Ollama's own servers.
 pub(crate) fn in_cloud(plan: &BackendPlan) -> Option<&str> {
@@ -58,9 +71,55 @@ pub(crate) fn not_installed(plan: &BackendPlan, model: &str, environment: &Envir
         );
         return Some(failure);
     }
-    Some(match store::unreadable_store_help(plan) {
-        Some(help) => failure.help(help),
-        None => failure,
+    Some(failure)
+}
+
+/// Returns the failure for a model that is on this machine, but where a private server can't use it, or `None`. Asks the
+/// user's own server.
+pub(crate) async fn out_of_reach(
+    settings: &Settings,
+    plan: &BackendPlan,
+    model: &str,
+    environment: &Environment,
+) -> Option<Failure> {
+    let place = store::of(plan, environment.home())?;
+    let url = variables::url(settings.ollama.host.as_deref(), &environment.variables);
+    let installed = match is_remote(&url) {
+        true => None,
+        false => {
+            timeout(ASK_TIMEOUT, Server { client: &http::client_for(&url), url: &url }.tags()).await.ok().flatten()
+        }
+    };
+    let has_it = installed.as_ref().is_some_and(|all| all.iter().any(|known| store::is_same(&known.name, model)));
+    let barrier = match service::access(&place) {
+        Access::Unreadable(barrier) => Some(barrier),
+        // A server without the model is taken for the service.
+        _ if installed.is_some() && !has_it => None,
+        _ => service::unreadable().filter(|_| !store::is_named(plan)),
+    };
+    let why = match (&barrier, has_it) {
+        (None, false) => return None,
+        (Some(barrier), true) => {
+            format!("the Ollama at {url} has it, but your user can't read {}", barrier.path.display())
+        }
+        (Some(barrier), false) => {
+            format!("an Ollama of another user may have it, but your user can't read {}", barrier.path.display())
+        }
+        (None, true) => format!("the Ollama at {url} has it, in a store that a private server does not use"),
+    };
+    let failure = Failure::new(Code::Unavailable, format!("a private Ollama server can't use {model}")).cause(why);
+    let again = format!("lclaude --backend ollama --model {model}");
+    let failure = match has_it {
+        true => failure.help(format!("set [ollama] instance = \"shared\"  # uses the Ollama at {url}")),
+        false => failure,
+    };
+    // What can't be read can't be written either.
+    let can_download = !barrier.as_ref().is_some_and(|barrier| place.starts_with(&barrier.path));
+    let helps = barrier.map(|barrier| barrier.helps(&again, &environment.variables)).unwrap_or_default();
+    let failure = helps.into_iter().fold(failure, Failure::help);
+    Some(match can_download {
+        true => failure.help(format!("{again} --yes  # downloads it for the private server")),
+        false => failure,
     })
 }
 

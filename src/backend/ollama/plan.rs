@@ -54,7 +54,7 @@ pub(crate) fn plan(settings: &Settings, wanted: &[String], environment: &Environ
         }
         OllamaInstance::Private => {
             let path = program(settings)?;
-            let named = store::choose(settings, &models, environment)?;
+            let named = store::choose(settings, &models, environment);
             let (service, origin) = private(settings, &mut models, path, named, environment.home())?;
             (Service::Program(service), origin)
         }

@@ -5,18 +5,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::variables;
+use super::{
+    service::{self, Access},
+    variables,
+};
 use crate::{
     backend::plan::{BackendPlan, Service},
-    base::{
-        environment::Environment,
-        error::{Code, Failure, Result},
-    },
+    base::environment::Environment,
     config::Settings,
 };
 
-/// The store of the Linux service, where a server started by the user doesn't look.
-const SERVICE_STORE: &str = "/usr/share/ollama/.ollama/models";
 /// Prefixes that Ollama omits from names.
 const REGISTRY: &str = "registry.ollama.ai/";
 const LIBRARY: &str = "library/";
@@ -65,45 +63,16 @@ fn own(home: &Path) -> PathBuf {
 }
 
 /// Returns the store that has the models, or `None` for Ollama's default store.
-///
-/// # Errors
-/// `Config` if the only store is that of Ollama's service, and it can't be read.
-pub(crate) fn choose(settings: &Settings, models: &[String], environment: &Environment) -> Result<Option<PathBuf>> {
-    match named(settings, environment) {
-        Some(store) => Ok(Some(store)),
-        None => choose_between(&own(environment.home()), Path::new(SERVICE_STORE), models),
-    }
+pub(crate) fn choose(settings: &Settings, models: &[String], environment: &Environment) -> Option<PathBuf> {
+    named(settings, environment).or_else(|| choose_between(&own(environment.home()), service::stores(), models))
 }
 
-fn choose_between(own: &Path, service: &Path, models: &[String]) -> Result<Option<PathBuf>> {
+fn choose_between<'a>(own: &Path, services: impl IntoIterator<Item = &'a Path>, models: &[String]) -> Option<PathBuf> {
     let has_all = |store: &Path| models.iter().all(|model| is_cloud(model) || find(store, model).is_some());
-    if has_all(own) || !service.exists() {
-        return Ok(None);
+    if has_all(own) {
+        return None;
     }
-    if !is_unreadable(service) {
-        return Ok(has_all(service).then(|| service.to_owned()));
-    }
-    if own.exists() {
-        return Ok(None);
-    }
-    Err(Failure::new(Code::Config, format!("{} cannot be read", service.display()))
-        .cause("Ollama's service keeps its models there, but a private server runs as your user")
-        .help(GRANT_ACCESS)
-        .help("set [ollama] instance = \"shared\" to use the service itself"))
-}
-
-/// The help that lets the user's own server read the service's models.
-const GRANT_ACCESS: &str = "sudo usermod -aG ollama $USER && sudo chmod -R g+rX /usr/share/ollama  # then log in again";
-
-/// Returns whether a store exists but can't be read.
-fn is_unreadable(store: &Path) -> bool {
-    store.exists() && (fs::read_dir(store.join("blobs")).is_err() || fs::read_dir(store.join("manifests")).is_err())
-}
-
-/// Returns the help for a missing model that the unreadable store of the service may have.
-pub(crate) fn unreadable_store_help(plan: &BackendPlan) -> Option<String> {
-    (!is_named(plan) && is_unreadable(Path::new(SERVICE_STORE)))
-        .then(|| format!("{GRANT_ACCESS}; {SERVICE_STORE} may have the model"))
+    services.into_iter().find(|store| service::access(store) == Access::Readable && has_all(store)).map(Path::to_owned)
 }
 
 /// Returns the names of all models in a store. Each has a manifest at HOST/NAMESPACE/NAME/TAG.
@@ -157,8 +126,8 @@ pub(crate) fn all(settings: &Settings, environment: &Environment) -> Vec<String>
 
 /// Returns the stores that a private server could use, the user's own first.
 pub(crate) fn places(settings: &Settings, environment: &Environment) -> Vec<PathBuf> {
-    named(settings, environment)
-        .map_or_else(|| vec![own(environment.home()), SERVICE_STORE.into()], |store| vec![store])
+    let usual = || std::iter::once(own(environment.home())).chain(service::stores().map(Path::to_owned)).collect();
+    named(settings, environment).map_or_else(usual, |store| vec![store])
 }
 
 #[cfg(test)]
@@ -219,24 +188,13 @@ mod tests {
         let root = tempfile::tempdir().expect("a directory");
         let own = store(&root.path().join("own"), &["registry.ollama.ai/library/small/latest"]);
         let service = store(&root.path().join("service"), &["registry.ollama.ai/library/big/latest"]);
-        let chosen = |model: &str| choose_between(&own, &service, &[model.to_owned()]).expect("both can be read");
+        let chosen = |model: &str| choose_between(&own, [service.as_path()], &[model.to_owned()]);
         assert_eq!(chosen("big:latest"), Some(service.clone()));
         assert_eq!(chosen("small:latest"), None);
         assert_eq!(chosen("neither:latest"), None);
-        assert_eq!(choose_between(&own, &root.path().join("none"), &["big:latest".into()]).expect("no service"), None);
-    }
-
-    #[test]
-    fn unreadable_service_store_fails_with_help() {
-        let root = tempfile::tempdir().expect("a directory");
-        let service = root.path().join("service");
-        fs::create_dir(&service).expect("a directory");
-        // A file in place of the directory is unreadable even for root.
-        fs::write(service.join("blobs"), "").expect("a file");
-        let failure =
-            choose_between(&root.path().join("own"), &service, &["big:latest".into()]).expect_err("unreadable");
-        assert!(failure.what.contains("cannot be read") && failure.help[0].contains("usermod"), "{failure}");
-        let own = store(&root.path().join("own"), &[]);
-        assert_eq!(choose_between(&own, &service, &["big:latest".into()]).expect("the user has a store"), None);
+        assert_eq!(choose_between(&own, [], &["big:latest".into()]), None);
+        // A store that can be read only in part is none.
+        fs::remove_dir(service.join("blobs")).expect("there");
+        assert_eq!(chosen("big:latest"), None);
     }
 }

@@ -42,8 +42,15 @@ pub(crate) async fn look(programs: &Programs, settings: &Settings, environment: 
     enough_trained(settings, &plan.models[0], known.trained)?;
     let backend = registry::backend(plan.kind);
     let missing = backend.missing(&plan, environment).await;
+    let not_installed = match missing.first() {
+        Some(model) => {
+            let elsewhere = backend.out_of_reach(settings, &plan, model, environment).await;
+            elsewhere.or_else(|| backend.not_installed(&plan, model, environment))
+        }
+        None => None,
+    };
     Ok(ModelStep {
-        not_installed: missing.first().and_then(|model| backend.not_installed(&plan, model, environment)),
+        not_installed,
         memory: known.memory,
         size: known.weights,
         unlisted: (!backend.knows_models_offline()).then(|| backend.title()),

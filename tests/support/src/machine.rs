@@ -54,8 +54,8 @@ pub fn needs_strace() -> bool {
 pub fn needs_no_ollama() -> bool {
     let programs =
         ["/usr/local/bin", "/usr/bin", "/bin", "/opt/homebrew/bin", "/Applications/Ollama.app/Contents/Resources"];
-    let models = Path::new("/usr/share/ollama/.ollama/models");
-    let mut places = programs.iter().map(|place| Path::new(place).join("ollama")).chain([models.to_owned()]);
+    let services = ["/usr/share", "/var/lib", "/var/snap"];
+    let mut places = programs.iter().chain(&services).map(|place| Path::new(place).join("ollama"));
     needs("a machine without Ollama", !places.any(|place| place.exists()))
 }
 
