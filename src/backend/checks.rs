@@ -5,13 +5,15 @@
 use std::path::{Path, PathBuf};
 
 use super::{
-    context::enough_trained,
+    context::{enough_trained, too_small},
     interface::Backend,
     plan::BackendPlan,
+    served::Served,
     subject::{AREA, Subject, edit_command},
 };
 use crate::base::{
     check::{Check, Severity},
+    context::MIN_CONTEXT,
     error::Failure,
 };
 
@@ -66,36 +68,35 @@ pub(crate) async fn model_file(backend: &dyn Backend, subject: &Subject<'_>, pla
             .cause("its chat template does not support tools, so Claude Code cannot read or write files")
             .help(edit_command(file)),
     };
-    vec![tools, context(subject, plan, model.trained, None)]
+    let mut served = Served::new();
+    for name in &plan.models {
+        let trained = (*name == model.served).then_some(model.trained).flatten();
+        served.expect(plan, name, trained, backend.fixed_context(plan, environment, name));
+    }
+    vec![tools, context(subject, plan, &served)]
 }
 
-/// Returns the check of the main model's context. `larger` is the help for a model that limits its own context, or
-/// `None`.
-pub(crate) fn context(
-    subject: &Subject<'_>,
-    plan: &BackendPlan,
-    trained: Option<u32>,
-    larger: Option<String>,
-) -> Check {
-    let asked = plan.context;
-    if let Err(failure) = enough_trained(subject.settings, &plan.models[0], trained) {
-        return subject.failed("model context", failure);
+/// Returns the check of the context that a session will get.
+pub(crate) fn context(subject: &Subject<'_>, plan: &BackendPlan, served: &Served) -> Check {
+    let name = "model context";
+    let (asked, granted) = (plan.context, served.context);
+    if let Err(failure) = enough_trained(subject.settings, &served.of, served.trained) {
+        return subject.failed(name, failure);
     }
-    match (larger, trained) {
-        (Some(larger), _) => {
-            Check::warning(AREA, "model context", format!("{asked} tokens requested, but the model will get fewer"))
-                .help(larger)
+    if let Some(larger) = &served.more_context {
+        if granted < MIN_CONTEXT && subject.settings.checks_context() {
+            return subject.failed(name, too_small(served, asked, larger));
         }
-        (None, Some(trained)) if trained < asked => Check::warning(
-            AREA,
-            "model context",
-            format!("{asked} tokens requested, but the model supports only {trained}"),
-        )
-        .help(format!("lclaude --context {trained}"))
-        .help(edit_command(subject.file)),
-        (None, Some(trained)) => {
-            Check::ok(AREA, "model context", format!("{asked} tokens requested, {trained} supported"))
+        return Check::warning(AREA, name, format!("{asked} tokens requested, but {} gets only {granted}", served.of))
+            .help(larger.clone());
+    }
+    match served.trained {
+        Some(trained) if trained < asked => {
+            Check::warning(AREA, name, format!("{asked} tokens requested, but the model supports only {trained}"))
+                .help(format!("lclaude --context {trained}"))
+                .help(edit_command(subject.file))
         }
-        (None, None) => Check::ok(AREA, "model context", format!("{asked} tokens requested")),
+        Some(trained) => Check::ok(AREA, name, format!("{asked} tokens requested, {trained} supported")),
+        None => Check::ok(AREA, name, format!("{asked} tokens requested")),
     }
 }

@@ -1,5 +1,6 @@
 //! Checks that a context is large enough for Claude Code.
 
+use super::served::Served;
 use crate::{
     base::{
         context::{CLAUDE_CODE_PROMPT, DEFAULT_CONTEXT, MIN_CONTEXT},
@@ -45,6 +46,15 @@ pub(crate) fn enough_trained(settings: &Settings, model: &str, trained: Option<u
         }
         _ => Ok(()),
     }
+}
+
+/// Returns the failure for a context that is too small for Claude Code. `asked`: the requested tokens; `help`: how to get
+/// more.
+pub(crate) fn too_small(served: &Served, asked: u32, help: impl Into<String>) -> Failure {
+    Failure::new(Code::Unavailable, format!("the context window of {} is too small for Claude Code", served.of))
+        .cause(format!("{}; {}", served.contexts(asked), minimum_clause()))
+        .help(help)
+        .help(SKIP_CHECK)
 }
 
 /// Returns the help for a model that was trained for too few tokens.

@@ -1,6 +1,6 @@
 //! Checks whether a plan's models fit in memory, before anything is started.
 
-use super::{plan::BackendPlan, registry::backend};
+use super::{plan::BackendPlan, registry::backend, served::Served};
 use crate::{
     base::{environment::Environment, error::Result},
     config::Settings,
@@ -34,26 +34,42 @@ pub(crate) fn check(settings: &Settings, plan: &BackendPlan, environment: &Envir
 }
 
 /// What the models' files tell, as far as they are on this machine.
-#[derive(Default)]
 pub(crate) struct ModelFacts {
     /// The memory figures and the verdict, in one line.
     pub memory: Option<String>,
     /// Tokens that the main model was trained for.
     pub trained: Option<u32>,
+    /// What the backend is expected to serve. Models of which nothing is known get the requested context.
+    pub expected: Served,
+    /// Whether a model's file says something about its context.
+    pub is_context_known: bool,
     /// Bytes of all models together.
     pub weights: Option<u64>,
 }
 
 /// Returns what the plan's model files tell. Starts nothing.
 pub(crate) fn inspect(settings: &Settings, plan: &BackendPlan, environment: &Environment) -> ModelFacts {
-    let Some(estimate) = estimate(settings, plan, environment) else {
-        return ModelFacts::default();
+    let estimate = estimate(settings, plan, environment);
+    let trained = |name: &str| {
+        let model = estimate.as_ref()?.models.iter().find(|model| model.name == name)?;
+        model.shape.as_ref()?.trained
     };
-    ModelFacts {
-        memory: Machine::detect().map(|machine| describe(settings, &estimate, &machine.with_tools())),
-        trained: estimate.models.first().and_then(|model| model.shape.as_ref()?.trained),
-        weights: estimate.models.iter().map(|model| model.weights).sum(),
+    let mut facts = ModelFacts {
+        memory: estimate
+            .as_ref()
+            .zip(Machine::detect())
+            .map(|(estimate, machine)| describe(settings, estimate, &machine.with_tools())),
+        trained: estimate.as_ref().and_then(|estimate| estimate.models.first()?.shape.as_ref()?.trained),
+        expected: Served::new(),
+        is_context_known: false,
+        weights: estimate.as_ref().and_then(|estimate| estimate.models.iter().map(|model| model.weights).sum()),
+    };
+    for name in &plan.models {
+        let (trained, fixed) = (trained(name), backend(plan.kind).fixed_context(plan, environment, name));
+        facts.is_context_known |= trained.is_some() || fixed.is_some();
+        facts.expected.expect(plan, name, trained, fixed);
     }
+    facts
 }
 
 fn describe(settings: &Settings, estimate: &Estimate, machine: &Machine) -> String {

@@ -14,7 +14,7 @@ use super::{
     listed::ListedModel,
     names,
     plan::{BackendPlan, Endpoint},
-    served::Served,
+    served::{FixedContext, Served},
     starting::{Progress, StartError, Starting},
     subject::Subject,
     undo::Undo,
@@ -133,6 +133,11 @@ pub(crate) trait Backend: Sync {
 
     /// Returns the memory that the plan needs, as far as that is known without starting anything.
     fn estimate(&self, _settings: &Settings, _plan: &BackendPlan, _environment: &Environment) -> Option<Estimate> {
+        None
+    }
+
+    /// Returns the context that a model of the plan sets for itself, as far as that is known without a server.
+    fn fixed_context(&self, _plan: &BackendPlan, _environment: &Environment, _model: &str) -> Option<FixedContext> {
         None
     }
 

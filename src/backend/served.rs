@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::plan::BackendPlan;
+
 /// What a ready backend serves.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -27,6 +29,13 @@ pub(crate) struct Served {
     pub notes: Vec<String>,
 }
 
+/// A context that a model sets for itself, which overrides all settings.
+pub(crate) struct FixedContext {
+    pub tokens: u32,
+    /// The help for a larger one.
+    pub larger: String,
+}
+
 impl Served {
     /// Returns a value without models, to which each model is added.
     pub(crate) fn new() -> Self {
@@ -37,6 +46,30 @@ impl Served {
     pub(crate) fn grant(&mut self, model: &str, context: u32, trained: Option<u32>) {
         if self.of.is_empty() || context < self.context {
             (self.of, self.context, self.trained) = (model.to_owned(), context, trained);
+        }
+    }
+
+    /// Returns what the main model of a plan is expected to get. `trained`: tokens it was trained for.
+    pub(crate) fn of_main(plan: &BackendPlan, trained: Option<u32>) -> Self {
+        let mut served = Served::new();
+        served.expect(plan, &plan.models[0], trained, None);
+        served
+    }
+
+    /// Records the context that a model will get, as far as that is known before it is loaded.
+    ///
+    /// `trained`: tokens it was trained for, `fixed`: the context that it sets for itself.
+    pub(crate) fn expect(
+        &mut self,
+        plan: &BackendPlan,
+        model: &str,
+        trained: Option<u32>,
+        fixed: Option<FixedContext>,
+    ) {
+        let tokens = fixed.as_ref().map_or(plan.context, |fixed| fixed.tokens);
+        self.grant(model, trained.map_or(tokens, |trained| trained.min(tokens)), trained);
+        if self.of == *model {
+            self.more_context = fixed.filter(|fixed| fixed.tokens < plan.context).map(|fixed| fixed.larger);
         }
     }
 

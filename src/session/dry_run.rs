@@ -8,7 +8,7 @@ use std::{
 
 use super::{child::Child, plan::Plan};
 use crate::{
-    backend::{Endpoint, HOST, MASKED, Program, Service},
+    backend::{Endpoint, HOST, MASKED, Program, Service, fit::ModelFacts},
     base::ui,
     claude::{Routed, SessionPlan},
     config::Settings,
@@ -34,13 +34,13 @@ pub(crate) fn print(plan: &Plan, child: &Child, missing: &[String]) {
 fn describe(out: &mut String, plan: &Plan, child: &Child, missing: &[String]) -> fmt::Result {
     describe_settings(out, plan.settings())?;
     let known = plan.inspect_models();
-    let url = describe_backend(out, plan, known.trained, missing)?;
+    let url = describe_backend(out, plan, &known, missing)?;
     if let Some(memory) = &known.memory {
         line!(out, "  {memory}")?;
     }
     let endpoint = Endpoint { url, port: 0, token: MASKED.into() };
-    let expected = plan.expected(known.trained);
-    let routed = plan.routing.route(&endpoint, &expected, plan.is_lean(&expected));
+    let expected = &known.expected;
+    let routed = plan.routing.route(&endpoint, expected, plan.is_lean(expected));
     describe_child(out, child, &child.variables(&routed, Path::new(PRIVATE)))
 }
 
@@ -60,7 +60,7 @@ fn describe_settings(out: &mut String, settings: &Settings) -> fmt::Result {
 fn describe_backend(
     out: &mut String,
     plan: &Plan,
-    trained: Option<u32>,
+    known: &ModelFacts,
     missing: &[String],
 ) -> Result<String, fmt::Error> {
     let backend = &plan.backend;
@@ -84,11 +84,17 @@ fn describe_backend(
         }
     };
     let asked = backend.context;
-    let rest = match trained {
-        Some(trained) => format!(", {} expected, trained for {trained}", trained.min(asked)),
-        None => " (the granted context is known once the backend is up)".into(),
+    let rest = if known.is_context_known {
+        let trained = known.expected.trained.map(|trained| format!(", trained for {trained}")).unwrap_or_default();
+        format!(", {} expected{trained}", known.expected.context)
+    } else {
+        " (the granted context is known once the backend is up)".into()
     };
     line!(out, "  {} from {}; context: {asked} tokens requested{rest}", backend.models.join(", "), backend.origin)?;
+    match plan.check_context(&known.expected) {
+        Ok(note) => note.iter().flat_map(|note| note.lines()).try_for_each(|line| line!(out, "  {line}"))?,
+        Err(failure) => failure.to_string().lines().try_for_each(|line| line!(out, "  {line}"))?,
+    }
     if !missing.is_empty() {
         line!(out, "  downloads first: {}", missing.join(", "))?;
     }

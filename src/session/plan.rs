@@ -7,14 +7,14 @@ use crate::{
     backend::{
         self, BackendPlan, ChosenBackend, Endpoint, Served, Service,
         address::is_remote,
-        context::{SKIP_CHECK, another_model, enough_context, minimum_clause},
+        context::{another_model, enough_context, too_small},
         fit::ModelFacts,
         registry,
     },
     base::{
         context::{LEAN_BELOW, MIN_CONTEXT},
         environment::Environment,
-        error::{Code, Failure, Result},
+        error::{Failure, Result},
         ui,
     },
     claude::{self, Routing},
@@ -156,14 +156,6 @@ impl Plan {
         backend::fit::inspect(&self.settings, &self.backend, &self.environment)
     }
 
-    /// Returns what the backend is expected to serve: the requested context, at most the model's `trained` tokens.
-    pub(crate) fn expected(&self, trained: Option<u32>) -> Served {
-        let asked = self.backend.context;
-        let mut served = Served::new();
-        served.grant(&self.backend.models[0], trained.map_or(asked, |trained| trained.min(asked)), trained);
-        served
-    }
-
     /// Returns the notes and warnings to print before Claude Code starts.
     ///
     /// # Errors
@@ -188,25 +180,24 @@ impl Plan {
                  help: lclaude local models  # shows which models can call tools"
             ));
         }
-        if served.context < MIN_CONTEXT && self.settings.checks_context() {
-            return Err(Failure::new(
-                Code::Unavailable,
-                format!("the context window of {} is too small for Claude Code", served.of),
-            )
-            .cause(format!("{}; {}", served.contexts(self.backend.context), minimum_clause()))
-            .help(self.more_context(served))
-            .help(SKIP_CHECK));
-        }
-        if served.context < self.backend.context {
-            notes.push(format!(
-                "warning: {}: {}\n  help: {}",
-                ui::one_line(&served.of),
-                served.contexts(self.backend.context),
-                ui::one_line(self.more_context(served))
-            ));
-        }
+        notes.extend(self.check_context(served)?);
         notes.extend(served.notes.iter().cloned());
         Ok(notes)
+    }
+
+    /// Returns a warning about a context that is smaller than requested.
+    ///
+    /// # Errors
+    /// `Unavailable` if it is too small for Claude Code.
+    pub(crate) fn check_context(&self, served: &Served) -> Result<Option<String>> {
+        let asked = self.backend.context;
+        if served.context < MIN_CONTEXT && self.settings.checks_context() {
+            return Err(too_small(served, asked, self.more_context(served)));
+        }
+        Ok((served.context < asked).then(|| {
+            let (of, help) = (ui::one_line(&served.of), ui::one_line(self.more_context(served)));
+            format!("warning: {of}: {}\n  help: {help}", served.contexts(asked))
+        }))
     }
 
     /// Returns the warning of the last `lclaude local doctor --live` with the same backend, models and Claude Code.

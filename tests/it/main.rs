@@ -28,6 +28,7 @@ mod managed;
 mod memory;
 mod models;
 mod ollama;
+mod ollama_context;
 mod ollama_shared;
 mod ollama_store;
 mod project;

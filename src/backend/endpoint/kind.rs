@@ -86,7 +86,7 @@ impl Backend for EndpointBackend {
             Ok((endpoint, Served { context, trained, .. })) => vec![
                 Check::ok(AREA, "endpoint server", format!("{} answers and accepts the token", endpoint.url)),
                 checks::models_found(plan, ""),
-                checks::context(subject, plan, trained.or(Some(context)), None),
+                checks::context(subject, plan, &Served::of_main(plan, trained.or(Some(context)))),
             ],
             Err(failure) => vec![subject.failed("endpoint server", failure)],
         }

@@ -5,6 +5,7 @@ use crate::{
     backend::{
         checks,
         plan::BackendPlan,
+        served::Served,
         subject::{AREA, Subject},
     },
     base::check::{Check, Severity},
@@ -33,7 +34,7 @@ pub(crate) async fn models(subject: &Subject<'_>, plan: &BackendPlan) -> Vec<Che
             match seen.models {
                 Ok(trained) => {
                     all.push(checks::models_found(plan, ", supports tools"));
-                    all.push(checks::context(subject, plan, trained, None));
+                    all.push(checks::context(subject, plan, &Served::of_main(plan, trained)));
                 }
                 Err(failure) => all.push(subject.failed("model", failure)),
             }

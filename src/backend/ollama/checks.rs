@@ -9,13 +9,18 @@ use super::{
 use crate::{
     backend::{
         checks,
+        context::minimum_clause,
         diagnosis::describe_status,
         interface::Backend,
         plan::{BackendPlan, Service},
         program,
+        served::Served,
         subject::{AREA, Subject},
     },
-    base::check::{Check, Severity},
+    base::{
+        check::{Check, Severity},
+        context::MIN_CONTEXT,
+    },
     config::OllamaInstance,
 };
 
@@ -62,12 +67,12 @@ pub(crate) async fn installation(subject: &Subject<'_>, worst: Severity) -> Vec<
 /// Returns the checks of the plan's models.
 pub(crate) async fn models(backend: &dyn Backend, subject: &Subject<'_>, plan: &BackendPlan) -> Vec<Check> {
     match &plan.service {
-        Service::Running(url) => of_shared(subject, url, plan).await,
+        Service::Running(url) => of_shared(backend, subject, url, plan).await,
         _ => of_private(backend, subject, plan).await,
     }
 }
 
-async fn of_shared(subject: &Subject<'_>, url: &str, plan: &BackendPlan) -> Vec<Check> {
+async fn of_shared(backend: &dyn Backend, subject: &Subject<'_>, url: &str, plan: &BackendPlan) -> Vec<Check> {
     let missing = models::missing_at(url, plan).await;
     let mut all = Vec::new();
     match subject.refused(&missing) {
@@ -75,7 +80,7 @@ async fn of_shared(subject: &Subject<'_>, url: &str, plan: &BackendPlan) -> Vec<
         None if missing.is_empty() || subject.yes => all.push(checks::models_found(plan, "")),
         None => {}
     }
-    all.extend(ask(subject, url, plan).await);
+    all.extend(ask(backend, subject, url, plan).await);
     all
 }
 
@@ -98,25 +103,55 @@ async fn of_private(backend: &dyn Backend, subject: &Subject<'_>, plan: &Backend
     // The user's own server can already tell what a private one will find out.
     match look::own_server(settings, &environment.variables).await {
         (url, Ok(())) if is_there && models::missing_at(&url, plan).await.is_empty() => {
-            all.extend(ask(subject, &url, plan).await);
+            all.extend(ask(backend, subject, &url, plan).await);
         }
         _ => all.extend(checks::model_file(backend, subject, plan).await),
     }
     all
 }
 
-async fn ask(subject: &Subject<'_>, url: &str, plan: &BackendPlan) -> Vec<Check> {
+/// Returns the checks of what the server at `url` says about the models.
+async fn ask(backend: &dyn Backend, subject: &Subject<'_>, url: &str, plan: &BackendPlan) -> Vec<Check> {
     if models::in_cloud(plan).is_some() {
         return vec![Check::warning(AREA, "tools", "the model runs on Ollama's servers, so your code is sent there")];
     }
-    match look::report(url, &plan.models[0], plan.context).await {
-        Ok(known) => vec![
-            match known.tools {
-                Ok(()) => Check::ok(AREA, "tools", format!("{} can call tools", plan.models[0])),
-                Err(failure) => subject.failed("tools", failure),
-            },
-            checks::context(subject, plan, known.trained, known.larger),
-        ],
-        Err(failure) => vec![subject.failed("model", failure)],
+    let mut served = Served::new();
+    let mut loaded = Vec::new();
+    for model in &plan.models {
+        let known = match look::report(url, model, plan.context).await {
+            Ok(known) => known,
+            Err(failure) => return vec![subject.failed("model", failure)],
+        };
+        if let Err(failure) = known.tools {
+            return vec![subject.failed("tools", failure)];
+        }
+        if known.fixed.is_none() {
+            loaded.push((model, known.loaded));
+        }
+        served.expect(plan, model, known.trained, known.fixed);
+    }
+    let mut all = vec![
+        Check::ok(AREA, "tools", format!("{} can call tools", plan.models.join(" and "))),
+        checks::context(subject, plan, &served),
+    ];
+    if matches!(plan.service, Service::Running(_)) && !loaded.is_empty() {
+        all.push(granted(backend, plan, &loaded));
+    }
+    all
+}
+
+/// Returns the check of the context that a shared server grants, which only its loaded models tell. Its setting can't be
+/// asked for, and another client may have loaded a model with a context of its own.
+fn granted(backend: &dyn Backend, plan: &BackendPlan, loaded: &[(&String, Option<u32>)]) -> Check {
+    let name = "server context";
+    let smallest = loaded.iter().filter_map(|(model, tokens)| Some((*tokens.as_ref()?, model))).min();
+    match smallest {
+        None => Check::ok(AREA, name, "unknown until the model is loaded (check it with --live)"),
+        Some((tokens, model)) if tokens < plan.context => {
+            let found = format!("{model} is loaded with a context of {tokens} tokens, {} requested", plan.context);
+            let check = Check::warning(AREA, name, found).help(backend.more_context(plan));
+            if tokens < MIN_CONTEXT { check.cause(minimum_clause()) } else { check }
+        }
+        Some((tokens, model)) => Check::ok(AREA, name, format!("{model} is loaded with {tokens} tokens")),
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use reqwest::Client;
 
-use super::{checks, listing, memory, models, plan, server::Server, start, store};
+use super::{blobs::Blobs, checks, listing, memory, models, plan, server::Server, start, store};
 use crate::{
     backend::{
         diagnosis::Diagnosis,
@@ -14,7 +14,7 @@ use crate::{
         interface::Backend,
         listed::ListedModel,
         plan::{BackendPlan, Endpoint, Service},
-        served::Served,
+        served::{FixedContext, Served},
         starting::{StartError, Starting},
         subject::Subject,
         undo::Undo,
@@ -86,6 +86,11 @@ impl Backend for OllamaBackend {
 
     fn estimate(&self, settings: &Settings, plan: &BackendPlan, environment: &Environment) -> Option<Estimate> {
         memory::estimate(settings, plan, environment)
+    }
+
+    fn fixed_context(&self, plan: &BackendPlan, environment: &Environment, model: &str) -> Option<FixedContext> {
+        let place = store::of(plan, environment.home())?;
+        start::fixed(model, Blobs::of(&place, model)?.fixed_context(), plan.context)
     }
 
     fn sends_prompts_to(&self, plan: &BackendPlan) -> Option<String> {

@@ -1,8 +1,8 @@
 //! Queries a running Ollama server without starting, loading or changing anything.
 
-use super::{server::Server, start::larger_context, variables};
+use super::{server::Server, start::fixed, store, variables};
 use crate::{
-    backend::http,
+    backend::{http, served::FixedContext},
     base::{error::Result, variables::Variables},
     config::Settings,
 };
@@ -13,8 +13,10 @@ pub(crate) struct ModelReport {
     pub tools: Result<()>,
     /// Tokens it was trained for.
     pub trained: Option<u32>,
-    /// The help for a context that its Modelfile limits.
-    pub larger: Option<String>,
+    /// The context that its Modelfile sets.
+    pub fixed: Option<FixedContext>,
+    /// Tokens of context that it is loaded with, if it is loaded.
+    pub loaded: Option<u32>,
 }
 
 /// Returns the URL of the user's own server, and whether a supported Ollama answers there.
@@ -35,5 +37,7 @@ pub(crate) async fn report(url: &str, model: &str, context: u32) -> Result<Model
     let server = Server { client: &client, url };
     let shown = server.show(model).await?;
     let tools = if shown.can("tools") { Ok(()) } else { Err(server.cannot_call_tools(model).await) };
-    Ok(ModelReport { tools, trained: shown.context(), larger: larger_context(model, &shown, context) })
+    let loaded =
+        server.loaded().await.iter().find(|one| store::is_same(&one.name, model)).map(|one| one.context_length);
+    Ok(ModelReport { tools, trained: shown.context(), fixed: fixed(model, shown.fixed_context(), context), loaded })
 }

@@ -5,17 +5,13 @@ use std::time::Duration;
 use reqwest::Client;
 use tokio::time::timeout;
 
-use super::{
-    plan::runs_in_cloud,
-    server::{Server, Shown},
-    store, variables,
-};
+use super::{plan::runs_in_cloud, server::Server, store, variables};
 use crate::{
     backend::{
         address::is_remote,
         http,
         plan::{BackendPlan, Service},
-        served::Served,
+        served::{FixedContext, Served},
         starting::{StartError, Starting},
     },
     base::{
@@ -75,7 +71,8 @@ pub(crate) async fn bring_up(plan: &BackendPlan, starting: &Starting<'_>) -> Res
         let granted = if context > 0 { context } else { plan.context };
         served.grant(model, granted, shown.context());
         if granted < plan.context && served.of == *model {
-            served.more_context = larger_context(model, &shown, plan.context);
+            let fixed = fixed(model, shown.fixed_context(), plan.context);
+            served.more_context = fixed.filter(|fixed| fixed.tokens < plan.context).map(|fixed| fixed.larger);
         }
     }
     let loaded = server.loaded().await;
@@ -91,14 +88,15 @@ pub(crate) async fn bring_up(plan: &BackendPlan, starting: &Starting<'_>) -> Res
     Ok(served)
 }
 
-/// Returns the help for a model whose Modelfile limits the context below `asked` tokens: a copy without the limit.
-pub(crate) fn larger_context(model: &str, shown: &Shown, asked: u32) -> Option<String> {
-    let context = shown.fixed_context().filter(|context| *context < asked)?;
-    let larger = format!("{}-{}k", model.replace([':', '/'], "-").trim_end_matches("-latest"), asked / 1024);
-    Some(format!(
-        "printf 'FROM {model}\\nPARAMETER num_ctx {asked}\\n' | ollama create {larger} -f /dev/stdin && \
-         lclaude --model {larger}  # the Modelfile of {model} has num_ctx {context}, which overrides all settings"
-    ))
+/// Returns the context that a model's Modelfile sets. The help makes a copy with the `asked` context.
+pub(crate) fn fixed(model: &str, num_ctx: Option<u32>, asked: u32) -> Option<FixedContext> {
+    let tokens = num_ctx?;
+    let copy = format!("{}-{}k", model.replace([':', '/'], "-").trim_end_matches("-latest"), asked / 1024);
+    let larger = format!(
+        "printf 'FROM {model}\\nPARAMETER num_ctx {asked}\\n' | ollama create {copy} -f /dev/stdin && \
+         lclaude --model {copy}  # the Modelfile of {model} has num_ctx {tokens}, which overrides all settings"
+    );
+    Some(FixedContext { tokens, larger })
 }
 
 fn not_kept(model: &str) -> Failure {
