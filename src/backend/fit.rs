@@ -64,6 +64,9 @@ pub(crate) fn inspect(settings: &Settings, plan: &BackendPlan, environment: &Env
         is_context_known: false,
         weights: estimate.as_ref().and_then(|estimate| estimate.models.iter().map(|model| model.weights).sum()),
     };
+    if plan.models.is_empty() {
+        facts.expected.context = plan.context;
+    }
     for name in &plan.models {
         let (trained, fixed) = (trained(name), backend(plan.kind).fixed_context(plan, environment, name));
         facts.is_context_known |= trained.is_some() || fixed.is_some();

@@ -3,7 +3,7 @@
 //! The keeper handles ports, processes, retries, logs and leases. A kind defines what is started, when it is ready and
 //! which models it has; everything else has a default here.
 
-use std::{path::PathBuf, process::ExitStatus};
+use std::{ffi::OsStr, path::PathBuf, process::ExitStatus};
 
 use async_trait::async_trait;
 use reqwest::Client;
@@ -204,6 +204,17 @@ pub(crate) trait Backend: Sync {
     }
 
     // --- Running ---
+
+    /// Returns whether a program of this name is the server's own client, which needs no model to be loaded or even
+    /// installed.
+    fn is_client(&self, _name: &OsStr) -> bool {
+        false
+    }
+
+    /// Returns the variables that make the server's own client use the server at this endpoint.
+    fn client_variables(&self, _endpoint: &Endpoint) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
 
     /// Waits until it is ready, and returns what it serves.
     async fn bring_up(&self, plan: &BackendPlan, starting: &Starting<'_>) -> Result<Served, StartError>;

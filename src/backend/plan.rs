@@ -30,7 +30,8 @@ pub(crate) const MASKED: &str = "••••••••";
 pub(crate) struct BackendPlan {
     pub kind: Kind,
     pub service: Service,
-    /// The names of the served models without duplicates, the main one first.
+    /// The names of the served models without duplicates, the main one first. Empty for the server's own client, such
+    /// as `ollama pull`.
     pub models: Vec<String>,
     /// Where the models are, for messages.
     pub origin: String,
@@ -122,6 +123,11 @@ impl BackendPlan {
         hash.update(env!("CARGO_PKG_VERSION"));
         hash.update(serde_json::to_vec(&plan).expect("a plan is plain data"));
         hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Returns the names of its models, for messages.
+    pub(crate) fn model_list(&self) -> String {
+        if self.models.is_empty() { "no model".into() } else { self.models.join(", ") }
     }
 
     /// Returns its name for messages.

@@ -2,6 +2,7 @@
 
 use super::selection::warn_about_settings;
 use crate::{
+    backend::registry,
     base::{
         environment::Environment,
         error::{Code, Failure, Result},
@@ -26,7 +27,10 @@ pub(crate) fn run(arguments: RunArguments) -> Result<u8> {
     let settings = choice.settings(&environment)?;
     let throwaway = Throwaway::if_wanted(&settings, &environment)?;
     warn_about_settings(&environment, throwaway.is_none())?;
-    let plan = Plan::new(settings, environment)?;
+    let mut plan = Plan::new(settings, environment)?;
+    if registry::backend(plan.backend.kind).is_client(name) {
+        plan = plan.for_client()?;
+    }
     let child = Child::Program(ChildProgram::find(name, rest, throwaway)?);
     launch::run_child(&plan, &child, dry_run, choice.choice.yes)
 }

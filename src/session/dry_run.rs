@@ -40,7 +40,7 @@ fn describe(out: &mut String, plan: &Plan, child: &Child, missing: &[String]) ->
     }
     let endpoint = Endpoint { url, port: 0, token: MASKED.into() };
     let expected = &known.expected;
-    let routed = plan.routing.route(&endpoint, expected, plan.is_lean(expected));
+    let routed = plan.route(&endpoint, expected, matches!(child, Child::ClaudeCode(_)));
     describe_child(out, child, &child.variables(&routed, Path::new(PRIVATE)))
 }
 
@@ -90,7 +90,7 @@ fn describe_backend(
     } else {
         " (the granted context is known once the backend is up)".into()
     };
-    line!(out, "  {} from {}; context: {asked} tokens requested{rest}", backend.models.join(", "), backend.origin)?;
+    line!(out, "  {} from {}; context: {asked} tokens requested{rest}", backend.model_list(), backend.origin)?;
     match plan.check_context(&known.expected) {
         Ok(note) => note.iter().flat_map(|note| note.lines()).try_for_each(|line| line!(out, "  {line}"))?,
         Err(failure) => failure.to_string().lines().try_for_each(|line| line!(out, "  {line}"))?,

@@ -17,7 +17,7 @@ use crate::{
         error::{Failure, Result},
         ui,
     },
-    claude::{self, Routing},
+    claude::{self, Routed, Routing},
     config::Settings,
     keeper::{self, StartRequest},
 };
@@ -53,22 +53,36 @@ impl Plan {
     pub(crate) fn new(settings: Settings, environment: Environment) -> Result<Self> {
         enough_context(&settings)?;
         let ChosenBackend { plan: backend, tiers, reason } = backend::plan(&settings, &environment)?;
-        let places = &environment.places;
         Ok(Plan {
-            log: if settings.throwaway == Some(true) {
-                // A throwaway session writes nothing to the home directory.
-                places.runtime()?.join(format!("{}.log", backend.id()))
-            } else {
-                places.state.join("logs").join(format!("{}.log", backend.id()))
-            },
+            log: log(&settings, &environment, &backend)?,
             endpoint: registry::backend(backend.kind).endpoint(&settings, &environment)?,
             routing: Routing::new(&settings, tiers, describe(&backend), &environment.variables)?,
             reason,
             backend,
-            runtime: places.runtime()?.to_owned(),
+            runtime: environment.places.runtime()?.to_owned(),
             settings,
             environment,
         })
+    }
+
+    /// Returns the same plan for the server's own client, such as `ollama pull`, for which no model is loaded.
+    ///
+    /// # Errors
+    /// Those of the runtime directory.
+    pub(crate) fn for_client(mut self) -> Result<Self> {
+        self.backend.models.clear();
+        self.log = log(&self.settings, &self.environment, &self.backend)?;
+        Ok(self)
+    }
+
+    /// Returns the variables of a child. A program other than Claude Code may be or run the server's own client.
+    pub(crate) fn route(&self, endpoint: &Endpoint, served: &Served, is_claude: bool) -> Routed {
+        let mut routed = self.routing.route(endpoint, served, self.is_lean(served));
+        if !is_claude {
+            let client = registry::backend(self.backend.kind).client_variables(endpoint);
+            routed.table.extend(client.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        }
+        routed
     }
 
     /// Returns the settings that the plan was made from.
@@ -161,7 +175,6 @@ impl Plan {
     /// # Errors
     /// `Unavailable` if the context is too small for Claude Code.
     pub(crate) fn check_served(&self, served: &Served) -> Result<Vec<String>> {
-        let model = ui::one_line(&self.backend.models[0]);
         let mut notes = Vec::new();
         let chosen =
             self.settings.project_choice().map(|file| format!(" (chosen by {})", file.display())).unwrap_or_default();
@@ -175,6 +188,7 @@ impl Plan {
             notes.push(format!("your code is sent to {}{chosen}", ui::one_line(place)));
         }
         if !served.tools {
+            let model = ui::one_line(self.backend.model_list());
             notes.push(format!(
                 "warning: {model} cannot call tools, so Claude Code can't read or write files\n  \
                  help: lclaude local models  # shows which models can call tools"
@@ -235,6 +249,17 @@ impl Plan {
         }
         registry::backend(self.backend.kind).more_context(&self.backend)
     }
+}
+
+/// Returns the path of the backend's log.
+fn log(settings: &Settings, environment: &Environment, backend: &BackendPlan) -> Result<PathBuf> {
+    let name = format!("{}.log", backend.id());
+    Ok(if settings.throwaway == Some(true) {
+        // A throwaway session writes nothing to the home directory.
+        environment.places.runtime()?.join(name)
+    } else {
+        environment.places.state.join("logs").join(name)
+    })
 }
 
 /// Returns where a model runs, for Claude Code's model picker.

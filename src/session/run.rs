@@ -128,7 +128,7 @@ async fn wait_until_ready(lease: &mut Lease, plan: &Plan, start: &StartRequest) 
                 if event == Event::Starting {
                     report_other_versions(start);
                 }
-                waiting.show(&format!("starting {}", plan.backend.kind), None, &plan.backend.models.join(", "));
+                waiting.show(&format!("starting {}", plan.backend.kind), None, &plan.backend.model_list());
             }
         }
     }
@@ -168,7 +168,7 @@ async fn run_child(
     {
         ui::message_lines(format_args!("lclaude: {warning}"));
     }
-    let routed = plan.routing.route(&ready.endpoint, &ready.served, plan.is_lean(&ready.served));
+    let routed = plan.route(&ready.endpoint, &ready.served, matches!(child, Child::ClaudeCode(_)));
     if child.throwaway().is_none() {
         user_files::record(plan.environment(), routed.tiers(), scratch, plan.runtime());
     }

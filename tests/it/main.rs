@@ -29,6 +29,7 @@ mod memory;
 mod models;
 mod ollama;
 mod ollama_context;
+mod ollama_helps;
 mod ollama_shared;
 mod ollama_store;
 mod project;

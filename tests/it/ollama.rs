@@ -168,7 +168,7 @@ fn declined_download_is_an_error() {
     terminal.wait_for("Download it now?");
     terminal.type_in("n\n");
     let shown = terminal.wait_to_the_end(69);
-    assert!(shown.contains("help: ollama pull far:1b"), "{shown}");
+    assert!(shown.contains("-- ollama pull far:1b"), "{shown}");
     stage.assert_nothing_started();
 }
 

@@ -1,11 +1,14 @@
 //! The kind `ollama`.
 
-use std::path::PathBuf;
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+};
 
 use async_trait::async_trait;
 use reqwest::Client;
 
-use super::{blobs::Blobs, checks, listing, memory, models, plan, server::Server, start, store};
+use super::{blobs::Blobs, checks, listing, memory, models, plan, server::Server, start, store, variables};
 use crate::{
     backend::{
         diagnosis::Diagnosis,
@@ -135,6 +138,14 @@ impl Backend for OllamaBackend {
         models::installed(settings, environment)
     }
 
+    fn is_client(&self, name: &OsStr) -> bool {
+        Path::new(name).file_name() == Some(OsStr::new("ollama"))
+    }
+
+    fn client_variables(&self, endpoint: &Endpoint) -> Vec<(&'static str, String)> {
+        vec![(variables::ADDRESS, endpoint.url.clone())]
+    }
+
     async fn bring_up(&self, plan: &BackendPlan, starting: &Starting<'_>) -> Result<Served, StartError> {
         start::bring_up(plan, starting).await
     }
@@ -163,7 +174,10 @@ impl Backend for OllamaBackend {
     fn more_context(&self, plan: &BackendPlan) -> String {
         match plan.service {
             Service::Running(_) => {
-                format!("OLLAMA_CONTEXT_LENGTH={} ollama serve  # or set [ollama] instance = \"private\"", plan.context)
+                format!(
+                    "set [ollama] instance = \"private\", or restart that server with OLLAMA_CONTEXT_LENGTH={}",
+                    plan.context
+                )
             }
             _ => format!("lclaude --context {}", plan.context.max(DEFAULT_CONTEXT)),
         }

@@ -6,6 +6,7 @@ use reqwest::Client;
 use tokio::time::timeout;
 
 use super::{
+    plan::download_command,
     server::Server,
     service::{self, Access},
     store, unknown, variables,
@@ -118,7 +119,7 @@ pub(crate) async fn out_of_reach(
     let helps = barrier.map(|barrier| barrier.helps(&again, &environment.variables)).unwrap_or_default();
     let failure = helps.into_iter().fold(failure, Failure::help);
     Some(match can_download {
-        true => failure.help(format!("{again} --yes  # downloads it for the private server")),
+        true => failure.help(format!("{}  # downloads it for the private server", download_command(model))),
         false => failure,
     })
 }

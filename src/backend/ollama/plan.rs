@@ -142,6 +142,16 @@ pub(crate) fn program(settings: &Settings) -> Result<PathBuf> {
     })
 }
 
+/// Returns the command that runs Ollama's own client with a server for this model, since usually none is running.
+pub(crate) fn client_command(model: &str, arguments: &str) -> String {
+    format!("lclaude local run --backend ollama --model {model} -- ollama {arguments}")
+}
+
+/// Returns the command that downloads a model and starts a session with it.
+pub(crate) fn download_command(model: &str) -> String {
+    format!("lclaude --backend ollama --model {model} --yes")
+}
+
 /// Returns the commands that can install it on this machine.
 pub(crate) fn install_commands() -> Vec<String> {
     let mut commands = direct_install_commands();
@@ -170,7 +180,7 @@ pub(crate) fn usual_install() -> &'static str {
 fn invalid_name(settings: &Settings, model: &str) -> Failure {
     let failure = Failure::new(settings.source("model").code(), format!("{model:?} is not an Ollama model name"))
         .cause("its models have names like qwen3:4b")
-        .help("ollama list  # shows installed models");
+        .help("lclaude local models --backend ollama  # shows installed models");
     if is_gguf(model) {
         failure.help(format!("lclaude --backend llamacpp --model {}", ui::quote_path(Path::new(model))))
     } else {
@@ -191,7 +201,7 @@ fn refuse_cloud(settings: &Settings, models: &[String]) -> Result<()> {
 pub(crate) fn runs_in_cloud(model: &str, named: Option<&str>) -> Failure {
     let failure = Failure::new(Code::Refused, format!("{model} does not run on this machine"))
         .cause("it runs on Ollama's servers, like all models named …:cloud, so your code would be sent there")
-        .help("ollama list  # choose a model that runs on this machine");
+        .help("lclaude local models --backend ollama  # choose a model that runs on this machine");
     match named {
         Some(name) => failure.help(format!("set model = {name:?} in your own configuration to use it anyway")),
         None => failure,

@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::server::Server;
+use super::{plan::client_command, server::Server};
 use crate::{
     backend::{http, starting::Starting},
     base::{
@@ -25,7 +25,7 @@ impl Server<'_> {
         let failed = |why: String| {
             Failure::new(Code::Unavailable, format!("{model} could not be downloaded"))
                 .cause(why)
-                .help(format!("ollama pull {model}  # resumes the download"))
+                .help(format!("{}  # resumes the download", client_command(model, &format!("pull {model}"))))
                 .help("check the name and the network")
         };
         let broken = |error: reqwest::Error| failed(http::describe_error(&error));

@@ -7,7 +7,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use super::{
-    plan::{DEFAULT_MODEL, SMALLER_CACHE, runs_in_cloud, usual_install},
+    plan::{DEFAULT_MODEL, SMALLER_CACHE, client_command, download_command, runs_in_cloud, usual_install},
     store,
     unknown::not_installed,
 };
@@ -200,7 +200,7 @@ impl Server<'_> {
         let no_answer = |error: reqwest::Error| {
             Failure::new(Code::Unavailable, format!("Ollama did not describe {model}"))
                 .cause(http::describe_error(&error))
-                .help("ollama ps  # shows loaded models")
+                .help("lclaude local doctor")
                 .help("run the same command again")
         };
         let answer = request.json(&json!({"model": model})).send().await.map_err(no_answer)?;
@@ -228,7 +228,7 @@ impl Server<'_> {
             Some(first) => failure
                 .help(format!("lclaude --backend ollama --model {first}"))
                 .help(format!("installed models with tool support: {}", capable.join(", "))),
-            None => failure.help(format!("ollama pull {DEFAULT_MODEL}  # supports tools")),
+            None => failure.help(format!("{}  # downloads a model that can", download_command(DEFAULT_MODEL))),
         }
     }
 
@@ -311,7 +311,7 @@ fn not_loaded(model: &str, error_message: &str) -> Failure {
     match cause {
         Cause::OutOfMemory => failed("out of memory")
             .help("use a smaller --context or a smaller model")
-            .help("ollama ps  # shows which other models are loaded")
+            .help("lclaude local status  # shows the models of other sessions")
             .help(SMALLER_CACHE),
         Cause::UnknownArchitecture => failed("unknown architecture: this Ollama is older than the model")
             .help(format!("{}  # upgrades Ollama", usual_install())),
@@ -319,9 +319,11 @@ fn not_loaded(model: &str, error_message: &str) -> Failure {
             failed("illegal instruction: this Ollama was built for a different processor").help(usual_install())
         }
         Cause::CutShort | Cause::NotGguf | Cause::FileNotFound => {
-            failed("the model file is damaged or missing").help(format!("ollama rm {model} && ollama pull {model}"))
+            let remove = client_command(model, &format!("rm {model}"));
+            failed("the model file is damaged or missing").help(format!("{remove} && {}", download_command(model)))
         }
-        _ => failed("its runner failed").help(format!("ollama run {model}  # shows the error")),
+        _ => failed("its runner failed")
+            .help(format!("{}  # shows the error", client_command(model, &format!("run {model}")))),
     }
 }
 

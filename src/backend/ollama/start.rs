@@ -5,7 +5,11 @@ use std::time::Duration;
 use reqwest::Client;
 use tokio::time::timeout;
 
-use super::{plan::runs_in_cloud, server::Server, store, variables};
+use super::{
+    plan::{client_command, runs_in_cloud},
+    server::Server,
+    store, variables,
+};
 use crate::{
     backend::{
         address::is_remote,
@@ -38,6 +42,11 @@ pub(crate) async fn bring_up(plan: &BackendPlan, starting: &Starting<'_>) -> Res
         server.install(model, starting).await?;
     }
     let mut served = Served::new();
+    if plan.models.is_empty() {
+        // The server's own client doesn't use a context.
+        served.context = plan.context;
+        return Ok(served);
+    }
     if !is_shared {
         served.notes.extend(loaded_by_own_server(starting.client, starting.variables).await);
     }
@@ -92,16 +101,17 @@ pub(crate) async fn bring_up(plan: &BackendPlan, starting: &Starting<'_>) -> Res
 pub(crate) fn fixed(model: &str, num_ctx: Option<u32>, asked: u32) -> Option<FixedContext> {
     let tokens = num_ctx?;
     let copy = format!("{}-{}k", model.replace([':', '/'], "-").trim_end_matches("-latest"), asked / 1024);
+    let create = client_command(model, &format!("create {copy} -f /dev/stdin"));
     let larger = format!(
-        "printf 'FROM {model}\\nPARAMETER num_ctx {asked}\\n' | ollama create {copy} -f /dev/stdin && \
-         lclaude --model {copy}  # the Modelfile of {model} has num_ctx {tokens}, which overrides all settings"
+        "printf 'FROM {model}\\nPARAMETER num_ctx {asked}\\n' | {create} && \
+         lclaude --backend ollama --model {copy}  # the Modelfile of {model} has num_ctx {tokens}, which overrides all settings"
     );
     Some(FixedContext { tokens, larger })
 }
 
 fn not_kept(model: &str) -> Failure {
     Failure::new(Code::Unavailable, format!("Ollama did not keep {model} in memory"))
-        .cause("it was loaded, but ollama ps does not list it")
+        .cause("it was loaded, but the server no longer lists it")
         .help("use a smaller --context or a smaller model")
 }
 

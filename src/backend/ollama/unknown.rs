@@ -1,5 +1,6 @@
 //! The failure for a model that isn't installed.
 
+use super::plan::{client_command, download_command};
 use crate::{
     backend::names,
     base::error::{Code, Failure},
@@ -16,8 +17,7 @@ pub(crate) fn not_installed(model: &str, installed: &[String]) -> Failure {
         Some(near) => failure.help(format!("did you mean `--model {near}`?")),
         None => failure,
     };
-    // `ollama pull` comes last, since it needs a running server.
     failure
-        .help(format!("lclaude --backend ollama --model {model} --yes  # downloads it"))
-        .help(format!("ollama pull {model}"))
+        .help(format!("{}  # downloads it", download_command(model)))
+        .help(format!("{}  # only downloads it", client_command(model, &format!("pull {model}"))))
 }

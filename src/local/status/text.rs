@@ -19,7 +19,8 @@ pub(crate) fn all(seen: &[BackendView]) -> String {
 fn block(seen: &BackendView) -> String {
     let BackendView { report, figures, resident } = seen;
     let about = &report.about;
-    let (id, kind, models) = (report.short_id(), &about.kind, about.models.join(", "));
+    let models = if about.models.is_empty() { "no model".into() } else { about.models.join(", ") };
+    let (id, kind) = (report.short_id(), &about.kind);
     let mut text = ui::one_line(format_args!("{id}  {kind}  {models}: {}", state(seen))) + "\n";
     let mut line = |name: &str, value: String| text.push_str(&format!("  {name:<9} {}\n", ui::one_line(value)));
     line("model", about.origin.clone());

@@ -130,6 +130,36 @@ pub fn generate(request: &Request, client: &Client, server: &Server) -> Answer {
     }))
 }
 
+/// Creates a model from another one, with `PARAMETER num_ctx`.
+pub fn create(request: &Request, server: &Server) -> Answer {
+    let body = match body(request) {
+        Ok(body) => body,
+        Err(why) => return error(400, why),
+    };
+    let Some(from) = body["from"].as_str().and_then(|from| server.store.find_installed(from)) else {
+        return error(500, "pull model manifest: file does not exist");
+    };
+    let name = models::full_name(name(&body).unwrap_or_default());
+    let num_ctx = body["parameters"]["num_ctx"].as_u64().and_then(|number| number.try_into().ok());
+    server.store.add(Model { name, num_ctx, ..from });
+    ok(&json!({ "status": "success" }))
+}
+
+pub fn delete(request: &Request, server: &Server) -> Answer {
+    let body = match body(request) {
+        Ok(body) => body,
+        Err(why) => return error(400, why),
+    };
+    let given = name(&body).unwrap_or_default();
+    match server.store.find_installed(given) {
+        Some(model) => {
+            server.store.remove(&model);
+            ok(&json!({}))
+        }
+        None => error(404, &format!("model '{given}' not found")),
+    }
+}
+
 pub fn name(body: &Value) -> Option<&str> {
     let given = |field: &str| body[field].as_str().filter(|name| !name.is_empty());
     given("model").or_else(|| given("name"))

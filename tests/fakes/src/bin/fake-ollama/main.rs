@@ -6,6 +6,7 @@
 //! make it slow, memory-hungry or broken.
 
 mod answers;
+mod client;
 mod keep_alive;
 mod log;
 mod messages;
@@ -37,6 +38,9 @@ const RUNNER: &str = "--fake-runner";
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    if let Some(code) = client::run(&arguments) {
+        return code;
+    }
     match arguments[..] {
         [RUNNER, ..] => linger(&Control::connect("runner", json!({}))),
         ["serve" | "start"] => serve(),

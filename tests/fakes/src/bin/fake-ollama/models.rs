@@ -196,18 +196,52 @@ impl Store {
     pub fn install(&self, model: &Model) {
         // The file doesn't exist if the pull completed at once.
         let _ = fs::remove_file(self.partial_file(model));
+        self.change(|models| {
+            for known in models.iter_mut().filter(|known| known.name == model.name) {
+                // A new download is complete.
+                (known.installed, known.damaged) = (true, false);
+            }
+        });
+        self.write_manifest(model);
+    }
+
+    pub fn add(&self, model: Model) {
+        self.write_manifest(&model);
+        self.change(|models| {
+            models.retain(|known| known.name != model.name);
+            models.push(model);
+        });
+    }
+
+    /// Removes a model, which the registry still has.
+    pub fn remove(&self, model: &Model) {
+        self.change(|models| {
+            for known in models.iter_mut().filter(|known| known.name == model.name) {
+                known.installed = false;
+            }
+        });
+        // A store that the test described as JSON has no manifests.
+        let _ = fs::remove_file(self.manifest(model));
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Vec<Model>)) {
         let mut models = self.lock();
-        for known in models.iter_mut().filter(|known| known.name == model.name) {
-            known.installed = true;
-        }
+        change(&mut models);
         if let Some(file) = &self.file {
             let text = serde_json::to_string_pretty(&*models).expect("models are JSON");
             fs::write(file, text).expect("the file of the models can be written");
         }
+    }
+
+    fn manifest(&self, model: &Model) -> PathBuf {
         let (name, tag) = model.name.split_once(':').expect("a name is completed");
-        let manifest = self.directory.join("manifests/registry.ollama.ai/library").join(name);
-        fs::create_dir_all(&manifest).expect("the store can be written");
-        fs::write(manifest.join(tag), "{}").expect("the store can be written");
+        self.directory.join("manifests/registry.ollama.ai/library").join(name).join(tag)
+    }
+
+    fn write_manifest(&self, model: &Model) {
+        let manifest = self.manifest(model);
+        fs::create_dir_all(manifest.parent().expect("a directory")).expect("the store can be written");
+        fs::write(manifest, "{}").expect("the store can be written");
     }
 
     fn partial_file(&self, model: &Model) -> PathBuf {

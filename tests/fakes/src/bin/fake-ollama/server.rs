@@ -86,11 +86,13 @@ impl Server {
             ("GET", "/v1/models") => answers::models(self),
             ("POST", "/api/show") => answers::show(request, self),
             ("POST", "/api/generate") => answers::generate(request, client, self),
+            ("POST", "/api/create") => answers::create(request, self),
+            ("DELETE", "/api/delete") => answers::delete(request, self),
             ("POST", "/v1/messages") => messages::messages(request, client, self),
             (
                 _,
                 "/" | "/api/version" | "/api/status" | "/api/tags" | "/api/ps" | "/v1/models" | "/api/show"
-                | "/api/generate" | "/v1/messages" | "/api/pull",
+                | "/api/create" | "/api/delete" | "/api/generate" | "/v1/messages" | "/api/pull",
             ) => Answer::Text(405, "405 method not allowed".to_owned()),
             _ => Answer::Text(404, "404 page not found".to_owned()),
         }

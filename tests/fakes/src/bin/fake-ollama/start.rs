@@ -12,7 +12,7 @@ use crate::{log, switches};
 const DEFAULT_PORT: &str = "11434";
 
 /// `host:port` of `OLLAMA_HOST`.
-fn address() -> String {
+pub fn address() -> String {
     let given = var("OLLAMA_HOST").unwrap_or_default();
     let given = given.trim().trim_matches(['"', '\'']).trim().trim_start_matches("http://").trim_end_matches('/');
     match given.rsplit_once(':') {
