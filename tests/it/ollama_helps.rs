@@ -93,6 +93,14 @@ fn model_with_a_small_context_is_copied() {
 }
 
 #[test]
+fn context_of_a_shared_server_is_overridden_by_a_copy() {
+    let (stage, own) = shared(&[("OLLAMA_CONTEXT_LENGTH", "4096")]);
+    symlink(lclaude(), stage.bin().join("lclaude")).expect("a link");
+    starts_session(&stage, &help(&stage, "small", 69, "ollama create"));
+    assert!(own.loaded().is_empty());
+}
+
+#[test]
 fn model_that_can_call_tools_is_downloaded() {
     let stage = stage();
     let file = stage.home().join(".ollama/models/fake-models.json");

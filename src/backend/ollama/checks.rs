@@ -5,6 +5,7 @@ use super::{
     plan::{self, install_hint},
     server::check_release,
     service,
+    start::larger_in_shared,
 };
 use crate::{
     backend::{
@@ -67,12 +68,12 @@ pub(crate) async fn installation(subject: &Subject<'_>, worst: Severity) -> Vec<
 /// Returns the checks of the plan's models.
 pub(crate) async fn models(backend: &dyn Backend, subject: &Subject<'_>, plan: &BackendPlan) -> Vec<Check> {
     match &plan.service {
-        Service::Running(url) => of_shared(backend, subject, url, plan).await,
+        Service::Running(url) => of_shared(subject, url, plan).await,
         _ => of_private(backend, subject, plan).await,
     }
 }
 
-async fn of_shared(backend: &dyn Backend, subject: &Subject<'_>, url: &str, plan: &BackendPlan) -> Vec<Check> {
+async fn of_shared(subject: &Subject<'_>, url: &str, plan: &BackendPlan) -> Vec<Check> {
     let missing = models::missing_at(url, plan).await;
     let mut all = Vec::new();
     match subject.refused(&missing) {
@@ -80,7 +81,7 @@ async fn of_shared(backend: &dyn Backend, subject: &Subject<'_>, url: &str, plan
         None if missing.is_empty() || subject.yes => all.push(checks::models_found(plan, "")),
         None => {}
     }
-    all.extend(ask(backend, subject, url, plan).await);
+    all.extend(ask(subject, url, plan).await);
     all
 }
 
@@ -103,7 +104,7 @@ async fn of_private(backend: &dyn Backend, subject: &Subject<'_>, plan: &Backend
     // The user's own server can already tell what a private one will find out.
     match look::own_server(settings, &environment.variables).await {
         (url, Ok(())) if is_there && models::missing_at(&url, plan).await.is_empty() => {
-            all.extend(ask(backend, subject, &url, plan).await);
+            all.extend(ask(subject, &url, plan).await);
         }
         _ => all.extend(checks::model_file(backend, subject, plan).await),
     }
@@ -111,7 +112,7 @@ async fn of_private(backend: &dyn Backend, subject: &Subject<'_>, plan: &Backend
 }
 
 /// Returns the checks of what the server at `url` says about the models.
-async fn ask(backend: &dyn Backend, subject: &Subject<'_>, url: &str, plan: &BackendPlan) -> Vec<Check> {
+async fn ask(subject: &Subject<'_>, url: &str, plan: &BackendPlan) -> Vec<Check> {
     if models::in_cloud(plan).is_some() {
         return vec![Check::warning(AREA, "tools", "the model runs on Ollama's servers, so your code is sent there")];
     }
@@ -135,21 +136,21 @@ async fn ask(backend: &dyn Backend, subject: &Subject<'_>, url: &str, plan: &Bac
         checks::context(subject, plan, &served),
     ];
     if matches!(plan.service, Service::Running(_)) && !loaded.is_empty() {
-        all.push(granted(backend, plan, &loaded));
+        all.push(granted(plan, &loaded));
     }
     all
 }
 
 /// Returns the check of the context that a shared server grants, which only its loaded models tell. Its setting can't be
 /// asked for, and another client may have loaded a model with a context of its own.
-fn granted(backend: &dyn Backend, plan: &BackendPlan, loaded: &[(&String, Option<u32>)]) -> Check {
+fn granted(plan: &BackendPlan, loaded: &[(&String, Option<u32>)]) -> Check {
     let name = "server context";
     let smallest = loaded.iter().filter_map(|(model, tokens)| Some((*tokens.as_ref()?, model))).min();
     match smallest {
         None => Check::ok(AREA, name, "unknown until the model is loaded (check it with --live)"),
         Some((tokens, model)) if tokens < plan.context => {
             let found = format!("{model} is loaded with a context of {tokens} tokens, {} requested", plan.context);
-            let check = Check::warning(AREA, name, found).help(backend.more_context(plan));
+            let check = Check::warning(AREA, name, found).help(larger_in_shared(model, plan.context));
             if tokens < MIN_CONTEXT { check.cause(minimum_clause()) } else { check }
         }
         Some((tokens, model)) => Check::ok(AREA, name, format!("{model} is loaded with {tokens} tokens")),

@@ -173,12 +173,7 @@ impl Backend for OllamaBackend {
 
     fn more_context(&self, plan: &BackendPlan) -> String {
         match plan.service {
-            Service::Running(_) => {
-                format!(
-                    "set [ollama] instance = \"private\", or restart that server with OLLAMA_CONTEXT_LENGTH={}",
-                    plan.context
-                )
-            }
+            Service::Running(_) => start::larger_in_shared(&plan.models[0], plan.context),
             _ => format!("lclaude --context {}", plan.context.max(DEFAULT_CONTEXT)),
         }
     }

@@ -82,6 +82,10 @@ pub(crate) async fn bring_up(plan: &BackendPlan, starting: &Starting<'_>) -> Res
         if granted < plan.context && served.of == *model {
             let fixed = fixed(model, shown.fixed_context(), plan.context);
             served.more_context = fixed.filter(|fixed| fixed.tokens < plan.context).map(|fixed| fixed.larger);
+            let is_limit_of_model = shown.context().is_some_and(|trained| trained <= granted);
+            if served.more_context.is_none() && is_shared && !is_limit_of_model {
+                served.more_context = Some(larger_in_shared(model, plan.context));
+            }
         }
     }
     let loaded = server.loaded().await;
@@ -97,16 +101,30 @@ pub(crate) async fn bring_up(plan: &BackendPlan, starting: &Starting<'_>) -> Res
     Ok(served)
 }
 
-/// Returns the context that a model's Modelfile sets. The help makes a copy with the `asked` context.
+/// Returns the context that a model's Modelfile sets.
 pub(crate) fn fixed(model: &str, num_ctx: Option<u32>, asked: u32) -> Option<FixedContext> {
     let tokens = num_ctx?;
+    let copy = copy_command(model, asked);
+    let larger = format!("{copy}  # the Modelfile of {model} has num_ctx {tokens}, which overrides all settings");
+    Some(FixedContext { tokens, larger })
+}
+
+/// Returns the help for a server that grants less than the `asked` context: its setting can't be overridden by a request.
+pub(crate) fn larger_in_shared(model: &str, asked: u32) -> String {
+    let copy = copy_command(model, asked);
+    format!(
+        "{copy}  # or set [ollama] instance = \"private\", or restart that server with OLLAMA_CONTEXT_LENGTH={asked}"
+    )
+}
+
+/// Returns the command that makes a copy of a model with the `asked` context, which overrides the server's setting, and
+/// starts a session with it. The copy shares the model's files.
+fn copy_command(model: &str, asked: u32) -> String {
     let copy = format!("{}-{}k", model.replace([':', '/'], "-").trim_end_matches("-latest"), asked / 1024);
     let create = client_command(model, &format!("create {copy} -f /dev/stdin"));
-    let larger = format!(
-        "printf 'FROM {model}\\nPARAMETER num_ctx {asked}\\n' | {create} && \
-         lclaude --backend ollama --model {copy}  # the Modelfile of {model} has num_ctx {tokens}, which overrides all settings"
-    );
-    Some(FixedContext { tokens, larger })
+    format!(
+        "printf 'FROM {model}\\nPARAMETER num_ctx {asked}\\n' | {create} && lclaude --backend ollama --model {copy}"
+    )
 }
 
 fn not_kept(model: &str) -> Failure {
