@@ -257,6 +257,7 @@ pub(crate) struct EnvArguments {
 Examples:
   lclaude local run -- node agent.mjs
   lclaude local run --model qwen3-coder:30b -- python3 agent.py
+  lclaude local run --backend ollama -- ollama list
   lclaude local run --dry-run -- claude -p hello"
 )]
 pub(crate) struct RunArguments {

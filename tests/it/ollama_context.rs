@@ -62,6 +62,8 @@ fn context_of_a_shared_server_is_known_if_the_model_is_loaded() {
             assert_eq!(found["state"], state, "{found:#}");
             messages::record(&format!("doctor, {context} tokens"), support::doctor::check_text(found));
         };
+        let installed = stage.doctor("--model small");
+        assert!(check(&installed, "ollama models")["found"].to_string().contains("big:30b"));
         // The server doesn't tell its setting, and doctor loads nothing.
         look("ok");
         assert!(own.loaded().is_empty());

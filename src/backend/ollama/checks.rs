@@ -48,6 +48,7 @@ pub(crate) async fn installation(subject: &Subject<'_>, worst: Severity) -> Vec<
     }
     let (url, there) = look::own_server(settings, &environment.variables).await;
     let needed = if is_shared { worst } else { Severity::Ok };
+    let uses_server = is_shared && there.is_ok();
     let there = there.map_err(|failure| subject.with_edit_help(failure));
     let server = Check::of(AREA, "ollama server", there, |()| format!("running at {url}"));
     all.push(match needed {
@@ -56,7 +57,10 @@ pub(crate) async fn installation(subject: &Subject<'_>, worst: Severity) -> Vec<
         }
         _ => server,
     });
-    let models = models::installed(settings, environment);
+    let models = match uses_server {
+        true => look::installed(&url).await,
+        false => models::installed(settings, environment),
+    };
     let mut found = if models.is_empty() { "none installed".into() } else { models.join(", ") };
     if let Some(barrier) = service::unreadable() {
         found.push_str(&format!("; your user can't read {}", barrier.path.display()));

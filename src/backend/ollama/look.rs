@@ -31,6 +31,11 @@ pub(crate) async fn own_server(settings: &Settings, variables: &Variables) -> (S
     (url.clone(), there)
 }
 
+/// Returns the names of the models that the server at `url` has.
+pub(crate) async fn installed(url: &str) -> Vec<String> {
+    Server { client: &http::client_for(url), url }.installed().await
+}
+
 /// Returns what the server at `url` reports about a model. Loads nothing.
 pub(crate) async fn report(url: &str, model: &str, context: u32) -> Result<ModelReport> {
     let client = http::client_for(url);
