@@ -4,7 +4,7 @@
 
 use std::{os::unix::process::ExitStatusExt, path::Path, process::ExitStatus};
 
-use super::plan::BackendPlan;
+use super::{log::LogExcerpt, plan::BackendPlan};
 use crate::base::{
     context::MIN_CONTEXT,
     error::{Code, Failure},
@@ -72,13 +72,13 @@ const SIGNS: &[(Cause, &[&str])] = &[
     (Cause::UnknownOption, &["error: invalid argument", "error while handling argument"]),
 ];
 
-/// Returns the cause, from the exit status and the last lines of the log, oldest first.
-pub(crate) fn diagnose(status: Option<ExitStatus>, log: &[String]) -> Cause {
+/// Returns the cause, from the exit status and the log.
+pub(crate) fn diagnose(status: Option<ExitStatus>, log: &LogExcerpt) -> Cause {
     let signal = status.and_then(|status| status.signal());
     if signal == Some(libc::SIGILL) {
         return Cause::IllegalInstruction;
     }
-    let logged = SIGNS.iter().find(|(_, signs)| log.iter().any(|line| signs.iter().any(|sign| line.contains(sign))));
+    let logged = SIGNS.iter().find(|(_, signs)| signs.iter().any(|sign| log.contains(sign)));
     match (logged, signal) {
         (Some((cause, _)), _) => *cause,
         // While a server loads, only the kernel's out-of-memory killer sends it SIGKILL.
@@ -94,7 +94,7 @@ impl Cause {
         plan: &BackendPlan,
         diagnosis: &Diagnosis,
         status: Option<ExitStatus>,
-        log: Vec<String>,
+        log: LogExcerpt,
     ) -> Failure {
         let program = plan.name();
         let model = &plan.origin;
@@ -141,10 +141,12 @@ impl Cause {
                 .help("check the name and the network")
                 .help("export HF_TOKEN=…  # for a private model"),
             Cause::Unknown => {
-                failed(format!("it {}", describe_status(status))).help("lclaude --dry-run  # shows its command line")
+                let error = log.first_error().map(|error| format!(": {error}")).unwrap_or_default();
+                failed(format!("it {}{error}", describe_status(status)))
+                    .help("lclaude --dry-run  # shows its command line")
             }
         };
-        failure.log_tail(log)
+        failure.log_tail(log.lines())
     }
 }
 

@@ -12,6 +12,7 @@ use super::{
     diagnosis::{Cause, Diagnosis},
     figures::Figures,
     listed::ListedModel,
+    log::LogExcerpt,
     names,
     plan::{BackendPlan, Endpoint},
     served::{FixedContext, Served},
@@ -229,6 +230,11 @@ pub(crate) trait Backend: Sync {
         None
     }
 
+    /// Returns whether its log is all that is known about its start, so that every line counts as progress and is shown.
+    fn shows_log(&self) -> bool {
+        false
+    }
+
     /// Returns its live figures, as far as it answers in time.
     async fn figures(&self, _client: &Client, _endpoint: &Endpoint, _models: &[String]) -> Figures {
         Figures::default()
@@ -251,7 +257,7 @@ pub(crate) trait Backend: Sync {
     }
 
     /// Returns the failure for a server that exited with `status` before it was ready.
-    fn start_failure(&self, cause: Cause, plan: &BackendPlan, status: Option<ExitStatus>, log: Vec<String>) -> Failure {
+    fn start_failure(&self, cause: Cause, plan: &BackendPlan, status: Option<ExitStatus>, log: LogExcerpt) -> Failure {
         cause.failure(plan, &self.diagnosis(), status, log)
     }
 

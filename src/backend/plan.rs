@@ -22,6 +22,9 @@ pub(crate) const HOST: &str = "127.0.0.1";
 /// The token for a server that needs none. It isn't empty, since Claude Code would then send the user's own login.
 pub(crate) const NO_TOKEN: &str = "none";
 
+/// Stands for the API key in the command line and environment of a program that the user describes.
+pub(crate) const TOKEN: &str = "{token}";
+
 /// What is shown in place of a token.
 pub(crate) const MASKED: &str = "••••••••";
 
@@ -77,6 +80,8 @@ pub(crate) struct Program {
     pub file: Option<String>,
     /// The variable that passes the API key, if it takes one.
     pub key_variable: Option<String>,
+    /// Whether `{token}` in its arguments and environment stands for the API key.
+    pub fills_token: bool,
     /// Whether it binds its port with `SO_REUSEPORT`, so that the keeper can hold the port all the time.
     pub shares_port: bool,
     /// The health path, if the user configures it.
@@ -157,6 +162,7 @@ impl Program {
             removed: Vec::new(),
             file: None,
             key_variable: None,
+            fills_token: false,
             shares_port: false,
             health: String::new(),
             terminal: false,
@@ -169,6 +175,7 @@ impl Program {
         let port = endpoint.port.to_string();
         let filled = |text: &String| {
             let text = text.replace("{port}", &port);
+            let text = if self.fills_token { text.replace(TOKEN, &endpoint.token) } else { text };
             if self.file.is_some() { text.replace("{file}", &file.display().to_string()) } else { text }
         };
         let mut command = Command::new(&self.path);

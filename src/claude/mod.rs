@@ -7,6 +7,7 @@
 
 pub(crate) mod arguments;
 mod find;
+mod overflow;
 mod plan;
 mod routing;
 mod settings;
@@ -15,6 +16,7 @@ pub(crate) mod user_files;
 mod variables;
 
 pub(crate) use find::{NPM_INSTALL, find, install_commands};
+pub(crate) use overflow::is_overflow;
 pub(crate) use plan::{LEAN_TOOLS, SessionPlan, check_settings, direct_command, read_output, warnings_without_overlay};
 pub(crate) use routing::{Routed, Routing};
 pub(crate) use settings::managed::check_managed_settings;

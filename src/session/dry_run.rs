@@ -8,7 +8,7 @@ use std::{
 
 use super::{child::Child, plan::Plan};
 use crate::{
-    backend::{Endpoint, HOST, MASKED, Program, Service, fit::ModelFacts},
+    backend::{Endpoint, HOST, MASKED, Program, Service, TOKEN, fit::ModelFacts},
     base::ui,
     claude::{Routed, SessionPlan},
     config::Settings,
@@ -146,7 +146,11 @@ fn to_text(arguments: &[OsString]) -> Vec<String> {
 }
 
 fn describe_program(out: &mut String, program: &Program) -> fmt::Result {
-    let arguments = program.arguments.iter().map(|argument| argument.replace("{port}", PORT));
+    let filled = |argument: &String| {
+        let argument = argument.replace("{port}", PORT);
+        if program.fills_token { argument.replace(TOKEN, MASKED) } else { argument }
+    };
+    let arguments = program.arguments.iter().map(filled);
     line!(out, "  {}", ui::quote_command(std::iter::once(program.path.display().to_string()).chain(arguments)))?;
     let key = program.key_variable.as_ref().map(|name| format!(", with a random key in {name}")).unwrap_or_default();
     line!(out, "  on a free port of {HOST}{key}")?;

@@ -3,14 +3,16 @@
 use std::path::PathBuf;
 
 use async_trait::async_trait;
+use reqwest::Client;
 
 use super::plan;
 use crate::{
     backend::{
         checks,
+        figures::{self, Figures},
         interface::Backend,
         listed::ListedModel,
-        plan::BackendPlan,
+        plan::{BackendPlan, Endpoint},
         served::Served,
         starting::{StartError, Starting},
         subject::Subject,
@@ -60,6 +62,14 @@ impl Backend for CommandBackend {
 
     async fn bring_up(&self, plan: &BackendPlan, starting: &Starting<'_>) -> Result<Served, StartError> {
         plan::bring_up(plan, starting).await
+    }
+
+    fn shows_log(&self) -> bool {
+        true
+    }
+
+    async fn figures(&self, client: &Client, endpoint: &Endpoint, models: &[String]) -> Figures {
+        figures::of_server(client, endpoint, models).await
     }
 
     async fn check_installation(&self, subject: &Subject<'_>, _: Severity) -> Vec<Check> {

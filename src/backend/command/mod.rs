@@ -3,6 +3,7 @@
 //!
 //! Nothing is assumed about the server beyond its health path and the Messages API.
 
+mod key;
 mod kind;
 mod plan;
 

@@ -4,10 +4,11 @@ use std::path::Path;
 
 use reqwest::StatusCode;
 
+use super::key;
 use crate::{
     backend::{
         http, messages,
-        plan::{BackendPlan, HOST, Program, Service},
+        plan::{BackendPlan, HOST, Program, Service, TOKEN},
         program,
         served::Served,
         starting::{Health, StartError, Starting},
@@ -19,8 +20,6 @@ use crate::{
     config::{Kind, Settings, Source},
 };
 
-/// The help for a server that rejects the token.
-const TOKEN_HELP: &str = "start it without an API key, since it listens on 127.0.0.1 only";
 /// The default health path.
 const HEALTH: &str = "/health";
 
@@ -49,11 +48,11 @@ pub(crate) fn plan(settings: &Settings, models: &[String]) -> Result<BackendPlan
     let fill = |text: &String| known.iter().fold(text.clone(), |text, (word, value)| text.replace(word, value));
     let mut arguments = Vec::new();
     for argument in template {
-        if let Some(unknown) =
-            placeholders(argument).find(|word| *word != "{port}" && known.iter().all(|(k, _)| k != word))
+        if let Some(unknown) = placeholders(argument)
+            .find(|word| !["{port}", TOKEN].contains(word) && known.iter().all(|(k, _)| k != word))
         {
             return Err(bad(&format!("[command] run has an unknown placeholder {unknown}"))
-                .help("use only {port}, {model}, {context} and {host}"));
+                .help("use only {port}, {model}, {context}, {host} and {token}"));
         }
         arguments.push(fill(argument));
     }
@@ -74,7 +73,8 @@ pub(crate) fn plan(settings: &Settings, models: &[String]) -> Result<BackendPlan
     if !health.starts_with('/') {
         return Err(bad("[command] health does not start with /").help(r#"[command] health = "/health""#));
     }
-    let program = Program { arguments, environment, health, ..Program::new(path) };
+    let fills_token = arguments.iter().chain(options.env.values()).any(|text| text.contains(TOKEN));
+    let program = Program { arguments, environment, health, fills_token, ..Program::new(path) };
     Ok(BackendPlan {
         kind: Kind::Command,
         origin: name.clone(),
@@ -97,12 +97,15 @@ fn placeholders(text: &str) -> impl Iterator<Item = &str> {
 pub(crate) async fn bring_up(plan: &BackendPlan, starting: &Starting<'_>) -> Result<Served, StartError> {
     let Starting { client, endpoint, .. } = starting;
     let Service::Program(program) = &plan.service else {
-        return messages::check(plan, starting, TOKEN_HELP).await;
+        unreachable!("a command's plan has a program");
     };
     let health = format!("{}{}", endpoint.url, program.health);
     http::wait_until_up(starting, async || {
-        match client.get(&health).timeout(http::ANSWER_TIMEOUT).send().await.map(|answer| answer.status()) {
+        let request = client.get(&health).bearer_auth(&endpoint.token).timeout(http::ANSWER_TIMEOUT);
+        match request.send().await.map(|answer| answer.status()) {
             Ok(status) if status.is_success() => Health::Up,
+            // It is up; the check below says that it wants another key.
+            Ok(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => Health::Up,
             Ok(StatusCode::SERVICE_UNAVAILABLE) => Health::Loading,
             Ok(status) => {
                 starting.report(&format!("waiting for {} (status {})", program.health, status.as_u16()), None, "");
@@ -112,7 +115,9 @@ pub(crate) async fn bring_up(plan: &BackendPlan, starting: &Starting<'_>) -> Res
         }
     })
     .await?;
-    messages::check(plan, starting, TOKEN_HELP).await
+    let mut served = messages::check(plan, starting, &key::rejected(program, starting.variables)).await?;
+    served.notes.extend(key::exposed(program));
+    Ok(served)
 }
 
 #[cfg(test)]

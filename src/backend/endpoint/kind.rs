@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 
 use async_trait::async_trait;
+use reqwest::Client;
 
 use super::plan;
 use crate::{
     backend::{
         checks,
+        figures::{self, Figures},
         interface::Backend,
         listed::ListedModel,
         plan::{self as plans, BackendPlan},
@@ -71,6 +73,10 @@ impl Backend for EndpointBackend {
 
     fn more_context(&self, _: &BackendPlan) -> String {
         "restart that server with a longer context, or choose another model".into()
+    }
+
+    async fn figures(&self, client: &Client, endpoint: &plans::Endpoint, models: &[String]) -> Figures {
+        figures::of_server(client, endpoint, models).await
     }
 
     async fn check_installation(&self, subject: &Subject<'_>, _: Severity) -> Vec<Check> {

@@ -45,8 +45,9 @@ async fn version(backend: &dyn Backend, subject: &Subject<'_>, path: &Path) -> C
             context: subject.settings.context(),
         };
         let plan = backend.plan(subject.settings, subject.environment).unwrap_or_else(|_| bare());
-        let cause = diagnose(Some(output.status), &lines);
-        let failure = backend.start_failure(cause, &plan, Some(output.status), lines);
+        let log = lines.iter().collect();
+        let cause = diagnose(Some(output.status), &log);
+        let failure = backend.start_failure(cause, &plan, Some(output.status), log);
         return Check::failed(AREA, name, &failure.help(backend.install_hint()));
     }
     // Forks and packages number their releases differently, so `--help` is checked instead of a minimum version.

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use reqwest::Client;
 
-use super::{cache, checks, figures, memory, model, plan, start};
+use super::{cache, checks, memory, model, plan, start};
 use crate::{
     backend::{
         diagnosis::Diagnosis,
-        figures::Figures,
+        figures::{self, Figures},
         install,
         interface::Backend,
         listed::ListedModel,
@@ -134,7 +134,7 @@ impl Backend for LlamaCppBackend {
     }
 
     async fn figures(&self, client: &Client, endpoint: &Endpoint, models: &[String]) -> Figures {
-        figures::figures(client, endpoint, models).await
+        figures::of_server(client, endpoint, models).await
     }
 
     fn diagnosis(&self) -> Diagnosis {

@@ -5,7 +5,6 @@
 
 mod cache;
 mod checks;
-mod figures;
 mod kind;
 mod memory;
 mod model;

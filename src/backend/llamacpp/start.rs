@@ -9,6 +9,7 @@ use crate::{
     backend::{
         http,
         listed::thinks,
+        log::percentage,
         plan::BackendPlan,
         served::Served,
         starting::{Health, Progress, StartError, Starting},
@@ -122,11 +123,4 @@ pub(crate) fn progress(line: &str) -> Option<Progress> {
         return Some(stage("warming up", None, ""));
     }
     None
-}
-
-fn percentage(line: &str) -> Option<f32> {
-    let before = &line[..line.find('%')?];
-    let digits = before.trim_end().rsplit(|c: char| !c.is_ascii_digit() && c != '.').next()?;
-    let percent: f32 = digits.parse().ok()?;
-    (0.0..=100.0).contains(&percent).then_some(percent / 100.0)
 }

@@ -295,7 +295,7 @@ const DAMAGED: &[&str] = &["exceeds file size", "invalid file magic", "no such f
 /// Returns the failure for a load error. Ollama passes on the output of its runner, llama.cpp's `llama-server`.
 fn not_loaded(model: &str, error_message: &str) -> Failure {
     let log: Vec<String> = error_message.lines().map(str::to_owned).collect();
-    let cause = match diagnose(None, &log) {
+    let cause = match diagnose(None, &log.iter().collect()) {
         // While a runner loads, only the kernel's out-of-memory killer sends it SIGKILL.
         Cause::Unknown if error_message.contains("signal: killed") || error_message.contains("more system memory") => {
             Cause::OutOfMemory

@@ -9,11 +9,12 @@ use super::{
     stream::assemble,
 };
 use crate::{
-    backend::{BackendPlan, registry},
+    backend::{BackendPlan, rate, registry},
     base::{
         check::{Area, Check},
         context::CLAUDE_CODE_PROMPT,
     },
+    claude,
     keeper::Ready,
 };
 
@@ -22,8 +23,6 @@ const AREA: Area = Area::Live;
 const REFUSAL_LIMIT: Duration = Duration::from_secs(120);
 /// Seconds until the first token of a session, above which doctor warns.
 const MAX_WAIT: f64 = 300.0;
-/// The only error messages on which Claude Code compacts an overlong conversation (seen with 2.1.331).
-const OVERFLOW_SIGNS: [&str; 2] = ["exceeds the available context size", "prompt is too long"];
 
 /// The task for the tool call test and for the turn of Claude Code.
 pub(crate) const TASK: &str = "Use the Bash tool once to run exactly this command, and nothing else: \
@@ -231,7 +230,7 @@ pub(crate) async fn overflow(client: &ApiClient, context: u32) -> Check {
         Ok(answer) if answer.status == 200 => {
             not_rejected("it was answered, although it can't have fit in the context window")
         }
-        Ok(answer) if OVERFLOW_SIGNS.iter().any(|sign| answer.message().to_lowercase().contains(sign)) => {
+        Ok(answer) if claude::is_overflow(answer.status, &answer.text()) => {
             Check::ok(AREA, name, "rejected with an error on which Claude Code compacts")
         }
         Ok(answer) => Check::warning(AREA, name, "rejected with an error on which Claude Code does not compact")
@@ -267,23 +266,21 @@ pub(crate) async fn speed(client: &ApiClient, plan: &BackendPlan, ready: &Ready)
         return vec![Check::ok(AREA, "prompt speed", "not measured: the response was empty")];
     };
     let reported = registry::figures(&plan.kind.to_string(), &ready.endpoint, &plan.models).await;
-    let measured_read = number(&usage["input_tokens"]) / (*first - parts.sent).as_secs_f64();
-    let measured_write = (number(&usage["output_tokens"]) - 1.0) / (*last - *first).as_secs_f64();
-    let read_rate = reported.read_rate.unwrap_or(measured_read);
-    let write_rate = reported.write_rate.unwrap_or(measured_write);
-    let mut checks = vec![prompt_speed(read_rate)];
-    if write_rate.is_finite() && write_rate > 0.0 {
+    let measured_read = || rate(number(&usage["input_tokens"]), (*first - parts.sent).as_secs_f64());
+    let measured_write = || rate(number(&usage["output_tokens"]) - 1.0, (*last - *first).as_secs_f64());
+    let mut checks = vec![prompt_speed(reported.read_rate.or_else(measured_read))];
+    if let Some(write_rate) = reported.write_rate.or_else(measured_write) {
         checks.push(Check::ok(AREA, "answer speed", format!("{write_rate:.1} tokens/s")));
     }
     checks
 }
 
-fn prompt_speed(rate: f64) -> Check {
+fn prompt_speed(rate: Option<f64>) -> Check {
     let name = "prompt speed";
+    let Some(rate) = rate else {
+        return Check::ok(AREA, name, "not measured: too few tokens, or in too short a time");
+    };
     let wait = f64::from(CLAUDE_CODE_PROMPT) / rate;
-    if !rate.is_finite() || rate <= 0.0 {
-        return Check::ok(AREA, name, "not measured: the server reports no token counts");
-    }
     let found = format!("{rate:.0} tokens/s: {} until the first token of a session", format_wait(wait));
     if wait > MAX_WAIT {
         Check::warning(AREA, name, found)
@@ -309,9 +306,9 @@ mod tests {
 
     #[test]
     fn slow_prompt_warns_with_expected_wait() {
-        let slow = prompt_speed(20.0);
+        let slow = prompt_speed(Some(20.0));
         assert_eq!((slow.state, slow.found.contains("about 21 min")), (Severity::Warning, true), "{}", slow.found);
-        assert_eq!(prompt_speed(1000.0).state, Severity::Ok);
-        assert_eq!(prompt_speed(0.0).state, Severity::Ok);
+        assert_eq!(prompt_speed(Some(1000.0)).state, Severity::Ok);
+        assert_eq!(prompt_speed(None).state, Severity::Ok);
     }
 }

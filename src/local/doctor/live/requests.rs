@@ -138,6 +138,11 @@ impl ApiClient {
 }
 
 impl Reply {
+    /// Returns the whole body as text.
+    pub(crate) fn text(&self) -> String {
+        self.body.as_str().map_or_else(|| self.body.to_string(), str::to_owned)
+    }
+
     /// Returns the error message, or the whole body without one.
     pub(crate) fn message(&self) -> String {
         let error = &self.body["error"];

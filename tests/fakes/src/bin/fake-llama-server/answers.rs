@@ -127,10 +127,10 @@ fn slots(server: &Server) -> Value {
 fn metrics(server: &Server) -> String {
     let answered = f64::from(server.answered());
     let counters = [
-        ("prompt_tokens_total", "Number of prompt tokens processed.", 10.0 * answered),
-        ("prompt_seconds_total", "Prompt process time", 0.1 * answered),
-        ("tokens_predicted_total", "Number of generation tokens processed.", 6.0 * answered),
-        ("tokens_predicted_seconds_total", "Predict process time", 0.3 * answered),
+        ("prompt_tokens_total", "Number of prompt tokens processed.", 100.0 * answered),
+        ("prompt_seconds_total", "Prompt process time", 1.0 * answered),
+        ("tokens_predicted_total", "Number of generation tokens processed.", 60.0 * answered),
+        ("tokens_predicted_seconds_total", "Predict process time", 3.0 * answered),
     ];
     let shown = |(name, help, value): (&str, &str, f64)| {
         format!("# HELP llamacpp:{name} {help}\n# TYPE llamacpp:{name} counter\nllamacpp:{name} {value}\n")

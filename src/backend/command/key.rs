@@ -1,0 +1,73 @@
+//! The API key of a `[command]`'s server: how it gets lclaude's, and why it may have another one.
+
+use crate::{
+    backend::plan::{Program, TOKEN},
+    base::variables::Variables,
+};
+
+/// The variables from which servers read the key that they require, each with a part of its server's name.
+const KEY_VARIABLES: &[(&str, &str)] = &[
+    ("vllm", "VLLM_API_KEY"),
+    ("litellm", "LITELLM_MASTER_KEY"),
+    ("llama", "LLAMA_API_KEY"),
+    ("sglang", "SGLANG_API_KEY"),
+    ("localai", "LOCALAI_API_KEY"),
+    ("", "OPENAI_API_KEY"),
+    ("", "API_KEY"),
+];
+
+/// Returns the help for a server that rejects lclaude's key. `variables` are those that the server inherited.
+pub(crate) fn rejected(program: &Program, variables: &Variables) -> String {
+    // Another program's variable may be set for another purpose.
+    let server = server(program);
+    let candidates = || KEY_VARIABLES.iter().filter(|(name, _)| server.is_none_or(|server| server == *name));
+    let own = |variable: &str| program.environment.get(variable).is_some_and(|key| !key.contains(TOKEN));
+    let inherited = |variable: &str| {
+        !program.environment.contains_key(variable) && variables.text(variable).is_some_and(|key| !key.is_empty())
+    };
+    if let Some((_, name)) = candidates().find(|(_, name)| own(name)) {
+        return format!("set [command] env = {}  # it sets {name} to another key", assignment(name));
+    }
+    match candidates().find(|(_, name)| inherited(name)) {
+        Some((_, name)) if !program.fills_token => {
+            format!("set [command] env = {}  # the server inherits {name}, another key", assignment(name))
+        }
+        _ if program.fills_token => {
+            format!("pass {TOKEN} to the option or variable of the server's key, and to no other")
+        }
+        _ => format!(
+            "set [command] env = {}  # or the variable from which your server reads its key",
+            assignment(variable_of(program))
+        ),
+    }
+}
+
+/// Returns the warning about a key in the command line, or `None` if it isn't there.
+pub(crate) fn exposed(program: &Program) -> Option<String> {
+    let is_exposed = program.arguments.iter().any(|argument| argument.contains(TOKEN));
+    is_exposed.then(|| {
+        format!(
+            "warning: other users of this machine can read {TOKEN} in [command] run\n  help: set [command] env = {}",
+            assignment(variable_of(program))
+        )
+    })
+}
+
+fn assignment(name: &str) -> String {
+    format!("{{ {name} = \"{TOKEN}\" }}")
+}
+
+/// Returns the variable that the program reads, as far as its name and arguments tell.
+fn variable_of(program: &Program) -> &'static str {
+    let server = server(program);
+    let known = KEY_VARIABLES.iter().find(|(name, _)| Some(*name) == server);
+    known.unwrap_or(&KEY_VARIABLES[0]).1
+}
+
+/// Returns the name of the server, as far as the program's name and arguments tell.
+fn server(program: &Program) -> Option<&'static str> {
+    let path = program.path.to_string_lossy();
+    let words = || std::iter::once(&*path).chain(program.arguments.iter().map(String::as_str));
+    let known = KEY_VARIABLES.iter().find(|(name, _)| !name.is_empty() && words().any(|word| word.contains(name)));
+    known.map(|(name, _)| *name)
+}
