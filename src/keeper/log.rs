@@ -1,11 +1,11 @@
-//! The backend's log: a file for the user, and the last lines in memory for error messages.
+//! The backend's log: a file for the user, and an excerpt in memory for error messages.
 //!
 //! The backend writes to a pipe rather than to the file, so a full disk never stops it, and each line is an event that
-//! the start can wait for without polling.
+//! the start can wait for without polling. A backend may write faster than anyone can read: what is kept in memory has
+//! a limit, and so has the work between two turns of the event loop.
 
 use std::{
     cell::RefCell,
-    collections::VecDeque,
     fs::{self, File, OpenOptions},
     io::{self, Write},
     os::{fd::OwnedFd, unix::fs::OpenOptionsExt},
@@ -14,24 +14,30 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncBufReadExt, BufReader},
+    io::AsyncReadExt,
     net::unix::pipe,
-    sync::mpsc,
-    task::JoinHandle,
+    sync::broadcast::{self, error::RecvError},
+    task::{JoinHandle, yield_now},
 };
 
-/// Lines kept for error messages.
-const TAIL: usize = 12;
-/// In bytes.
+use crate::backend::{Endpoint, LogExcerpt};
+
+/// In bytes. A longer line is split.
 const MAX_LINE: usize = 2_000;
 /// In bytes. Then a new file is started, since a backend that logs every token for days must not fill the disk.
 const MAX_FILE: u64 = 16 * 1024 * 1024;
+/// Bytes that are read in one turn of the event loop.
+const CHUNK: usize = 16 * 1024;
+/// Lines that wait for the start; when there are more, the oldest are dropped.
+const MAX_WAITING: usize = 256;
 
 /// The log file. Failed writes are ignored.
 pub(crate) struct LogFile {
     path: PathBuf,
     file: Option<File>,
     written: u64,
+    /// Text that isn't in the file yet.
+    pending: Vec<u8>,
 }
 
 impl LogFile {
@@ -44,103 +50,134 @@ impl LogFile {
             let _ = fs::rename(path, path.with_extension("old"));
             OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
         };
-        LogFile { path: path.to_owned(), file: open().ok(), written: 0 }
+        LogFile { path: path.to_owned(), file: open().ok(), written: 0, pending: Vec::new() }
     }
 
-    pub(crate) fn write_line(&mut self, line: &str) {
+    /// Adds a line. [`LogFile::flush`] writes it.
+    pub(crate) fn add_line(&mut self, line: &str) {
         if self.written > MAX_FILE {
+            self.flush();
             *self = LogFile::create(&self.path);
         }
+        self.pending.extend_from_slice(line.as_bytes());
+        self.pending.push(b'\n');
+        self.written += line.len() as u64 + 1;
+    }
+
+    /// Writes the added lines to the file.
+    pub(crate) fn flush(&mut self) {
         if let Some(file) = &mut self.file {
-            let _ = writeln!(file, "{line}");
-            self.written += line.len() as u64 + 1;
+            let _ = file.write_all(&self.pending);
         }
+        self.pending.clear();
     }
 }
 
 /// Reads the output of one run of a backend.
 pub(crate) struct LogReader {
-    tail: Rc<RefCell<VecDeque<String>>>,
+    excerpt: Rc<RefCell<LogExcerpt>>,
     task: JoinHandle<()>,
 }
 
+/// The lines of one run as they are read, except those that come faster than the receiver takes them.
+pub(crate) struct LogLines(broadcast::Receiver<String>);
+
+impl LogLines {
+    /// Returns the next line, or `None` at the end of the output.
+    pub(crate) async fn next(&mut self) -> Option<String> {
+        loop {
+            match self.0.recv().await {
+                Ok(line) => return Some(line),
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return None,
+            }
+        }
+    }
+}
+
 impl LogReader {
-    /// Reads `output` to its end and also sends each line to the returned channel, until the receiver is dropped.
+    /// Reads `output` to its end and also sends each line to the returned receiver, until that is dropped. The key of
+    /// `endpoint` is masked.
     pub(crate) fn start(
         output: OwnedFd,
         file: Rc<RefCell<LogFile>>,
-    ) -> io::Result<(Self, mpsc::UnboundedReceiver<String>)> {
+        endpoint: Endpoint,
+    ) -> io::Result<(Self, LogLines)> {
         rustix::io::ioctl_fionbio(&output, true)?;
         // Unchecked, since it may be a pseudo-terminal, which can be polled like a pipe.
         let pipe = pipe::Receiver::from_file_unchecked(File::from(output))?;
-        let tail = Rc::new(RefCell::new(VecDeque::new()));
-        let (sender, lines) = mpsc::unbounded_channel();
-        let task = tokio::task::spawn_local(read(pipe, file, tail.clone(), sender));
-        Ok((LogReader { tail, task }, lines))
+        let excerpt = Rc::new(RefCell::new(LogExcerpt::default()));
+        let (sender, lines) = broadcast::channel(MAX_WAITING);
+        let sink = Sink { file, excerpt: excerpt.clone(), sender, endpoint };
+        let task = tokio::task::spawn_local(read(pipe, sink));
+        Ok((LogReader { excerpt, task }, LogLines(lines)))
     }
 
-    /// Returns the last lines once all output has been read, or after 200 ms: a process that outlives the backend may
-    /// hold the pipe open.
-    pub(crate) async fn tail(&mut self) -> Vec<String> {
+    /// Returns the excerpt once all output has been read, or after 200 ms: a process that outlives the backend may hold
+    /// the pipe open.
+    pub(crate) async fn excerpt(&mut self) -> LogExcerpt {
         let _ = tokio::time::timeout(std::time::Duration::from_millis(200), &mut self.task).await;
         self.peek()
     }
 
-    /// Returns the last lines read so far.
-    pub(crate) fn peek(&self) -> Vec<String> {
-        self.tail.borrow().iter().cloned().collect()
+    /// Returns the excerpt of what was read so far.
+    pub(crate) fn peek(&self) -> LogExcerpt {
+        self.excerpt.borrow().clone()
     }
 }
 
-async fn read(
-    pipe: pipe::Receiver,
+/// Where the lines go.
+struct Sink {
     file: Rc<RefCell<LogFile>>,
-    tail: Rc<RefCell<VecDeque<String>>>,
-    sender: mpsc::UnboundedSender<String>,
-) {
-    let mut pipe = BufReader::new(pipe);
+    excerpt: Rc<RefCell<LogExcerpt>>,
+    sender: broadcast::Sender<String>,
+    endpoint: Endpoint,
+}
+
+impl Sink {
+    /// Takes a line that ended with `end`.
+    fn take(&self, line: &[u8], end: u8) {
+        if line.is_empty() {
+            return;
+        }
+        // A server may log its own arguments.
+        let text = self.endpoint.masked(&String::from_utf8_lossy(line));
+        // Progress bars end each update with a carriage return, and the log needs none of them.
+        if end == b'\n' || !text.contains('%') {
+            self.file.borrow_mut().add_line(&text);
+            self.excerpt.borrow_mut().push(&text);
+        }
+        // The receiver is gone once the backend is up.
+        let _ = self.sender.send(text);
+    }
+}
+
+async fn read(mut pipe: pipe::Receiver, sink: Sink) {
+    let mut chunk = vec![0; CHUNK];
     let mut line = Vec::new();
     loop {
-        let (used, end) = match pipe.fill_buf().await {
-            Ok([]) | Err(_) => break,
-            Ok(bytes) => match bytes.iter().position(|byte| b"\n\r".contains(byte)) {
-                Some(at) => {
-                    line.extend_from_slice(&bytes[..at]);
-                    (at + 1, Some(bytes[at]))
-                }
-                None => {
-                    line.extend_from_slice(bytes);
-                    (bytes.len(), Some(b'\n').filter(|_| line.len() > MAX_LINE))
-                }
-            },
+        let read = match pipe.read(&mut chunk).await {
+            Ok(0) | Err(_) => break,
+            Ok(read) => read,
         };
-        pipe.consume(used);
-        let Some(end) = end else {
-            continue;
-        };
-        if !line.is_empty() {
-            let text = String::from_utf8_lossy(&line);
-            // Progress bars end each update with a carriage return, and the log needs none of them.
-            if end == b'\n' || !text.contains('%') {
-                record(&text, &file, &tail);
+        for &byte in &chunk[..read] {
+            if b"\n\r".contains(&byte) {
+                sink.take(&line, byte);
+                line.clear();
+            } else {
+                line.push(byte);
+                if line.len() == MAX_LINE {
+                    sink.take(&line, b'\n');
+                    line.clear();
+                }
             }
-            // The receiver is gone once the backend is up.
-            let _ = sender.send(text.into_owned());
-            line.clear();
         }
+        sink.file.borrow_mut().flush();
+        // A pipe that is always full must not keep sockets and timers waiting.
+        yield_now().await;
     }
-    if !line.is_empty() {
-        record(&String::from_utf8_lossy(&line), &file, &tail);
-    }
-}
-
-fn record(line: &str, file: &RefCell<LogFile>, tail: &RefCell<VecDeque<String>>) {
-    file.borrow_mut().write_line(line);
-    let mut tail = tail.borrow_mut();
-    if tail.len() == TAIL {
-        tail.pop_front();
-    }
-    tail.push_back(line.chars().take(MAX_LINE).collect());
+    sink.take(&line, b'\n');
+    sink.file.borrow_mut().flush();
 }
 
 #[cfg(test)]
@@ -154,9 +191,11 @@ mod tests {
         let mut log = LogFile::create(&path);
         let line = "x".repeat(1024 * 1024);
         for _ in 0..40 {
-            log.write_line(&line);
+            log.add_line(&line);
+            log.flush();
         }
-        log.write_line("the last");
+        log.add_line("the last");
+        log.flush();
         let text = |path: &Path| fs::read_to_string(path).expect("text");
         assert!(text(&path).ends_with("x\nthe last\n"));
         for file in [path.clone(), path.with_extension("old")] {

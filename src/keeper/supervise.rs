@@ -20,15 +20,15 @@ use tokio::{
 
 use super::{
     down::Down,
-    log::{LogFile, LogReader},
+    log::{LogFile, LogLines, LogReader},
     protocol::{FromKeeper, Ready},
     start::StartRequest,
     timeouts::RETRY_HELP,
 };
 use crate::{
     backend::{
-        self, Cause, Endpoint, HOST, Program, Progress, Served, Service, StartError, Starting, Undo, describe_status,
-        diagnose, registry,
+        self, Cause, Endpoint, HOST, LogExcerpt, Program, Progress, Served, Service, StartError, Starting, Undo,
+        describe_status, diagnose, log, registry,
     },
     base::{
         error::{Code, Failure, Result},
@@ -43,6 +43,9 @@ use crate::{
 const MAX_PORTS: u32 = 5;
 /// How long a killed command may take to exit.
 const CHILD_TIMEOUT: Duration = Duration::from_secs(1);
+/// Log lines of a start that count as progress. A server that logs more of them than any known one isn't waited for
+/// without end.
+const MAX_PROGRESS_LINES: u32 = 4096;
 /// Uptime after which the count of restarts is reset.
 const STABLE_AFTER: Duration = Duration::from_secs(600);
 /// Time between two checks of a server that lclaude didn't start.
@@ -234,14 +237,14 @@ impl Supervisor {
     }
 
     /// Starts the program and returns a channel of its log lines.
-    fn spawn(&mut self, program: &Program) -> Result<mpsc::UnboundedReceiver<String>> {
+    fn spawn(&mut self, program: &Program) -> Result<LogLines> {
         let failed = |error: io::Error| {
             Failure::new(Code::Unavailable, format!("{} could not be started", program.path.display()))
                 .cause(error)
                 .help(format!("file {}", ui::quote_path(&program.path)))
         };
         let (read, write) = open_output(program.terminal).map_err(failed)?;
-        let (log, lines) = LogReader::start(read, self.log.clone()).map_err(failed)?;
+        let (log, lines) = LogReader::start(read, self.log.clone(), self.endpoint.clone()).map_err(failed)?;
         let file = self.preset_file();
         if let Some(content) = &program.file {
             fs::write(&file, content).map_err(failed)?;
@@ -265,7 +268,7 @@ impl Supervisor {
     /// Waits until the backend is ready, as long as it makes progress.
     async fn wait_until_ready(
         &mut self,
-        mut lines: Option<mpsc::UnboundedReceiver<String>>,
+        mut lines: Option<LogLines>,
         state: &watch::Sender<FromKeeper>,
         on_change: &impl Fn(Option<Group>, &[Undo]),
     ) -> Result<Served, StartError> {
@@ -293,6 +296,7 @@ impl Supervisor {
         let limit = self.start.lifetime.startup_timeout;
         let mut deadline = Instant::now() + limit;
         let mut last: Option<Progress> = None;
+        let mut progress_lines = MAX_PROGRESS_LINES;
         loop {
             let ended = async {
                 match &mut self.run {
@@ -302,7 +306,7 @@ impl Supervisor {
             };
             let line = async {
                 match &mut lines {
-                    Some(lines) => lines.recv().await,
+                    Some(lines) => lines.next().await,
                     None => None,
                 }
             };
@@ -310,8 +314,8 @@ impl Supervisor {
                 biased;
                 status = ended => {
                     let log = match &mut self.run {
-                        Some(run) => run.log.tail().await,
-                        None => Vec::new(),
+                        Some(run) => run.log.excerpt().await,
+                        None => LogExcerpt::default(),
                     };
                     return Err(match diagnose(status, &log) {
                         Cause::AddressInUse => StartError::NotOurs,
@@ -319,14 +323,10 @@ impl Supervisor {
                     });
                 }
                 served = &mut up => return served,
-                Some(line) = line => {
-                    if let Some(step) = kind.progress(&line) {
-                        let _ = progress.send(step);
-                    }
-                    new_log_line.notify_one();
-                }
                 Some(step) = news.recv() => {
-                    if last.as_ref() != Some(&step) {
+                    // A health check knows less than the log about the same stage.
+                    let adds = |last: &Progress| last.stage != step.stage || step.fraction.is_some() || !step.detail.is_empty();
+                    if last.as_ref() != Some(&step) && last.as_ref().is_none_or(adds) {
                         // A change of `detail` isn't progress: a stalled download still updates its estimated time.
                         let moved = |last: &Progress| last.stage != step.stage || last.fraction != step.fraction;
                         if last.as_ref().is_none_or(moved) {
@@ -340,12 +340,25 @@ impl Supervisor {
                 }
                 () = sleep_until(deadline) => {
                     let log = self.run.as_ref().map(|run| run.log.peek()).unwrap_or_default();
+                    let error = log.first_error().map(|error| format!("; {error}")).unwrap_or_default();
                     return Err(StartError::Failed(
                         Failure::new(Code::NotReady, format!("{} was not ready in time", plan.name()))
-                            .cause(format!("no progress for {}", humantime::format_duration(limit)))
-                            .log_tail(log)
+                            .cause(format!("no progress for {}{error}", humantime::format_duration(limit)))
+                            .log_tail(log.lines())
                             .help("set startup_timeout = \"30m\" in [lifetime] to wait longer"),
                     ));
+                }
+                // Last, so that a log that never stops can't hold up the rest.
+                Some(line) = line => {
+                    if let Some(step) = kind.progress(&line) {
+                        let _ = progress.send(step);
+                    } else if kind.shows_log() && progress_lines > 0 {
+                        progress_lines -= 1;
+                        deadline = Instant::now() + limit;
+                        let stage = last.as_ref().map_or("starting the server", |last| &last.stage);
+                        starting.report(stage, log::progress(&line), log::shown(&line));
+                    }
+                    new_log_line.notify_one();
                 }
             }
         }
@@ -377,16 +390,17 @@ impl Supervisor {
         let status = run.child.wait().await.ok();
         // Its children are useless without it, and may hold memory and the log pipe.
         run.group.end(Ending::Kill).await;
-        let log = run.log.tail().await;
+        let log = run.log.excerpt().await.end();
         self.end_run().await;
         // SIGKILL alone doesn't mean out of memory, since anyone may have sent it, so only the log counts.
-        let why = match diagnose(None, &log) {
-            Cause::OutOfMemory => format!("out of memory (it {})", describe_status(status)),
-            _ => format!("it {}", describe_status(status)),
+        let why = match (diagnose(None, &log), log.first_error()) {
+            (Cause::OutOfMemory, _) => format!("out of memory (it {})", describe_status(status)),
+            (_, Some(error)) => format!("it {}: {error}", describe_status(status)),
+            (_, None) => format!("it {}", describe_status(status)),
         };
         Failure::new(Code::Unavailable, format!("{} crashed", self.start.plan.name()))
             .cause(why)
-            .log_tail(log)
+            .log_tail(log.lines())
             .help(RETRY_HELP)
     }
 }
