@@ -122,7 +122,11 @@ impl Cause {
                     .help("lclaude local models  # choose another model")
             }
             Cause::OutOfMemory => {
-                failed(format!("out of memory: {model} with a context of {} tokens does not fit", plan.context))
+                // Without a file of its own, a model is known by its name.
+                let model = if diagnosis.reads_log { model.clone() } else { plan.models.join(", ") };
+                let error = log.first_error().filter(|_| !diagnosis.reads_log);
+                let error = error.map(|error| format!("; {error}")).unwrap_or_default();
+                failed(format!("out of memory: {model} with a context of {} tokens does not fit{error}", plan.context))
                     .help(format!("lclaude --context {}", (plan.context / 2).max(MIN_CONTEXT)))
                     .help("use a model with a smaller quantization")
                     .help(diagnosis.less_memory)
