@@ -204,4 +204,32 @@ mod tests {
         }
         assert_eq!(fs::read_dir(dir.path()).expect("a directory").count(), 2);
     }
+
+    #[test]
+    fn slow_receiver_gets_the_newest_lines_and_the_key_is_masked() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("an event loop");
+        tokio::task::LocalSet::new().block_on(&runtime, async {
+            let dir = tempfile::tempdir().expect("a directory");
+            let path = dir.path().join("backend.log");
+            let (read, mut write) = io::pipe().expect("a pipe");
+            let endpoint = Endpoint { url: String::new(), port: 0, token: "sk-1".into() };
+            let file = Rc::new(RefCell::new(LogFile::create(&path)));
+            let (mut log, mut lines) = LogReader::start(read.into(), file, endpoint).expect("a reader");
+            let writer = std::thread::spawn(move || {
+                writeln!(write, "ValueError: first").expect("read");
+                (0..100_000).for_each(|line| writeln!(write, "line {line} of sk-1").expect("read"));
+            });
+            // Nothing takes a line before the end.
+            let _ = (&mut log.task).await;
+            writer.join().expect("the writer");
+            let mut received = Vec::new();
+            while let Some(line) = lines.next().await {
+                received.push(line);
+            }
+            assert_eq!((received.len(), &*received[MAX_WAITING - 1]), (MAX_WAITING, "line 99999 of ••••••••"));
+            assert_eq!(log.peek().first_error().as_deref(), Some("ValueError: first"));
+            let text = fs::read_to_string(&path).expect("text");
+            assert_eq!((text.lines().count(), text.contains("sk-1")), (100_001, false));
+        });
+    }
 }
