@@ -8,6 +8,8 @@ mod as_named;
 mod bad_input;
 mod choice;
 mod command;
+mod command_key;
+mod command_log;
 mod completions;
 mod doctor;
 mod doctor_backends;
