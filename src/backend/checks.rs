@@ -2,7 +2,10 @@
 //!
 //! A check calls the same function that a session calls. The only programs it runs are those it asks for their version.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use super::{
     context::{enough_trained, too_small},
@@ -14,7 +17,8 @@ use super::{
 use crate::base::{
     check::{Check, Severity},
     context::MIN_CONTEXT,
-    error::Failure,
+    error::{Code, Failure},
+    spawn,
 };
 
 /// Returns the check of a program. A missing one is a failure only if its backend is selected.
@@ -31,6 +35,11 @@ pub(crate) fn does_not_run(name: &'static str, path: &Path, how: &str, install: 
     Check::failure(AREA, name, format!("{} does not run", path.display()))
         .cause(format!("{} --version: {how}", path.display()))
         .help(install)
+}
+
+/// Returns the check of a program that the system couldn't start.
+pub(crate) fn not_started(name: &'static str, path: &Path, error: &io::Error, install: String) -> Check {
+    Check::failed(AREA, name, &spawn::not_started(Code::Unavailable, path, error).help(install))
 }
 
 /// Returns the check of a kind that works only once it is configured.

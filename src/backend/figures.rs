@@ -5,15 +5,9 @@
 
 use std::time::Duration;
 
-use reqwest::{Client, RequestBuilder};
-use serde::Deserialize;
 use tokio::time::timeout;
 
-use super::{metrics::Metrics, plan::Endpoint};
-
 const FIGURES_TIMEOUT: Duration = Duration::from_secs(1);
-/// The largest answer that is read, in bytes.
-const MAX_ANSWER: usize = 1_000_000;
 /// The fewest tokens and seconds from which a speed is computed. From less it would be chance.
 const MIN_TOKENS: f64 = 20.0;
 const MIN_SECONDS: f64 = 0.1;
@@ -40,49 +34,6 @@ pub(crate) async fn answer_in_time<T>(answer: impl Future<Output = Option<T>>) -
 /// Returns tokens/s, or `None` if there is too little to compute it from.
 pub(crate) fn rate(tokens: f64, seconds: f64) -> Option<f64> {
     (tokens >= MIN_TOKENS && seconds >= MIN_SECONDS).then(|| tokens / seconds).filter(|rate| rate.is_finite())
-}
-
-/// A slot of llama-server, which holds one conversation.
-#[derive(Deserialize)]
-struct Slot {
-    #[serde(default)]
-    is_processing: bool,
-    /// Absent until the first prompt.
-    #[serde(default)]
-    n_prompt_tokens: u64,
-}
-
-/// Returns the figures of any server that has `/metrics` in the text format of Prometheus, or llama-server's `/slots`.
-pub(crate) async fn of_server(client: &Client, endpoint: &Endpoint, models: &[String]) -> Figures {
-    // llama-server's router has separate figures for each model.
-    let which = match models {
-        [_, _, ..] => format!("?model={}", models[0]),
-        _ => String::new(),
-    };
-    let ask = |route: &str| client.get(format!("{}/{route}{which}", endpoint.url)).bearer_auth(&endpoint.token);
-    let (slots, metrics) = tokio::join!(answer_in_time(text(ask("slots"))), answer_in_time(text(ask("metrics"))));
-    let figures = metrics.map(|text| Metrics::parse(&text).figures()).unwrap_or_default();
-    match slots.and_then(|text| serde_json::from_str::<Vec<Slot>>(&text).ok()) {
-        Some(slots) => Figures {
-            used: Some(slots.iter().map(|slot| slot.n_prompt_tokens).sum()),
-            busy: Some(slots.iter().any(|slot| slot.is_processing)),
-            ..figures
-        },
-        None => figures,
-    }
-}
-
-/// Returns the body of a successful answer, or `None` if it is too large.
-async fn text(request: RequestBuilder) -> Option<String> {
-    let mut answer = request.send().await.ok()?.error_for_status().ok()?;
-    let mut body = Vec::new();
-    while let Some(chunk) = answer.chunk().await.ok()? {
-        if body.len() + chunk.len() > MAX_ANSWER {
-            return None;
-        }
-        body.extend_from_slice(&chunk);
-    }
-    String::from_utf8(body).ok()
 }
 
 #[cfg(test)]

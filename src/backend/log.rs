@@ -97,7 +97,10 @@ impl Report {
             None
         } else if exception_name(&line).is_some() {
             Some(Report::Exception)
-        } else if says_error(&line) || line.starts_with("panic: ") || line.contains("' panicked at ") {
+        } else if says_error(&line)
+            || line.starts_with("panic: ")
+            || line.starts_with("thread '") && line.contains(" panicked at ")
+        {
             Some(Report::Error)
         } else {
             None
@@ -265,7 +268,7 @@ mod tests {
             "12:00:00 - LiteLLM:ERROR: proxy_server.py:1 - no database",
             "{\"error\": \"no model\"}",
             "panic: runtime trouble",
-            "thread 'main' panicked at src/main.rs:1:1:",
+            "thread 'main' (7) panicked at src/main.rs:1:1:",
         ] {
             assert_eq!(Report::of(line), Some(Report::Error), "{line}");
         }

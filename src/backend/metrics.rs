@@ -1,11 +1,63 @@
-//! Reads figures from a server's `/metrics`, the text format of Prometheus.
+//! Live figures of any server that has `/metrics`, in the text format of Prometheus, or llama-server's `/slots`.
 //!
 //! The names are those of vLLM 0.32, SGLang 0.5 and llama.cpp b11434.
 
-use super::figures::{Figures, rate};
+use reqwest::{Client, RequestBuilder};
+use serde::Deserialize;
+
+use super::{
+    figures::{Figures, answer_in_time, rate},
+    plan::Endpoint,
+};
+
+/// The largest answer that is read, in bytes.
+const MAX_ANSWER: usize = 1_000_000;
+
+/// A slot of llama-server, which holds one conversation.
+#[derive(Deserialize)]
+struct Slot {
+    #[serde(default)]
+    is_processing: bool,
+    /// Absent until the first prompt.
+    #[serde(default)]
+    n_prompt_tokens: u64,
+}
+
+/// Returns the figures of any server that has `/metrics` in the text format of Prometheus, or llama-server's `/slots`.
+pub(crate) async fn figures(client: &Client, endpoint: &Endpoint, models: &[String]) -> Figures {
+    // llama-server's router has separate figures for each model.
+    let which = match models {
+        [_, _, ..] => format!("?model={}", models[0]),
+        _ => String::new(),
+    };
+    let ask = |route: &str| client.get(format!("{}/{route}{which}", endpoint.url)).bearer_auth(&endpoint.token);
+    let (slots, metrics) = tokio::join!(answer_in_time(text(ask("slots"))), answer_in_time(text(ask("metrics"))));
+    let figures = metrics.map(|text| Metrics::parse(&text).figures()).unwrap_or_default();
+    match slots.and_then(|text| serde_json::from_str::<Vec<Slot>>(&text).ok()) {
+        Some(slots) => Figures {
+            used: Some(slots.iter().map(|slot| slot.n_prompt_tokens).sum()),
+            busy: Some(slots.iter().any(|slot| slot.is_processing)),
+            ..figures
+        },
+        None => figures,
+    }
+}
+
+/// Returns the body of a successful answer, or `None` if it is too large.
+async fn text(request: RequestBuilder) -> Option<String> {
+    let mut answer = request.send().await.ok()?.error_for_status().ok()?;
+    let mut body = Vec::new();
+    while let Some(chunk) = answer.chunk().await.ok()? {
+        if body.len() + chunk.len() > MAX_ANSWER {
+            return None;
+        }
+        body.extend_from_slice(&chunk);
+    }
+    String::from_utf8(body).ok()
+}
 
 /// The samples of one answer.
-pub(crate) struct Metrics<'a> {
+struct Metrics<'a> {
     samples: Vec<Sample<'a>>,
 }
 
@@ -18,12 +70,12 @@ struct Sample<'a> {
 
 impl<'a> Metrics<'a> {
     /// Reads the samples; other lines are ignored.
-    pub(crate) fn parse(text: &'a str) -> Self {
+    fn parse(text: &'a str) -> Self {
         Metrics { samples: text.lines().filter_map(Sample::parse).collect() }
     }
 
     /// Returns the figures of the server that has the metrics.
-    pub(crate) fn figures(&self) -> Figures {
+    fn figures(&self) -> Figures {
         let known = [self.vllm(), self.sglang(), self.llamacpp()];
         known.into_iter().flatten().next().unwrap_or_default()
     }
@@ -124,7 +176,7 @@ impl<'a> Sample<'a> {
 mod tests {
     use super::*;
 
-    fn figures(text: &str) -> Figures {
+    fn read(text: &str) -> Figures {
         Metrics::parse(text).figures()
     }
 
@@ -144,9 +196,9 @@ vllm:request_decode_time_seconds_sum{engine="0"} 5.0
 "#;
         let expected =
             Figures { used: Some(4000), busy: Some(true), read_rate: Some(500.0), write_rate: Some(20.0), model: None };
-        assert_eq!(figures(text), expected);
+        assert_eq!(read(text), expected);
         // An older name, and no size of the cache.
-        let idle = figures("vllm:num_requests_running 0\nvllm:gpu_cache_usage_perc 0.5\n");
+        let idle = read("vllm:num_requests_running 0\nvllm:gpu_cache_usage_perc 0.5\n");
         assert_eq!((idle.busy, idle.used), (Some(false), None));
     }
 
@@ -154,12 +206,12 @@ vllm:request_decode_time_seconds_sum{engine="0"} 5.0
     fn figures_of_sglang_and_llamacpp_are_read() {
         let text = "sglang:num_running_reqs{model_name=\"m\"} 2.0\nsglang:gen_throughput{model_name=\"m\"} 30.5\n\
                     sglang:token_usage{model_name=\"m\"} 0.5\nsglang:max_total_num_tokens{model_name=\"m\"} 8000\n";
-        let found = figures(text);
+        let found = read(text);
         assert_eq!((found.busy, found.used, found.write_rate), (Some(true), Some(4000), Some(30.5)));
         let text = "llamacpp:prompt_tokens_total 1000\nllamacpp:prompt_seconds_total 10 1764504000\n\
                     llamacpp:tokens_predicted_total 10\nllamacpp:tokens_predicted_seconds_total 1\n\
                     llamacpp:requests_processing 1\n";
-        let found = figures(text);
+        let found = read(text);
         // Ten tokens are too few for a speed.
         assert_eq!((found.busy, found.read_rate, found.write_rate), (Some(true), Some(100.0), None));
     }
@@ -169,7 +221,7 @@ vllm:request_decode_time_seconds_sum{engine="0"} 5.0
         for text in
             ["", "<html>", "}{ 1", "vllm:num_requests_running NaN", "vllm:num_requests_running{a=\"}", "other 1"]
         {
-            assert_eq!(figures(text), Figures::default(), "{text}");
+            assert_eq!(read(text), Figures::default(), "{text}");
         }
     }
 }

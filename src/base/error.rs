@@ -8,7 +8,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::ui::{log_line, one_line};
+use super::{
+    limits::Limit,
+    ui::{log_line, one_line},
+};
 
 pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
 
@@ -51,14 +54,26 @@ impl Failure {
         Failure { code, what: what.into(), why: None, log_tail: Vec::new(), help: Vec::new() }
     }
 
+    /// Sets the cause. If that is a limit of the system, only raising the limit helps, and it isn't a bug.
     pub(crate) fn cause(mut self, why: impl fmt::Display) -> Self {
-        self.why = Some(why.to_string());
+        let why = why.to_string();
+        let Some(limit) = Limit::of(&why) else {
+            self.why = Some(why);
+            return self;
+        };
+        if self.code == Code::Bug {
+            self.code = Code::Unavailable;
+        }
+        self.help = vec![limit.help];
+        self.why = Some(limit.cause);
         self
     }
 
     /// Adds a command or setting that fixes the failure; may be called more than once.
     pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
-        self.help.push(help.into());
+        if self.why.as_deref().and_then(Limit::of).is_none() {
+            self.help.push(help.into());
+        }
         self
     }
 

@@ -134,6 +134,19 @@ fn xdg(variables: &Variables, name: &str) -> Option<PathBuf> {
 }
 
 fn home() -> Result<PathBuf> {
+    // Claude Code would take a relative or empty HOME to be in the working directory.
+    if let Some(named) = env::var_os("HOME").map(PathBuf::from).filter(|home| !home.is_absolute()) {
+        let failure = Failure::new(Code::Config, "your home directory is not an absolute path");
+        return Err(match std::path::absolute(&named) {
+            Ok(meant) => failure
+                .cause(format!(
+                    "HOME is {}, which is another directory in each working directory",
+                    ui::quote_path(&named)
+                ))
+                .help(format!("export HOME={}", ui::quote_path(&meant))),
+            Err(_) => failure.cause("HOME is empty").help("unset HOME  # to use the home directory of your account"),
+        });
+    }
     let Some(home) = env::home_dir().filter(|home| home.is_absolute()) else {
         return Err(Failure::new(Code::Config, "your home directory is unknown")
             .cause("HOME is not set, and the system has no home directory for this user")

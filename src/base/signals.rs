@@ -40,7 +40,10 @@ impl Signals {
             ctrlc::set_handler(move || {
                 let _ = sender.send(());
             })
-            .map_err(io::Error::other)?;
+            .map_err(|error| match error {
+                ctrlc::Error::System(error) => error,
+                other => io::Error::other(other),
+            })?;
         }
         Ok(Signals {
             interrupts,

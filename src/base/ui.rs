@@ -163,12 +163,13 @@ impl ProgressLine {
     pub(crate) fn show(&mut self, stage: &str, fraction: Option<f32>, detail: &str) {
         let percent =
             fraction.map(|fraction| format!(" {:.0}% {}", fraction * 100.0, draw_bar(fraction))).unwrap_or_default();
+        // Without a terminal each stage is printed once, so what changes within it is left out.
         let detail = if detail.is_empty() { String::new() } else { format!(" ({detail})") };
         let line = one_line(format_args!("{stage}{percent}{detail}"));
         if io::stderr().is_terminal() {
             self.bar.get_or_insert_with(start_live_line).set_message(line);
         } else if self.stage != stage {
-            message(format_args!("lclaude: {stage}{detail}"));
+            message(format_args!("lclaude: {stage}"));
         }
         stage.clone_into(&mut self.stage);
     }

@@ -2,7 +2,7 @@
 
 use std::{
     env, fs,
-    io::Read,
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
@@ -10,7 +10,7 @@ use crate::{
     base::{
         environment::Environment,
         error::{Code, Failure, Result},
-        ui,
+        spawn, ui,
         variables::{DEPTH, Variables},
         windows,
     },
@@ -92,6 +92,17 @@ pub(crate) fn find(settings: &Settings, environment: &Environment) -> Result<Pat
         .help(NPM_INSTALL)
         .help(INSTALL_SCRIPT)
         .help("set [claude] path = \"/path/to/claude\""))
+}
+
+/// Returns the failure for a Claude Code that the system couldn't start.
+pub(crate) fn not_started(program: &Path, error: &io::Error) -> Failure {
+    let failure = spawn::not_started(Code::NoClaude, program, error);
+    match error.raw_os_error() {
+        Some(libc::ENOENT | libc::EACCES | libc::ENOEXEC) => {
+            failure.help(format!("{NPM_INSTALL}  # reinstalls Claude Code"))
+        }
+        _ => failure,
+    }
 }
 
 /// Returns the nesting depth of a session started now, at least 1.

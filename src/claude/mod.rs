@@ -15,7 +15,7 @@ mod throwaway;
 pub(crate) mod user_files;
 mod variables;
 
-pub(crate) use find::{NPM_INSTALL, find, install_commands};
+pub(crate) use find::{NPM_INSTALL, find, install_commands, not_started};
 pub(crate) use overflow::is_overflow;
 pub(crate) use plan::{LEAN_TOOLS, SessionPlan, check_settings, direct_command, read_output, warnings_without_overlay};
 pub(crate) use routing::{Routed, Routing};

@@ -512,7 +512,7 @@ fn invalid_home_directories_are_rejected() {
     fs::write(stage.root().join("file"), "").expect("a file");
     let missing = stage.root().join("nobody").display().to_string();
     let file = stage.root().join("file").display().to_string();
-    for home in [missing.as_str(), &file, "relative/home"] {
+    for home in [missing.as_str(), &file, "relative/home", ""] {
         for arguments in [RUN, &["mcp", "list"]] {
             rejected(&stage, stage.lclaude(arguments).env("HOME", home), 65);
         }

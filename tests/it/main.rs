@@ -22,6 +22,7 @@ mod init;
 mod install;
 mod lean;
 mod lifetime;
+mod limits;
 mod llamacpp;
 mod lmstudio;
 mod logs;

@@ -9,9 +9,10 @@ use super::plan;
 use crate::{
     backend::{
         checks,
-        figures::{self, Figures},
+        figures::Figures,
         interface::Backend,
         listed::ListedModel,
+        metrics,
         plan::{BackendPlan, Endpoint},
         served::Served,
         starting::{StartError, Starting},
@@ -69,7 +70,7 @@ impl Backend for CommandBackend {
     }
 
     async fn figures(&self, client: &Client, endpoint: &Endpoint, models: &[String]) -> Figures {
-        figures::of_server(client, endpoint, models).await
+        metrics::figures(client, endpoint, models).await
     }
 
     async fn check_installation(&self, subject: &Subject<'_>, _: Severity) -> Vec<Check> {

@@ -74,7 +74,7 @@ pub(crate) fn plan(settings: &Settings, models: &[String]) -> Result<BackendPlan
         return Err(bad("[command] health does not start with /").help(r#"[command] health = "/health""#));
     }
     let fills_token = arguments.iter().chain(options.env.values()).any(|text| text.contains(TOKEN));
-    let program = Program { arguments, environment, health, fills_token, ..Program::new(path) };
+    let program = Program { arguments, environment, fills_token, health, ..Program::new(path) };
     Ok(BackendPlan {
         kind: Kind::Command,
         origin: name.clone(),

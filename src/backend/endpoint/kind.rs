@@ -9,9 +9,10 @@ use super::plan;
 use crate::{
     backend::{
         checks,
-        figures::{self, Figures},
+        figures::Figures,
         interface::Backend,
         listed::ListedModel,
+        metrics,
         plan::{self as plans, BackendPlan},
         served::Served,
         starting::{StartError, Starting},
@@ -76,7 +77,7 @@ impl Backend for EndpointBackend {
     }
 
     async fn figures(&self, client: &Client, endpoint: &plans::Endpoint, models: &[String]) -> Figures {
-        figures::of_server(client, endpoint, models).await
+        metrics::figures(client, endpoint, models).await
     }
 
     async fn check_installation(&self, subject: &Subject<'_>, _: Severity) -> Vec<Check> {

@@ -32,7 +32,7 @@ async fn version(backend: &dyn Backend, subject: &Subject<'_>, path: &Path) -> C
     let output = match program::run(path, "--version").await {
         Ok(Some(output)) => output,
         Ok(None) => return does_not_run("no answer in time"),
-        Err(error) => return does_not_run(&error.to_string()),
+        Err(error) => return checks::not_started(name, path, &error, backend.install_hint()),
     };
     let text = String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned();
     let lines: Vec<String> = text.lines().map(str::to_owned).collect();

@@ -9,10 +9,11 @@ use super::{cache, checks, memory, model, plan, start};
 use crate::{
     backend::{
         diagnosis::Diagnosis,
-        figures::{self, Figures},
+        figures::Figures,
         install,
         interface::Backend,
         listed::ListedModel,
+        metrics,
         plan::{BackendPlan, Endpoint},
         served::Served,
         starting::{Progress, StartError, Starting},
@@ -134,7 +135,7 @@ impl Backend for LlamaCppBackend {
     }
 
     async fn figures(&self, client: &Client, endpoint: &Endpoint, models: &[String]) -> Figures {
-        figures::of_server(client, endpoint, models).await
+        metrics::figures(client, endpoint, models).await
     }
 
     fn diagnosis(&self) -> Diagnosis {

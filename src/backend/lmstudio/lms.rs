@@ -28,6 +28,7 @@ use crate::{
         error::{Code, Failure, Result},
         port::free_port,
         process::Identity,
+        spawn::not_started,
         ui,
     },
 };
@@ -119,11 +120,7 @@ impl Studio {
         let words =
             std::iter::once(self.lms.display().to_string()).chain(arguments.iter().map(|&word| word.to_owned()));
         let line = ui::quote_command(words);
-        let output = output.map_err(|error| {
-            Failure::new(Code::Unavailable, format!("{} could not be started", self.lms.display()))
-                .cause(error)
-                .help(format!("file {}", ui::quote_path(&self.lms)))
-        })?;
+        let output = output.map_err(|error| not_started(Code::Unavailable, &self.lms, &error))?;
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }

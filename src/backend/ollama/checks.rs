@@ -42,7 +42,7 @@ pub(crate) async fn installation(subject: &Subject<'_>, worst: Severity) -> Vec<
             }
             Ok(Some(output)) => does_not_run(&describe_status(Some(output.status))),
             Ok(None) => does_not_run("no answer in time"),
-            Err(error) => does_not_run(&error.to_string()),
+            Err(error) => checks::not_started(name, path, &error, install_hint()),
         };
         all.push(check.no_worse_than(worst));
     }

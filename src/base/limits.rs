@@ -1,0 +1,83 @@
+//! The limits of the system that any call may meet: what their errors mean, and the command that raises each.
+//!
+//! They are recognized by the text of the error, because that is all that other libraries pass on of it.
+
+use rustix::process::{Resource, getrlimit};
+
+/// Open files that lclaude and a server need at most.
+const FILES: u64 = 4096;
+
+/// A limit that a call has met.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Limit {
+    pub cause: String,
+    pub help: String,
+}
+
+impl Limit {
+    /// Returns the limit that an error's text reports, such as `Too many open files (os error 24)`, or `None`.
+    pub(crate) fn of(error: &str) -> Option<Self> {
+        let is = |code: i32| {
+            // As `Display` and `Debug` of `io::Error` print it.
+            [format!("(os error {code})"), format!("code: {code}, ")].iter().any(|text| error.contains(text))
+        };
+        let limit = |cause: String, help: String| Some(Limit { cause, help });
+        if is(libc::EMFILE) {
+            let limits = getrlimit(Resource::Nofile);
+            let (now, most) = (limits.current.unwrap_or(u64::MAX), limits.maximum.unwrap_or(u64::MAX));
+            let cause = format!("a process may have only {now} files open: {}", text_of(libc::EMFILE));
+            let help = format!("ulimit -n {}", FILES.min(most));
+            let by_administrator = "  # as root, since the hard limit is as low";
+            limit(cause, if most <= now { format!("ulimit -n {FILES}{by_administrator}") } else { help })
+        } else if is(libc::ENFILE) {
+            let key = if cfg!(target_os = "macos") { "kern.maxfiles" } else { "fs.file-max" };
+            limit(
+                format!("all programs together have too many files open: {}", text_of(libc::ENFILE)),
+                format!("sysctl {key}  # shows the machine's limit; close other programs or raise it"),
+            )
+        } else if is(libc::EAGAIN) {
+            limit(
+                format!("this user or container has as many processes as it may: {}", text_of(libc::EAGAIN)),
+                "ulimit -u  # shows the limit; end other programs, or raise it".into(),
+            )
+        } else if is(libc::ENOMEM) {
+            limit(
+                format!("the system has no memory for it: {}", text_of(libc::ENOMEM)),
+                "free -h  # shows the memory; end other programs".into(),
+            )
+        } else {
+            None
+        }
+    }
+}
+
+/// Returns the system's own text, by which the limit is recognized again.
+fn text_of(code: i32) -> String {
+    std::io::Error::from_raw_os_error(code).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn limits_are_recognized_in_every_form_and_again_in_their_cause() {
+        for (code, help) in [
+            (libc::EMFILE, "ulimit -n 4096"),
+            (libc::ENFILE, "sysctl "),
+            (libc::EAGAIN, "ulimit -u"),
+            (libc::ENOMEM, "free -h"),
+        ] {
+            let error = io::Error::from_raw_os_error(code);
+            for text in [format!("tcp open error: {error}"), format!("failed to spawn thread: {error:?}")] {
+                let limit = Limit::of(&text).expect("a limit");
+                assert!(limit.help.starts_with(help), "{limit:?}");
+                assert_eq!(Limit::of(&limit.cause), Some(limit));
+            }
+        }
+        assert_eq!(Limit::of(&io::Error::from_raw_os_error(libc::ENOENT).to_string()), None);
+        assert_eq!(Limit::of("it exited with code: 24"), None);
+    }
+}
