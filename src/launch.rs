@@ -200,9 +200,7 @@ fn run_direct(settings: &Settings, environment: &Environment, typed: &cli::Sessi
         return Ok(0);
     }
     let error = process::exec(&mut claude::direct_command(&program, &typed.claude_arguments()));
-    Err(Failure::new(Code::NoClaude, format!("{} could not be started", program.display()))
-        .cause(error)
-        .help(format!("{}  # reinstalls Claude Code", claude::NPM_INSTALL)))
+    Err(claude::not_started(&program, &error))
 }
 
 /// Prints our `--help` or `--version`, followed by Claude Code's.

@@ -129,7 +129,7 @@ impl Link {
         let (stream, keeper) = spawn(&start.plan.id()).map_err(|error| {
             Failure::new(Code::Unavailable, "the backend's keeper could not be started")
                 .cause(error)
-                .help("ulimit -u shows the process limit; if you have just reinstalled lclaude, run the command again")
+                .help("if you have just reinstalled lclaude, run the same command again")
         })?;
         let mut link = Self::new(stream, files);
         link.keeper = Some(keeper);

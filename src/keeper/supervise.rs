@@ -32,9 +32,10 @@ use crate::{
     },
     base::{
         error::{Code, Failure, Result},
+        paths::runtime_unusable,
         port::{self, ReservedPort},
         process::{Ending, Group, Identity, die_with_parent, open_output, wait_for_children},
-        ui,
+        spawn::not_started,
         variables::Variables,
     },
 };
@@ -238,16 +239,12 @@ impl Supervisor {
 
     /// Starts the program and returns a channel of its log lines.
     fn spawn(&mut self, program: &Program) -> Result<LogLines> {
-        let failed = |error: io::Error| {
-            Failure::new(Code::Unavailable, format!("{} could not be started", program.path.display()))
-                .cause(error)
-                .help(format!("file {}", ui::quote_path(&program.path)))
-        };
+        let failed = |error: io::Error| not_started(Code::Unavailable, &program.path, &error);
         let (read, write) = open_output(program.terminal).map_err(failed)?;
         let (log, lines) = LogReader::start(read, self.log.clone(), self.endpoint.clone()).map_err(failed)?;
         let file = self.preset_file();
         if let Some(content) = &program.file {
-            fs::write(&file, content).map_err(failed)?;
+            fs::write(&file, content).map_err(|error| runtime_unusable(&self.start.runtime, error))?;
         }
         let mut command = program.command(&self.endpoint, &file);
         let stdout = write.try_clone().map_err(failed)?;

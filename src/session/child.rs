@@ -16,6 +16,7 @@ use crate::{
     base::{
         error::{Code, Failure, Result},
         process::die_with_parent,
+        spawn::not_started,
         ui, windows,
     },
     claude::{self, Routed, SessionPlan, Throwaway},
@@ -141,17 +142,8 @@ impl Child {
     /// Returns the failure for a child that the system couldn't start.
     pub(crate) fn spawn_failure(&self, error: io::Error) -> Failure {
         match self {
-            Child::ClaudeCode(plan) => {
-                Failure::new(Code::NoClaude, format!("{} could not be started", plan.program.display()))
-                    .cause(error)
-                    .help(format!("file {}", ui::quote_path(&plan.program)))
-                    .help(format!("{}  # reinstalls Claude Code", claude::NPM_INSTALL))
-            }
-            Child::Program(ChildProgram { path, .. }) => {
-                Failure::new(Code::NoClaude, format!("{} could not be started", path.display()))
-                    .cause(error)
-                    .help(format!("file {}", ui::quote_path(path)))
-            }
+            Child::ClaudeCode(plan) => claude::not_started(&plan.program, &error),
+            Child::Program(ChildProgram { path, .. }) => not_started(Code::NoClaude, path, &error),
         }
     }
 }

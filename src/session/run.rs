@@ -123,12 +123,13 @@ async fn wait_until_ready(lease: &mut Lease, plan: &Plan, start: &StartRequest) 
             Event::ModelMissing(missing) => return Ok(Wait::ModelMissing(missing)),
             Event::Failed { failure } => return Err(failure),
             Event::Progress(progress) => waiting.show(&progress.stage, progress.fraction, &progress.detail),
-            Event::Restarting { reason } => waiting.show("restarting the backend", None, &reason),
+            Event::Restarting { reason } => waiting.show(&format!("restarting the backend ({reason})"), None, ""),
             event @ (Event::Starting | Event::Stopping | Event::Released) => {
                 if event == Event::Starting {
                     report_other_versions(start);
                 }
-                waiting.show(&format!("starting {}", plan.backend.kind), None, &plan.backend.model_list());
+                let (kind, models) = (plan.backend.kind, plan.backend.model_list());
+                waiting.show(&format!("starting {kind} ({models})"), None, "");
             }
         }
     }

@@ -63,7 +63,7 @@ async fn version(path: &Path) -> Check {
     let output = match program::run(path, "--version").await {
         Ok(Some(output)) => output,
         Ok(None) => return broken("`--version` timed out".into()),
-        Err(error) => return broken(error.to_string()),
+        Err(error) => return Check::failed(AREA, name, &claude::not_started(path, &error)),
     };
     if !output.status.success() {
         let how = match output.status.signal() {

@@ -61,19 +61,19 @@ async fn run_tests(subject: &Subject<'_>, plan: &Plan, ready: &Ready, scratch: &
     let claude = turn::child(subject)?;
     let client = ApiClient::new(&ready.endpoint, &plan.backend.models[0], ready.served.thinking);
     let mut waiting = ProgressLine::new();
-    waiting.show("verifying", None, "a message");
+    waiting.show("verifying (a message)", None, "");
     let message = probes::message(&client).await;
     report(&mut waiting, message.map_text(|text| ready.endpoint.masked(&text)))?;
-    waiting.show("verifying", None, "a tool call");
+    waiting.show("verifying (a tool call)", None, "");
     let (call, _) = probes::tool_call(&client).await;
     report(&mut waiting, call.map_text(|text| ready.endpoint.masked(&text)))?;
-    waiting.show("verifying", None, "speed");
+    waiting.show("verifying (speed)", None, "");
     for check in probes::speed(&client, &plan.backend, ready).await {
         // A slow backend still works.
         let state = if check.state == Severity::Failure { Severity::Warning } else { check.state };
         report(&mut waiting, Check { state, ..check }.map_text(|text| ready.endpoint.masked(&text)))?;
     }
-    waiting.show("verifying", None, "a turn of Claude Code; its system prompt is long");
+    waiting.show("verifying (a turn of Claude Code; its system prompt is long)", None, "");
     let turn = turn::check(&claude, plan, ready, scratch).await;
     report(&mut waiting, turn.map_text(|text| ready.endpoint.masked(&text)))
 }
