@@ -16,6 +16,7 @@ mod doctor_backends;
 mod doctor_live;
 mod endpoint;
 mod env;
+mod figures;
 mod find_claude;
 mod foreign_text;
 mod init;

@@ -135,6 +135,7 @@ pub fn assert_unique_checks(report: &Value) {
 }
 
 /// Starts a server and returns its URL. `answer` gets `METHOD /path` and the body of a request, and returns status and body.
+/// A string is sent as text.
 pub fn server(answer: impl Fn(&str, &str) -> (&'static str, Value) + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
@@ -152,7 +153,7 @@ pub fn server(answer: impl Fn(&str, &str) -> (&'static str, Value) + Send + 'sta
             let _ = reader.take(length).read_to_string(&mut request);
             let route = first.split([' ', '?']).take(2).collect::<Vec<_>>().join(" ");
             let (status, body) = answer(&route, &request);
-            let body = body.to_string();
+            let body = body.as_str().map_or_else(|| body.to_string(), str::to_owned);
             let head = format!("Content-Length: {}\r\nConnection: close", body.len());
             let _ = write!(stream, "HTTP/1.1 {status}\r\n{head}\r\n\r\n{body}");
         }
