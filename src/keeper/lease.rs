@@ -19,6 +19,7 @@ use crate::{
         error::{Code, Failure, Result},
         port::{self, ReservedPort},
         process::{Ending, Identity},
+        ui,
     },
 };
 
@@ -135,9 +136,14 @@ impl Lease {
     async fn renew(&mut self) -> Result<()> {
         tracing::warn!(pid = std::process::id(), losses = self.losses, "keeper lost");
         if self.losses >= MAX_LOSSES {
-            return Err(Failure::new(Code::Unavailable, "the backend's keeper was lost")
-                .cause(format!("{MAX_LOSSES} keepers in a row exited unexpectedly"))
-                .help(format!("tail {}", self.start.log.display())));
+            let failure = Failure::new(Code::Unavailable, "the backend's keeper was lost")
+                .cause(format!("{MAX_LOSSES} keepers in a row exited unexpectedly"));
+            // A full disk leaves no log.
+            return Err(if self.start.log.exists() {
+                failure.help(format!("tail {}", ui::quote_path(&self.start.log)))
+            } else {
+                failure.help(RETRY_HELP)
+            });
         }
         let (mut link, first) = Link::connect(&self.start, &self.scratch).await?;
         self.losses += 1;

@@ -186,9 +186,11 @@ async fn run_child(
         None => failure,
     })?;
     if crashes > 0 {
-        let (times, log) =
-            (if crashes == 1 { "once".into() } else { format!("{crashes} times") }, plan.log().display());
-        ui::message(format_args!("lclaude: the backend crashed and was restarted {times}; see {log}"));
+        let times = if crashes == 1 { "once".into() } else { format!("{crashes} times") };
+        // A full disk leaves no log.
+        let log = Some(plan.log()).filter(|log| log.exists()).map(|log| format!("; see {}", log.display()));
+        let log = log.unwrap_or_default();
+        ui::message(format_args!("lclaude: the backend crashed and was restarted {times}{log}"));
     }
     Ok(exit_code(status))
 }

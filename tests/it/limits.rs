@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use support::{Stage, finish, lclaude, messages, write_program};
+use support::{Stage, finish, json, lclaude, messages, write_program};
 
 #[test]
 fn too_few_open_files_are_reported_with_ulimit() {
@@ -62,7 +62,11 @@ fn unwritable_log_directory_does_not_stop_a_session() {
     // A file where the directory should be: nothing can be written, not even by root.
     fs::write(&state, "").expect("a file");
     let (session, claude, backend) = stage.running();
-    backend.send(support::json!({"do": "log", "text": "error: a lost line"}));
-    finish(session, &claude);
+    backend.send(json!({"do": "log", "text": "error: a lost line"}));
+    backend.send(json!({"do": "exit", "code": 1}));
+    stage.events.next("llama-server").wait_event("ready");
+    let ended = finish(session, &claude);
+    // No log is named, since there is none.
+    assert!(ended.stderr.contains("the backend crashed and was restarted once\n"), "{ended:#?}");
     stage.assert_nothing_left();
 }
