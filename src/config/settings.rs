@@ -91,7 +91,7 @@ pub(crate) struct LmStudioSettings {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct CommandSettings {
-    /// The command line, which may contain `{port}`, `{model}`, `{context}` and `{host}`.
+    /// The command line, which may contain `{port}`, `{model}`, `{context}`, `{host}` and `{token}`, as `env` may.
     pub run: Vec<String>,
     pub health: Option<String>,
     pub env: BTreeMap<String, String>,
