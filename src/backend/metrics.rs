@@ -103,7 +103,10 @@ impl<'a> Metrics<'a> {
         let usage = usage.iter().find_map(|name| self.sum(name))?;
         let config = self.samples.iter().find(|sample| sample.name == "vllm:cache_config_info")?;
         let number = |label: &str| config.label(label)?.parse::<f64>().ok();
-        Some((usage * number("num_gpu_blocks")? * number("block_size")?).round() as u64)
+        let blocks = || Some(number("num_gpu_blocks")? * number("block_size")?);
+        // Only newer versions know the size in tokens.
+        let tokens = number("kv_cache_size_tokens").or_else(blocks)?;
+        Some((usage * tokens).round() as u64)
     }
 
     fn sglang(&self) -> Option<Figures> {

@@ -371,7 +371,9 @@ fn real_programs_pass_every_check() {
     let turn = &find_check(&report, "live", "Claude Code's turn")["found"];
     assert!(turn.to_string().contains("The local model wrote proof.txt."), "{turn}");
     assert!(find_check(&report, "live", "prompt speed")["found"].to_string().contains("tokens/s: about"));
-    assert!(find_check(&report, "live", "answer speed")["found"].to_string().contains("tokens/s"));
+    // The scripted model's answers are short.
+    let answer = find_check(&report, "live", "answer speed")["found"].to_string();
+    assert!(answer.contains("tokens/s") || answer.contains("not measured"), "{answer}");
     assert_eq!(stage.home_files(), before);
     stage.assert_nothing_left();
 }
