@@ -11,9 +11,12 @@ use rustix::fs::{StatVfsMountFlags, statvfs};
 
 use super::{
     error::{Code, Failure},
+    process::own_program,
     ui::quote_path,
 };
 
+/// How every ELF file begins (elf(5)).
+const ELF: &[u8] = b"\x7fELF";
 /// Bytes to read of a program: more than the first line of a script, as far as the kernel reads it.
 const START: u64 = 512;
 
@@ -34,10 +37,10 @@ pub(crate) fn not_started(code: Code, program: &Path, error: &io::Error) -> Fail
         Some(libc::ENOENT) => failure.cause("no such file").help(format!("ls -l {path}")),
         Some(libc::EACCES) if program.is_dir() => failure.cause("it is a directory").help(format!("ls {path}")),
         Some(libc::EACCES) => match interpreter(program).filter(|interpreter| !is_executable(interpreter)) {
-            _ if !is_executable(program) => failure.cause("it is not executable").help(format!("chmod +x {path}")),
-            _ if forbids_programs(program) => failure
-                .cause("its file system is mounted with noexec, so no program on it can run")
-                .help(format!("findmnt -T {path}  # move the program, or mount that without noexec")),
+            _ if !is_executable(program) || forbids_programs(program) => {
+                let (why, help) = not_executable(program);
+                failure.cause(format!("it {why}")).help(help)
+            }
             Some(interpreter) => failure
                 .cause(format!("its first line names {}, which is not executable", interpreter.display()))
                 .help(format!("chmod +x {}", quote_path(&interpreter))),
@@ -63,6 +66,26 @@ pub(crate) fn not_started(code: Code, program: &Path, error: &io::Error) -> Fail
             .help("env | wc -c; getconf ARG_MAX  # shows the size of the environment and the limit"),
         _ => failure.cause(error).help(format!("file {path}")),
     }
+}
+
+/// Returns why a file can't be executed, as a predicate, and the help.
+pub(crate) fn not_executable(program: &Path) -> (&'static str, String) {
+    let path = quote_path(program);
+    if is_executable(program) && forbids_programs(program) {
+        let help = format!("findmnt -T {path}  # move the program, or mount that without noexec");
+        ("is on a file system that is mounted with noexec", help)
+    } else {
+        ("is not executable", format!("chmod +x {path}"))
+    }
+}
+
+/// Returns whether a program is an ELF file for another processor than ours. `execvp` passes such a file to a shell,
+/// which then complains about its content.
+pub(crate) fn is_for_other_processor(program: &Path) -> bool {
+    // Class, byte order and machine.
+    let target = |start: &[u8]| Some((*start.get(4)?, *start.get(5)?, *start.get(18)?, *start.get(19)?));
+    let (its, own) = (start(program), own_program().map(|own| start(&own)).unwrap_or_default());
+    its.starts_with(ELF) && own.starts_with(ELF) && target(&its) != target(&own)
 }
 
 /// Returns the first bytes of a program.
@@ -123,5 +146,20 @@ mod tests {
         }
         let gone = not_started(Code::Unavailable, Path::new("/no/such"), &io::Error::from_raw_os_error(libc::ENOENT));
         assert_eq!(gone.why.as_deref(), Some("no such file"));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn program_for_another_processor_is_recognized() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let program = dir.path().join("program");
+        let mut own = start(Path::new("/proc/self/exe"));
+        let is_foreign = |content: &[u8]| {
+            fs::write(&program, content).expect("a file");
+            is_for_other_processor(&program)
+        };
+        assert!(!is_foreign(&own) && !is_foreign(b"#!/bin/sh\n"));
+        own[18] ^= 1;
+        assert!(is_foreign(&own) && is_foreign(ELF));
     }
 }
