@@ -4,10 +4,14 @@
 
 use std::{os::unix::process::ExitStatusExt, path::Path, process::ExitStatus};
 
-use super::{log::LogExcerpt, plan::BackendPlan};
+use super::{
+    log::LogExcerpt,
+    plan::{BackendPlan, Service},
+};
 use crate::base::{
     context::MIN_CONTEXT,
     error::{Code, Failure},
+    spawn::is_for_other_processor,
     ui,
 };
 
@@ -103,7 +107,12 @@ impl Cause {
             self,
             Cause::AddressInUse | Cause::OutOfMemory | Cause::MissingLibrary | Cause::IllegalInstruction
         );
-        let cause = if diagnosis.reads_log || known_everywhere { self } else { Cause::Unknown };
+        let cause = match &plan.service {
+            _ if known_everywhere => self,
+            Service::Program(program) if is_for_other_processor(&program.path) => Cause::IllegalInstruction,
+            _ if diagnosis.reads_log => self,
+            _ => Cause::Unknown,
+        };
         let failure = match cause {
             Cause::AddressInUse => {
                 failed("another program took its port".into()).help("run the same command again to use another port")

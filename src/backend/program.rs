@@ -14,7 +14,7 @@ use crate::{
         error::{Code, Failure},
         paths,
         pattern::matches,
-        ui,
+        spawn::not_executable,
     },
     config::{Kind, Settings},
 };
@@ -52,9 +52,8 @@ impl MissingProgram<'_> {
                 let source = settings.source(&format!("{kind}.path"));
                 let failure = Failure::new(Code::Unavailable, format!("no {program} at {}", path.display()));
                 if path.is_file() {
-                    failure
-                        .cause(format!("{source} sets this path, but it is not executable"))
-                        .help(format!("chmod +x {}", ui::quote_path(path)))
+                    let (why, help) = not_executable(path);
+                    failure.cause(format!("{source} sets this path, but it {why}")).help(help)
                 } else {
                     failure.cause(format!("{source} sets this path, but it is missing or not executable"))
                 }

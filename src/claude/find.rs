@@ -10,7 +10,7 @@ use crate::{
     base::{
         environment::Environment,
         error::{Code, Failure, Result},
-        spawn, ui,
+        spawn,
         variables::{DEPTH, Variables},
         windows,
     },
@@ -60,7 +60,8 @@ pub(crate) fn find(settings: &Settings, environment: &Environment) -> Result<Pat
             }
             Ok(found) => Ok(found),
             Err(_) if path.is_file() => {
-                Err(failed("it is not executable".into()).help(format!("chmod +x {}", ui::quote_path(path))))
+                let (why, help) = spawn::not_executable(path);
+                Err(failed(format!("it {why}")).help(help))
             }
             Err(_) => Err(failed("it does not exist or is not a file".into())),
         };

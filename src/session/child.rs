@@ -16,7 +16,7 @@ use crate::{
     base::{
         error::{Code, Failure, Result},
         process::die_with_parent,
-        spawn::not_started,
+        spawn::{not_executable, not_started},
         ui, windows,
     },
     claude::{self, Routed, SessionPlan, Throwaway},
@@ -74,9 +74,8 @@ fn not_found(name: &Path) -> Failure {
             .help(format!("ls {quoted}"));
     }
     if name.exists() {
-        return Failure::new(Code::NoClaude, format!("{shown} can't be run"))
-            .cause("it is not executable")
-            .help(format!("chmod +x {quoted}"));
+        let (why, help) = not_executable(name);
+        return Failure::new(Code::NoClaude, format!("{shown} can't be run")).cause(format!("it {why}")).help(help);
     }
     Failure::new(Code::NoClaude, format!("{shown} was not found"))
         .cause("no such file")

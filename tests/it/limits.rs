@@ -40,6 +40,27 @@ fn program_that_cannot_be_started_is_explained() {
 
 #[cfg(target_os = "linux")]
 #[test]
+fn server_for_another_processor_is_explained() {
+    messages!();
+    let stage = Stage::new();
+    // A 32-bit program for a SPARC. The C library passes what the kernel rejects to a shell.
+    write_program(&stage.bin().join("serve"), b"\x7fELF\x01\x02\x01\0\0\0\0\0\0\0\0\0\0\x02\0\x02");
+    stage.config("backend = \"command\"\nmodel = \"tiny\"\n[command]\nrun = [\"serve\", \"{port}\"]\n");
+    stage.output(&["-p", "x"]).expect_failure(69);
+}
+
+#[test]
+fn file_that_is_not_executable_is_not_called_missing() {
+    messages!();
+    let stage = Stage::new();
+    fs::write(stage.project().join("serve"), "#!/bin/sh\n").expect("a file");
+    let run = stage.project().join("serve").display().to_string();
+    stage.config(&format!("backend = \"command\"\nmodel = \"tiny\"\n[command]\nrun = [\"{run}\", \"{{port}}\"]\n"));
+    stage.output(&["-p", "x"]).expect_failure(69);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
 fn environment_that_is_too_large_is_explained() {
     messages!();
     // Linux allows a process a quarter of its stack.

@@ -15,6 +15,7 @@ use crate::{
     },
     base::{
         error::{Code, Failure, Result},
+        spawn::not_executable,
         ui,
     },
     config::{Kind, Settings, Source},
@@ -64,6 +65,12 @@ pub(crate) fn plan(settings: &Settings, models: &[String]) -> Result<BackendPlan
     let named = Path::new(name);
     let is_path = named.components().count() > 1;
     let path = program::find(is_path.then_some(named), name).ok_or_else(|| {
+        if is_path && named.is_file() {
+            let (why, help) = not_executable(named);
+            return Failure::new(Code::Unavailable, format!("{name} {why}"))
+                .cause(format!("{} sets it as [command] run", settings.source("command.run")))
+                .help(help);
+        }
         Failure::new(Code::Unavailable, format!("{name} was not found"))
             .cause(format!("{} sets it as [command] run", settings.source("command.run")))
             .help(format!("command -v {}", ui::quote_path(named)))
