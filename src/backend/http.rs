@@ -3,16 +3,21 @@
 use std::time::Duration;
 
 use reqwest::{Client, ClientBuilder, RequestBuilder, Response, StatusCode, redirect::Policy};
-use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::Value;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, error::Category};
 use tokio::time::{sleep, timeout};
 
 use super::{
-    address::is_remote,
+    certificates,
     plan::Endpoint,
+    proxy,
     starting::{Health, StartError, Starting},
 };
-use crate::base::error::{Code, Failure};
+use crate::base::{
+    error::{Code, Failure},
+    ui,
+    variables::Variables,
+};
 
 /// The first and the longest pause between two health checks of a starting backend.
 const POLL_PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));
@@ -27,14 +32,25 @@ pub(crate) fn client() -> Client {
     builder().no_proxy().tls_certs_only([]).build().expect("a client without certificates can always be built")
 }
 
-/// Returns a client for the server at `url`, which uses the user's proxies if the server is remote.
+/// Returns a client for the server at `url`. A remote server is reached through the proxy that Claude Code uses too.
 pub(crate) fn client_for(url: &str) -> Client {
-    let reach = || if is_remote(url) { builder() } else { builder().no_proxy() };
-    let secure = url.starts_with("https:").then(|| reach().build().ok()).flatten();
+    // Like a library's own defaults, these are read where a client is made.
+    let variables = Variables::read();
+    let reach = || match proxy::find(url, &variables) {
+        Ok(Some(proxy)) => builder().no_proxy().proxy(proxy),
+        // Whoever plans a session reports an unusable proxy.
+        Ok(None) | Err(_) => builder().no_proxy(),
+    };
+    if url.starts_with("https:") {
+        let trusted = certificates::extra(&variables).unwrap_or_default();
+        // A damaged certificate must not keep the others from being used.
+        let secure = reach().tls_certs_merge(trusted).build().or_else(|_| reach().build());
+        if let Ok(client) = secure {
+            return client;
+        }
+    }
     // On a machine without certificates the https request itself then reports the error.
-    secure.unwrap_or_else(|| {
-        reach().tls_certs_only([]).build().expect("a client without certificates can always be built")
-    })
+    reach().tls_certs_only([]).build().expect("a client without certificates can always be built")
 }
 
 fn builder() -> ClientBuilder {
@@ -74,70 +90,124 @@ pub(crate) async fn wait_until_up(starting: &Starting<'_>, look: impl AsyncFn() 
     }
 }
 
+/// The most bytes of a list, such as that of a gateway with thousands of models.
+pub(crate) const LIST_BYTES: usize = 8 << 20;
+/// The most bytes of any other answer, and of a line of a streamed one.
+pub(crate) const ANSWER_BYTES: usize = 1 << 20;
+
+/// Reads the body of a response. The request's own timeout covers this too.
+///
+/// # Errors
+/// What went wrong, in words: the connection broke, or the body is longer than `limit` bytes.
+pub(crate) async fn read_body(mut answer: Response, limit: usize) -> Result<Vec<u8>, String> {
+    let mut body = Vec::new();
+    while let Some(chunk) = answer.chunk().await.map_err(|error| describe_error(&error))? {
+        if body.len() + chunk.len() > limit {
+            return Err(format!("its answer is longer than {} MB", limit >> 20));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// The lines of a streamed body.
+pub(crate) struct BodyLines {
+    answer: Response,
+    /// What arrived of the next lines.
+    pending: Vec<u8>,
+    /// The bytes of `pending` that contain no end of a line.
+    searched: usize,
+    is_ended: bool,
+}
+
+impl BodyLines {
+    pub(crate) fn new(answer: Response) -> Self {
+        BodyLines { answer, pending: Vec::new(), searched: 0, is_ended: false }
+    }
+
+    /// Returns the next line, or `None` at the end. The last one may lack its newline.
+    ///
+    /// # Errors
+    /// What went wrong, in words: the connection broke, or the line is longer than [`ANSWER_BYTES`].
+    pub(crate) async fn next(&mut self) -> Result<Option<Vec<u8>>, String> {
+        loop {
+            if let Some(end) = self.pending[self.searched..].iter().position(|byte| *byte == b'\n') {
+                let rest = self.pending.split_off(self.searched + end + 1);
+                self.searched = 0;
+                return Ok(Some(std::mem::replace(&mut self.pending, rest)));
+            }
+            self.searched = self.pending.len();
+            if self.is_ended {
+                self.searched = 0;
+                return Ok(Some(std::mem::take(&mut self.pending)).filter(|line| !line.is_empty()));
+            }
+            if self.pending.len() > ANSWER_BYTES {
+                return Err(format!("a line of its answer is longer than {} MB", ANSWER_BYTES >> 20));
+            }
+            match self.answer.chunk().await.map_err(|error| describe_error(&error))? {
+                Some(chunk) => self.pending.extend_from_slice(&chunk),
+                None => self.is_ended = true,
+            }
+        }
+    }
+}
+
+/// Reads the JSON body of a response.
+///
+/// # Errors
+/// As for [`read_body`], or the body is not the expected JSON. The body itself isn't shown: it may be long.
+pub(crate) async fn read_json<T: DeserializeOwned>(answer: Response, limit: usize) -> Result<T, String> {
+    let body = read_body(answer, limit).await?;
+    serde_json::from_slice(&body).map_err(|error| describe_json_error(&error))
+}
+
+/// Describes an error without the body, which may be long.
+pub(crate) fn describe_json_error(error: &serde_json::Error) -> String {
+    match error.classify() {
+        Category::Data => "its answer does not have the expected fields".into(),
+        _ => "its answer is not JSON".into(),
+    }
+}
+
 /// Returns the JSON body of a successful response, or `None`.
 pub(crate) async fn get_json<T: DeserializeOwned>(request: RequestBuilder) -> Option<T> {
     let answer = request.timeout(ANSWER_TIMEOUT).send().await.ok()?;
-    if answer.status().is_success() { answer.json().await.ok() } else { None }
+    if answer.status().is_success() { read_json(answer, LIST_BYTES).await.ok() } else { None }
 }
 
-/// A model in the answer of `/v1/models`, with the extra fields of several servers.
-#[derive(Deserialize)]
-pub(crate) struct ModelEntry {
-    pub id: String,
-    /// Tokens of context, from vLLM and SGLang.
-    pub max_model_len: Option<u32>,
-    /// From llama.cpp.
-    #[serde(default)]
-    meta: Value,
-    /// From llama-server's router.
-    #[serde(default)]
-    pub status: Value,
+/// Returns the message of an error's JSON body, in the forms that servers use, or `None`.
+pub(crate) fn error_message(body: &[u8]) -> Option<String> {
+    let body: Value = serde_json::from_slice(body).ok()?;
+    let error = &body["error"];
+    let texts = [&error["message"], error, &body["message"], &body["detail"]];
+    let text = texts.into_iter().find_map(Value::as_str).map(str::trim).filter(|text| !text.is_empty())?;
+    Some(ui::shorten(text, MAX_MESSAGE))
 }
 
-/// The answer of `/v1/models`.
-#[derive(Deserialize)]
-pub(crate) struct ModelList {
-    pub data: Vec<ModelEntry>,
-}
-
-impl ModelEntry {
-    /// Returns its context in tokens.
-    pub(crate) fn context(&self) -> Option<u32> {
-        self.max_model_len.or(self.tokens("n_ctx"))
-    }
-
-    /// Returns the tokens that it was trained for.
-    pub(crate) fn trained(&self) -> Option<u32> {
-        self.tokens("n_ctx_train")
-    }
-
-    fn tokens(&self, key: &str) -> Option<u32> {
-        self.meta[key].as_u64().and_then(|tokens| tokens.try_into().ok())
-    }
-}
-
-/// Returns the request for the server's models.
-pub(crate) fn models_request(client: &Client, endpoint: &Endpoint) -> RequestBuilder {
-    client.get(format!("{}/v1/models", endpoint.url)).bearer_auth(&endpoint.token)
-}
-
-/// Returns the models that a server lists, or `None` if it lists none.
-pub(crate) async fn models(client: &Client, endpoint: &Endpoint) -> Option<Vec<ModelEntry>> {
-    get_json(models_request(client, endpoint)).await.map(|ModelList { data }| data)
-}
+/// Characters of a server's message that are shown.
+const MAX_MESSAGE: usize = 300;
 
 /// Returns the response to an empty `/v1/messages` request: 404 from a server without the route, usually 400 from one
 /// with it.
 pub(crate) async fn probe_messages(client: &Client, endpoint: &Endpoint) -> Result<Response, reqwest::Error> {
-    let request =
-        client.post(format!("{}/v1/messages", endpoint.url)).bearer_auth(&endpoint.token).timeout(ANSWER_TIMEOUT);
+    let request = endpoint.authorize(client.post(format!("{}/v1/messages", endpoint.url))).timeout(ANSWER_TIMEOUT);
     request.header("content-type", "application/json").body("{}").send().await
 }
 
 /// Returns whether the server has the route `/v1/messages`.
 pub(crate) async fn has_messages_route(client: &Client, endpoint: &Endpoint) -> bool {
-    let answer = probe_messages(client, endpoint).await;
-    !answer.is_ok_and(|answer| is_missing_route(answer.status()))
+    match probe_messages(client, endpoint).await {
+        Ok(answer) if is_missing_route(answer.status()) => {
+            read_body(answer, ANSWER_BYTES).await.is_ok_and(|body| is_about_models(&body))
+        }
+        _ => true,
+    }
+}
+
+/// Returns whether the body of a 404 is about a model rather than the route. An empty request names no model, and
+/// llama-swap 250 answers it with 404 and "no model id could be identified".
+pub(crate) fn is_about_models(body: &[u8]) -> bool {
+    error_message(body).is_some_and(|message| message.to_lowercase().contains("model"))
 }
 
 /// Returns whether a status means that the server doesn't have the route.

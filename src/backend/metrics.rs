@@ -7,11 +7,9 @@ use serde::Deserialize;
 
 use super::{
     figures::{Figures, answer_in_time, rate},
+    http,
     plan::Endpoint,
 };
-
-/// The largest answer that is read, in bytes.
-const MAX_ANSWER: usize = 1_000_000;
 
 /// A slot of llama-server, which holds one conversation.
 #[derive(Deserialize)]
@@ -30,7 +28,7 @@ pub(crate) async fn figures(client: &Client, endpoint: &Endpoint, models: &[Stri
         [_, _, ..] => format!("?model={}", models[0]),
         _ => String::new(),
     };
-    let ask = |route: &str| client.get(format!("{}/{route}{which}", endpoint.url)).bearer_auth(&endpoint.token);
+    let ask = |route: &str| endpoint.authorize(client.get(format!("{}/{route}{which}", endpoint.url)));
     let (slots, metrics) = tokio::join!(answer_in_time(text(ask("slots"))), answer_in_time(text(ask("metrics"))));
     let figures = metrics.map(|text| Metrics::parse(&text).figures()).unwrap_or_default();
     match slots.and_then(|text| serde_json::from_str::<Vec<Slot>>(&text).ok()) {
@@ -45,15 +43,8 @@ pub(crate) async fn figures(client: &Client, endpoint: &Endpoint, models: &[Stri
 
 /// Returns the body of a successful answer, or `None` if it is too large.
 async fn text(request: RequestBuilder) -> Option<String> {
-    let mut answer = request.send().await.ok()?.error_for_status().ok()?;
-    let mut body = Vec::new();
-    while let Some(chunk) = answer.chunk().await.ok()? {
-        if body.len() + chunk.len() > MAX_ANSWER {
-            return None;
-        }
-        body.extend_from_slice(&chunk);
-    }
-    String::from_utf8(body).ok()
+    let answer = request.send().await.ok()?.error_for_status().ok()?;
+    String::from_utf8(http::read_body(answer, http::ANSWER_BYTES).await.ok()?).ok()
 }
 
 /// The samples of one answer.

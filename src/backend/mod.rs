@@ -4,6 +4,7 @@
 //! server: the keeper handles ports, processes, retries, logs and leases.
 
 pub(crate) mod address;
+mod certificates;
 mod checks;
 mod choose;
 mod command;
@@ -22,10 +23,12 @@ mod lmstudio;
 pub(crate) mod log;
 mod messages;
 mod metrics;
+mod model_list;
 mod names;
 mod ollama;
 mod plan;
 pub(crate) mod program;
+mod proxy;
 pub(crate) mod registry;
 mod served;
 mod starting;
@@ -37,7 +40,7 @@ pub(crate) use choose::{ChosenBackend, Tiers, choose, detect, plan};
 pub(crate) use diagnosis::{Cause, describe_status, diagnose};
 pub(crate) use downloads::refuse_download;
 pub(crate) use figures::{Figures, rate};
-pub(crate) use http::{client, client_for, describe_error, parse_version};
+pub(crate) use http::{ANSWER_BYTES, BodyLines, client, client_for, describe_error, parse_version, read_body};
 pub(crate) use interface::Backend;
 pub(crate) use listed::ListedModel;
 pub(crate) use log::LogExcerpt;

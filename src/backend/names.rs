@@ -52,6 +52,27 @@ pub(crate) fn is_in_own_file(settings: &Settings, is_this: impl Fn(&str) -> bool
     settings.model_names().any(|(key, name)| is_this(name) && settings.is_from_own_file(key))
 }
 
+/// Longest name that is compared or suggested, in bytes.
+pub(crate) const MAX_NAME: usize = 256;
+/// Names of a list that a message shows, and the characters of each.
+const SHOWN: (usize, usize) = (5, 80);
+
+/// Returns the first names of a list, and how many there are besides.
+pub(crate) fn list_some(names: &[&str]) -> String {
+    let (count, length) = SHOWN;
+    let shown: Vec<String> = names.iter().take(count).map(|name| ui::shorten(name, length)).collect();
+    let more = names.len().saturating_sub(count);
+    let shown = shown.join(", ");
+    if more == 0 { shown } else { format!("{shown} and {} more", group_digits(more)) }
+}
+
+/// Returns a number with commas between its groups of three digits.
+pub(crate) fn group_digits(number: usize) -> String {
+    let digits = number.to_string();
+    let groups = digits.as_bytes().rchunks(3).rev();
+    groups.map(|group| String::from_utf8_lossy(group).into_owned()).collect::<Vec<_>>().join(",")
+}
+
 /// Returns the name most similar to `model`, if it is similar enough to be meant.
 pub(crate) fn nearest_model<'a>(model: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |name: &str| name.trim_end_matches(":latest").to_lowercase();
@@ -61,6 +82,8 @@ pub(crate) fn nearest_model<'a>(model: &str, names: impl Iterator<Item = &'a str
         let whole = strsim::jaro_winkler(&plain(model), &plain(name));
         if family(model) == family(name) { whole.max(0.99) } else { whole }
     };
+    // Comparing long names is slow, and nobody means one.
+    let names = names.filter(|name| name.len() <= MAX_NAME);
     let scored = names.map(|name| (similarity(name), name)).filter(|(score, _)| *score > 0.8);
     scored.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, name)| name)
 }
@@ -68,6 +91,13 @@ pub(crate) fn nearest_model<'a>(model: &str, names: impl Iterator<Item = &'a str
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_lists_of_names_are_shortened() {
+        assert_eq!(list_some(&["a", "b"]), "a, b");
+        assert_eq!(list_some(&vec!["m"; 100_000]), "m, m, m, m, m and 99,995 more");
+        assert!(list_some(&["x".repeat(1000).as_str()]).chars().count() < 100);
+    }
 
     #[test]
     fn nearest_model_ignores_owner_tag_and_typos() {

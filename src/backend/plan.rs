@@ -7,6 +7,7 @@ use std::{
     process::Command,
 };
 
+use reqwest::RequestBuilder;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -98,14 +99,62 @@ pub(crate) struct Endpoint {
     pub url: String,
     /// 0 for a server that lclaude doesn't start.
     pub port: u16,
-    /// Never empty; see [`NO_TOKEN`].
+    /// Sent as `Authorization: Bearer`. Never empty; see [`NO_TOKEN`].
     pub token: String,
+    /// The variable that holds the token, for messages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_variable: Option<String>,
+    /// Other headers of every request, for gateways.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<Header>,
+}
+
+/// A header of every request to a server.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Header {
+    pub name: String,
+    pub value: String,
+    /// Whether the value must not be shown.
+    pub is_secret: bool,
 }
 
 impl Endpoint {
-    /// Returns a text with the token masked, since a server or program may repeat it.
+    /// Returns an endpoint without headers of its own.
+    pub(crate) fn new(url: String, port: u16, token: String) -> Self {
+        Endpoint { url, port, token, token_variable: None, headers: Vec::new() }
+    }
+
+    /// Returns a text with all secrets masked, since a server or program may repeat them.
     pub(crate) fn masked(&self, text: &str) -> String {
-        if self.token == NO_TOKEN { text.to_owned() } else { text.replace(&self.token, MASKED) }
+        self.secrets().fold(text.to_owned(), |text, secret| text.replace(secret, MASKED))
+    }
+
+    /// Returns the same endpoint with its secrets masked, to be shown.
+    pub(crate) fn shown(&self) -> Self {
+        let shown = |header: &Header| match header.is_secret {
+            true => Header { value: MASKED.into(), ..header.clone() },
+            false => header.clone(),
+        };
+        Endpoint { token: MASKED.into(), headers: self.headers.iter().map(shown).collect(), ..self.clone() }
+    }
+
+    fn secrets(&self) -> impl Iterator<Item = &str> {
+        let headers = self.headers.iter().filter(|header| header.is_secret).map(|header| header.value.as_str());
+        let token = Some(self.token.as_str()).filter(|token| *token != NO_TOKEN);
+        token.into_iter().chain(headers).filter(|secret| !secret.is_empty())
+    }
+
+    /// Returns the request with the token and the headers.
+    pub(crate) fn authorize(&self, request: RequestBuilder) -> RequestBuilder {
+        let request = request.bearer_auth(&self.token);
+        self.headers.iter().fold(request, |request, header| request.header(&header.name, &header.value))
+    }
+
+    /// Returns the headers as Claude Code reads them from `ANTHROPIC_CUSTOM_HEADERS`, or `None` without any.
+    pub(crate) fn custom_headers(&self) -> Option<String> {
+        let lines: Vec<String> =
+            self.headers.iter().map(|header| format!("{}: {}", header.name, header.value)).collect();
+        (!lines.is_empty()).then(|| lines.join("\n"))
     }
 }
 
@@ -195,8 +244,13 @@ mod tests {
 
     #[test]
     fn tokens_are_masked_and_the_placeholder_is_not() {
-        let of = |token: &str| Endpoint { url: String::new(), port: 0, token: token.into() };
+        let of = |token: &str| Endpoint::new(String::new(), 0, token.into());
         assert_eq!(of("sk-1").masked("wrong key sk-1, none of ours"), format!("wrong key {MASKED}, none of ours"));
         assert_eq!(of(NO_TOKEN).masked("none of ours"), "none of ours");
+        let secret = |is_secret| Header { name: "X-Key".into(), value: "k-2".into(), is_secret };
+        let endpoint = Endpoint { headers: vec![secret(true)], ..of("sk-1") };
+        assert_eq!(endpoint.masked("neither sk-1 nor k-2"), format!("neither {MASKED} nor {MASKED}"));
+        assert_eq!(endpoint.shown().custom_headers(), Some(format!("X-Key: {MASKED}")));
+        assert_eq!(Endpoint { headers: vec![secret(false)], ..of("sk-1") }.masked("k-2"), "k-2");
     }
 }

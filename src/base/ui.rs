@@ -36,6 +36,14 @@ pub(crate) fn log_line(line: &str) -> String {
     one_line(console::strip_ansi_codes(line.trim_end_matches('\r')))
 }
 
+/// Returns the first `limit` characters of a text, with `…` if there are more.
+pub(crate) fn shorten(text: &str, limit: usize) -> String {
+    match text.char_indices().nth(limit) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 /// Returns a text of several lines with every other character escaped that could control a terminal.
 fn clean(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());

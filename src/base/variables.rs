@@ -22,6 +22,12 @@ impl Variables {
         Variables(env::vars_os().collect())
     }
 
+    /// Returns these variables and no others.
+    #[cfg(test)]
+    pub(crate) fn of(variables: BTreeMap<OsString, OsString>) -> Self {
+        Variables(variables)
+    }
+
     /// Returns the value of a variable, or `None` if it is unset or empty.
     pub(crate) fn get(&self, name: &str) -> Option<&OsStr> {
         self.get_even_empty(name).filter(|value| !value.is_empty())

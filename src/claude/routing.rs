@@ -85,11 +85,12 @@ impl Routing {
     /// `lean`: whether Claude Code gets a small tool set and prompt.
     pub(crate) fn route(&self, endpoint: &Endpoint, served: &Served, lean: bool) -> Routed {
         let (min, max) = OUTPUT_LIMITS;
-        let own_host = crate::backend::address::unusual_loopback_host(&endpoint.url);
+        let own_host = crate::backend::address::unusual_own_host(&endpoint.url);
         let description = format!("{}; {}", self.description, served.contexts(self.asked_context));
         let table = variables::table(&variables::Facts {
             url: &endpoint.url,
             token: &endpoint.token,
+            headers: endpoint.custom_headers().as_deref(),
             tiers: &self.tiers,
             description: &description,
             context: served.context,

@@ -16,6 +16,8 @@ pub(crate) type Table = BTreeMap<String, String>;
 pub(crate) struct Facts<'a> {
     pub url: &'a str,
     pub token: &'a str,
+    /// Other headers of every request, one a line.
+    pub headers: Option<&'a str>,
     pub tiers: &'a Tiers,
     /// The model's description in the model picker.
     pub description: &'a str,
@@ -87,6 +89,10 @@ pub(crate) fn table(facts: &Facts) -> Table {
         table.insert("CLAUDE_CODE_DISABLE_AUTO_MEMORY".into(), "1".into());
     }
     let mut set = |name: &str, value: &str| table.insert(name.to_owned(), value.to_owned());
+    if let Some(headers) = facts.headers {
+        // For a gateway before the model. They replace the user's own, which belong to another server.
+        set("ANTHROPIC_CUSTOM_HEADERS", headers);
+    }
     // An unmapped tier is requested as `claude-…`, which no backend has.
     for (tier, model) in facts.tiers.iter().filter(|(tier, _)| *tier != Tier::Subagent) {
         let tier = tier.name().to_uppercase();

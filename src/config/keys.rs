@@ -2,6 +2,8 @@
 
 use toml::{Table, Value};
 
+use crate::base::ui;
+
 /// Every key, with its tables separated by dots. `*` stands for the name of an environment variable.
 const KEYS: &[&str] = &[
     "backend",
@@ -50,6 +52,9 @@ const KEYS: &[&str] = &[
     "command.env.*",
     "endpoint.url",
     "endpoint.token_env",
+    "endpoint.auth",
+    "endpoint.headers.*",
+    "endpoint.headers_env.*",
 ];
 
 /// Longest name that is compared or printed in full, in characters. Longer ones would be slow, and can't be a typo.
@@ -91,10 +96,7 @@ pub(crate) fn quote_key(key: &str) -> String {
 
 /// Truncates a long text, ending it with `…`.
 pub(crate) fn shorten(text: String) -> String {
-    match text.char_indices().nth(MAX_LENGTH) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
-    }
+    ui::shorten(&text, MAX_LENGTH)
 }
 
 /// Returns the dotted paths of all values. A table is only a value if it is empty.

@@ -4,6 +4,7 @@
 //! machine beyond the configuration files and the trust list; backends check that programs and models exist.
 
 mod edit;
+mod endpoint;
 mod file;
 mod keys;
 mod kind;
@@ -15,6 +16,7 @@ mod tier;
 pub(crate) mod trust;
 
 pub(crate) use edit::{Edit, render, set_value};
+pub(crate) use endpoint::Auth;
 pub(crate) use keys::find_nearest;
 pub(crate) use kind::{KIND_NAMES, Kind};
 pub(crate) use layers::{Overrides, load, unknown_variables};

@@ -9,7 +9,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{kind::Kind, source::Source, tier::Tier};
+use super::{endpoint::EndpointSettings, kind::Kind, source::Source, tier::Tier};
 use crate::base::{
     context::{CONTEXT_LIMITS, DEFAULT_CONTEXT, MIN_CONTEXT},
     environment::Environment,
@@ -95,15 +95,6 @@ pub(crate) struct CommandSettings {
     pub run: Vec<String>,
     pub health: Option<String>,
     pub env: BTreeMap<String, String>,
-}
-
-/// `[endpoint]`: a server that somebody else runs.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct EndpointSettings {
-    pub url: Option<String>,
-    /// The environment variable that contains the token.
-    pub token_env: Option<String>,
 }
 
 /// `[claude]`: how to run Claude Code.
@@ -338,6 +329,7 @@ impl Settings {
                 .help("remove it to use the default, an eighth of the context"));
         }
         self.validate_strings()?;
+        self.endpoint.validate_headers(|key| self.source(key))?;
         let (gguf, hf) = (self.source("llamacpp.gguf"), self.source("llamacpp.hf"));
         if self.llamacpp.gguf.is_some() && self.llamacpp.hf.is_some() && gguf == hf {
             return Err(Failure::new(Code::Config, "[llamacpp] gguf and hf cannot be used together")

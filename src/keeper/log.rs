@@ -212,7 +212,7 @@ mod tests {
             let dir = tempfile::tempdir().expect("a directory");
             let path = dir.path().join("backend.log");
             let (read, mut write) = io::pipe().expect("a pipe");
-            let endpoint = Endpoint { url: String::new(), port: 0, token: "sk-1".into() };
+            let endpoint = Endpoint::new(String::new(), 0, "sk-1".into());
             let file = Rc::new(RefCell::new(LogFile::create(&path)));
             let (mut log, mut lines) = LogReader::start(read.into(), file, endpoint).expect("a reader");
             let writer = std::thread::spawn(move || {

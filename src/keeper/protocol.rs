@@ -140,7 +140,7 @@ mod tests {
             state: PathBuf::new(),
             may_pull: false,
             token: Some(secret.clone()),
-            endpoint: Some(Endpoint { url: "http://127.0.0.1:1".into(), port: 1, token: secret.clone() }),
+            endpoint: Some(Endpoint::new("http://127.0.0.1:1".into(), 1, secret.clone())),
         };
         let shown = format!("{start:?} {:?}", start.endpoint);
         assert!(shown.contains("/bin/server") && shown.contains("tiny"), "{shown}");

@@ -82,7 +82,7 @@ impl Supervisor {
             Service::Program(_) | Service::Managed { .. } => (String::new(), backend::client()),
         };
         let token = start.token.clone();
-        let new = || Endpoint { url, port: 0, token: token.unwrap_or_else(new_token) };
+        let new = || Endpoint::new(url, 0, token.unwrap_or_else(new_token));
         Supervisor {
             log: Rc::new(RefCell::new(LogFile::create(&start.log))),
             client,

@@ -38,7 +38,10 @@ fn describe(out: &mut String, plan: &Plan, child: &Child, missing: &[String]) ->
     if let Some(memory) = &known.memory {
         line!(out, "  {memory}")?;
     }
-    let endpoint = Endpoint { url, port: 0, token: MASKED.into() };
+    let endpoint = match &plan.endpoint {
+        Some(endpoint) => endpoint.shown(),
+        None => Endpoint::new(url, 0, MASKED.into()),
+    };
     let expected = &known.expected;
     let routed = plan.route(&endpoint, expected, matches!(child, Child::ClaudeCode(_)));
     describe_child(out, child, &child.variables(&routed, Path::new(PRIVATE)))

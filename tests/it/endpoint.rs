@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpStream, ToSocketAddrs, UdpSocket},
     process::{Child, Command, Stdio},
     sync::mpsc::{Receiver, channel},
     thread,
@@ -10,41 +10,52 @@ use std::{
 };
 
 use lclaude_fakes::scripted_model::Script;
-use support::{Fake, Session, Stage, finish, json, machine::needs_program, messages, real};
+use support::{Ended, Fake, Session, Stage, finish, json, machine::needs_program, messages, real, write_program};
 
 /// A server that answers each request with a status and a body.
 struct Server {
     url: String,
     /// The requests: `METHOD path` and the `Authorization` header.
     requests: Receiver<(String, String)>,
+    /// The first lines and headers of the requests, in lower case.
+    heads: Receiver<String>,
 }
 
 impl Server {
     /// Starts a server. `answer` gets `METHOD path` and returns status and body.
     fn start(answer: impl Fn(&str) -> (String, String) + Send + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        Self::start_on("127.0.0.1", answer)
+    }
+
+    /// Starts a server that listens on this address.
+    fn start_on(address: &str, answer: impl Fn(&str) -> (String, String) + Send + 'static) -> Self {
+        let listener = TcpListener::bind((address, 0)).expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let (sender, requests) = channel();
+        let ((sender, requests), (head_sender, heads)) = (channel(), channel());
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                if let Some((line, token)) = serve(&stream, &answer) {
+                if let Some((line, token, head)) = serve(&stream, &answer) {
+                    let _ = head_sender.send(head);
                     let _ = sender.send((line, token));
                 }
             }
         });
-        Server { url, requests }
+        Server { url, requests, heads }
     }
 }
 
-fn serve(mut stream: &TcpStream, answer: impl Fn(&str) -> (String, String)) -> Option<(String, String)> {
+fn serve(mut stream: &TcpStream, answer: impl Fn(&str) -> (String, String)) -> Option<(String, String, String)> {
     let mut reader = BufReader::new(stream);
     let mut first = String::new();
     reader.read_line(&mut first).ok()?;
-    let route = first.rsplit_once(' ')?.0.to_owned();
+    // A proxy gets the whole URL.
+    let route = first.rsplit_once(' ')?.0.replace("http://models.invalid", "");
+    let mut head = first.to_lowercase();
     let (mut token, mut length) = (String::new(), 0);
     loop {
         let mut line = String::new();
         reader.read_line(&mut line).ok()?;
+        head.push_str(&line.to_lowercase());
         let Some((name, value)) = line.trim().split_once(": ") else { break };
         match &*name.to_lowercase() {
             "authorization" => value.clone_into(&mut token),
@@ -53,9 +64,9 @@ fn serve(mut stream: &TcpStream, answer: impl Fn(&str) -> (String, String)) -> O
         }
     }
     reader.take(length).read_to_end(&mut Vec::new()).ok()?;
-    let (head, body) = answer(&route);
-    write!(stream, "HTTP/1.1 {head}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len()).ok()?;
-    Some((route, token))
+    let (status, body) = answer(&route);
+    write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len()).ok()?;
+    Some((route, token, head))
 }
 
 /// Answers like vLLM.
@@ -110,21 +121,179 @@ fn existing_server_is_used_as_is() {
 #[test]
 fn remote_endpoint_is_announced() {
     messages!();
-    let stage = Stage::new();
+    let mut stage = Stage::new();
     let server = Server::start(vllm);
-    // Not a loopback address, but on Linux it connects to this machine.
-    let url = server.url.replace("127.0.0.1", "0.0.0.0");
-    configure(&stage, &url, "");
+    // The server is the proxy on the way to another machine.
+    let url = "http://models.invalid";
+    stage.set("HTTP_PROXY", &server.url);
+    configure(&stage, url, "");
     let (session, claude) = start(&stage, "org/model");
     let description = &claude.env["ANTHROPIC_DEFAULT_SONNET_MODEL_DESCRIPTION"];
     assert!(description.starts_with(&format!("at {url}; a context of ")), "{description}");
-    assert!(finish(session, &claude).record().stderr.contains(&url));
+    assert!(finish(session, &claude).record().stderr.contains(url));
     // If a project file chose it, the message says so.
     stage.config(&format!("[endpoint]\nurl = \"{url}\"\n"));
     let file = stage.project().join(".lclaude.toml");
     std::fs::write(&file, "backend = \"endpoint\"\n").expect("a file");
     let (session, claude) = start(&stage, "org/model");
-    assert!(finish(session, &claude).record().stderr.contains(&url));
+    assert!(finish(session, &claude).record().stderr.contains(url));
+}
+
+#[test]
+fn every_address_of_this_machine_is_local_and_reached_without_a_proxy() {
+    let proxy = Server::start(vllm);
+    let mut stage = Stage::new();
+    for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
+        stage.set(name, &proxy.url);
+    }
+    let server = Server::start_on("0.0.0.0", vllm);
+    let port = server.url.rsplit(':').next().expect("a port").to_owned();
+    let mut hosts = vec!["0.0.0.0".to_owned(), "127.0.1.1".into(), "127.0.0.1".into(), "localhost".into()];
+    let own = UdpSocket::bind("0.0.0.0:0").and_then(|socket| {
+        socket.connect("203.0.113.1:9")?;
+        socket.local_addr()
+    });
+    hosts.extend(own.map(|own| own.ip().to_string()));
+    let name = Command::new("uname").arg("-n").output().expect("uname runs").stdout;
+    let name = String::from_utf8(name).expect("text").trim().to_lowercase();
+    if (name.as_str(), 80).to_socket_addrs().is_ok_and(|mut found| found.all(|address| address.ip().is_loopback())) {
+        hosts.push(name);
+    }
+    for host in hosts {
+        let url = format!("http://{host}:{port}");
+        configure(&stage, &url, "");
+        let (session, claude) = start(&stage, "org/model");
+        for name in ["NO_PROXY", "no_proxy"] {
+            assert!(claude.env[name].split(',').any(|excepted| excepted == host), "{host}: {}", claude.env[name]);
+        }
+        let description = &claude.env["ANTHROPIC_DEFAULT_SONNET_MODEL_DESCRIPTION"];
+        assert!(description.starts_with("on this machine"), "{host}: {description}");
+        let said = finish(session, &claude).stderr;
+        assert!(!said.contains("your code is sent"), "{host}: {said}");
+    }
+    assert_eq!(proxy.requests.try_iter().count(), 0, "a request for this machine went through the proxy");
+    assert!(server.requests.try_iter().count() > 0);
+}
+
+#[test]
+fn unusable_proxies_are_reported_before_anything_is_sent() {
+    messages!();
+    let mut stage = Stage::new();
+    configure(&stage, "http://models.invalid", "");
+    stage.set("ALL_PROXY", "socks5://127.0.0.1:9");
+    stage.set("https_proxy", "socks5h://me:secret@127.0.0.1:9");
+    let ended = stage.output(&["--model", "any", "-p", "x"]).expect_failure(65);
+    assert!(!ended.stderr.contains("secret"), "{}", ended.stderr);
+    stage.output(&["local", "models"]).expect_failure(65);
+    // Claude Code ignores a SOCKS proxy in this variable.
+    let server = Server::start(vllm);
+    let mut stage = Stage::new();
+    stage.set("ALL_PROXY", "socks5://127.0.0.1:9").set("HTTP_PROXY", &server.url);
+    configure(&stage, "http://models.invalid", "");
+    let (session, claude) = start(&stage, "org/model");
+    finish(session, &claude);
+    assert!(server.requests.try_iter().count() > 0);
+}
+
+#[test]
+fn headers_and_api_key_are_sent_and_never_shown() {
+    let mut stage = Stage::new();
+    stage.set("MY_TOKEN", "sk-secret-of-mine").set("ACCESS", "access-secret\n");
+    let server = Server::start(vllm);
+    let more = "token_env = \"MY_TOKEN\"\nauth = \"x-api-key\"\nheaders = { X-Team = \"blue\" }\n\
+                headers_env = { CF-Access-Client-Secret = \"ACCESS\" }\n";
+    configure(&stage, &server.url, more);
+    let (session, claude) = start(&stage, "org/model");
+    let headers = "x-api-key: sk-secret-of-mine\nX-Team: blue\nCF-Access-Client-Secret: access-secret";
+    assert_eq!(claude.env["ANTHROPIC_CUSTOM_HEADERS"], headers);
+    assert_eq!(claude.env["ANTHROPIC_AUTH_TOKEN"], "none");
+    assert!(!claude.env.contains_key("ANTHROPIC_API_KEY"), "Claude Code asks the user about this variable");
+    assert!(!format!("{:?}", claude.argv).contains("secret"), "{:?}", claude.argv);
+    let ended = finish(session, &claude);
+    let plan = stage.output(&["--dry-run", "--model", "any", "-p", "x"]).expect(0);
+    assert!(
+        plan.stdout.contains("X-Team: blue") && plan.stdout.contains("CF-Access-Client-Secret: ••••••••"),
+        "{plan:#?}"
+    );
+    let listed = stage.output(&["local", "models"]).expect(0);
+    assert!(!format!("{ended:?}{plan:?}{listed:?}").contains("secret"), "{ended:?} {plan:?}");
+    let lines: Vec<&str> = headers.lines().collect();
+    let heads: Vec<String> = server.heads.try_iter().filter(|head| head.contains("/v1/")).collect();
+    assert!(!heads.is_empty());
+    for head in heads {
+        assert!(lines.iter().all(|line| head.contains(&line.to_lowercase())), "{head}");
+    }
+}
+
+#[test]
+fn invalid_headers_are_configuration_errors() {
+    messages!();
+    let stage = Stage::new();
+    for more in [
+        "headers = { \"X Y\" = \"a\" }",
+        "headers = { X-Y = \"a\\nInjected: b\" }",
+        "headers = { Authorization = \"Bearer x\" }",
+        "headers = { Host = \"x\" }",
+        "headers = { X-Y = \"a\" }\nheaders_env = { x-y = \"B\" }",
+        "headers_env = { X-Key = \"NOT_SET\" }",
+        "auth = \"basic\"",
+    ] {
+        messages::note(more);
+        configure(&stage, "http://127.0.0.1:9", &format!("{more}\n"));
+        stage.output(&["--model", "any", "-p", "x"]).expect_failure(65);
+    }
+    let mut stage = Stage::new();
+    stage.set("SECRET", "one-secret\ntwo-secret");
+    configure(&stage, "http://127.0.0.1:9", "headers_env = { X-Key = \"SECRET\" }\n");
+    let ended = stage.output(&["--model", "any", "-p", "x"]).expect_failure(65);
+    assert!(!ended.stderr.contains("one-secret"), "{ended:#?}");
+}
+
+/// Runs a session against a server with these answers to an empty message and to the list of models.
+fn run_against(message: (&'static str, &'static str), list: (&'static str, &'static str), model: &str) -> Ended {
+    let mut stage = Stage::new();
+    stage.set("MY_TOKEN", "sk-wrong");
+    let server = Server::start(move |route| match route {
+        "POST /v1/messages" => (message.0.into(), message.1.into()),
+        "GET /v1/models" => (list.0.into(), list.1.into()),
+        _ => ("404 Not Found".into(), String::new()),
+    });
+    configure(&stage, &server.url, "token_env = \"MY_TOKEN\"\n");
+    write_program(&stage.root().join("claude"), b"#!/bin/sh\necho \"started $CLAUDE_CODE_MAX_CONTEXT_TOKENS\"\n");
+    stage.set("PATH", format!("{}:/usr/bin:/bin", stage.root().display()));
+    stage.output(&["--model", model, "-p", "x"])
+}
+
+const BAD_REQUEST: (&str, &str) = ("400 Bad Request", r#"{"type":"error","error":{"message":"model is required"}}"#);
+
+#[test]
+fn gateways_are_recognized_by_their_own_answers() {
+    messages!();
+    let list =
+        ("200 OK", r#"{"data":[{"id":"m","max_input_tokens":40000,"meta":{"llamaswap":{"aliases":["coder"]}}}]}"#);
+    // llama-swap 250.
+    let swap = ("404 Not Found", r#"{"error":{"message":"no model id could be identified","type":"not_found_error"}}"#);
+    run_against(swap, list, "coder").expect(0).expect_stdout("started 40000\n");
+    // claude-code-router 2.0.0.
+    let router = ("200 OK", r#"{"type":"message","role":"assistant","content":[]}"#);
+    run_against(router, list, "m").expect(0).expect_stdout("started 40000\n");
+    // Servers without the route.
+    for missing in [r#"{"detail":"Not Found"}"#, r#"{"error":{"message":"File Not Found"}}"#, "404 page not found"] {
+        run_against(("404 Not Found", missing), list, "m").expect_failure(69);
+    }
+}
+
+#[test]
+fn rejected_token_is_reported_with_its_variable() {
+    messages!();
+    // LiteLLM 1.106.
+    let rejected = ("400 Bad Request", r#"{"error":{"message":"No connected db. sk-wrong"}}"#);
+    let ended = run_against(rejected, rejected, "m").expect_failure(69);
+    assert!(ended.stderr.contains("export MY_TOKEN=") && !ended.stderr.contains("sk-wrong"), "{ended:#?}");
+    run_against(BAD_REQUEST, ("401 Unauthorized", "{}"), "m").expect_failure(69);
+    // A gateway may forbid the list alone.
+    let ended = run_against(BAD_REQUEST, ("403 Forbidden", "{}"), "m").expect(0).record();
+    assert!(ended.stderr.contains("export MY_TOKEN="), "{ended:#?}");
 }
 
 #[test]

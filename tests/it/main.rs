@@ -19,6 +19,7 @@ mod env;
 mod figures;
 mod find_claude;
 mod foreign_text;
+mod hostile;
 mod init;
 mod install;
 mod lean;

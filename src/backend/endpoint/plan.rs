@@ -1,13 +1,16 @@
 //! Builds the plan of an `[endpoint]`: its URL, its token and its models.
 
-use reqwest::Response;
+use reqwest::header::HeaderValue;
 
 use crate::{
     backend::{
-        http::{self, ModelEntry, ModelList},
+        certificates, http,
         listed::ListedModel,
         messages,
-        plan::{BackendPlan, Endpoint, NO_TOKEN, Service},
+        model_list::{self, ModelEntry},
+        names,
+        plan::{BackendPlan, Endpoint, Header, NO_TOKEN, Service},
+        proxy,
         served::Served,
         starting::{StartError, Starting},
     },
@@ -15,8 +18,13 @@ use crate::{
         error::{Code, Failure, Result},
         variables::Variables,
     },
-    config::{Kind, Settings, Source},
+    config::{Auth, Kind, Settings, Source},
 };
+
+const X_API_KEY: &str = "x-api-key";
+
+/// The most models that are listed.
+const MAX_LISTED: usize = 10_000;
 
 /// The help for a server that rejects the token.
 const TOKEN_HELP: &str = "set [endpoint] token_env = \"NAME\" to the variable that holds the token";
@@ -68,38 +76,78 @@ fn url(settings: &Settings) -> Result<String> {
     Ok(url.to_owned())
 }
 
-/// Returns the endpoint's URL and token.
+/// Returns the endpoint: its URL, its token and the headers of its requests.
 ///
 /// # Errors
-/// `Config` if either is invalid.
+/// `Config` if any of them is invalid, or if it is reached through a proxy that Claude Code can't use.
 pub(crate) fn of(settings: &Settings, variables: &Variables) -> Result<Endpoint> {
-    Ok(Endpoint { url: url(settings)?, port: 0, token: token(settings, variables)? })
+    let url = url(settings)?;
+    proxy::find(&url, variables)?;
+    let mut headers = headers(settings, variables)?;
+    let token = token(settings, variables)?;
+    let token = match (settings.endpoint.auth, token) {
+        // Claude Code asks the user to approve a key in ANTHROPIC_API_KEY, and remembers the answer. It sends a header
+        // without asking, and a token beside it, or it would send the user's own login (seen with 2.1.331).
+        (Auth::XApiKey, Some(token)) => {
+            headers.insert(0, Header { name: X_API_KEY.into(), value: token, is_secret: true });
+            None
+        }
+        (_, token) => token,
+    };
+    let token = token.unwrap_or_else(|| NO_TOKEN.into());
+    Ok(Endpoint { token_variable: settings.endpoint.token_env.clone(), headers, ..Endpoint::new(url, 0, token) })
 }
 
-/// Returns the token from the variable that `token_env` names.
+/// Returns the token from the variable that `token_env` names, or `None` without one.
 ///
 /// # Errors
 /// `Config` if the variable isn't set or isn't a valid header value.
-fn token(settings: &Settings, variables: &Variables) -> Result<String> {
+fn token(settings: &Settings, variables: &Variables) -> Result<Option<String>> {
     let Some(name) = &settings.endpoint.token_env else {
-        return Ok(NO_TOKEN.into());
+        return Ok(None);
     };
-    match variables.text(name) {
-        Some(token) if !token.trim().is_empty() => {
-            // A token read from a file or a command often ends in a newline.
-            let token = token.trim();
-            if token.bytes().all(|byte| byte.is_ascii_graphic()) {
-                return Ok(token.to_owned());
-            }
-            Err(Failure::new(Code::Config, format!("{name} is not a valid token"))
-                .cause(format!(
-                    "{} sets it as the token, but it has characters that are not allowed in a header",
-                    settings.source("endpoint.token_env")
-                ))
-                .help(format!("export {name}=…")))
+    let token =
+        secret(name, &format!("{} sets it as the endpoint's token", settings.source("endpoint.token_env")), variables)?;
+    if token.contains(|c: char| !c.is_ascii_graphic()) {
+        return Err(Failure::new(Code::Config, format!("{name} is not a valid token"))
+            .cause(format!(
+                "{} sets it as the token, but it has characters that are not allowed in a header",
+                settings.source("endpoint.token_env")
+            ))
+            .help(format!("export {name}=…")));
+    }
+    Ok(Some(token))
+}
+
+/// Returns the headers of `headers` and `headers_env`.
+///
+/// # Errors
+/// `Config` if a variable isn't set or its value isn't a valid header value. The others were checked when they were read.
+fn headers(settings: &Settings, variables: &Variables) -> Result<Vec<Header>> {
+    let shown = settings.endpoint.headers.iter();
+    let shown = shown.map(|(name, value)| Ok(Header { name: name.clone(), value: value.clone(), is_secret: false }));
+    let secret = settings.endpoint.headers_env.iter().map(|(name, variable)| {
+        let source = settings.source(&format!("endpoint.headers_env.{name}"));
+        let value = secret(variable, &format!("{source} sets it as the value of the header {name}"), variables)?;
+        if HeaderValue::from_str(&value).is_err() {
+            return Err(Failure::new(Code::Config, format!("{variable} is not a valid value for the header {name}"))
+                .cause("it has characters that are not allowed in a header")
+                .help(format!("export {variable}=…")));
         }
+        Ok(Header { name: name.clone(), value, is_secret: true })
+    });
+    shown.chain(secret).collect()
+}
+
+/// Returns a variable's value. A secret read from a file or a command often ends in a newline.
+///
+/// # Errors
+/// `Config` if it isn't set. `use_of_it` says what for it is needed.
+fn secret(name: &str, use_of_it: &str, variables: &Variables) -> Result<String> {
+    match variables.text(name).map(str::trim) {
+        Some(value) if !value.is_empty() => Ok(value.to_owned()),
         _ => Err(Failure::new(Code::Config, format!("{name} is not set"))
-            .cause(format!("{} sets it as the endpoint's token", settings.source("endpoint.token_env")))
+            .cause(use_of_it)
             .help(format!("export {name}=…"))),
     }
 }
@@ -110,18 +158,17 @@ pub(crate) async fn bring_up(plan: &BackendPlan, starting: &Starting<'_>) -> Res
     if let Err(error) = client.get(&endpoint.url).timeout(http::ANSWER_TIMEOUT).send().await {
         return Err(no_answer(&endpoint.url, &http::describe_error(&error)).into());
     }
-    messages::check(plan, starting, TOKEN_HELP).await
+    let mut served = messages::check(plan, starting, TOKEN_HELP).await?;
+    if endpoint.url.starts_with("https:") {
+        served.notes.extend(certificates::extra(&Variables::read()).err());
+    }
+    Ok(served)
 }
 
 fn no_answer(url: &str, why: &str) -> Failure {
-    let failure = Failure::new(Code::Unavailable, format!("nothing answers at {url}")).cause(why);
-    if why.contains("certificate") {
-        failure
-            .help("sudo update-ca-certificates  # after adding your own certificate to the system")
-            .help("export SSL_CERT_FILE=/path/to/ca.pem NODE_EXTRA_CA_CERTS=/path/to/ca.pem  # for both lclaude and Claude Code")
-    } else {
-        failure.help(format!("curl -v {url}"))
-    }
+    certificates::rejected(url, why).unwrap_or_else(|| {
+        Failure::new(Code::Unavailable, format!("nothing answers at {url}")).cause(why).help(format!("curl -v {url}"))
+    })
 }
 
 /// Returns the models that the server lists at `/v1/models`.
@@ -131,20 +178,29 @@ fn no_answer(url: &str, why: &str) -> Failure {
 pub(crate) async fn models(settings: &Settings, variables: &Variables) -> Result<Vec<ListedModel>> {
     let endpoint = of(settings, variables)?;
     let url = &endpoint.url;
-    let request = http::models_request(&http::client_for(url), &endpoint);
-    let answer = request.timeout(http::LIST_TIMEOUT).send().await.and_then(Response::error_for_status);
-    let failed = |error: &reqwest::Error| {
+    let failed = |why: String| {
         Failure::new(Code::Unavailable, format!("{url} does not list its models"))
-            .cause(error.status().map_or_else(|| http::describe_error(error), |status| format!("it answered {status}")))
+            .cause(endpoint.masked(&why))
             .help(format!("curl -v {url}/v1/models"))
     };
-    let ModelList { data } = match answer {
-        Ok(answer) => answer.json().await.map_err(|error| failed(&error))?,
-        Err(error) => return Err(failed(&error)),
-    };
-    let listed = |model: ModelEntry| ListedModel {
-        trained: model.max_model_len.or(model.trained()),
-        ..ListedModel::named(&model.id)
-    };
-    Ok(data.into_iter().map(listed).collect())
+    let request = model_list::request(&http::client_for(url), &endpoint).timeout(http::LIST_TIMEOUT);
+    let answer = request.send().await.map_err(|error| {
+        let why = http::describe_error(&error);
+        certificates::rejected(url, &why).unwrap_or_else(|| failed(why))
+    })?;
+    let status = answer.status();
+    if !status.is_success() {
+        let body = http::read_body(answer, http::ANSWER_BYTES).await.unwrap_or_default();
+        let said = http::error_message(&body).map(|said| format!(": {said}")).unwrap_or_default();
+        return Err(failed(format!("it answered {status}{said}")));
+    }
+    let listed =
+        |model: ModelEntry| ListedModel { trained: model.context.or(model.trained), ..ListedModel::named(&model.id) };
+    let entries = model_list::read_list(answer).await.map_err(failed)?.data;
+    let more = entries.len().saturating_sub(MAX_LISTED);
+    let mut models: Vec<ListedModel> = entries.into_iter().take(MAX_LISTED).map(listed).collect();
+    if let Some(last) = models.last_mut().filter(|_| more > 0) {
+        last.problem = Some(format!("{url} has {} more models, which are not listed", names::group_digits(more)));
+    }
+    Ok(models)
 }

@@ -10,6 +10,7 @@ use crate::{
         http,
         listed::thinks,
         log::percentage,
+        model_list::{self, ModelEntry},
         plan::BackendPlan,
         served::Served,
         starting::{Health, Progress, StartError, Starting},
@@ -62,7 +63,7 @@ pub(crate) async fn bring_up(plan: &BackendPlan, starting: &Starting<'_>) -> Res
     if routes {
         wait_until_loaded(plan, starting).await?;
     }
-    let offered = http::models(client, endpoint).await.unwrap_or_default();
+    let offered = model_list::get(client, endpoint).await.unwrap_or_default();
     let mut served = Served::new();
     for (at, model) in plan.models.iter().enumerate() {
         // `/props` requires the key, unlike `/health`, so only this proves that the server is ours.
@@ -72,7 +73,7 @@ pub(crate) async fn bring_up(plan: &BackendPlan, starting: &Starting<'_>) -> Res
         if props.model_alias != *model {
             return Err(StartError::NotOurs);
         }
-        let trained = offered.iter().find(|known| known.id == *model).and_then(http::ModelEntry::trained);
+        let trained = offered.iter().find(|known| known.id == *model).and_then(|known| known.trained);
         served.grant(model, props.default_generation_settings.n_ctx, trained);
         served.tools &= props.chat_template_caps.supports_tools;
         if at == 0 {
@@ -90,9 +91,16 @@ async fn wait_until_loaded(plan: &BackendPlan, starting: &Starting<'_>) -> Resul
     let Starting { client, endpoint, .. } = starting;
     let failed = Cell::new(None);
     http::wait_until_up(starting, async || {
-        let models = http::models(client, endpoint).await.unwrap_or_default();
-        let up = |name: &String| models.iter().any(|model| model.id == *name && model.status["value"] == "loaded");
-        if let Some(ended) = models.iter().find(|model| model.status["exit_code"].as_i64().unwrap_or(0) != 0) {
+        let models = model_list::get(client, endpoint).await.unwrap_or_default();
+        let up = |name: &String| {
+            models
+                .iter()
+                .any(|model| model.id == *name && model.status.as_ref().is_some_and(|status| status.value == "loaded"))
+        };
+        let has_ended = |model: &&ModelEntry| {
+            model.status.as_ref().and_then(|status| status.exit_code).is_some_and(|code| code != 0)
+        };
+        if let Some(ended) = models.iter().find(has_ended) {
             // Ends the wait.
             failed.set(Some(ended.id.clone()));
             return Health::Up;

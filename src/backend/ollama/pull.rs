@@ -9,12 +9,18 @@ use serde_json::{Value, json};
 
 use super::{plan::client_command, server::Server};
 use crate::{
-    backend::{http, starting::Starting},
+    backend::{
+        http::{self, BodyLines},
+        starting::Starting,
+    },
     base::{
         error::{Code, Failure, Result},
-        ui::format_bytes,
+        ui::{self, format_bytes},
     },
 };
+
+/// Characters of an error message that are shown.
+const MAX_ERROR: usize = 300;
 
 impl Server<'_> {
     /// Downloads a model. Closing the connection stops it; the downloaded part is kept for the next attempt.
@@ -30,30 +36,23 @@ impl Server<'_> {
         };
         let broken = |error: reqwest::Error| failed(http::describe_error(&error));
         let request = self.client.post(format!("{}/api/pull", self.url)).json(&json!({"model": model, "stream": true}));
-        let mut answer = request.send().await.map_err(broken)?;
+        let mut lines = BodyLines::new(request.send().await.map_err(broken)?);
         let mut download = Download::default();
-        let mut text = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(broken)? {
-            text.extend_from_slice(&chunk);
-            while let Some(end) = text.iter().position(|&byte| byte == b'\n') {
-                let line: Vec<u8> = text.drain(..=end).collect();
-                let Ok(line) = serde_json::from_slice::<Value>(&line) else {
-                    continue;
-                };
-                // Errors are sent as a line of a response with status 200.
-                if let Some(error) = line["error"].as_str() {
-                    return Err(failed(error.to_owned()));
-                }
-                if line["status"] == "success" {
-                    return Ok(());
-                }
-                let (fraction, detail) = download.update(&line);
-                starting.report(&format!("downloading {model}"), fraction, detail);
+        while let Some(line) = lines.next().await.map_err(failed)? {
+            let Ok(line) = serde_json::from_slice::<Value>(&line) else {
+                continue;
+            };
+            // Errors are sent as a line, in a response with status 200 too.
+            if let Some(error) = line["error"].as_str() {
+                return Err(failed(ui::shorten(error, MAX_ERROR)));
             }
+            if line["status"] == "success" {
+                return Ok(());
+            }
+            let (fraction, detail) = download.update(&line);
+            starting.report(&format!("downloading {model}"), fraction, detail);
         }
-        // The body of an error response is one line without a newline.
-        let last: Value = serde_json::from_slice(&text).unwrap_or_default();
-        Err(failed(last["error"].as_str().unwrap_or("the server closed the connection early").to_owned()))
+        Err(failed("the server closed the connection early".into()))
     }
 }
 

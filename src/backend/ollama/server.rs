@@ -18,7 +18,10 @@ use crate::{
         starting::{Health, Starting, unexpected_response},
         undo::Undo,
     },
-    base::error::{Code, Failure, Result},
+    base::{
+        error::{Code, Failure, Result},
+        ui,
+    },
 };
 
 /// The first release with `/v1/messages`.
@@ -27,6 +30,9 @@ const LEAST_VERSION: [u32; 3] = [0, 14, 0];
 const LOAD_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 /// The timeout of a health check. Ollama listens before it serves, so an early request may never be answered.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Characters of an error message that are kept. A runner's log may be part of it.
+const MAX_ERROR: usize = 4000;
 
 /// A running Ollama server.
 pub(crate) struct Server<'a> {
@@ -106,18 +112,19 @@ impl Server<'_> {
 
     /// Returns whether it answers.
     pub(crate) async fn is_up(&self) -> bool {
-        self.version().await.is_ok()
+        self.version().await.is_some()
     }
 
-    async fn version(&self) -> Result<String, reqwest::Error> {
-        let answer = self.client.get(format!("{}/api/version", self.url)).timeout(HEALTH_TIMEOUT).send().await?;
-        answer.error_for_status()?.json().await.map(|Version { version }| version)
+    async fn version(&self) -> Option<String> {
+        let request = self.client.get(format!("{}/api/version", self.url)).timeout(HEALTH_TIMEOUT);
+        let answer = request.send().await.ok()?.error_for_status().ok()?;
+        http::read_json(answer, http::ANSWER_BYTES).await.ok().map(|Version { version }| version)
     }
 
     pub(crate) async fn look(&self) -> Health {
         match self.version().await {
-            Ok(_) => Health::Up,
-            Err(_) => Health::Unreachable,
+            Some(_) => Health::Up,
+            None => Health::Unreachable,
         }
     }
 
@@ -130,7 +137,10 @@ impl Server<'_> {
         let request = self.client.get(format!("{}/api/version", self.url)).timeout(http::ANSWER_TIMEOUT);
         let got = match request.send().await {
             Ok(answer) if !answer.status().is_success() => Some(format!("status {}", answer.status())),
-            Ok(answer) => answer.json::<Version>().await.err().map(|_| "a body without a version".to_owned()),
+            Ok(answer) => http::read_json::<Version>(answer, http::ANSWER_BYTES)
+                .await
+                .err()
+                .map(|_| "a body without a version".to_owned()),
             Err(error) => {
                 return Err(Failure::new(Code::Unavailable, format!("no Ollama answers at {}", self.url))
                     .cause(format!(
@@ -197,15 +207,16 @@ impl Server<'_> {
     /// `Unavailable` for a missing or damaged model, `Refused` for a model that runs in Ollama's cloud.
     pub(crate) async fn show(&self, model: &str) -> Result<Shown> {
         let request = self.client.post(format!("{}/api/show", self.url)).timeout(http::ANSWER_TIMEOUT);
-        let no_answer = |error: reqwest::Error| {
+        let no_answer = |why: String| {
             Failure::new(Code::Unavailable, format!("Ollama did not describe {model}"))
-                .cause(http::describe_error(&error))
+                .cause(why)
                 .help("lclaude local doctor")
                 .help("run the same command again")
         };
-        let answer = request.json(&json!({"model": model})).send().await.map_err(no_answer)?;
+        let answer = request.json(&json!({"model": model})).send().await;
+        let answer = answer.map_err(|error| no_answer(http::describe_error(&error)))?;
         match answer.status() {
-            status if status.is_success() => answer.json().await.map_err(no_answer),
+            status if status.is_success() => http::read_json(answer, http::LIST_BYTES).await.map_err(no_answer),
             StatusCode::NOT_FOUND => Err(not_installed(model, &self.installed().await)),
             // A private server is started with cloud models disabled.
             StatusCode::FORBIDDEN => Err(runs_in_cloud(model, None)),
@@ -283,9 +294,9 @@ pub(crate) fn check_release(version: &str) -> Result<()> {
 
 /// Returns the message of an error response.
 async fn error_message(answer: Response) -> String {
-    match answer.json::<Value>().await {
-        Ok(body) => body["error"].as_str().unwrap_or("no error message").to_owned(),
-        Err(error) => http::describe_error(&error),
+    match http::read_json::<Value>(answer, http::ANSWER_BYTES).await {
+        Ok(body) => ui::shorten(body["error"].as_str().unwrap_or("no error message"), MAX_ERROR),
+        Err(why) => why,
     }
 }
 

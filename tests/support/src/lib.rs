@@ -4,6 +4,7 @@
 
 pub mod doctor;
 pub mod home;
+pub mod hostile;
 pub mod installers;
 pub mod leftovers;
 pub mod lmstudio;

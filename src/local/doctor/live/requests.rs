@@ -2,13 +2,19 @@
 
 use std::time::{Duration, Instant};
 
+use reqwest::Response;
 use serde_json::{Value, json};
 
 use super::stream::Event;
-use crate::backend::{self, Endpoint};
+use crate::{
+    backend::{self, ANSWER_BYTES, BodyLines, Endpoint, read_body},
+    base::ui,
+};
 
 /// A slow machine may take minutes to read a long prompt before it sends anything.
 const LIMIT: Duration = Duration::from_secs(600);
+/// The most bytes of a streamed answer. The tests ask for 3,000 tokens at most.
+const MAX_STREAM: usize = 4 << 20;
 /// Characters of a server's error message that are shown.
 const MAX_ERROR: usize = 300;
 /// Characters of a model's answer that are shown.
@@ -62,7 +68,7 @@ impl ApiClient {
 
     fn post(&self, body: &Value) -> reqwest::RequestBuilder {
         let request = self.http.post(format!("{}/v1/messages?beta=true", self.endpoint.url)).json(body);
-        let request = request.bearer_auth(&self.endpoint.token).header("anthropic-version", "2023-06-01");
+        let request = self.endpoint.authorize(request).header("anthropic-version", "2023-06-01");
         // The server may close an idle connection just as the next request arrives.
         let request = request.header("connection", "close");
         if self.beta { request.header("anthropic-beta", BETA) } else { request }
@@ -73,8 +79,13 @@ impl ApiClient {
         let trouble = |error: reqwest::Error| self.masked(&describe_error(&error));
         let answer = self.post(body).timeout(limit).send().await.map_err(trouble)?;
         let status = answer.status().as_u16();
-        let text = answer.text().await.map_err(trouble)?;
-        Ok(Reply { status, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) })
+        self.read(status, answer).await
+    }
+
+    async fn read(&self, status: u16, answer: Response) -> Result<Reply, Trouble> {
+        let body = read_body(answer, ANSWER_BYTES).await.map_err(|why| self.masked(&why))?;
+        let text = || Value::String(String::from_utf8_lossy(&body).into_owned());
+        Ok(Reply { status, body: serde_json::from_slice(&body).unwrap_or_else(|_| text()) })
     }
 
     /// Sends a request and returns the response message.
@@ -91,23 +102,20 @@ impl ApiClient {
         body["stream"] = json!(true);
         let sent = Instant::now();
         let trouble = |error: reqwest::Error| self.masked(&describe_error(&error));
-        let mut answer = self.post(&body).timeout(LIMIT).send().await.map_err(trouble)?;
+        let answer = self.post(&body).timeout(LIMIT).send().await.map_err(trouble)?;
         let status = answer.status().as_u16();
         if status != 200 {
-            let text = answer.text().await.map_err(trouble)?;
-            return Err(
-                self.refusal(&Reply { status, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) })
-            );
+            return Err(self.refusal(&self.read(status, answer).await?));
         }
-        let (mut events, mut pending) = (Vec::new(), Vec::new());
-        while let Some(chunk) = answer.chunk().await.map_err(trouble)? {
-            pending.extend_from_slice(&chunk);
-            while let Some(end) = pending.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = pending.drain(..=end).collect();
-                events.extend(Event::parse(&String::from_utf8_lossy(&line)));
+        let mut lines = BodyLines::new(answer);
+        let (mut events, mut length) = (Vec::new(), 0);
+        while let Some(line) = lines.next().await.map_err(|why| self.masked(&why))? {
+            length += line.len();
+            if length > MAX_STREAM {
+                return Err(format!("its answer is longer than {} MB", MAX_STREAM >> 20));
             }
+            events.extend(Event::parse(&String::from_utf8_lossy(&line)));
         }
-        events.extend(Event::parse(&String::from_utf8_lossy(&pending)));
         Ok(Parts { events, sent })
     }
 
@@ -128,12 +136,12 @@ impl ApiClient {
     /// Returns the start of a model's answer on one line, in quotes.
     pub(crate) fn shortened(&self, text: &str) -> String {
         let line = self.endpoint.masked(text).split_whitespace().collect::<Vec<_>>().join(" ");
-        format!("{:?}", truncate(line, MAX_ANSWER))
+        format!("{:?}", ui::shorten(&line, MAX_ANSWER))
     }
 
     /// Masks the token before truncating, which could split it.
     fn masked(&self, text: &str) -> String {
-        truncate(self.endpoint.masked(text), MAX_ERROR)
+        ui::shorten(&self.endpoint.masked(text), MAX_ERROR)
     }
 }
 
@@ -149,10 +157,6 @@ impl Reply {
         let message = error["message"].as_str().or(error.as_str()).or(self.body["message"].as_str());
         message.or(self.body.as_str()).map_or_else(|| self.body.to_string(), str::to_owned)
     }
-}
-
-fn truncate(text: String, limit: usize) -> String {
-    if text.chars().count() <= limit { text } else { text.chars().take(limit).chain("…".chars()).collect() }
 }
 
 fn describe_error(error: &reqwest::Error) -> String {
