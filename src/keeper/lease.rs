@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{
+    external,
     files::{Escalation, PlanFiles},
     link::{CloseOutcome, Link},
     protocol::{FromKeeper, Ready},
@@ -62,6 +63,7 @@ impl Lease {
                 sweep::remove_dead_sessions(&start.runtime);
                 let served = backend::visit(backend, &start.plan, endpoint).await?;
                 let ready = Ready { endpoint: endpoint.clone(), served, group: None };
+                external::record(&start, &ready, scratch);
                 (Connection::External, FromKeeper::Ready(ready))
             }
             _ => {

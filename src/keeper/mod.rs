@@ -5,6 +5,7 @@
 
 mod ask;
 mod down;
+mod external;
 mod files;
 mod lease;
 mod leases;
@@ -19,6 +20,7 @@ mod sweep;
 mod timeouts;
 
 pub(crate) use ask::{StopOutcome, find_other_versions, list_backends, query_backend, stop};
+pub(crate) use external::list as list_external;
 pub(crate) use lease::Lease;
 pub(crate) use link::SUBCOMMAND;
 pub(crate) use protocol::{FromKeeper as Event, Ready};

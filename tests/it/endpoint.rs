@@ -10,7 +10,10 @@ use std::{
 };
 
 use lclaude_fakes::scripted_model::Script;
-use support::{Ended, Fake, Session, Stage, finish, json, machine::needs_program, messages, real, write_program};
+use rustix::process::Signal;
+use support::{
+    Ended, Fake, Session, Stage, Value, finish, json, machine::needs_program, messages, real, write_program,
+};
 
 /// A server that answers each request with a status and a body.
 struct Server {
@@ -468,4 +471,48 @@ fn wait_until_healthy(address: &str) {
         assert!(Instant::now() < deadline, "{address} is not healthy");
         thread::sleep(Duration::from_millis(10));
     }
+}
+
+#[test]
+fn status_shows_the_endpoint_of_each_session() {
+    let mut stage = Stage::new();
+    stage.set("MY_TOKEN", "sk-secret-of-mine");
+    let server = Server::start(vllm);
+    configure(&stage, &server.url, "token_env = \"MY_TOKEN\"\n");
+    let status = |stage: &Stage| {
+        let ended = stage.output(&["local", "status", "--json"]).expect(0);
+        let text = stage.output(&["local", "status"]).expect(0).stdout;
+        assert!(!ended.stdout.contains("secret") && !text.contains("secret"), "{ended:#?} {text}");
+        let status: Value = serde_json::from_str(&ended.stdout).expect("JSON");
+        (status["backends"].as_array().expect("a list").clone(), text)
+    };
+    assert_eq!(status(&stage).0.len(), 0);
+    let (first, first_claude) = start(&stage, "org/model");
+    let (second, second_claude) = start(&stage, "org/model");
+    let (backends, text) = status(&stage);
+    assert_eq!(backends.len(), 1, "{backends:#?}");
+    let backend = &backends[0];
+    assert_eq!(
+        (&backend["kind"], &backend["state"], &backend["url"]),
+        (&json!("endpoint"), &json!("ready"), &json!(server.url))
+    );
+    assert_eq!((&backend["models"], &backend["context"]["granted"]), (&json!(["org/model"]), &json!(50_000)));
+    assert_eq!((&backend["keeper"], &backend["log"], &backend["pid"]), (&Value::Null, &Value::Null, &Value::Null));
+    let mut pids: Vec<i64> =
+        backend["sessions"].as_array().expect("a list").iter().filter_map(|s| s["pid"].as_i64()).collect();
+    pids.sort_unstable();
+    let mut expected: [i64; 2] = [first.pid().into(), second.pid().into()];
+    expected.sort_unstable();
+    assert_eq!(pids, expected);
+    assert!(text.contains("endpoint  org/model: ready") && text.contains(&server.url), "{text}");
+    // A killed session is no longer shown, whether or not its directory is still there.
+    second.signal(Signal::KILL);
+    drop(second);
+    second_claude.wait_gone();
+    assert_eq!(status(&stage).0[0]["sessions"].as_array().map(Vec::len), Some(1));
+    finish(first, &first_claude);
+    assert_eq!(status(&stage).0.len(), 0);
+    // The next session removes the directory of the killed one.
+    let (session, claude) = start(&stage, "org/model");
+    finish(session, &claude);
 }

@@ -41,11 +41,11 @@ fn backend(seen: &BackendView) -> Value {
         "url": report.endpoint.as_ref().map(|endpoint| &endpoint.url),
         "port": report.endpoint.as_ref().map(|endpoint| endpoint.port).filter(|port| *port != 0),
         "pid": report.group.map(|group| group.leader.pid),
-        "keeper": about.keeper,
+        "keeper": Some(about.keeper).filter(|keeper| *keeper != 0),
         "sessions": sessions.collect::<Vec<_>>(),
         "restarts": report.up_for.map(|_| report.restarts),
         "seconds": report.up_for,
-        "log": about.log,
+        "log": Some(&about.log).filter(|log| !log.is_empty()),
         "lclaude": about.version,
     })
 }

@@ -1,4 +1,4 @@
-//! `lclaude local status`: lists the running backends and their sessions.
+//! `lclaude local status`: lists the running backends, the servers of others that sessions use, and the sessions.
 //!
 //! It is read-only: it takes no lease, starts nothing and creates no file.
 

@@ -18,12 +18,13 @@ pub(crate) struct BackendView {
     pub resident: Option<u64>,
 }
 
-/// Returns all backends, the oldest first.
+/// Returns all backends, the oldest first, and then the servers that somebody else runs.
 pub(crate) async fn look(runtime: &Path) -> Vec<BackendView> {
     // All at once, so that servers that don't respond delay this only once.
     let local = LocalSet::new();
     let mut looking = JoinSet::new();
-    for (at, report) in keeper::list_backends(runtime).await.into_iter().enumerate() {
+    let external = keeper::list_external(runtime);
+    for (at, report) in keeper::list_backends(runtime).await.into_iter().chain(external).enumerate() {
         let look = async move {
             let figures = match &report.endpoint {
                 Some(endpoint) => figures(&report.about.kind, endpoint, &report.about.models).await,
