@@ -34,7 +34,12 @@ pub(crate) fn session(typed: cli::SessionArguments) -> Result<u8> {
         Request::Session(request) => request.model.clone(),
         Request::Direct => None,
     };
-    let overrides = Overrides { lean: typed.lean, throwaway: typed.throwaway, ..typed.choice.overrides(model) };
+    let overrides = Overrides {
+        lean: typed.lean,
+        throwaway: typed.throwaway,
+        program: typed.program.clone(),
+        ..typed.choice.overrides(model)
+    };
     let settings = match &request {
         Request::Session(_) => settings(&typed.choice, &overrides, &environment)?,
         // These commands use no backend, so an untrusted project file can't affect them and isn't an error.

@@ -34,7 +34,7 @@ impl Choice {
     /// Returns the options and `model` as the topmost layer of the settings.
     pub(crate) fn overrides(&self, model: Option<String>) -> Overrides {
         let Choice { backend, profile, context, .. } = self.clone();
-        Overrides { backend, profile, context, model, lean: false, throwaway: None }
+        Overrides { backend, profile, context, model, ..Overrides::default() }
     }
 }
 

@@ -1,6 +1,6 @@
 //! A parsed command line.
 
-use std::ffi::OsString;
+use std::{ffi::OsString, path::PathBuf};
 
 use super::{choice::Choice, verbs::Verb};
 
@@ -30,6 +30,8 @@ pub(crate) struct SessionArguments {
     pub models: Vec<OsString>,
     /// The value of `--settings` among lclaude's own options.
     pub settings: Option<OsString>,
+    /// The program in front of Claude Code's arguments, from an editor that runs lclaude as its process wrapper.
+    pub program: Option<PathBuf>,
     /// Claude Code's other arguments.
     pub claude: Vec<OsString>,
 }

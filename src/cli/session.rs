@@ -3,7 +3,7 @@
 //! lclaude's options come first, mixed with Claude Code's `--model` and `--settings`. The first other argument or `--`
 //! ends them; the rest belongs to Claude Code.
 
-use std::{ffi::OsString, iter};
+use std::{ffi::OsString, iter, path::PathBuf};
 
 use clap::{CommandFactory, Parser, ValueHint};
 
@@ -122,6 +122,12 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Invocation> {
     }
     let dashes = arguments.len().checked_sub(parsed.claude.len() + 1).map(|before| &arguments[before]);
     let escaped = dashes.is_some_and(|argument| argument == "--");
+    if let Some((program, rest)) = wrapped_program(&parsed.claude).filter(|_| !escaped) {
+        let Arguments { choice, lean, throwaway, keep, dry_run, model: models, settings, .. } = parsed;
+        let (program, claude) = (Some(program), rest);
+        let session = SessionArguments { choice, lean, throwaway, keep, dry_run, models, settings, program, claude };
+        return Ok(Invocation::Session(session));
+    }
     match parsed.claude.first() {
         Some(word) if word == local::NAME && !escaped => {
             let (before, after) = arguments.split_at(arguments.len() - parsed.claude.len());
@@ -131,7 +137,38 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Invocation> {
         _ => {}
     }
     let Arguments { choice, lean, throwaway, keep, dry_run, model: models, settings, claude, .. } = parsed;
-    Ok(Invocation::Session(SessionArguments { choice, lean, throwaway, keep, dry_run, models, settings, claude }))
+    let program = None;
+    Ok(Invocation::Session(SessionArguments {
+        choice,
+        lean,
+        throwaway,
+        keep,
+        dry_run,
+        models,
+        settings,
+        program,
+        claude,
+    }))
+}
+
+/// Returns the Claude Code program at the start of the arguments, and the arguments after it. An editor's process
+/// wrapper (`claudeCode.claudeProcessWrapper` of the VS Code extension) gets the command that the editor would run: the
+/// absolute path of `claude`, or Node.js and the absolute path of `cli.js`.
+fn wrapped_program(arguments: &[OsString]) -> Option<(PathBuf, Vec<OsString>)> {
+    let named = |argument: &OsString, names: &[&str]| {
+        let path = PathBuf::from(argument);
+        let name = path.file_name()?.to_str()?;
+        names.contains(&name).then_some(path)
+    };
+    // A slash command or a prompt that begins with a path names no such file.
+    let program = |argument: &OsString, names: &[&str]| {
+        named(argument, names).filter(|path| path.is_absolute() && path.is_file() && which::which(path).is_ok())
+    };
+    if let Some(path) = program(arguments.first()?, &["claude", "claude.exe"]) {
+        return Some((path, arguments[1..].to_vec()));
+    }
+    named(&arguments[0], &["node", "bun"])?;
+    Some((program(arguments.get(1)?, &["cli.js"])?, arguments[2..].to_vec()))
 }
 
 /// lclaude's options, to detect misspelled ones among Claude Code's.

@@ -1,6 +1,9 @@
 //! Reads the layers of configuration and merges them key by key. Later layers override earlier ones.
 
-use std::{fs, io, path::Path};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use serde::Deserialize;
 use toml::{Table, Value};
@@ -28,6 +31,8 @@ pub(crate) struct Overrides {
     pub lean: bool,
     pub throwaway: Option<bool>,
     pub model: Option<String>,
+    /// The Claude Code program that an editor's process wrapper was given.
+    pub program: Option<PathBuf>,
 }
 
 impl Overrides {
@@ -40,7 +45,7 @@ impl Overrides {
 
     /// Sets what was typed, which overrides every other source.
     fn apply_to(&self, settings: &mut Settings) {
-        let Overrides { backend, profile, context, lean, throwaway, model } = self.clone();
+        let Overrides { backend, profile, context, lean, throwaway, model, program } = self.clone();
         let Settings { sources, .. } = settings;
         set(sources, "--backend", backend, &mut settings.backend);
         set(sources, "--profile", profile, &mut settings.profile);
@@ -48,6 +53,10 @@ impl Overrides {
         set(sources, "--lean", lean.then_some(true), &mut settings.lean);
         set(sources, "--throwaway", throwaway, &mut settings.throwaway);
         set(sources, "--model", model, &mut settings.model);
+        if program.is_some() {
+            settings.claude.path = program;
+            sources.insert("claude.path".into(), Source::Option("the first argument"));
+        }
     }
 }
 

@@ -181,3 +181,28 @@ fn shim_on_a_windows_drive_is_skipped_in_wsl_and_used_elsewhere() {
     ended.expect_failure(127).expect_stdout("");
     stage.assert_nothing_started();
 }
+
+#[test]
+fn program_from_a_process_wrapper_is_used() {
+    let stage = configured();
+    let place = |name: &str| stage.root().join("extension").join(name);
+    script(&place("claude"), "#!/bin/sh\necho \"editor: $*\"\n");
+    script(&place("cli.js"), "#!/bin/sh\necho \"cli: $*\"\n");
+    let (native, cli) = (place("claude").display().to_string(), place("cli.js").display().to_string());
+    // The configuration's own path is for the user's own sessions.
+    configure(&stage, "[claude]\npath = \"/nonexistent/claude\"\n");
+    for (words, program) in [
+        (&["--dry-run", &native, "-p", "/init"][..], &native),
+        (&["--dry-run", "/usr/bin/node", &cli, "-p", "x"][..], &cli),
+    ] {
+        assert_eq!(found(&stage, &mut stage.lclaude(words)), *program);
+    }
+    // A command without a model replaces lclaude.
+    let ended = stage.ended(&mut stage.lclaude(&[&native, "--version"])).expect(0);
+    assert_eq!(ended.stdout, "editor: --version\n");
+    // Anything else is Claude Code's own argument.
+    for word in ["/init", "/usr/bin/env", "/nonexistent/claude", "claude", "./claude"] {
+        let ended = stage.ended(&mut stage.lclaude(&["--dry-run", word])).expect(127);
+        assert!(ended.stderr.contains("/nonexistent/claude"), "{ended:#?}");
+    }
+}
