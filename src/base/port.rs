@@ -1,22 +1,37 @@
 //! A port that stays ours from the first start of a backend to the last lease.
 //!
 //! While a backend is down, any user of the machine could take its port and receive the next prompt and the key. A
-//! bound socket that never listens prevents that: with `SO_REUSEPORT` on both sockets, only a program of the same user
-//! can bind the port too (socket(7)), and without a listener every connection is refused.
+//! bound socket that never listens prevents that: without a listener every connection is refused, and nobody else can
+//! bind the port. There are two ways to let the backend bind it all the same:
+//!
+//! - Shared: `SO_REUSEPORT` on both sockets, which lets only programs of the same user bind the port (socket(7)).
+//! - Lent: Linux checks these options when another socket binds or listens. [`ReservedPort::lend`] sets them on the held
+//!   socket, and any program that sets one of them can bind the port; [`ReservedPort::close`] clears them again, which
+//!   leaves that program listening and keeps out everybody else, also after it crashes. Between the two calls the port
+//!   is open to all users, so whoever listens then must be checked.
+//!
+//! macOS has no such check when a socket listens, so there a lent port is released, and taken back when it's free.
 
 use std::{
     io,
-    net::{Ipv4Addr, SocketAddr},
+    net::{Ipv4Addr, Shutdown, SocketAddr},
 };
 
 use socket2::{Domain, Socket, Type};
 
 use super::error::{Code, Failure, Result};
 
+/// Attempts to find a free port. Another program may take the one that was found.
+const MAX_ATTEMPTS: u32 = 8;
+/// Whether a held socket can lend its port.
+const LENDS: bool = cfg!(target_os = "linux");
+
 /// A port that stays taken until this value is dropped.
 pub(crate) struct ReservedPort {
     pub port: u16,
-    _socket: Socket,
+    is_shared: bool,
+    /// `None` while the port is released.
+    socket: Option<Socket>,
 }
 
 /// Reserves `wanted`, or any free port. A program that sets `SO_REUSEPORT` can bind it meanwhile.
@@ -24,7 +39,7 @@ pub(crate) fn reserve_shared(wanted: Option<u16>) -> io::Result<ReservedPort> {
     take(wanted, true)
 }
 
-/// Reserves `wanted`, or any free port, exclusively. Drop it just before the program that is to use the port starts.
+/// Reserves `wanted`, or any free port. No program can bind it until it is lent or released.
 pub(crate) fn reserve_exclusive(wanted: Option<u16>) -> io::Result<ReservedPort> {
     take(wanted, false)
 }
@@ -42,30 +57,109 @@ pub(crate) fn no_free_port(error: io::Error) -> Failure {
     Failure::new(Code::Unavailable, "no free port on 127.0.0.1").cause(error).help("ss -tln  # lists the ports in use")
 }
 
-fn take(wanted: Option<u16>, shared: bool) -> io::Result<ReservedPort> {
-    match wanted {
-        Some(port) => bind(port, shared),
-        // portpicker finds nothing on a machine without IPv6; the kernel always finds a port.
-        None => match portpicker::pick_unused_port() {
-            Some(port) => bind(port, shared).or_else(|_| bind(0, shared)),
-            None => bind(0, shared),
-        },
+impl ReservedPort {
+    /// Lets a program bind the port. A shared port stays as it is.
+    pub(crate) fn lend(&mut self) {
+        match &self.socket {
+            Some(socket) if LENDS && !self.is_shared => {
+                // A port that stays closed makes the start fail, and the failure says that the port is in use.
+                let _ = socket.set_reuse_address(true).and_then(|()| socket.set_reuse_port(true));
+            }
+            _ => self.release(),
+        }
+    }
+
+    /// Gives up an exclusive port, for a program that sets neither option, or on a system that can't lend it.
+    pub(crate) fn release(&mut self) {
+        if !self.is_shared {
+            self.socket = None;
+        }
+    }
+
+    /// Returns whether the port is held, so that no other user can take it once it is closed.
+    pub(crate) fn is_held(&self) -> bool {
+        self.socket.is_some()
+    }
+
+    /// Keeps every other program off a lent port, apart from the one that listens there now.
+    pub(crate) fn close(&self) {
+        if let Some(socket) = self.socket.as_ref().filter(|_| !self.is_shared) {
+            let _ = socket.set_reuse_port(false).and_then(|()| socket.set_reuse_address(false));
+        }
+    }
+
+    /// Takes a lent or released port back after its program has ended.
+    ///
+    /// # Errors
+    /// `AddrInUse` if another program listens there.
+    pub(crate) fn take_back(&mut self) -> io::Result<()> {
+        match &self.socket {
+            Some(_) if self.is_shared => Ok(()),
+            Some(socket) => close_and_forget(socket),
+            None => {
+                self.socket = bind(self.port, false)?.socket;
+                Ok(())
+            }
+        }
     }
 }
 
-fn bind(port: u16, shared: bool) -> io::Result<ReservedPort> {
+fn take(wanted: Option<u16>, shared: bool) -> io::Result<ReservedPort> {
+    if let Some(port) = wanted {
+        return bind(port, shared);
+    }
+    let mut last = io::ErrorKind::AddrInUse.into();
+    for _ in 0..MAX_ATTEMPTS {
+        // portpicker finds nothing on a machine without IPv6; the kernel always finds a port. Only a port that was
+        // bound by its number stays bound in `close_and_forget`.
+        let port = match portpicker::pick_unused_port() {
+            Some(port) => port,
+            None => Socket::new(Domain::IPV4, Type::STREAM, None).and_then(|socket| bind_to(&socket, 0))?,
+        };
+        match bind(port, shared) {
+            Ok(reserved) => return Ok(reserved),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn bind(port: u16, is_shared: bool) -> io::Result<ReservedPort> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-    if shared {
+    if is_shared {
         socket.set_reuse_port(true)?;
+        bind_to(&socket, port)?;
     } else {
         // Connections of the previous server linger on its port.
         socket.set_reuse_address(true)?;
+        bind_to(&socket, port)?;
+        close_and_forget(&socket)?;
     }
+    Ok(ReservedPort { port, is_shared, socket: Some(socket) })
+}
+
+fn bind_to(socket: &Socket, port: u16) -> io::Result<u16> {
     socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())?;
-    // Off again, or any program that sets it could bind the port too, and listen.
-    socket.set_reuse_address(false)?;
     let address = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
-    Ok(ReservedPort { port: address.port(), _socket: socket })
+    Ok(address.port())
+}
+
+/// Closes the port to every program, whatever was bound to it while it was open.
+///
+/// Clearing the options isn't enough on Linux: the port remembers that a socket with `SO_REUSEPORT` was bound, and lets
+/// the same user bind and listen again without a check (`fastreuseport` in `inet_connection_sock.c` of Linux 6.18). A
+/// socket that listens makes it forget, and shuts out the others until the options are cleared.
+fn close_and_forget(socket: &Socket) -> io::Result<()> {
+    socket.set_reuse_port(false)?;
+    if !LENDS {
+        return socket.set_reuse_address(false);
+    }
+    socket.set_reuse_address(true)?;
+    let listens = socket.listen(0);
+    socket.set_reuse_address(false)?;
+    listens?;
+    // Stops listening. A port that was bound by its number stays bound.
+    socket.shutdown(Shutdown::Read)
 }
 
 #[cfg(test)]
@@ -81,16 +175,87 @@ mod tests {
         assert_eq!(taken.map_err(|error| error.kind()).err(), Some(io::ErrorKind::AddrInUse));
     }
 
+    /// Returns a socket with these options, bound to the port.
+    fn bound(port: u16, reuse_address: bool, reuse_port: bool) -> io::Result<Socket> {
+        let other = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        other.set_reuse_address(reuse_address)?;
+        other.set_reuse_port(reuse_port)?;
+        bind_to(&other, port)?;
+        Ok(other)
+    }
+
+    fn listening(port: u16, reuse_address: bool, reuse_port: bool) -> io::Result<Socket> {
+        let other = bound(port, reuse_address, reuse_port)?;
+        other.listen(1)?;
+        Ok(other)
+    }
+
+    #[track_caller]
+    fn assert_closed(port: u16) {
+        for (address, reuse) in [(false, false), (true, false), (false, true), (true, true)] {
+            let other = listening(port, address, reuse).map_err(|error| error.kind()).err();
+            assert_eq!(other, Some(io::ErrorKind::AddrInUse), "SO_REUSEADDR {address}, SO_REUSEPORT {reuse}");
+        }
+    }
+
     #[test]
     fn held_port_rejects_every_program() {
-        let held = reserve_exclusive(None).expect("a free port");
-        for (address, port) in [(false, false), (true, false), (false, true), (true, true)] {
-            let other = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-            other.set_reuse_address(address).and_then(|()| other.set_reuse_port(port)).expect("options");
-            let bound = other.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, held.port)).into());
-            let bound = bound.map_err(|error| error.kind());
-            assert_eq!(bound, Err(io::ErrorKind::AddrInUse), "SO_REUSEADDR {address}, SO_REUSEPORT {port}");
+        assert_closed(reserve_exclusive(None).expect("a free port").port);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn lent_port_is_closed_behind_its_program() {
+        for (address, reuse) in [(true, false), (false, true), (true, true)] {
+            let mut held = reserve_exclusive(None).expect("a free port");
+            held.lend();
+            let program = listening(held.port, address, reuse).expect("the port is lent");
+            held.close();
+            let client = TcpStream::connect((Ipv4Addr::LOCALHOST, held.port)).expect("the program listens");
+            drop(program);
+            drop(client);
+            // All sockets of this test belong to one user, whom a program with SO_REUSEPORT lets in.
+            if !reuse {
+                assert_closed(held.port);
+            }
+            held.lend();
+            drop(listening(held.port, address, reuse).expect("it can start again"));
+            held.take_back().expect("nobody listens");
+            assert_closed(held.port);
         }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn port_taken_back_forgets_who_was_bound() {
+        let mut held = reserve_exclusive(None).expect("a free port");
+        held.lend();
+        let other = bound(held.port, true, true).expect("the port is lent");
+        held.take_back().expect("nobody listens");
+        assert_eq!(other.listen(1).map_err(|error| error.kind()), Err(io::ErrorKind::AddrInUse));
+        drop(other);
+        assert_closed(held.port);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn port_with_a_listener_cannot_be_taken_back() {
+        let mut held = reserve_exclusive(None).expect("a free port");
+        held.lend();
+        let other = listening(held.port, true, true).expect("the port is lent");
+        assert!(held.take_back().is_err());
+        drop(other);
+        held.take_back().expect("nobody listens");
+        assert_closed(held.port);
+    }
+
+    #[test]
+    fn released_port_can_be_bound_by_any_program() {
+        let mut held = reserve_exclusive(None).expect("a free port");
+        held.release();
+        drop(listening(held.port, false, false).expect("it is free"));
+        held.take_back().expect("nobody listens");
+        assert_closed(held.port);
     }
 
     #[test]

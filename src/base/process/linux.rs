@@ -1,20 +1,112 @@
 //! Process functions for Linux; `macos.rs` has the same ones for macOS.
 
-use std::{fs, io, path::PathBuf, process::Command};
+use std::{
+    fs,
+    io::{self, BufRead, BufReader},
+    os::unix::fs::MetadataExt,
+    path::PathBuf,
+    process::Command,
+};
 
 use rustix::process::Signal;
 
-/// Returns the start time in clock ticks since boot (field 22 of `/proc/PID/stat`, proc(5)), or `None` if no such
-/// process runs or it is a zombie.
-pub(crate) fn start_time(pid: i32) -> Option<u64> {
+use super::tree::Process;
+
+/// The state of a listening socket in `/proc/net/tcp` (`TCP_LISTEN`).
+const LISTEN: &str = "0A";
+
+/// The fields of `/proc/PID/stat` that are used here (proc(5)).
+struct Stat {
+    state: u8,
+    parent: i32,
+    group: i32,
+    session: i32,
+    /// In clock ticks since boot.
+    start: u64,
+}
+
+/// Returns the fields of a process, or `None` if it doesn't run. Zombies are left out, because in a container an orphan
+/// may never be reaped.
+fn stat(pid: i32) -> Option<Stat> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name may contain parentheses itself, so count fields from the last one: the first is the state.
     let mut fields = stat[stat.rfind(')')? + 1..].split_ascii_whitespace();
-    let state = fields.next()?;
-    if matches!(state, "Z" | "X") {
+    let state = *fields.next()?.as_bytes().first()?;
+    if matches!(state, b'Z' | b'X') {
         return None;
     }
-    fields.nth(18)?.parse().ok()
+    let mut number = || fields.next()?.parse().ok();
+    let (parent, group, session) = (number()?, number()?, number()?);
+    Some(Stat { state, parent, group, session, start: fields.nth(15)?.parse().ok()? })
+}
+
+/// Returns the numbers in `/proc`.
+fn pids() -> impl Iterator<Item = i32> {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+/// Returns the start time in clock ticks since boot, or `None` if no such process runs or it is a zombie.
+pub(crate) fn start_time(pid: i32) -> Option<u64> {
+    stat(pid).map(|stat| stat.start)
+}
+
+/// Returns all processes that this user can see.
+pub(crate) fn processes() -> Vec<Process> {
+    let process = |pid| {
+        let stat = stat(pid)?;
+        let is_stopped = matches!(stat.state, b'T' | b't');
+        Some(Process { pid, start: stat.start, parent: stat.parent, is_stopped })
+    };
+    pids().filter_map(process).collect()
+}
+
+/// Returns the user of a process, or `None` if it doesn't run.
+pub(crate) fn owner(pid: i32) -> Option<u32> {
+    fs::metadata(format!("/proc/{pid}")).ok().map(|process| process.uid())
+}
+
+/// Returns the users of the sockets that may receive a connection to `port` of 127.0.0.1: those that listen on this
+/// address or on all addresses.
+///
+/// A socket on `[::]` that takes only IPv6 is among them, since `/proc/net/tcp6` doesn't tell.
+pub(crate) fn listener_owners(port: u16) -> Vec<u32> {
+    // Addresses as the kernel prints them: words of four bytes, each in the byte order of the machine.
+    let word = |bytes: [u8; 4]| format!("{:08X}", u32::from_ne_bytes(bytes));
+    let local = word([127, 0, 0, 1]);
+    let any = "0".repeat(8);
+    let mapped = any.repeat(2) + &word([0, 0, 0xff, 0xff]);
+    let receives = |address: &str| match address.len() {
+        8 => address == local || address == any,
+        _ => {
+            address.trim_start_matches(&*any).is_empty()
+                || address.strip_prefix(&mapped).is_some_and(|end| end == local || end == any)
+        }
+    };
+    let mut owners = Vec::new();
+    for file in ["/proc/self/net/tcp", "/proc/self/net/tcp6"] {
+        // The file is missing without IPv6.
+        let lines =
+            fs::File::open(file).into_iter().flat_map(|file| BufReader::new(file).lines()).map_while(Result::ok);
+        for line in lines.skip(1) {
+            // Number, local address, remote address, state, queues, timers, retransmits, user.
+            let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+            let (Some(local), Some(state), Some(owner)) = (fields.get(1), fields.get(3), fields.get(7)) else {
+                continue;
+            };
+            if *state != LISTEN {
+                // Listening sockets come first; a busy machine has thousands of others.
+                break;
+            }
+            if let Some((address, number)) = local.split_once(':')
+                && u16::from_str_radix(number, 16) == Ok(port)
+                && receives(address)
+            {
+                owners.push(owner.parse().unwrap_or(u32::MAX));
+            }
+        }
+    }
+    owners
 }
 
 /// Returns a path to this program that works even if its file was replaced.
@@ -23,22 +115,10 @@ pub(crate) fn own_program() -> io::Result<PathBuf> {
     Ok(if path.exists() { path } else { "/proc/self/exe".into() })
 }
 
-/// Returns the PIDs of the processes in group `group` and session `session`. Zombies are left out, because in a
-/// container an orphan may never be reaped.
+/// Returns the PIDs of the processes in group `group` and session `session`.
 pub(crate) fn group_members(group: i32, session: i32) -> Vec<i32> {
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let is_member = |pid: &i32| {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let fields = stat.rfind(')').map(|at| &stat[at + 1..]).unwrap_or_default();
-        let mut fields = fields.split_ascii_whitespace();
-        if matches!(fields.next(), Some("Z" | "X")) {
-            return false;
-        }
-        let numbers: Vec<i32> = fields.take(3).flat_map(str::parse).collect();
-        // Parent, group, session.
-        matches!(numbers[..], [_, g, s] if g == group && s == session)
-    };
-    processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(is_member).collect()
+    let is_member = |pid: &i32| stat(*pid).is_some_and(|stat| (stat.group, stat.session) == (group, session));
+    pids().filter(is_member).collect()
 }
 
 /// Returns the resident memory of a process in bytes, mapped files included, or 0 if there is no such process.

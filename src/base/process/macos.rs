@@ -1,21 +1,86 @@
 //! Process functions for macOS; `linux.rs` has the same ones for Linux.
 
-use std::{ffi::OsString, io, mem, os::unix::ffi::OsStringExt, path::PathBuf, process::Command};
+use std::{
+    ffi::OsString,
+    io, mem,
+    net::{Ipv4Addr, TcpStream},
+    os::unix::ffi::OsStringExt,
+    path::PathBuf,
+    process::Command,
+    time::Duration,
+};
 
 use rustix::process::Signal;
 
-/// Returns the start time in microseconds since the epoch (`proc_pidinfo`, `PROC_PIDTBSDINFO`), or `None` if no such
-/// process runs or it is a zombie.
-pub(crate) fn start_time(pid: i32) -> Option<u64> {
+use super::tree::Process;
+
+/// How long a connection to a port of this machine may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(100);
+
+/// Returns what the kernel says about a process (`proc_pidinfo`, `PROC_PIDTBSDINFO`), or `None` if it doesn't run or is a
+/// zombie.
+fn info(pid: i32) -> Option<libc::proc_bsdinfo> {
     // SAFETY: proc_bsdinfo consists of integers, so all zeros is a valid value.
     let mut info: libc::proc_bsdinfo = unsafe { mem::zeroed() };
     let size = size_of::<libc::proc_bsdinfo>() as libc::c_int;
     // SAFETY: the buffer is `size` bytes and lives through the call.
     let written = unsafe { libc::proc_pidinfo(pid, libc::PROC_PIDTBSDINFO, 0, (&raw mut info).cast(), size) };
-    if written != size || info.pbi_status == libc::SZOMB {
-        return None;
+    (written == size && info.pbi_status != libc::SZOMB).then_some(info)
+}
+
+fn started(info: &libc::proc_bsdinfo) -> u64 {
+    info.pbi_start_tvsec * 1_000_000 + info.pbi_start_tvusec
+}
+
+/// Returns the start time in microseconds since the epoch, or `None` if no such process runs or it is a zombie.
+pub(crate) fn start_time(pid: i32) -> Option<u64> {
+    info(pid).as_ref().map(started)
+}
+
+/// Returns all processes that this user can see.
+pub(crate) fn processes() -> Vec<Process> {
+    let mut pids = vec![0 as libc::pid_t; 16 * 1024];
+    let size = size_of_val(&pids[..]) as libc::c_int;
+    // SAFETY: the buffer is `size` bytes and lives through the call.
+    let count = unsafe { libc::proc_listallpids(pids.as_mut_ptr().cast(), size) };
+    pids.truncate(usize::try_from(count).unwrap_or(0));
+    let process = |pid| {
+        let info = info(pid)?;
+        let (parent, is_stopped) = (info.pbi_ppid.cast_signed(), info.pbi_status == libc::SSTOP);
+        Some(Process { pid, start: started(&info), parent, is_stopped })
+    };
+    pids.into_iter().filter(|pid| *pid > 0).filter_map(process).collect()
+}
+
+/// Returns the user of a process, or `None` if it doesn't run.
+pub(crate) fn owner(pid: i32) -> Option<u32> {
+    info(pid).map(|info| info.pbi_uid)
+}
+
+/// Returns the users of the sockets that may receive a connection to `port` of 127.0.0.1: those that listen on this
+/// address or on all addresses.
+///
+/// Only root sees the sockets of other users' processes. If somebody accepts connections and no process of this user
+/// listens, the result is a number that is nobody's.
+pub(crate) fn listener_owners(port: u16) -> Vec<u32> {
+    // Cheaper than asking about every process, and most often refused.
+    let address = (Ipv4Addr::LOCALHOST, port).into();
+    if TcpStream::connect_timeout(&address, CONNECT_TIMEOUT).is_err() {
+        return Vec::new();
     }
-    Some(info.pbi_start_tvsec * 1_000_000 + info.pbi_start_tvusec)
+    let receives = |listener: &listeners::Listener| {
+        let address = listener.socket.ip().to_canonical();
+        listener.state == listeners::SocketState::Listen
+            && listener.socket.port() == port
+            && (address == Ipv4Addr::LOCALHOST || address.is_unspecified())
+    };
+    let all = listeners::get_all().unwrap_or_default();
+    let owners = all.iter().filter(|listener| receives(listener)).filter_map(|it| owner(it.process.pid.cast_signed()));
+    let mut owners: Vec<u32> = owners.collect();
+    if owners.is_empty() {
+        owners.push(u32::MAX);
+    }
+    owners
 }
 
 /// Returns the path of this program.

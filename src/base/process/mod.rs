@@ -3,6 +3,7 @@
 //! All differences between operating systems are hidden here. Nothing here may depend on Claude Code or on backends.
 
 mod group;
+mod hold;
 mod identity;
 #[cfg(target_os = "linux")]
 #[path = "linux.rs"]
@@ -11,9 +12,11 @@ mod system;
 #[path = "macos.rs"]
 mod system;
 mod terminal;
+mod tree;
 mod unix;
 
-pub(crate) use group::{Ending, Group};
+pub(crate) use group::{Ending, Group, Listener, is_listened_on};
+pub(crate) use hold::{Hold, resume, stopped};
 pub(crate) use identity::Identity;
 pub(crate) use system::{die_with_parent, own_program, user_temp_dir};
 pub(crate) use terminal::{LiveScreen, Terminal};
