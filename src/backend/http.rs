@@ -15,6 +15,7 @@ use super::{
 };
 use crate::base::{
     error::{Code, Failure},
+    process::Listener,
     ui,
     variables::Variables,
 };
@@ -72,11 +73,16 @@ pub(crate) fn describe_error(error: &reqwest::Error) -> String {
 }
 
 /// Polls with `look` until the backend is up. A new log line triggers the next poll early, since it often marks a step
-/// of the start.
+/// of the start. Nothing is sent before the backend listens on its port, and nothing to another user's program there.
 pub(crate) async fn wait_until_up(starting: &Starting<'_>, look: impl AsyncFn() -> Health) -> Result<(), StartError> {
     let mut pause = POLL_PAUSES.0;
     loop {
-        match look().await {
+        let health = match (starting.listener)() {
+            Listener::Nobody => Health::Unreachable,
+            Listener::Ours => look().await,
+            Listener::Foreign => Health::NotOurs,
+        };
+        match health {
             Health::Up => return Ok(()),
             Health::NotOurs => return Err(StartError::NotOurs),
             Health::Loading => starting.report("loading the model", None, ""),

@@ -184,6 +184,11 @@ impl BackendPlan {
         if self.models.is_empty() { "no model".into() } else { self.models.join(", ") }
     }
 
+    /// Returns whether lclaude starts its server and the server takes no key.
+    pub(crate) fn is_keyless(&self) -> bool {
+        matches!(&self.service, Service::Program(program) if program.is_keyless())
+    }
+
     /// Returns its name for messages.
     pub(crate) fn name(&self) -> String {
         match &self.service {
@@ -217,6 +222,11 @@ impl Program {
             terminal: false,
             ending: Ending::Terminate,
         }
+    }
+
+    /// Returns whether it takes no key, so that only its port tells it from another user's server.
+    pub(crate) fn is_keyless(&self) -> bool {
+        self.key_variable.is_none()
     }
 
     /// Returns the command that starts it at `endpoint`, with its private file at `file`.

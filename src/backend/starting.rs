@@ -7,6 +7,7 @@ use tokio::sync::{Notify, mpsc};
 use super::{plan::Endpoint, undo::Undo};
 use crate::base::{
     error::{Code, Failure},
+    process::Listener,
     variables::Variables,
 };
 
@@ -71,6 +72,8 @@ pub(crate) struct Starting<'a> {
     pub may_pull: bool,
     /// Records what to undo at the end.
     pub note: &'a dyn Fn(Undo),
+    /// Returns who listens on the backend's port; always `Ours` for a server that lclaude doesn't start.
+    pub listener: &'a dyn Fn() -> Listener,
 }
 
 impl Starting<'_> {

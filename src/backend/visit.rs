@@ -9,7 +9,7 @@ use super::{
     served::Served,
     starting::{MissingModel, StartError, Starting, unexpected_response},
 };
-use crate::base::{error::Result, variables::Variables};
+use crate::base::{error::Result, process::Listener, variables::Variables};
 
 /// Returns what a running server serves, if it fits `plan`.
 ///
@@ -28,6 +28,7 @@ pub(crate) async fn visit(backend: &dyn Backend, plan: &BackendPlan, endpoint: &
         new_log_line: &new_log_line,
         may_pull: false,
         note: &note,
+        listener: &|| Listener::Ours,
     };
     backend.bring_up(plan, &starting).await.map_err(|unfit| match unfit {
         StartError::Failed(failure) | StartError::ModelMissing(MissingModel { failure, .. }) => failure,

@@ -33,6 +33,8 @@ pub(crate) struct Lease {
     start: StartRequest,
     scratch: PathBuf,
     child: Option<Identity>,
+    /// The processes that are stopped until the backend listens again.
+    held: Vec<Identity>,
     connection: Connection,
     /// Events received but not returned yet.
     pending: VecDeque<FromKeeper>,
@@ -76,6 +78,7 @@ impl Lease {
             start,
             scratch: scratch.to_owned(),
             child: None,
+            held: Vec::new(),
             connection,
             pending,
             ready: None,
@@ -90,7 +93,8 @@ impl Lease {
         PlanFiles::new(&start.runtime, &start.plan.id()).escalate(Escalation::Wake).await;
     }
 
-    /// Returns the next event. May be dropped and called again, except while a child runs: dropping it could cancel a
+    /// Returns the next event; `Starting` if the keeper is lost and the child must be stopped before another one starts.
+    /// May be dropped and called again, except while a child runs: dropping it could cancel a
     /// renewal, and the new keeper would then treat the session as dead.
     pub(crate) async fn event(&mut self) -> FromKeeper {
         loop {
@@ -99,6 +103,9 @@ impl Lease {
                 (None, Connection::Keeper(link)) => match link.event().await {
                     None | Some(FromKeeper::Stopping) => {
                         self.connection = Connection::Lost;
+                        if self.holds_child() {
+                            return FromKeeper::Starting;
+                        }
                         continue;
                     }
                     Some(event) => event,
@@ -151,6 +158,7 @@ impl Lease {
         self.losses += 1;
         if let Some(child) = self.child {
             link.guard(child).await;
+            link.held(&self.held).await;
         }
         self.connection = Connection::Keeper(link.into());
         self.pending.push_back(first);
@@ -162,6 +170,20 @@ impl Lease {
         self.child = Some(child);
         if let Connection::Keeper(link) = &mut self.connection {
             link.guard(child).await;
+        }
+    }
+
+    /// Returns whether the child must be stopped while the backend is down: it takes no key, so the child would send
+    /// prompts to whoever takes the port.
+    pub(crate) fn holds_child(&self) -> bool {
+        self.child.is_some() && self.start.plan.is_keyless()
+    }
+
+    /// Reports which processes are stopped until the backend listens again. The keeper restarts the backend after that.
+    pub(crate) async fn held(&mut self, processes: &[Identity]) {
+        self.held = processes.to_vec();
+        if let Connection::Keeper(link) = &mut self.connection {
+            link.held(&self.held).await;
         }
     }
 

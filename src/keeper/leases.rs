@@ -2,7 +2,7 @@
 //! only sends a request, or nothing yet, keeps nothing running.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     path::{Path, PathBuf},
     rc::Rc,
     time::Duration,
@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use tokio::{
     io::{AsyncBufRead, AsyncBufReadExt, AsyncWrite, BufReader, Lines},
     net::UnixStream,
-    sync::watch,
+    sync::{Notify, watch},
     time::{Instant, sleep, timeout},
 };
 
@@ -25,7 +25,7 @@ use crate::{
     backend::MissingModel,
     base::{
         error::{Code, Failure},
-        process::Identity,
+        process::{Hold, Identity, resume, stopped},
         scratch,
     },
     claude::user_files,
@@ -33,6 +33,10 @@ use crate::{
 
 /// How long Claude Code has to exit after its session died, before it is killed.
 const CHILD_GRACE: Duration = Duration::from_millis(500);
+/// How long a session may take to stop its child before the keeper does it.
+const HOLD_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often to look meanwhile whether a session is suspended, and so can't.
+const HOLD_CHECK: Duration = Duration::from_millis(50);
 
 #[derive(Clone)]
 pub(crate) struct Leases {
@@ -57,12 +61,28 @@ struct Shared {
     idle_since: Cell<Instant>,
     /// Set when a client asks the keeper to stop.
     stop: watch::Sender<bool>,
+    /// Notified for each `held`.
+    held: Notify,
 }
 
 struct LeaseInfo {
     /// `None` until the session sends `hello`.
     session: Option<SessionInfo>,
     since: Instant,
+    /// The session's Claude Code.
+    child: Cell<Option<Identity>>,
+    /// The restart for which the session stopped its child and descendants, and these processes.
+    held: RefCell<Option<(u32, Vec<Identity>)>>,
+    /// What the keeper stopped itself, because the session didn't.
+    own_hold: RefCell<Hold>,
+}
+
+impl LeaseInfo {
+    /// Returns the child if it may still send prompts in this restart.
+    fn unheld_child(&self, restart: u32) -> Option<Identity> {
+        let is_held = self.held.borrow().as_ref().is_some_and(|(held, _)| *held == restart);
+        self.child.get().filter(|child| !is_held && child.is_alive())
+    }
 }
 
 impl Leases {
@@ -70,7 +90,8 @@ impl Leases {
         let now = Instant::now();
         let (open, _) = watch::channel(Vec::new());
         let (stop, _) = watch::channel(false);
-        Leases { shared: Rc::new(Shared { context, state, since: now, open, idle_since: Cell::new(now), stop }) }
+        let (idle_since, held) = (Cell::new(now), Notify::new());
+        Leases { shared: Rc::new(Shared { context, state, since: now, open, idle_since, stop, held }) }
     }
 
     /// Serves the session that started this keeper, which holds a lease even before its `hello`.
@@ -98,6 +119,31 @@ impl Leases {
             if timeout(linger, open.wait_for(|open| !open.is_empty())).await.is_err() {
                 return;
             }
+        }
+    }
+
+    /// Returns once the children of all sessions are stopped, so that none can send a prompt to whoever takes the port. The
+    /// sessions do this when they hear of the restart; the keeper does it for one that is suspended or too slow.
+    pub(crate) async fn wait_until_held(&self) {
+        let restart = self.shared.context.restarted.get();
+        let deadline = Instant::now() + HOLD_TIMEOUT;
+        loop {
+            let mut unheld = self.shared.open.borrow().clone();
+            unheld.retain(|lease| lease.unheld_child(restart).is_some());
+            let suspended =
+                stopped(unheld.iter().filter_map(|lease| lease.session.as_ref()).map(|session| session.pid));
+            let is_hopeless = suspended.len() == unheld.len() || Instant::now() >= deadline;
+            if !is_hopeless {
+                let _ = timeout(HOLD_CHECK, self.shared.held.notified()).await;
+                continue;
+            }
+            for lease in unheld {
+                let Some(child) = lease.unheld_child(restart) else { continue };
+                let mut hold = lease.own_hold.take();
+                hold.stop(child).await;
+                lease.own_hold.replace(hold);
+            }
+            return;
         }
     }
 
@@ -132,7 +178,7 @@ impl Shared {
             _ => None,
         };
         let state = match now {
-            FromKeeper::Starting => State::Starting,
+            FromKeeper::Starting | FromKeeper::Listening => State::Starting,
             FromKeeper::Progress(progress) => State::Progress(progress),
             FromKeeper::Ready(_) if self.open.borrow().is_empty() => {
                 State::Lingering { left: self.context.linger.saturating_sub(self.idle_since.get().elapsed()).as_secs() }
@@ -165,9 +211,17 @@ struct OpenLease {
 
 impl OpenLease {
     fn new(shared: Rc<Shared>, session: Option<SessionInfo>) -> Self {
-        let info = Rc::new(LeaseInfo { session, since: Instant::now() });
+        let (child, held, own_hold) = (Cell::default(), RefCell::default(), RefCell::default());
+        let info = Rc::new(LeaseInfo { session, since: Instant::now(), child, held, own_hold });
         shared.open.send_modify(|open| open.push(info.clone()));
         OpenLease { shared, info }
+    }
+
+    /// Returns what the session stopped because the backend is down.
+    fn held_processes(&self) -> Vec<Identity> {
+        let is_down = !matches!(*self.shared.state.borrow(), FromKeeper::Listening | FromKeeper::Ready(_));
+        let held = self.info.held.borrow();
+        held.iter().filter(|_| is_down).flat_map(|(_, processes)| processes.clone()).collect()
     }
 
     /// Closes the lease and waits until it is known whether it was the last one.
@@ -235,15 +289,14 @@ async fn serve_session(
     scratch: &Path,
     lease: OpenLease,
 ) {
-    let mut child = None;
     tokio::select! {
-        () = receive_child(lines, &mut child) => {}
-        () = send_states(write, lease.shared.state.clone()) => {}
+        () = receive_child(lines, &lease) => {}
+        () = send_states(write, &lease) => {}
     }
     // A session that left because this keeper is stopping goes on with another keeper.
     if !lease.shared.is_stopping() {
-        if let Some(child) = child {
-            end_child(child).await;
+        if let Some(child) = lease.info.child.get() {
+            end_child(child, lease.held_processes()).await;
         }
         remove_scratch(scratch, &lease.shared.context.runtime);
     }
@@ -255,27 +308,42 @@ async fn serve_session(
     }
 }
 
-/// Records the session's Claude Code in `child`; returns when the session closes the connection or dies.
-async fn receive_child(lines: &mut Lines<impl AsyncBufRead + Unpin>, child: &mut Option<Identity>) {
+/// Records the session's Claude Code and what is stopped; returns when the session closes the connection or dies.
+async fn receive_child(lines: &mut Lines<impl AsyncBufRead + Unpin>, lease: &OpenLease) {
     while let Some(message) = receive(lines).await {
-        if let ToKeeper::Child { process } = message {
-            *child = Some(process);
+        match message {
+            ToKeeper::Child { process } => lease.info.child.set(Some(process)),
+            ToKeeper::Held { processes } => {
+                lease.info.held.replace(Some((lease.shared.context.restarted.get(), processes)));
+                lease.shared.held.notify_one();
+            }
+            _ => {}
         }
     }
 }
 
 /// Sends every change of state; returns when the session no longer receives.
-async fn send_states(write: &mut (impl AsyncWrite + Unpin), mut state: watch::Receiver<FromKeeper>) {
+async fn send_states(write: &mut (impl AsyncWrite + Unpin), lease: &OpenLease) {
+    let mut state = lease.shared.state.clone();
     loop {
         let now = state.borrow_and_update().clone();
+        if matches!(now, FromKeeper::Listening | FromKeeper::Ready(_)) {
+            lease.info.own_hold.borrow_mut().release();
+        }
         if send(write, &now).await.is_err() || state.changed().await.is_err() {
             return;
         }
     }
 }
 
-/// Ends the Claude Code of a dead session. SIGCONT lets a suspended one handle the SIGHUP.
-async fn end_child(child: Identity) {
+/// Ends the Claude Code of a dead session. SIGCONT lets a suspended one handle the SIGHUP. One that is `held` doesn't run
+/// again, since it could send one more prompt.
+async fn end_child(child: Identity, held: Vec<Identity>) {
+    if held.contains(&child) {
+        child.signal(Signal::KILL);
+        resume(&held);
+        return;
+    }
     child.signal(Signal::HUP);
     child.signal(Signal::CONT);
     let deadline = Instant::now() + CHILD_GRACE;

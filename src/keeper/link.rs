@@ -97,6 +97,11 @@ impl Link {
         let _ = send(&mut self.write, &ToKeeper::Child { process: child }).await;
     }
 
+    /// Tells the keeper which processes are stopped until the backend listens again.
+    pub(crate) async fn held(&mut self, processes: &[Identity]) {
+        let _ = send(&mut self.write, &ToKeeper::Held { processes: processes.to_vec() }).await;
+    }
+
     /// Closes the lease. `failed`: the keeper has reported a failure, so it exits without sending `Stopping`.
     pub(crate) async fn close(mut self, failed: bool) -> CloseOutcome {
         let _ = self.write.shutdown().await;

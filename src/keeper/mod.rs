@@ -11,6 +11,7 @@ mod lease;
 mod leases;
 mod link;
 mod log;
+mod port;
 mod protocol;
 mod report;
 mod run;

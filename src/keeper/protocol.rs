@@ -31,6 +31,9 @@ pub(crate) enum ToKeeper {
     },
     /// The running Claude Code process, to end if its session dies.
     Child { process: Identity },
+    /// These processes, the child and its descendants, are stopped until the backend listens again. Continue them if the
+    /// session dies.
+    Held { processes: Vec<Identity> },
     /// Asks what runs and who uses it.
     Status,
     /// Stops the backend and the keeper. Needs `force` while sessions use them.
@@ -71,10 +74,13 @@ pub(crate) enum FromKeeper {
     Starting,
     Progress(Progress),
     Ready(Ready),
-    /// The backend crashed and is restarting on the same port.
+    /// The backend crashed and is restarting on the same port. If it takes no key, it starts once every session has sent
+    /// `held`.
     Restarting {
         reason: String,
     },
+    /// The restarted backend has its port again, but its model may still be loading. Only for a backend without a key.
+    Listening,
     /// The backend won't be restarted.
     Failed {
         failure: Failure,

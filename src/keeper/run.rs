@@ -153,7 +153,7 @@ async fn hold_backend(
         } else {
             tokio::task::spawn_local(sweep);
         }
-        supervisor.keep_running(&state, on_change).await
+        supervisor.keep_running(&state, on_change, async || leases.wait_until_held().await).await
     };
     let down = tokio::select! {
         down = down => Some(down),

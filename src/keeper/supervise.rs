@@ -21,6 +21,7 @@ use tokio::{
 use super::{
     down::Down,
     log::{LogFile, LogLines, LogReader},
+    port::{BackendPort, port_taken},
     protocol::{FromKeeper, Ready},
     start::StartRequest,
     timeouts::RETRY_HELP,
@@ -33,8 +34,7 @@ use crate::{
     base::{
         error::{Code, Failure, Result},
         paths::runtime_unusable,
-        port::{self, ReservedPort},
-        process::{Ending, Group, Identity, die_with_parent, open_output, wait_for_children},
+        process::{Ending, Group, Identity, Listener, die_with_parent, open_output, wait_for_children},
         spawn::not_started,
         variables::Variables,
     },
@@ -58,7 +58,7 @@ pub(crate) struct Supervisor {
     log: Rc<RefCell<LogFile>>,
     client: Client,
     endpoint: Endpoint,
-    reserved: Option<ReservedPort>,
+    port: BackendPort,
     run: Option<BackendRun>,
     was_ready: bool,
     /// Total restarts.
@@ -87,7 +87,7 @@ impl Supervisor {
             log: Rc::new(RefCell::new(LogFile::create(&start.log))),
             client,
             endpoint: start.endpoint.clone().unwrap_or_else(new),
-            reserved: None,
+            port: BackendPort::default(),
             run: None,
             was_ready: start.endpoint.is_some(),
             restarted,
@@ -97,18 +97,20 @@ impl Supervisor {
     }
 
     /// Runs the backend and publishes its state. Returns only when it can't be restarted. `on_change` gets each new
-    /// process group and the changes to undo, so that another keeper can clean up if this one is killed.
+    /// process group and the changes to undo, so that another keeper can clean up if this one is killed. `held` returns
+    /// once no session can send a prompt.
     ///
     /// May be dropped at any point; [`Supervisor::end`] then stops what runs.
     pub(crate) async fn keep_running(
         &mut self,
         state: &watch::Sender<FromKeeper>,
         on_change: impl Fn(Option<Group>, &[Undo]),
+        held: impl AsyncFn(),
     ) -> Down {
         let mut restarts = 0;
         loop {
             let was_ready = self.was_ready;
-            let up = self.bring_up(state, &on_change).await;
+            let up = self.bring_up(state, &on_change, &held).await;
             let up_since = Instant::now();
             let failure = match up {
                 Ok(served) => {
@@ -164,35 +166,40 @@ impl Supervisor {
         // Cleared last, so that a call dropped half-way can be repeated.
         self.run = None;
         let _ = fs::remove_file(self.preset_file());
-        if self.was_ready && self.reserved.is_none() {
-            // Keep other programs off the port until the restart.
-            self.reserved = port::reserve_exclusive(Some(self.endpoint.port)).ok();
-        }
+        self.port.take_back();
     }
 
     async fn bring_up(
         &mut self,
         state: &watch::Sender<FromKeeper>,
         on_change: &impl Fn(Option<Group>, &[Undo]),
+        held: &impl AsyncFn(),
     ) -> Result<Served, Down> {
         let Service::Program(program) = self.start.plan.service.clone() else {
             return self.attach(state, on_change).await;
         };
         for _ in 0..MAX_PORTS {
             self.reserve(&program)?;
+            if self.was_ready && program.is_keyless() {
+                held().await;
+            }
             let lines = self.spawn(&program)?;
             on_change(self.run.as_ref().map(|run| run.group), &[]);
             let unfit = match self.wait_until_ready(Some(lines), state, on_change).await {
-                Ok(served) => return Ok(served),
+                Ok(mut served) => {
+                    served.notes.extend(self.port.warning().filter(|_| program.is_keyless()));
+                    return Ok(served);
+                }
                 Err(unfit) => unfit,
             };
             self.end_run().await;
             match unfit {
                 StartError::ModelMissing(missing) => return Err(Down::ModelMissing(missing)),
                 StartError::Failed(failure) => return Err(failure.into()),
+                StartError::NotOurs if self.port.release_next_time() => {}
                 // Claude Code already uses this port, so another one won't do.
                 StartError::NotOurs if self.was_ready => return Err(port_taken(self.endpoint.port).into()),
-                StartError::NotOurs => self.reserved = None,
+                StartError::NotOurs => self.port.give_up(),
             }
         }
         Err(Failure::new(Code::Unavailable, format!("{} did not start", self.start.plan.name()))
@@ -225,15 +232,9 @@ impl Supervisor {
     }
 
     fn reserve(&mut self, program: &Program) -> Result<()> {
-        if self.reserved.is_none() {
-            let wanted = Some(self.endpoint.port).filter(|_| self.was_ready);
-            let reserved =
-                if program.shares_port { port::reserve_shared(wanted) } else { port::reserve_exclusive(wanted) };
-            let reserved = reserved.map_err(port::no_free_port)?;
-            self.endpoint.port = reserved.port;
-            self.endpoint.url = format!("http://{HOST}:{}", reserved.port);
-            self.reserved = Some(reserved);
-        }
+        let wanted = Some(self.endpoint.port).filter(|_| self.was_ready);
+        self.endpoint.port = self.port.reserve(program, wanted)?;
+        self.endpoint.url = format!("http://{HOST}:{}", self.endpoint.port);
         Ok(())
     }
 
@@ -252,9 +253,7 @@ impl Supervisor {
         // TERM lets a server stop its children: a killed Ollama leaves its runners behind.
         let death_signal = if program.ending == Ending::Kill { Signal::KILL } else { Signal::TERM };
         die_with_parent(&mut command, death_signal);
-        if !program.shares_port {
-            self.reserved = None;
-        }
+        self.port.lend();
         let child = Command::from(command).spawn().map_err(failed)?;
         let leader = child.id().and_then(Identity::of);
         let leader = leader.unwrap_or(Identity { pid: child.id().map_or(0, u32::cast_signed), start: 0 });
@@ -278,6 +277,17 @@ impl Supervisor {
         let (progress, mut news) = mpsc::unbounded_channel();
         let new_log_line = Notify::new();
         let plan = &self.start.plan;
+        let has_waiting = self.was_ready && plan.is_keyless();
+        let listener = || {
+            let listener = group.map_or(Listener::Ours, |group| self.port.listener(group));
+            if listener == Listener::Ours && has_waiting {
+                // Claude Code may continue, though the model is still loading.
+                state.send_if_modified(|state| {
+                    !matches!(std::mem::replace(state, FromKeeper::Listening), FromKeeper::Listening)
+                });
+            }
+            listener
+        };
         let kind = registry::backend(plan.kind);
         let variables = Variables::read();
         let starting = Starting {
@@ -288,6 +298,7 @@ impl Supervisor {
             new_log_line: &new_log_line,
             may_pull: self.start.may_pull,
             note: &note,
+            listener: &listener,
         };
         let mut up = std::pin::pin!(kind.bring_up(plan, &starting));
         let limit = self.start.lifetime.startup_timeout;
@@ -329,7 +340,7 @@ impl Supervisor {
                         if last.as_ref().is_none_or(moved) {
                             deadline = Instant::now() + limit;
                         }
-                        if !matches!(*state.borrow(), FromKeeper::Restarting { .. }) {
+                        if !matches!(*state.borrow(), FromKeeper::Restarting { .. } | FromKeeper::Listening) {
                             state.send_replace(FromKeeper::Progress(step.clone()));
                         }
                         last = Some(step);
@@ -385,6 +396,8 @@ impl Supervisor {
             return self.wait_until_gone().await;
         };
         let status = run.child.wait().await.ok();
+        // At once, since on some systems the port was released.
+        self.port.take_back();
         // Its children are useless without it, and may hold memory and the log pipe.
         run.group.end(Ending::Kill).await;
         let log = run.log.excerpt().await.end();
@@ -400,12 +413,6 @@ impl Supervisor {
             .log_tail(log.lines())
             .help(RETRY_HELP)
     }
-}
-
-fn port_taken(port: u16) -> Failure {
-    Failure::new(Code::Unavailable, format!("another program answers on port {port}"))
-        .cause("it rejected lclaude's key, so it isn't the backend that lclaude started")
-        .help(RETRY_HELP)
 }
 
 /// Returns 128 bits from the system's random number generator, as hex.

@@ -77,7 +77,7 @@ async fn hold(lease: &mut Lease, signals: &mut Signals) -> Result<u8> {
                 ui::message("lclaude: the backend is up again at the same URL");
                 up = true;
             }
-            Event::Ready(_) | Event::Stopping | Event::Released => {}
+            Event::Ready(_) | Event::Listening | Event::Stopping | Event::Released => {}
             event @ (Event::Starting | Event::Progress(_) | Event::Restarting { .. }) => {
                 if std::mem::take(&mut up) {
                     ui::message(match event {

@@ -5,6 +5,7 @@
 
 pub(crate) mod child;
 pub(crate) mod dry_run;
+mod hold;
 pub(crate) mod plan;
 pub(crate) mod run;
 pub(crate) mod verdict;

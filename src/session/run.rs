@@ -8,6 +8,7 @@ use tokio::{process, time::timeout};
 
 use super::{
     child::Child,
+    hold::ChildHold,
     plan::{Downloads, Plan},
 };
 use crate::{
@@ -124,7 +125,7 @@ async fn wait_until_ready(lease: &mut Lease, plan: &Plan, start: &StartRequest) 
             Event::Failed { failure } => return Err(failure),
             Event::Progress(progress) => waiting.show(&progress.stage, progress.fraction, &progress.detail),
             Event::Restarting { reason } => waiting.show(&format!("restarting the backend ({reason})"), None, ""),
-            event @ (Event::Starting | Event::Stopping | Event::Released) => {
+            event @ (Event::Starting | Event::Listening | Event::Stopping | Event::Released) => {
                 if event == Event::Starting {
                     report_other_versions(start);
                 }
@@ -177,7 +178,7 @@ async fn run_child(
     let (name, resume_hint) = (child.name(), child.resume_hint());
     let mut child = child.spawn(&routed, scratch)?;
     tracing::info!(pid = std::process::id(), name, child = ?child.id(), backend = ?ready.endpoint, "child started");
-    let ended = watch(&mut child, &name, lease, signals).await;
+    let ended = watch(&mut child, &name, lease, ready.endpoint.port, signals).await;
     if !ended.as_ref().is_ok_and(|ended| ended.status.code().is_some()) {
         terminal.restore();
     }
@@ -202,34 +203,63 @@ struct Ended {
 }
 
 /// Waits for the child, forwards signals to it, and ends it if its backend fails.
-async fn watch(child: &mut process::Child, name: &str, lease: &mut Lease, signals: &mut Signals) -> Result<Ended> {
+///
+/// If the backend takes no key, no prompt may leave while it is down, since another user's program could take `port`: the
+/// child is stopped until the backend's own program listens there again.
+async fn watch(
+    child: &mut process::Child,
+    name: &str,
+    lease: &mut Lease,
+    port: u16,
+    signals: &mut Signals,
+) -> Result<Ended> {
     let identity = child.id().and_then(Identity::of);
     if let Some(identity) = identity {
         lease.guard(identity).await;
     }
+    let mut hold = ChildHold::new(identity, port);
     let mut crashes = 0;
     loop {
-        // Kept across signals, because dropping it could cancel a renewal of the lease.
-        let mut event = std::pin::pin!(lease.event());
-        let event = loop {
-            tokio::select! {
-                status = child.wait() => {
-                    let failed = |error| {
-                        let what = format!("cannot wait for {name}");
-                        Failure::new(Code::Bug, what).cause(error).help("report this as a bug")
-                    };
-                    return Ok(Ended { status: status.map_err(failed)?, crashes });
+        let event = {
+            // Kept across signals, because dropping it could cancel a renewal of the lease.
+            let mut event = std::pin::pin!(lease.event());
+            loop {
+                tokio::select! {
+                    status = child.wait() => {
+                        let failed = |error| {
+                            let what = format!("cannot wait for {name}");
+                            Failure::new(Code::Bug, what).cause(error).help("report this as a bug")
+                        };
+                        return Ok(Ended { status: status.map_err(failed)?, crashes });
+                    }
+                    signal = signals.next() => {
+                        if hold.is_active() {
+                            // It handles the signal only when it continues, and may then go on.
+                            let status = end(child, identity, &mut hold, signal).await;
+                            let status = status.unwrap_or(ExitStatus::from_raw(signal.as_raw()));
+                            return Ok(Ended { status, crashes });
+                        }
+                        forward(signal, identity);
+                    }
+                    () = hold.continued() => hold.stop().await,
+                    event = &mut event => break event,
                 }
-                signal = signals.next() => forward(signal, identity),
-                event = &mut event => break event,
             }
         };
         match event {
             Event::Failed { failure } | Event::ModelMissing(MissingModel { failure, .. }) => {
-                end(child, identity).await;
+                end(child, identity, &mut hold, Signal::TERM).await;
                 return Err(failure);
             }
             Event::Restarting { .. } => crashes += 1,
+            _ => {}
+        }
+        match event {
+            Event::Ready(_) | Event::Listening => hold.release(),
+            Event::Restarting { .. } | Event::Starting if lease.holds_child() => {
+                hold.stop().await;
+                lease.held(hold.processes()).await;
+            }
             _ => {}
         }
     }
@@ -243,14 +273,27 @@ pub(crate) fn forward(signal: Signal, child: Option<Identity>) {
     }
 }
 
-async fn end(child: &mut process::Child, identity: Option<Identity>) {
-    if let Some(identity) = identity {
-        identity.signal(Signal::TERM);
+/// Ends the child by `signal`. Returns its status, or `None` if it was killed.
+async fn end(
+    child: &mut process::Child,
+    identity: Option<Identity>,
+    hold: &mut ChildHold,
+    signal: Signal,
+) -> Option<ExitStatus> {
+    if !hold.kill_if_port_is_taken()
+        && let Some(identity) = identity
+    {
+        identity.signal(signal);
+        hold.release();
         // A suspended child doesn't see the signal before it continues.
         identity.signal(Signal::CONT);
     }
-    if timeout(EXIT_TIMEOUT, child.wait()).await.is_err() {
-        let _ = child.kill().await;
+    match timeout(EXIT_TIMEOUT, child.wait()).await {
+        Ok(status) => status.ok().filter(|status| status.signal() != Some(Signal::KILL.as_raw())),
+        Err(_) => {
+            let _ = child.kill().await;
+            None
+        }
     }
 }
 
