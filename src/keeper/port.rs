@@ -94,8 +94,7 @@ impl BackendPort {
 
 /// Returns the failure for a restarted backend whose port somebody else has.
 pub(crate) fn port_taken(port: u16) -> Failure {
-    Failure::new(Code::Unavailable, format!("another program listens on port {port}"))
-        .cause("it isn't the backend that lclaude started")
+    Failure::new(Code::Unavailable, format!("port {port} is taken"))
+        .cause(format!("another program listens on port {port}"))
         .help("ss -tlnp  # lists the programs that listen on ports")
-        .help(super::timeouts::RETRY_HELP)
 }

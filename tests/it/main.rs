@@ -48,6 +48,8 @@ mod shells;
 mod status;
 mod stop;
 mod terminal;
+#[cfg(target_os = "linux")]
+mod thieves;
 mod throwaway;
 mod throwaway_ends;
 mod trust;

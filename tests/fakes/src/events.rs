@@ -167,6 +167,13 @@ impl Fake {
         }
     }
 
+    /// Returns whether an event of this name has arrived.
+    pub fn has_event(&self, name: &str) -> bool {
+        let mut heard = self.heard.borrow_mut();
+        heard.extend(self.events.try_iter());
+        heard.iter().any(|event| event["event"] == name)
+    }
+
     /// Waits until the process is gone, with all of its threads, open files and sockets.
     pub fn wait_gone(&self) {
         let deadline = Instant::now() + PATIENCE;

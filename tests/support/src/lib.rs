@@ -172,6 +172,12 @@ impl Stage {
         self
     }
 
+    /// Removes a variable that [`Stage::set`] set.
+    pub fn unset(&mut self, name: &str) -> &mut Self {
+        self.variables.remove(name);
+        self
+    }
+
     /// Writes the user's configuration file and returns its path.
     pub fn config(&self, text: &str) -> PathBuf {
         let file = self.home().join(".config/lclaude/config.toml");

@@ -27,7 +27,7 @@ use signal_hook::iterator::Signals;
 
 use options::{Asked, Options};
 use server::Server;
-use switches::{Load, Switches};
+use switches::{Bind, Load, Switches};
 
 /// The hidden argument of the child that `FAKE_LLAMA_SPAWN_HELPER` starts.
 const HELPER: &str = "--fake-helper";
@@ -72,7 +72,10 @@ fn run(options: Options, switches: Switches) {
         );
     }
     failures::before_bind(&switches, &server.options);
-    let address = server.listen().unwrap_or_else(|_| {
+    if switches.bind == Bind::WhenTold {
+        wait(&gone_on, "bind");
+    }
+    let address = server.listen(switches.bind != Bind::Strictly).unwrap_or_else(|_| {
         failures::could_not_bind(&server.options);
     });
     control.event("listening", json!({ "port": address.port() }));
@@ -119,8 +122,8 @@ fn obey_test(control: Control, server: Arc<Server>, go: Sender<String>) {
     thread::spawn(move || {
         for command in control.commands() {
             match command.name() {
-                // Both commands may arrive before the wait for them begins.
-                name @ ("ready" | "downloaded") => {
+                // They may arrive before the wait for them begins.
+                name @ ("bind" | "ready" | "downloaded") => {
                     let _ = go.send(name.to_owned());
                 }
                 "log" => eprintln!("{}", command.text("text")),

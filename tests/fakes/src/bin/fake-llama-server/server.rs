@@ -80,8 +80,8 @@ impl Server {
     }
 
     /// Binds the port and starts to answer.
-    pub fn listen(self: &Arc<Self>) -> io::Result<SocketAddr> {
-        let listener = self.bind()?;
+    pub fn listen(self: &Arc<Self>, reuse_address: bool) -> io::Result<SocketAddr> {
+        let listener = self.bind(reuse_address)?;
         let address = listener.local_addr()?;
         let server = Arc::clone(self);
         thread::spawn(move || {
@@ -94,7 +94,7 @@ impl Server {
         Ok(address)
     }
 
-    fn bind(&self) -> io::Result<TcpListener> {
+    fn bind(&self, reuse_address: bool) -> io::Result<TcpListener> {
         let host = match &*self.options.host {
             "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
             host => host.parse().map_err(|_| io::ErrorKind::AddrNotAvailable)?,
@@ -105,7 +105,7 @@ impl Server {
         };
         let socket = socket(family, SocketType::STREAM, None)?;
         fcntl_setfd(&socket, FdFlags::CLOEXEC)?;
-        sockopt::set_socket_reuseaddr(&socket, true)?;
+        sockopt::set_socket_reuseaddr(&socket, reuse_address)?;
         // Without this option no other program can hold the port, even if that program sets it.
         if self.options.reuse_port {
             sockopt::set_socket_reuseport(&socket, true)?;

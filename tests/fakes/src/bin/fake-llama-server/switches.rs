@@ -3,6 +3,7 @@
 //!
 //! | variable | value | meaning |
 //! |---|---|---|
+//! | `FAKE_LLAMA_BIND` | `controlled`, `strict` | binds once the test sends `bind`; doesn't set `SO_REUSEADDR` |
 //! | `FAKE_LLAMA_LOAD` | `controlled` | loads until the test sends `ready` |
 //! | `FAKE_LLAMA_NEVER_READY` | `1` | never finishes loading |
 //! | `FAKE_LLAMA_DOWNLOAD` | `1`, `controlled` | with `-hf`: shows progress; then waits for `downloaded` |
@@ -20,6 +21,7 @@ use std::env::var;
 use std::fs;
 
 pub struct Switches {
+    pub bind: Bind,
     pub load: Load,
     pub download: Option<Download>,
     pub failure: Option<Failure>,
@@ -29,6 +31,14 @@ pub struct Switches {
     pub trained: Option<u32>,
     pub knows_tools: bool,
     pub illness: Option<Illness>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+pub enum Bind {
+    AtOnce,
+    WhenTold,
+    /// Without the option that lets it bind a port that another socket holds.
+    Strictly,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -126,6 +136,12 @@ impl Switches {
         let is_on = |name| var(name).is_ok_and(|value| value == "1");
         let number = |name| var(name).ok().map(|number| number.parse().unwrap_or_else(|_| panic!("{name}={number}")));
         Self {
+            bind: match var("FAKE_LLAMA_BIND").as_deref() {
+                Ok("controlled") => Bind::WhenTold,
+                Ok("strict") => Bind::Strictly,
+                Ok(other) => panic!("FAKE_LLAMA_BIND={other} is unknown"),
+                Err(_) => Bind::AtOnce,
+            },
             load: match var("FAKE_LLAMA_LOAD").as_deref() {
                 _ if is_on("FAKE_LLAMA_NEVER_READY") => Load::Never,
                 Ok("controlled") => Load::WhenTold,

@@ -72,6 +72,10 @@ fn serve() -> ! {
     let caught = Signals::new([SIGINT, SIGTERM]).expect("these signals can be caught");
     let control = Control::connect("ollama", json!({}));
     let home = start::home();
+    if switches.bind == Pace::WhenTold {
+        let command = control.commands().next().expect("the test says when to bind");
+        assert_eq!(command.name(), "bind");
+    }
     let listener = start::bind(start_failure == Some(Failure::Bind));
     let address = listener.local_addr().expect("a bound socket has an address");
     start::show_configuration();

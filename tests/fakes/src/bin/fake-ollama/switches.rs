@@ -5,6 +5,7 @@
 //! |---|---|---|
 //! | `FAKE_OLLAMA_MODELS` | a file, or JSON | the models, see [`crate::models::Model`]; else `fake-models.json` in the store |
 //! | `FAKE_OLLAMA_VERSION` | a version | instead of 0.33.0 |
+//! | `FAKE_OLLAMA_BIND` | `controlled` | binds its port once the test sends `bind` |
 //! | `FAKE_OLLAMA_LISTEN` | `controlled` | listens, but serves only once the test sends `serve` |
 //! | `FAKE_OLLAMA_NEVER_SERVES` | `1` | listens, but never serves |
 //! | `FAKE_OLLAMA_LOAD` | `controlled` | loads until the test sends `loaded` or `load_fail` |
@@ -21,6 +22,7 @@ use std::fs;
 
 pub struct Switches {
     pub version: String,
+    pub bind: Pace,
     pub listen: Pace,
     pub load: Pace,
     pub pull: Pull,
@@ -84,6 +86,11 @@ impl Switches {
     pub fn from_environment() -> Self {
         Self {
             version: version(),
+            bind: match var("FAKE_OLLAMA_BIND").as_deref() {
+                Ok("controlled") => Pace::WhenTold,
+                Ok(other) => panic!("FAKE_OLLAMA_BIND={other} is unknown"),
+                Err(_) => Pace::AtOnce,
+            },
             listen: match var("FAKE_OLLAMA_LISTEN").as_deref() {
                 _ if is_on("FAKE_OLLAMA_NEVER_SERVES") => Pace::Never,
                 Ok("controlled") => Pace::WhenTold,

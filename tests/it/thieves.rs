@@ -1,0 +1,298 @@
+//! Another user of the machine gets no request of a backend without a key, whatever port they take and when.
+//!
+//! A backend with a key needs no such care: whoever takes its port can't tell what the key is.
+
+use rustix::process::Signal;
+use support::{
+    Fake, Session, Stage, Value, finish, json, kill, machine::needs_root, messages, ollama::ollama_port, port,
+    process_state, turn, until,
+};
+
+/// A backend without a key, whose programs bind their port when told.
+struct Keyless {
+    who: &'static str,
+    stage: Stage,
+    port: fn(&Fake) -> u16,
+}
+
+impl Keyless {
+    fn command() -> Self {
+        let mut stage = Stage::new();
+        let run = r#"["llama-server", "--model", "MODEL", "--alias", "{model}", "--port", "{port}"]"#;
+        let run = run.replace("MODEL", &stage.model().display().to_string());
+        let text = format!("backend = \"command\"\nmodel = \"tiny\"\n[command]\nrun = {run}\n");
+        stage.config(&format!("{text}[lifetime]\nrestarts = 1\n"));
+        stage.set("FAKE_LLAMA_BIND", "controlled");
+        Keyless { who: "llama-server", stage, port }
+    }
+
+    fn ollama() -> Self {
+        let mut stage = Stage::ollama();
+        stage.config("model = \"small\"\n[lifetime]\nrestarts = 1\n");
+        stage.set("FAKE_OLLAMA_BIND", "controlled");
+        Keyless { who: "ollama", stage, port: ollama_port }
+    }
+
+    fn start(&self) -> Session {
+        Session::start(&mut self.stage.lclaude(&["-p", "hello"]))
+    }
+
+    /// Returns the next program, which has not bound its port.
+    fn next(&self) -> Fake {
+        self.stage.events.next(self.who)
+    }
+
+    /// Starts a session and waits for its Claude Code.
+    fn up(&self) -> (Session, Fake, Fake) {
+        let session = self.start();
+        let backend = self.next();
+        bind(&backend);
+        (session, self.stage.events.next("claude"), backend)
+    }
+
+    /// Kills the program, and returns the one that the keeper then starts.
+    fn crash(&self, backend: &Fake) -> Fake {
+        kill(backend.pid, Signal::KILL);
+        self.next()
+    }
+}
+
+fn bind(backend: &Fake) {
+    backend.send(json!({"do": "bind"}));
+}
+
+/// Another user who tries to take a port. Dropping it ends the process.
+struct Thief(std::process::Child, Fake);
+
+impl Thief {
+    fn start(stage: &Stage, port: u16) -> Self {
+        let program = stage.root().join("thief");
+        if !program.exists() {
+            stage.install("fake-thief", &program);
+        }
+        let child = stage.command(program).arg(port.to_string()).spawn().expect("it runs");
+        Thief(child, stage.events.next("thief"))
+    }
+
+    fn requests(&self) -> Value {
+        self.1.send(json!({"do": "report"}));
+        self.1.wait_event("report")["requests"].clone()
+    }
+}
+
+impl Drop for Thief {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn is_stopped(fake: &Fake) -> bool {
+    process_state(fake.pid) == Some('T')
+}
+
+/// Makes Claude Code send a prompt, which it repeats until somebody answers.
+fn prompt(claude: &Fake) {
+    let body = json!({"model": claude.env["ANTHROPIC_DEFAULT_SONNET_MODEL"], "max_tokens": 9, "messages": []});
+    claude.send(json!({"do": "request", "path": "/v1/messages", "body": body}));
+}
+
+#[test]
+fn port_taken_before_the_start_gets_no_request() {
+    if !needs_root() {
+        return;
+    }
+    for keyless in [Keyless::command(), Keyless::ollama()] {
+        let session = keyless.start();
+        let robbed = keyless.next();
+        let thief = Thief::start(&keyless.stage, (keyless.port)(&robbed));
+        thief.1.wait_event("won");
+        let backend = keyless.next();
+        assert_ne!((keyless.port)(&backend), (keyless.port)(&robbed));
+        bind(&backend);
+        let claude = keyless.stage.events.next("claude");
+        turn(&claude);
+        assert_eq!(thief.requests(), json!({}));
+        drop(thief);
+        finish(session, &claude);
+    }
+}
+
+#[test]
+fn port_taken_after_a_crash_gets_no_request() {
+    messages!();
+    if !needs_root() {
+        return;
+    }
+    for keyless in [Keyless::command(), Keyless::ollama()] {
+        let (session, claude, backend) = keyless.up();
+        let thief = Thief::start(&keyless.stage, (keyless.port)(&backend));
+        thief.1.wait_event("trying");
+        turn(&claude);
+        prompt(&claude);
+        keyless.crash(&backend);
+        thief.1.wait_event("won");
+        claude.wait_gone();
+        let ended = session.wait().expect_failure(69);
+        assert!(ended.stderr.contains("another program listens on port"), "{ended:#?}");
+        assert_eq!(thief.requests(), json!({}));
+    }
+}
+
+/// Who gets the port is a matter of luck here.
+#[test]
+fn race_for_the_port_of_a_crashed_backend_costs_no_prompt() {
+    if !needs_root() {
+        return;
+    }
+    for mut keyless in [Keyless::command(), Keyless::ollama()] {
+        keyless.stage.unset("FAKE_LLAMA_BIND").unset("FAKE_OLLAMA_BIND");
+        let session = keyless.start();
+        let backend = keyless.next();
+        let claude = keyless.stage.events.next("claude");
+        let thief = Thief::start(&keyless.stage, (keyless.port)(&backend));
+        thief.1.wait_event("trying");
+        prompt(&claude);
+        kill(backend.pid, Signal::KILL);
+        until("the prompt is answered or the session ends", || claude.has_event("response") || claude.is_gone());
+        let ended = if claude.is_gone() { session.wait() } else { finish(session, &claude) };
+        assert!(matches!(ended.code, Some(0 | 69)), "{ended:#?}");
+        assert_eq!(thief.requests(), json!({}));
+    }
+}
+
+#[test]
+fn claude_code_is_stopped_until_the_restarted_backend_listens() {
+    let mut keyless = Keyless::command();
+    keyless.stage.set("FAKE_LLAMA_LOAD", "controlled");
+    let session = keyless.start();
+    let backend = keyless.next();
+    bind(&backend);
+    backend.send(json!({"do": "ready"}));
+    let claude = keyless.stage.events.next("claude");
+    let restarted = keyless.crash(&backend);
+    assert_eq!((keyless.port)(&restarted), (keyless.port)(&backend));
+    assert!(is_stopped(&claude));
+    bind(&restarted);
+    // Its model is still loading.
+    claude.send(json!({"do": "print", "text": ""}));
+    claude.wait_event("done");
+    restarted.send(json!({"do": "ready"}));
+    turn(&claude);
+    finish(session, &claude);
+}
+
+#[test]
+fn claude_code_of_a_backend_with_a_key_is_not_stopped() {
+    let mut stage = Stage::new();
+    stage.set("FAKE_LLAMA_BIND", "controlled");
+    let session = stage.session(&["-p", "hello"]);
+    let backend = stage.events.next("llama-server");
+    bind(&backend);
+    let claude = stage.events.next("claude");
+    kill(backend.pid, Signal::KILL);
+    let restarted = stage.events.next("llama-server");
+    claude.send(json!({"do": "print", "text": ""}));
+    claude.wait_event("done");
+    bind(&restarted);
+    turn(&claude);
+    finish(session, &claude);
+}
+
+#[test]
+fn signal_ends_a_session_whose_claude_code_is_stopped() {
+    for (signal, code) in [(Signal::TERM, 143), (Signal::HUP, 129), (Signal::INT, 0)] {
+        let keyless = Keyless::command();
+        let (session, claude, backend) = keyless.up();
+        keyless.crash(&backend);
+        session.signal(signal);
+        session.wait().expect(code);
+        assert!(claude.is_gone());
+    }
+}
+
+#[test]
+fn killed_session_leaves_no_stopped_process() {
+    let keyless = Keyless::command();
+    let (session, claude, backend) = keyless.up();
+    keyless.crash(&backend);
+    assert!(is_stopped(&claude));
+    session.signal(Signal::KILL);
+    session.wait();
+    claude.wait_gone();
+    keyless.stage.wait_for_nothing_left();
+}
+
+#[test]
+fn suspended_session_stays_suspended_while_its_backend_restarts() {
+    let keyless = Keyless::command();
+    let (session, claude, backend) = keyless.up();
+    session.signal_group(Signal::STOP);
+    until("the session is suspended", || is_stopped(&claude) && process_state(session.pid()) == Some('T'));
+    let restarted = keyless.crash(&backend);
+    bind(&restarted);
+    restarted.wait_event("ready");
+    // Another session's Claude Code starts when the keeper has continued what it stopped.
+    let other = keyless.start();
+    let other_claude = keyless.stage.events.next("claude");
+    assert!(is_stopped(&claude) && process_state(session.pid()) == Some('T'));
+    session.signal_group(Signal::CONT);
+    turn(&claude);
+    finish(other, &other_claude);
+    finish(session, &claude);
+}
+
+#[test]
+fn keeper_stops_the_claude_code_of_a_session_that_does_not_respond() {
+    let keyless = Keyless::command();
+    let (session, claude, backend) = keyless.up();
+    session.signal(Signal::STOP);
+    until("the session is suspended", || process_state(session.pid()) == Some('T'));
+    let restarted = keyless.crash(&backend);
+    assert!(is_stopped(&claude));
+    bind(&restarted);
+    turn(&claude);
+    session.signal(Signal::CONT);
+    finish(session, &claude);
+}
+
+#[test]
+fn claude_code_is_stopped_while_a_lost_keeper_is_replaced() {
+    let keyless = Keyless::command();
+    let (session, claude, backend) = keyless.up();
+    kill(keyless.stage.keeper(), Signal::KILL);
+    backend.wait_gone();
+    let restarted = keyless.next();
+    assert!(is_stopped(&claude));
+    bind(&restarted);
+    turn(&claude);
+    finish(session, &claude);
+}
+
+#[test]
+fn descendants_of_another_program_are_stopped_too() {
+    let keyless = Keyless::command();
+    let mut command = keyless.stage.lclaude(&["local", "run", "--", "sh", "-c", "claude & wait"]);
+    let session = Session::start(&mut command);
+    let backend = keyless.next();
+    bind(&backend);
+    let claude = keyless.stage.events.next("claude");
+    let restarted = keyless.crash(&backend);
+    assert!(is_stopped(&claude) && process_state(claude.ppid) == Some('T'));
+    bind(&restarted);
+    turn(&claude);
+    finish(session, &claude);
+}
+
+#[test]
+fn program_that_cannot_share_the_port_starts_with_a_warning() {
+    messages!();
+    let mut keyless = Keyless::command();
+    keyless.stage.set("FAKE_LLAMA_BIND", "strict");
+    let session = keyless.start();
+    let (first, second) = (keyless.next(), keyless.next());
+    assert_eq!((keyless.port)(&first), (keyless.port)(&second));
+    let claude = keyless.stage.events.next("claude");
+    turn(&claude);
+    finish(session, &claude).record();
+}
