@@ -4,6 +4,7 @@
 
 pub(crate) mod check;
 pub(crate) mod context;
+pub(crate) mod descriptor;
 pub(crate) mod disk;
 pub(crate) mod environment;
 pub(crate) mod error;

@@ -15,6 +15,7 @@
 use std::{
     io,
     net::{Ipv4Addr, Shutdown, SocketAddr},
+    os::fd::{AsFd, OwnedFd},
 };
 
 use socket2::{Domain, Socket, Type};
@@ -58,6 +59,20 @@ pub(crate) fn no_free_port(error: io::Error) -> Failure {
 }
 
 impl ReservedPort {
+    /// Returns the port that another process reserved and passed on; `Err` if the descriptor isn't such a socket.
+    pub(crate) fn adopt(socket: OwnedFd) -> io::Result<Self> {
+        let socket = Socket::from(socket);
+        let address = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(ReservedPort { port: address.port(), is_shared: false, socket: Some(socket) })
+    }
+
+    /// Returns a second descriptor of the held socket, which keeps the port taken if this process is killed. `None` if
+    /// the port is shared or released, or if this system can't hold it while another program listens.
+    pub(crate) fn descriptor(&self) -> Option<OwnedFd> {
+        let socket = self.socket.as_ref().filter(|_| LENDS && !self.is_shared)?;
+        socket.as_fd().try_clone_to_owned().ok()
+    }
+
     /// Lets a program bind the port. A shared port stays as it is.
     pub(crate) fn lend(&mut self) {
         match &self.socket {
@@ -95,7 +110,9 @@ impl ReservedPort {
     pub(crate) fn take_back(&mut self) -> io::Result<()> {
         match &self.socket {
             Some(_) if self.is_shared => Ok(()),
-            Some(socket) => close_and_forget(socket),
+            Some(socket) if socket.reuse_address()? => close_and_forget(socket),
+            // It was closed behind its program, and opening it even for a moment would let others in.
+            Some(_) => Ok(()),
             None => {
                 self.socket = bind(self.port, false)?.socket;
                 Ok(())
@@ -247,6 +264,19 @@ mod tests {
         drop(other);
         held.take_back().expect("nobody listens");
         assert_closed(held.port);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn port_is_held_as_long_as_any_descriptor_of_it() {
+        let held = reserve_exclusive(None).expect("a free port");
+        let (port, descriptor) = (held.port, held.descriptor().expect("a descriptor"));
+        drop(held);
+        assert_closed(port);
+        let mut adopted = ReservedPort::adopt(descriptor).expect("a bound socket");
+        assert_eq!(adopted.port, port);
+        adopted.lend();
+        drop(listening(port, true, false).expect("the port is lent"));
     }
 
     #[test]
