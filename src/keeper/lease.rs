@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
 };
 
@@ -42,7 +43,10 @@ pub(crate) struct Lease {
     losses: u32,
     /// The keeper reported that the backend can't be restarted, and is exiting.
     failed: bool,
+    /// The port of a server that shares it.
     reserved: Option<ReservedPort>,
+    /// The port of a backend without a key, as the keeper holds it.
+    port: Option<OwnedFd>,
 }
 
 enum Connection {
@@ -69,7 +73,7 @@ impl Lease {
                 (Connection::External, FromKeeper::Ready(ready))
             }
             _ => {
-                let (link, first) = Link::connect(&start, scratch).await?;
+                let (link, first) = Link::connect(&start, scratch, None).await?;
                 (Connection::Keeper(link.into()), first)
             }
         };
@@ -85,6 +89,7 @@ impl Lease {
             losses: 0,
             failed: false,
             reserved: None,
+            port: None,
         })
     }
 
@@ -122,6 +127,9 @@ impl Lease {
                     return FromKeeper::Failed { failure: port_changed() };
                 }
                 self.reserve(ready.endpoint.port);
+                if let Connection::Keeper(link) = &mut self.connection {
+                    self.port = link.port().or(self.port.take());
+                }
                 self.start = self.start.at(ready.endpoint.clone());
                 self.ready = Some(ready.clone());
                 self.losses = 0;
@@ -154,7 +162,7 @@ impl Lease {
                 failure.help(RETRY_HELP)
             });
         }
-        let (mut link, first) = Link::connect(&self.start, &self.scratch).await?;
+        let (mut link, first) = Link::connect(&self.start, &self.scratch, self.port.as_ref()).await?;
         self.losses += 1;
         if let Some(child) = self.child {
             link.guard(child).await;
@@ -202,7 +210,7 @@ impl Lease {
             group.end(Ending::Kill).await;
         }
         if outcome == CloseOutcome::Lost
-            && let Ok((link, _)) = Link::connect(&self.start, &self.scratch).await
+            && let Ok((link, _)) = Link::connect(&self.start, &self.scratch, self.port.as_ref()).await
         {
             link.close(false).await;
         }

@@ -3,6 +3,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
     rc::Rc,
     time::Duration,
@@ -10,20 +11,21 @@ use std::{
 
 use rustix::process::Signal;
 use tokio::{
-    io::{AsyncBufRead, AsyncBufReadExt, AsyncWrite, BufReader, Lines},
+    io::{AsyncBufRead, AsyncBufReadExt, AsyncWrite, AsyncWriteExt, BufReader, Lines},
     net::UnixStream,
     sync::{Notify, watch},
     time::{Instant, sleep, timeout},
 };
 
 use super::{
-    protocol::{Answer, FromKeeper, ToKeeper, receive, send},
+    protocol::{Answer, FromKeeper, ToKeeper, encode, receive, send},
     report::{KeeperInfo, Report, SessionInfo, State},
     timeouts::{REPLY_TIMEOUT, RETRY_HELP},
 };
 use crate::{
     backend::MissingModel,
     base::{
+        descriptor,
         error::{Code, Failure},
         process::{Hold, Identity, resume, stopped},
         scratch,
@@ -50,6 +52,8 @@ pub(crate) struct KeeperContext {
     pub linger: Duration,
     /// Restarts of the backend.
     pub restarted: Rc<Cell<u32>>,
+    /// The held port of a backend without a key, which each session holds too.
+    pub port: Rc<RefCell<Option<OwnedFd>>>,
 }
 
 struct Shared {
@@ -252,6 +256,7 @@ impl Drop for OpenLease {
 
 /// Serves one connection. `first`: the lease it already holds.
 async fn serve(stream: BufReader<UnixStream>, shared: Rc<Shared>, first: Option<OpenLease>) {
+    let socket = stream.get_ref().as_fd().try_clone_to_owned().ok();
     // Wraps the whole reader, since its buffer may already contain the next message.
     let (read, mut write) = tokio::io::split(stream);
     let mut lines = BufReader::new(read).lines();
@@ -263,7 +268,7 @@ async fn serve(stream: BufReader<UnixStream>, shared: Rc<Shared>, first: Option<
         Ok(Some(ToKeeper::Hello { scratch, session })) => {
             let lease = OpenLease::new(shared, Some(session));
             drop(first);
-            serve_session(&mut lines, &mut write, &scratch, lease).await;
+            serve_session(&mut lines, &mut write, socket, &scratch, lease).await;
         }
         Ok(Some(ToKeeper::Status)) => {
             let _ = send(&mut write, &Answer::Status { report: shared.report().into() }).await;
@@ -282,16 +287,17 @@ async fn serve(stream: BufReader<UnixStream>, shared: Rc<Shared>, first: Option<
     }
 }
 
-/// Serves one session from its `hello` until it ends or dies.
+/// Serves one session from its `hello` until it ends or dies. `socket`: the connection, to pass on the port.
 async fn serve_session(
     lines: &mut Lines<impl AsyncBufRead + Unpin>,
     write: &mut (impl AsyncWrite + Unpin),
+    socket: Option<OwnedFd>,
     scratch: &Path,
     lease: OpenLease,
 ) {
     tokio::select! {
         () = receive_child(lines, &lease) => {}
-        () = send_states(write, &lease) => {}
+        () = send_states(write, socket, &lease) => {}
     }
     // A session that left because this keeper is stopping goes on with another keeper.
     if !lease.shared.is_stopping() {
@@ -322,15 +328,25 @@ async fn receive_child(lines: &mut Lines<impl AsyncBufRead + Unpin>, lease: &Ope
     }
 }
 
-/// Sends every change of state; returns when the session no longer receives.
-async fn send_states(write: &mut (impl AsyncWrite + Unpin), lease: &OpenLease) {
+/// Sends every change of state, and the held port with `ready`; returns when the session no longer receives.
+async fn send_states(write: &mut (impl AsyncWrite + Unpin), socket: Option<OwnedFd>, lease: &OpenLease) {
     let mut state = lease.shared.state.clone();
     loop {
         let now = state.borrow_and_update().clone();
         if matches!(now, FromKeeper::Listening | FromKeeper::Ready(_)) {
             lease.info.own_hold.borrow_mut().release();
         }
-        if send(write, &now).await.is_err() || state.changed().await.is_err() {
+        let port = match now {
+            FromKeeper::Ready(_) => lease.shared.context.port.borrow().as_ref().and_then(|port| port.try_clone().ok()),
+            _ => None,
+        };
+        let line = encode(&now);
+        let sent = match (&socket, port) {
+            // If there is no room for it now, the session does without the port.
+            (Some(socket), Some(port)) => descriptor::send(socket, &line, port.as_fd()).unwrap_or(0),
+            _ => 0,
+        };
+        if write.write_all(&line[sent..]).await.is_err() || state.changed().await.is_err() {
             return;
         }
     }

@@ -1,8 +1,11 @@
 //! A session's connection to a keeper: finding or starting the keeper, receiving events, closing the lease.
 
 use std::{
-    io,
-    os::{fd::OwnedFd, unix::net::UnixStream as StdStream},
+    io::{self, Write},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::net::UnixStream as StdStream,
+    },
     path::Path,
     process::Stdio,
     time::Duration,
@@ -10,10 +13,7 @@ use std::{
 
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
-    net::{
-        UnixStream,
-        unix::{OwnedReadHalf, OwnedWriteHalf},
-    },
+    net::{UnixStream, unix::OwnedWriteHalf},
     process::{Child, Command},
     time::{sleep, timeout},
 };
@@ -26,6 +26,7 @@ use super::{
     timeouts::REPLY_TIMEOUT,
 };
 use crate::base::{
+    descriptor::{self, DescriptorReader},
     error::{Code, Failure, Result},
     paths::runtime_unusable,
     process::{Identity, own_program},
@@ -41,7 +42,7 @@ const REPLACEMENT_DELAY: Duration = Duration::from_millis(300);
 
 /// An open connection to a keeper.
 pub(crate) struct Link {
-    lines: Lines<BufReader<OwnedReadHalf>>,
+    lines: Lines<BufReader<DescriptorReader>>,
     write: OwnedWriteHalf,
     files: PlanFiles,
     /// The keeper process, if this session started it.
@@ -60,8 +61,13 @@ pub(crate) enum CloseOutcome {
 }
 
 impl Link {
-    /// Connects to the plan's keeper, starting one if necessary, and returns its first event too.
-    pub(crate) async fn connect(start: &StartRequest, scratch: &Path) -> Result<(Self, FromKeeper)> {
+    /// Connects to the plan's keeper, starting one if necessary, and returns its first event too. `port`: the port that a
+    /// lost keeper held, for a new one.
+    pub(crate) async fn connect(
+        start: &StartRequest,
+        scratch: &Path,
+        port: Option<&OwnedFd>,
+    ) -> Result<(Self, FromKeeper)> {
         let files = PlanFiles::new(&start.runtime, &start.plan.id());
         let hello = ToKeeper::Hello { scratch: scratch.to_owned(), session: SessionInfo::of_self() };
         for attempt in 0..MAX_ATTEMPTS {
@@ -72,7 +78,7 @@ impl Link {
                     sleep(REPLACEMENT_DELAY).await;
                     None
                 }
-                Err(_) => Self::start(start, &files, &hello).await?,
+                Err(_) => Self::start(start, &files, &hello, port).await?,
             };
             if let Some(connected) = connected {
                 return Ok(connected);
@@ -95,6 +101,11 @@ impl Link {
     pub(crate) async fn guard(&mut self, child: Identity) {
         // `event` notices a lost keeper.
         let _ = send(&mut self.write, &ToKeeper::Child { process: child }).await;
+    }
+
+    /// Returns the port that came with the last `ready`, to hold it if the keeper is killed.
+    pub(crate) fn port(&mut self) -> Option<OwnedFd> {
+        self.lines.get_mut().get_mut().take()
     }
 
     /// Tells the keeper which processes are stopped until the backend listens again.
@@ -122,7 +133,12 @@ impl Link {
     }
 
     /// Starts a keeper, unless another session did so while this one waited for the gate.
-    async fn start(start: &StartRequest, files: &PlanFiles, hello: &ToKeeper) -> Result<Option<(Self, FromKeeper)>> {
+    async fn start(
+        start: &StartRequest,
+        files: &PlanFiles,
+        hello: &ToKeeper,
+        port: Option<&OwnedFd>,
+    ) -> Result<Option<(Self, FromKeeper)>> {
         let failed = |error| runtime_unusable(&start.runtime, error);
         let gate = LockFile::open(&files.gate()).map_err(failed)?;
         let gate = tokio::task::spawn_blocking(move || gate.lock().map(|()| gate)).await;
@@ -131,7 +147,7 @@ impl Link {
         if let Ok(stream) = UnixStream::connect(files.socket()).await {
             return Ok(Self::new(stream, files).say_hello(hello, true).await);
         }
-        let (stream, keeper) = spawn(&start.plan.id()).map_err(|error| {
+        let (stream, keeper) = spawn(&start.plan.id(), port).map_err(|error| {
             Failure::new(Code::Unavailable, "the backend's keeper could not be started")
                 .cause(error)
                 .help("if you have just reinstalled lclaude, run the same command again")
@@ -147,7 +163,8 @@ impl Link {
 
     fn new(stream: UnixStream, files: &PlanFiles) -> Self {
         let (read, write) = stream.into_split();
-        Link { lines: BufReader::new(read).lines(), write, files: files.clone(), keeper: None }
+        let read = BufReader::new(DescriptorReader::new(read));
+        Link { lines: read.lines(), write, files: files.clone(), keeper: None }
     }
 
     /// Sends `hello` and returns the first event, or `None` if the keeper is exiting. With `escalate`, a keeper that
@@ -173,8 +190,8 @@ impl Link {
 }
 
 /// Starts a keeper with one end of a socket pair as its standard input. The plan is sent through the socket, since
-/// other users can read command-line arguments.
-fn spawn(id: &str) -> io::Result<(UnixStream, Child)> {
+/// other users can read command-line arguments. `port` comes with the first byte.
+fn spawn(id: &str, port: Option<&OwnedFd>) -> io::Result<(UnixStream, Child)> {
     let (ours, theirs) = StdStream::pair()?;
     let keeper = Command::new(own_program()?)
         .arg0("lclaude")
@@ -184,6 +201,10 @@ fn spawn(id: &str) -> io::Result<(UnixStream, Child)> {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()?;
+    match port {
+        Some(port) => descriptor::send(&ours, b"\n", port.as_fd())?,
+        None => (&ours).write(b"\n")?,
+    };
     ours.set_nonblocking(true)?;
     Ok((UnixStream::from_std(ours)?, keeper))
 }

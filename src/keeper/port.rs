@@ -1,6 +1,6 @@
 //! The port of one backend: reserved before the program starts, lent to it, and closed to everybody else once it listens.
 
-use std::cell::Cell;
+use std::{cell::Cell, os::fd::OwnedFd};
 
 use crate::{
     backend::Program,
@@ -22,6 +22,16 @@ pub(crate) struct BackendPort {
 }
 
 impl BackendPort {
+    /// `reserved`: a port that a lost keeper held.
+    pub(crate) fn new(reserved: Option<ReservedPort>) -> Self {
+        BackendPort { reserved, ..Self::default() }
+    }
+
+    /// Returns a descriptor for sessions, with which they hold the port if this keeper is killed.
+    pub(crate) fn descriptor(&self) -> Option<OwnedFd> {
+        self.reserved.as_ref().and_then(ReservedPort::descriptor)
+    }
+
     /// Reserves `wanted` or any free port, unless a port is reserved already. Returns its number.
     pub(crate) fn reserve(&mut self, program: &Program, wanted: Option<u16>) -> Result<u16> {
         if let Some(reserved) = &self.reserved {

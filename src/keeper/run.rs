@@ -36,8 +36,10 @@ use super::{
 use crate::{
     backend::{BackendPlan, Undo, registry},
     base::{
+        descriptor,
         error::{Code, Failure},
         paths::runtime_unusable,
+        port::ReservedPort,
         process::{self, Ending, Identity},
     },
 };
@@ -50,25 +52,27 @@ pub(crate) fn is_up(runtime: &Path, plan: &BackendPlan) -> bool {
 /// Runs a keeper. Standard input is a socket to the session that started it.
 pub(crate) fn run() -> io::Result<()> {
     process::detach()?;
-    let starter = take_stdin()?;
+    let (starter, port) = take_stdin()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     LocalSet::new().block_on(&runtime, async {
-        let result = run_keeper(starter).await;
+        let result = run_keeper(starter, port).await;
         // Exit without dropping anything: a closed connection tells sessions that this process is gone.
         std::process::exit(if result.is_ok() { 0 } else { Code::Unavailable as i32 })
     })
 }
 
-/// Moves the socket away from descriptor 0 and replaces that with `/dev/null`, as daemons do.
-fn take_stdin() -> io::Result<StdStream> {
+/// Moves the socket away from descriptor 0 and replaces that with `/dev/null`, as daemons do. Returns the port of a lost
+/// keeper too, if the session has it, which comes with the first byte.
+fn take_stdin() -> io::Result<(StdStream, Option<ReservedPort>)> {
     let socket = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
     rustix::stdio::dup2_stdin(fs::File::open("/dev/null")?)?;
     let socket = StdStream::from(socket);
+    let (_, port) = descriptor::receive(&socket, &mut [0])?;
     socket.set_nonblocking(true)?;
-    Ok(socket)
+    Ok((socket, port.and_then(|port| ReservedPort::adopt(port).ok())))
 }
 
-async fn run_keeper(starter: StdStream) -> io::Result<()> {
+async fn run_keeper(starter: StdStream, port: Option<ReservedPort>) -> io::Result<()> {
     let mut starter = BufReader::new(UnixStream::from_std(starter)?);
     let mut line = String::new();
     starter.read_line(&mut line).await?;
@@ -85,7 +89,7 @@ async fn run_keeper(starter: StdStream) -> io::Result<()> {
         Ok(Some((lock, listen(&files)?)))
     };
     match opened.await {
-        Ok(Some((lock, listener))) => hold_backend(start, &files, starter, lock, listener).await,
+        Ok(Some((lock, listener))) => hold_backend(start, port, &files, starter, lock, listener).await,
         // Another keeper runs already; the session then tries again.
         Ok(None) => protocol::send(&mut starter, &FromKeeper::Stopping).await,
         Err(error) => {
@@ -103,6 +107,7 @@ fn listen(files: &PlanFiles) -> io::Result<UnixListener> {
 /// Runs the backend while anyone has a lease on it.
 async fn hold_backend(
     start: StartRequest,
+    port: Option<ReservedPort>,
     files: &PlanFiles,
     starter: BufReader<UnixStream>,
     mut lock: LockFile,
@@ -125,7 +130,14 @@ async fn hold_backend(
     let (state, seen) = watch::channel(FromKeeper::Starting);
     let linger = start.lifetime.linger;
     let restarted = Rc::new(Cell::new(0));
-    let context = KeeperContext { about, runtime: start.runtime.clone(), linger, restarted: restarted.clone() };
+    let port_descriptor = Rc::default();
+    let context = KeeperContext {
+        about,
+        runtime: start.runtime.clone(),
+        linger,
+        restarted: restarted.clone(),
+        port: Rc::clone(&port_descriptor),
+    };
     let leases = Leases::new(seen, context);
     leases.accept_first(starter);
     let sweep = {
@@ -134,7 +146,7 @@ async fn hold_backend(
     };
     let kind = registry::backend(start.plan.kind);
     let runtime = start.runtime.clone();
-    let mut supervisor = Supervisor::new(start, undo, restarted);
+    let mut supervisor = Supervisor::new(start, undo, port, restarted, port_descriptor);
     let on_change = |backend, undo: &[Undo]| {
         let (lock, holder) = &mut *lock.borrow_mut();
         (holder.backend, holder.undo) = (backend, undo.to_vec());

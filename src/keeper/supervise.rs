@@ -3,7 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     fs, io,
-    os::unix::process::CommandExt,
+    os::{fd::OwnedFd, unix::process::CommandExt},
     path::PathBuf,
     process::Stdio,
     rc::Rc,
@@ -34,6 +34,7 @@ use crate::{
     base::{
         error::{Code, Failure, Result},
         paths::runtime_unusable,
+        port::ReservedPort,
         process::{Ending, Group, Identity, Listener, die_with_parent, open_output, wait_for_children},
         spawn::not_started,
         variables::Variables,
@@ -63,6 +64,8 @@ pub(crate) struct Supervisor {
     was_ready: bool,
     /// Total restarts.
     restarted: Rc<Cell<u32>>,
+    /// The held port, for sessions.
+    port_descriptor: Rc<RefCell<Option<OwnedFd>>>,
     /// How to undo changes to a server that keeps running.
     undo: RefCell<Vec<Undo>>,
 }
@@ -75,8 +78,14 @@ struct BackendRun {
 }
 
 impl Supervisor {
-    /// `undo`: changes that a previous keeper made and didn't undo.
-    pub(crate) fn new(start: StartRequest, undo: Vec<Undo>, restarted: Rc<Cell<u32>>) -> Self {
+    /// `undo`: changes that a previous keeper made and didn't undo. `port`: the port that it held.
+    pub(crate) fn new(
+        start: StartRequest,
+        undo: Vec<Undo>,
+        port: Option<ReservedPort>,
+        restarted: Rc<Cell<u32>>,
+        port_descriptor: Rc<RefCell<Option<OwnedFd>>>,
+    ) -> Self {
         let (url, client) = match &start.plan.service {
             Service::Running(url) => (url.clone(), backend::client_for(url)),
             Service::Program(_) | Service::Managed { .. } => (String::new(), backend::client()),
@@ -87,10 +96,11 @@ impl Supervisor {
             log: Rc::new(RefCell::new(LogFile::create(&start.log))),
             client,
             endpoint: start.endpoint.clone().unwrap_or_else(new),
-            port: BackendPort::default(),
+            port: BackendPort::new(port),
             run: None,
             was_ready: start.endpoint.is_some(),
             restarted,
+            port_descriptor,
             undo: RefCell::new(undo),
             start,
         }
@@ -115,6 +125,7 @@ impl Supervisor {
             let failure = match up {
                 Ok(served) => {
                     self.was_ready = true;
+                    self.port_descriptor.replace(self.port.descriptor());
                     tracing::info!(endpoint = ?self.endpoint, ?served, "backend ready");
                     state.send_replace(FromKeeper::Ready(Ready {
                         endpoint: self.endpoint.clone(),
