@@ -296,3 +296,25 @@ fn program_that_cannot_share_the_port_starts_with_a_warning() {
     turn(&claude);
     finish(session, &claude).record();
 }
+
+/// Who gets the port is a matter of luck here too.
+#[test]
+fn race_for_the_port_of_a_lost_keeper_costs_no_prompt() {
+    if !needs_root() {
+        return;
+    }
+    for mut keyless in [Keyless::command(), Keyless::ollama()] {
+        keyless.stage.unset("FAKE_LLAMA_BIND").unset("FAKE_OLLAMA_BIND");
+        let session = keyless.start();
+        let backend = keyless.next();
+        let claude = keyless.stage.events.next("claude");
+        let thief = Thief::start(&keyless.stage, (keyless.port)(&backend));
+        thief.1.wait_event("trying");
+        prompt(&claude);
+        kill(keyless.stage.keeper(), Signal::KILL);
+        until("the prompt is answered or the session ends", || claude.has_event("response") || claude.is_gone());
+        let ended = if claude.is_gone() { session.wait() } else { finish(session, &claude) };
+        assert!(matches!(ended.code, Some(0 | 69)), "{ended:#?}");
+        assert_eq!(thief.requests(), json!({}));
+    }
+}
