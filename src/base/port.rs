@@ -13,6 +13,7 @@
 //! macOS has no such check when a socket listens, so there a lent port is released, and taken back when it's free.
 
 use std::{
+    cell::Cell,
     io,
     net::{Ipv4Addr, Shutdown, SocketAddr},
     os::fd::{AsFd, OwnedFd},
@@ -31,6 +32,8 @@ const LENDS: bool = cfg!(target_os = "linux");
 pub(crate) struct ReservedPort {
     pub port: u16,
     is_shared: bool,
+    /// Whether it is lent, and not yet closed behind its program or taken back.
+    is_open: Cell<bool>,
     /// `None` while the port is released.
     socket: Option<Socket>,
 }
@@ -63,7 +66,8 @@ impl ReservedPort {
     pub(crate) fn adopt(socket: OwnedFd) -> io::Result<Self> {
         let socket = Socket::from(socket);
         let address = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::InvalidInput)?;
-        Ok(ReservedPort { port: address.port(), is_shared: false, socket: Some(socket) })
+        let is_open = Cell::new(socket.reuse_address()?);
+        Ok(ReservedPort { port: address.port(), is_shared: false, is_open, socket: Some(socket) })
     }
 
     /// Returns a second descriptor of the held socket, which keeps the port taken if this process is killed. `None` if
@@ -77,6 +81,7 @@ impl ReservedPort {
     pub(crate) fn lend(&mut self) {
         match &self.socket {
             Some(socket) if LENDS && !self.is_shared => {
+                self.is_open.set(true);
                 // A port that stays closed makes the start fail, and the failure says that the port is in use.
                 let _ = socket.set_reuse_address(true).and_then(|()| socket.set_reuse_port(true));
             }
@@ -100,6 +105,7 @@ impl ReservedPort {
     pub(crate) fn close(&self) {
         if let Some(socket) = self.socket.as_ref().filter(|_| !self.is_shared) {
             let _ = socket.set_reuse_port(false).and_then(|()| socket.set_reuse_address(false));
+            self.is_open.set(false);
         }
     }
 
@@ -110,7 +116,11 @@ impl ReservedPort {
     pub(crate) fn take_back(&mut self) -> io::Result<()> {
         match &self.socket {
             Some(_) if self.is_shared => Ok(()),
-            Some(socket) if socket.reuse_address()? => close_and_forget(socket),
+            Some(socket) if self.is_open.get() => {
+                close_and_forget(socket)?;
+                self.is_open.set(false);
+                Ok(())
+            }
             // It was closed behind its program, and opening it even for a moment would let others in.
             Some(_) => Ok(()),
             None => {
@@ -152,7 +162,7 @@ fn bind(port: u16, is_shared: bool) -> io::Result<ReservedPort> {
         bind_to(&socket, port)?;
         close_and_forget(&socket)?;
     }
-    Ok(ReservedPort { port, is_shared, socket: Some(socket) })
+    Ok(ReservedPort { port, is_shared, is_open: Cell::new(false), socket: Some(socket) })
 }
 
 fn bind_to(socket: &Socket, port: u16) -> io::Result<u16> {

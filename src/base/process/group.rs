@@ -135,6 +135,7 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
+    use crate::base::port::reserve_exclusive;
 
     fn own_group() -> Group {
         Group::led_by(Identity::of_self().expect("this process runs"))
@@ -158,8 +159,10 @@ mod tests {
     #[test]
     fn listener_on_another_address_is_nobody() {
         for address in ["127.0.0.2", "[::1]"] {
-            let Ok(listener) = TcpListener::bind(format!("{address}:0")) else { continue };
-            let port = listener.local_addr().expect("an address").port();
+            // So that no other test listens on this port of 127.0.0.1.
+            let held = reserve_exclusive(None).expect("a free port");
+            let port = held.port;
+            let Ok(_listener) = TcpListener::bind(format!("{address}:{port}")) else { continue };
             assert_eq!(own_group().listener(port), Listener::Nobody, "{address}");
         }
     }
