@@ -15,6 +15,7 @@ mod port;
 mod protocol;
 mod report;
 mod run;
+mod spawn;
 mod start;
 mod supervise;
 mod sweep;

@@ -2,27 +2,25 @@
 
 use std::{
     cell::{Cell, RefCell},
-    fs, io,
-    os::{fd::OwnedFd, unix::process::CommandExt},
+    fs,
+    os::fd::OwnedFd,
     path::PathBuf,
-    process::Stdio,
     rc::Rc,
     time::Duration,
 };
 
 use reqwest::Client;
-use rustix::process::Signal;
 use tokio::{
-    process::{Child, Command},
     sync::{Notify, mpsc, watch},
     time::{Instant, sleep, sleep_until},
 };
 
 use super::{
     down::Down,
-    log::{LogFile, LogLines, LogReader},
+    log::{LogFile, LogLines},
     port::{BackendPort, port_taken},
     protocol::{FromKeeper, Ready},
+    spawn::BackendRun,
     start::StartRequest,
     timeouts::RETRY_HELP,
 };
@@ -33,10 +31,8 @@ use crate::{
     },
     base::{
         error::{Code, Failure, Result},
-        paths::runtime_unusable,
         port::ReservedPort,
-        process::{Ending, Group, Identity, Listener, die_with_parent, open_output, wait_for_children},
-        spawn::not_started,
+        process::{Ending, Group, Listener, wait_for_children},
         variables::Variables,
     },
 };
@@ -68,13 +64,6 @@ pub(crate) struct Supervisor {
     port_descriptor: Rc<RefCell<Option<OwnedFd>>>,
     /// How to undo changes to a server that keeps running.
     undo: RefCell<Vec<Undo>>,
-}
-
-/// One run of the program.
-struct BackendRun {
-    child: Child,
-    group: Group,
-    log: LogReader,
 }
 
 impl Supervisor {
@@ -251,24 +240,9 @@ impl Supervisor {
 
     /// Starts the program and returns a channel of its log lines.
     fn spawn(&mut self, program: &Program) -> Result<LogLines> {
-        let failed = |error: io::Error| not_started(Code::Unavailable, &program.path, &error);
-        let (read, write) = open_output(program.terminal).map_err(failed)?;
-        let (log, lines) = LogReader::start(read, self.log.clone(), self.endpoint.clone()).map_err(failed)?;
-        let file = self.preset_file();
-        if let Some(content) = &program.file {
-            fs::write(&file, content).map_err(|error| runtime_unusable(&self.start.runtime, error))?;
-        }
-        let mut command = program.command(&self.endpoint, &file);
-        let stdout = write.try_clone().map_err(failed)?;
-        command.stdin(Stdio::null()).stdout(stdout).stderr(write).process_group(0);
-        // TERM lets a server stop its children: a killed Ollama leaves its runners behind.
-        let death_signal = if program.ending == Ending::Kill { Signal::KILL } else { Signal::TERM };
-        die_with_parent(&mut command, death_signal);
         self.port.lend();
-        let child = Command::from(command).spawn().map_err(failed)?;
-        let leader = child.id().and_then(Identity::of);
-        let leader = leader.unwrap_or(Identity { pid: child.id().map_or(0, u32::cast_signed), start: 0 });
-        self.run = Some(BackendRun { child, group: Group::led_by(leader), log });
+        let (run, lines) = BackendRun::start(program, &self.endpoint, &self.preset_file(), self.log.clone())?;
+        self.run = Some(run);
         Ok(lines)
     }
 

@@ -1,0 +1,51 @@
+//! Starts the program of a backend, in a process group of its own.
+
+use std::{cell::RefCell, fs, io, os::unix::process::CommandExt, path::Path, process::Stdio, rc::Rc};
+
+use rustix::process::Signal;
+use tokio::process::{Child, Command};
+
+use super::log::{LogFile, LogLines, LogReader};
+use crate::{
+    backend::{Endpoint, Program},
+    base::{
+        error::{Code, Result},
+        paths::runtime_unusable,
+        process::{Ending, Group, Identity, die_with_parent, open_output},
+        spawn::not_started,
+    },
+};
+
+/// One run of the program.
+pub(crate) struct BackendRun {
+    pub child: Child,
+    pub group: Group,
+    pub log: LogReader,
+}
+
+impl BackendRun {
+    /// Starts the program at `endpoint`, with its private file at `file`. Returns a channel of its log lines too.
+    pub(crate) fn start(
+        program: &Program,
+        endpoint: &Endpoint,
+        file: &Path,
+        log: Rc<RefCell<LogFile>>,
+    ) -> Result<(Self, LogLines)> {
+        let failed = |error: io::Error| not_started(Code::Unavailable, &program.path, &error);
+        let (read, write) = open_output(program.terminal).map_err(failed)?;
+        let (log, lines) = LogReader::start(read, log, endpoint.clone()).map_err(failed)?;
+        if let Some(content) = &program.file {
+            fs::write(file, content).map_err(|error| runtime_unusable(file.parent().unwrap_or(file), error))?;
+        }
+        let mut command = program.command(endpoint, file);
+        let stdout = write.try_clone().map_err(failed)?;
+        command.stdin(Stdio::null()).stdout(stdout).stderr(write).process_group(0);
+        // TERM lets a server stop its children: a killed Ollama leaves its runners behind.
+        let death_signal = if program.ending == Ending::Kill { Signal::KILL } else { Signal::TERM };
+        die_with_parent(&mut command, death_signal);
+        let child = Command::from(command).spawn().map_err(failed)?;
+        let leader = child.id().and_then(Identity::of);
+        let leader = leader.unwrap_or(Identity { pid: child.id().map_or(0, u32::cast_signed), start: 0 });
+        Ok((BackendRun { child, group: Group::led_by(leader), log }, lines))
+    }
+}
