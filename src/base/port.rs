@@ -96,9 +96,9 @@ impl ReservedPort {
         }
     }
 
-    /// Returns whether the port is held, so that no other user can take it once it is closed.
-    pub(crate) fn is_held(&self) -> bool {
-        self.socket.is_some()
+    /// Returns whether the held socket keeps out a program that sets neither option.
+    pub(crate) fn is_exclusive(&self) -> bool {
+        self.socket.is_some() && !self.is_shared
     }
 
     /// Keeps every other program off a lent port, apart from the one that listens there now.

@@ -134,6 +134,13 @@ impl Lease {
                 self.ready = Some(ready.clone());
                 self.losses = 0;
             }
+            if matches!(event, FromKeeper::Starting | FromKeeper::Restarting { .. })
+                && self.child.is_none()
+                && self.start.plan.is_keyless()
+            {
+                // Nothing has to be stopped.
+                self.held(&[]).await;
+            }
             return event;
         }
     }

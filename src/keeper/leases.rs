@@ -82,10 +82,11 @@ struct LeaseInfo {
 }
 
 impl LeaseInfo {
-    /// Returns the child if it may still send prompts in this restart.
-    fn unheld_child(&self, restart: u32) -> Option<Identity> {
+    /// Returns whether the session may still have a child that sends prompts in this restart. It may have started one and
+    /// not reported it yet.
+    fn is_unheld(&self, restart: u32) -> bool {
         let is_held = self.held.borrow().as_ref().is_some_and(|(held, _)| *held == restart);
-        self.child.get().filter(|child| !is_held && child.is_alive())
+        self.session.is_some() && !is_held && self.child.get().is_none_or(Identity::is_alive)
     }
 }
 
@@ -133,7 +134,7 @@ impl Leases {
         let deadline = Instant::now() + HOLD_TIMEOUT;
         loop {
             let mut unheld = self.shared.open.borrow().clone();
-            unheld.retain(|lease| lease.unheld_child(restart).is_some());
+            unheld.retain(|lease| lease.is_unheld(restart));
             let suspended =
                 stopped(unheld.iter().filter_map(|lease| lease.session.as_ref()).map(|session| session.pid));
             let is_hopeless = suspended.len() == unheld.len() || Instant::now() >= deadline;
@@ -142,7 +143,7 @@ impl Leases {
                 continue;
             }
             for lease in unheld {
-                let Some(child) = lease.unheld_child(restart) else { continue };
+                let Some(child) = lease.child.get() else { continue };
                 let mut hold = lease.own_hold.take();
                 hold.stop(child).await;
                 lease.own_hold.replace(hold);

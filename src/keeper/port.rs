@@ -17,6 +17,8 @@ pub(crate) struct BackendPort {
     reserved: Option<ReservedPort>,
     /// Whether the program can't bind a port that is lent, so that it has to be released.
     must_release: bool,
+    /// Whether the program couldn't bind the port.
+    was_refused: Cell<bool>,
     /// Whether the listener of this run is known to be ours.
     verified: Cell<bool>,
 }
@@ -78,11 +80,16 @@ impl BackendPort {
         ))
     }
 
-    /// Handles a program that exited because the port was in use. If nobody listens there, our own socket was in its
-    /// way, and the port is released for the next start; returns whether that can help.
+    /// Records that the program exited because the port was in use.
+    pub(crate) fn record_refusal(&self) {
+        self.was_refused.set(true);
+    }
+
+    /// Releases the port for the next start of a program that exited because the port was in use, if nobody listens
+    /// there: then our own socket was in its way. Returns whether another start can help.
     pub(crate) fn release_next_time(&mut self) -> bool {
-        let held = self.reserved.as_ref().filter(|reserved| reserved.is_held() && !is_listened_on(reserved.port));
-        let helps = held.is_some() && !self.must_release;
+        let blocks = |reserved: &ReservedPort| reserved.is_exclusive() && !is_listened_on(reserved.port);
+        let helps = self.was_refused.take() && !self.must_release && self.reserved.as_ref().is_some_and(blocks);
         self.must_release |= helps;
         helps
     }

@@ -311,7 +311,10 @@ impl Supervisor {
                         None => LogExcerpt::default(),
                     };
                     return Err(match diagnose(status, &log) {
-                        Cause::AddressInUse => StartError::NotOurs,
+                        Cause::AddressInUse => {
+                            self.port.record_refusal();
+                            StartError::NotOurs
+                        }
                         cause => StartError::Failed(kind.start_failure(cause, plan, status, log)),
                     });
                 }

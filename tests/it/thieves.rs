@@ -21,14 +21,14 @@ impl Keyless {
         let run = r#"["llama-server", "--model", "MODEL", "--alias", "{model}", "--port", "{port}"]"#;
         let run = run.replace("MODEL", &stage.model().display().to_string());
         let text = format!("backend = \"command\"\nmodel = \"tiny\"\n[command]\nrun = {run}\n");
-        stage.config(&format!("{text}[lifetime]\nrestarts = 1\n"));
+        stage.config(&format!("{text}[lifetime]\nrestarts = 2\n"));
         stage.set("FAKE_LLAMA_BIND", "controlled");
         Keyless { who: "llama-server", stage, port }
     }
 
     fn ollama() -> Self {
         let mut stage = Stage::ollama();
-        stage.config("model = \"small\"\n[lifetime]\nrestarts = 1\n");
+        stage.config("model = \"small\"\n[lifetime]\nrestarts = 2\n");
         stage.set("FAKE_OLLAMA_BIND", "controlled");
         Keyless { who: "ollama", stage, port: ollama_port }
     }
@@ -243,9 +243,27 @@ fn suspended_session_stays_suspended_while_its_backend_restarts() {
 }
 
 #[test]
+fn foreground_command_does_not_continue_a_stopped_claude_code() {
+    let keyless = Keyless::command();
+    let (session, claude, backend) = keyless.up();
+    let restarted = keyless.crash(&backend);
+    session.signal_group(Signal::STOP);
+    until("the session is suspended", || process_state(session.pid()) == Some('T'));
+    session.signal_group(Signal::CONT);
+    until("Claude Code is stopped again", || is_stopped(&claude) && process_state(session.pid()) != Some('T'));
+    bind(&restarted);
+    turn(&claude);
+    finish(session, &claude);
+}
+
+#[test]
 fn keeper_stops_the_claude_code_of_a_session_that_does_not_respond() {
     let keyless = Keyless::command();
     let (session, claude, backend) = keyless.up();
+    // After the first restart it is certain that the session has told the keeper about its Claude Code.
+    let backend = keyless.crash(&backend);
+    bind(&backend);
+    turn(&claude);
     session.signal(Signal::STOP);
     until("the session is suspended", || process_state(session.pid()) == Some('T'));
     let restarted = keyless.crash(&backend);
