@@ -7,11 +7,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{StatVfsMountFlags, statvfs};
-
 use super::{
     error::{Code, Failure},
-    process::own_program,
+    process::{forbids_programs, own_program},
     ui::quote_path,
 };
 
@@ -106,10 +104,6 @@ fn interpreter(program: &Path) -> Option<PathBuf> {
 
 fn is_executable(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
-}
-
-fn forbids_programs(program: &Path) -> bool {
-    statvfs(program).is_ok_and(|mount| mount.f_flag.contains(StatVfsMountFlags::NOEXEC))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{self, BufRead, BufReader},
     os::unix::fs::MetadataExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
 };
 
@@ -127,6 +127,11 @@ pub(crate) fn resident(pid: i32) -> u64 {
     // The second field (proc(5)).
     let pages: u64 = pages.split_ascii_whitespace().nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
     pages * rustix::param::page_size() as u64
+}
+
+/// Returns whether the file system of `path` is mounted so that no program on it can run.
+pub(crate) fn forbids_programs(path: &Path) -> bool {
+    rustix::fs::statvfs(path).is_ok_and(|mount| mount.f_flag.contains(rustix::fs::StatVfsMountFlags::NOEXEC))
 }
 
 /// Returns `None`: apart from `XDG_RUNTIME_DIR`, Linux has no temporary directory per user.

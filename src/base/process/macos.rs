@@ -5,7 +5,7 @@ use std::{
     io, mem,
     net::{Ipv4Addr, TcpStream},
     os::unix::ffi::OsStringExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
     time::Duration,
 };
@@ -108,6 +108,11 @@ pub(crate) fn resident(pid: i32) -> u64 {
     // SAFETY: the buffer is `size` bytes and lives through the call.
     let written = unsafe { libc::proc_pidinfo(pid, libc::PROC_PIDTASKINFO, 0, (&raw mut info).cast(), size) };
     if written == size { info.pti_resident_size } else { 0 }
+}
+
+/// Returns whether the file system of `path` is mounted so that no program on it can run.
+pub(crate) fn forbids_programs(path: &Path) -> bool {
+    rustix::fs::statfs(path).is_ok_and(|mount| mount.f_flags & libc::MNT_NOEXEC.cast_unsigned() != 0)
 }
 
 /// Returns the user's own temporary directory, which is the same in every shell.

@@ -18,6 +18,6 @@ mod unix;
 pub(crate) use group::{Ending, Group, Listener, is_listened_on};
 pub(crate) use hold::{Hold, resume, stopped};
 pub(crate) use identity::Identity;
-pub(crate) use system::{die_with_parent, own_program, user_temp_dir};
+pub(crate) use system::{die_with_parent, forbids_programs, own_program, user_temp_dir};
 pub(crate) use terminal::{LiveScreen, Terminal};
 pub(crate) use unix::{detach, exec, is_ignored, is_in_foreground, open_output, user_name, wait_for_children};
