@@ -87,7 +87,7 @@ fn unwritable_log_directory_does_not_stop_a_session() {
     backend.send(json!({"do": "exit", "code": 1}));
     stage.events.next("llama-server").wait_event("ready");
     let ended = finish(session, &claude);
-    // No log is named, since there is none.
+    // The missing log is not named.
     assert!(ended.stderr.contains("the backend crashed and was restarted once\n"), "{ended:#?}");
     stage.assert_nothing_left();
 }
