@@ -10,7 +10,8 @@
 //!   leaves that program listening and keeps out everybody else, also after it crashes. Between the two calls the port
 //!   is open to all users, so whoever listens then must be checked.
 //!
-//! macOS has no such check when a socket listens, so there a lent port is released, and taken back when it's free.
+//! On other systems a bound socket that doesn't listen may receive the backend's connections, so there a lent port is
+//! released, and taken back when it's free.
 
 use std::{
     cell::Cell,
