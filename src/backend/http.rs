@@ -22,6 +22,8 @@ use crate::base::{
 
 /// The first and the longest pause between two health checks of a starting backend.
 const POLL_PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));
+/// The longest pause while nobody listens yet. Looking costs little, and a stopped Claude Code waits for the listener.
+const LISTEN_PAUSE: Duration = Duration::from_millis(10);
 /// The timeout of requests that a server answers immediately.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// The timeout of requests whose answer is only listed.
@@ -78,7 +80,10 @@ pub(crate) async fn wait_until_up(starting: &Starting<'_>, look: impl AsyncFn() 
     let mut pause = POLL_PAUSES.0;
     loop {
         let health = match (starting.listener)() {
-            Listener::Nobody => Health::Unreachable,
+            Listener::Nobody => {
+                pause = pause.min(LISTEN_PAUSE);
+                Health::Unreachable
+            }
             Listener::Ours => look().await,
             Listener::Foreign => Health::NotOurs,
         };
