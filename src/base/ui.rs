@@ -169,14 +169,10 @@ impl ProgressLine {
 
     /// Shows a stage, with its progress as a `fraction` from 0 to 1 if known.
     pub(crate) fn show(&mut self, stage: &str, fraction: Option<f32>, detail: &str) {
-        let percent =
-            fraction.map(|fraction| format!(" {:.0}% {}", fraction * 100.0, draw_bar(fraction))).unwrap_or_default();
-        // Without a terminal each stage is printed once, so what changes within it is left out.
-        let detail = if detail.is_empty() { String::new() } else { format!(" ({detail})") };
-        let line = one_line(format_args!("{stage}{percent}{detail}"));
         if io::stderr().is_terminal() {
-            self.bar.get_or_insert_with(start_live_line).set_message(line);
+            self.bar.get_or_insert_with(start_live_line).set_message(progress_text(stage, fraction, detail));
         } else if self.stage != stage {
+            // Without a terminal each stage is printed once, so what changes within it is left out.
             message(format_args!("lclaude: {stage}"));
         }
         stage.clone_into(&mut self.stage);
@@ -189,6 +185,13 @@ impl Drop for ProgressLine {
             bar.finish_and_clear();
         }
     }
+}
+
+/// Returns the text of a live line. Stage and detail may be what a server says.
+fn progress_text(stage: &str, fraction: Option<f32>, detail: &str) -> String {
+    let percent = fraction.map(|fraction| format!(" {:.0}% {}", fraction * 100.0, draw_bar(fraction)));
+    let detail = if detail.is_empty() { String::new() } else { format!(" ({detail})") };
+    one_line(format_args!("{stage}{}{detail}", percent.unwrap_or_default()))
 }
 
 fn draw_bar(fraction: f32) -> String {
@@ -275,6 +278,12 @@ mod tests {
         assert_eq!(clean(&lines), lines, "cleaning twice changes nothing");
         assert_eq!(log_line("\x1b[32mINFO\x1b[0m up\r"), "INFO up");
         assert!(!log_line(FOREIGN).chars().any(is_unsafe));
+    }
+
+    #[test]
+    fn live_line_is_clean() {
+        assert_eq!(progress_text("loading", Some(0.5), "x\ty"), "loading 50% ██████░░░░░░ (x\\ty)");
+        assert!(!progress_text(FOREIGN, Some(0.5), FOREIGN).chars().any(is_unsafe));
     }
 
     #[test]

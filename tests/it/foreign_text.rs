@@ -212,8 +212,12 @@ fn project_file_is_shown_clean() {
         "=".into(),
     ] {
         let directory = project(&stage, &text);
+        fs::create_dir_all(directory.join(".claude")).expect("a directory");
+        let settings = json!({"env": {format!("CLAUDE_CODE_{FOREIGN}"): FOREIGN, "OTEL_LOGS_EXPORTER": "x"}});
+        fs::write(directory.join(".claude/settings.json"), settings.to_string()).expect("a file");
         for arguments in [
-            &["-p", "x"][..],
+            &["local", "run", "--dry-run", "--", "true"][..],
+            &["-p", "x"],
             &["--dry-run"],
             &["local", "trust"],
             &["local", "trust", "--yes"],
@@ -290,7 +294,6 @@ fn answers_of_an_endpoint_are_shown_clean() {
         check_all(&stage, &[&["-p", "x"], &["local", "doctor"], &["local", "models"], &["local", "doctor", "--live"]]);
         let models = check(&stage, || stage.lclaude(&["local", "models", "--json"]));
         assert!(models.is_empty() || serde_json::from_str::<Value>(&models).is_ok(), "{models}");
-        check(&stage, || stage.lclaude(&["local", "complete", "--", "--model", ""]));
     }
 }
 
@@ -316,6 +319,19 @@ fn answers_of_ollama_are_shown_clean() {
         ));
         check_all(&stage, &[&["--yes", "-p", "x"], &["-p", "x"], &["local", "doctor"], &["local", "models"]]);
     }
+}
+
+#[test]
+fn names_that_a_shell_could_not_show_are_not_completed() {
+    let stage = stage();
+    let library = stage.home().join(".ollama/models/manifests/registry.ollama.ai/library");
+    for name in [FOREIGN, "small"] {
+        fs::create_dir_all(library.join(name)).expect("a directory");
+        fs::write(library.join(name).join("latest"), "{}").expect("a file");
+    }
+    stage.config("backend = 'ollama'\n[ollama]\npath = '/bin/true'\n");
+    let words = check(&stage, || stage.lclaude(&["local", "complete", "--", "--backend", "ollama", "--model", ""]));
+    assert!(words.contains("small") && !words.contains("owned"), "{words}");
 }
 
 #[test]
