@@ -31,11 +31,11 @@ fn context_of_a_modelfile_is_known_without_a_server() {
     messages!();
     let stage = stage();
     for (model, state) in [("small", "ok"), ("fixed", "warning"), ("cramped", "failure")] {
-        messages::record(&format!("--dry-run --model {model}"), dry_run(&stage, model));
+        messages::record(format!("--dry-run --model {model}"), dry_run(&stage, model));
         let report = stage.doctor(&format!("--model {model}"));
         let context = check(&report, "model context");
         assert_eq!(context["state"], state, "{context:#}");
-        messages::record(&format!("doctor --model {model}"), support::doctor::check_text(context));
+        messages::record(format!("doctor --model {model}"), support::doctor::check_text(context));
     }
     stage.assert_nothing_started();
     // The smallest context of all tiers counts, as in a session.
@@ -60,7 +60,7 @@ fn context_of_a_shared_server_is_known_if_the_model_is_loaded() {
             let report = stage.doctor("--model small");
             let found = check(&report, "server context");
             assert_eq!(found["state"], state, "{found:#}");
-            messages::record(&format!("doctor, {context} tokens"), support::doctor::check_text(found));
+            messages::record(format!("doctor, {context} tokens"), support::doctor::check_text(found));
         };
         let installed = stage.doctor("--model small");
         assert!(check(&installed, "ollama models")["found"].to_string().contains("big:30b"));

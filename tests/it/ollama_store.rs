@@ -42,8 +42,10 @@ fn shared_server_is_offered_if_it_has_the_model() {
     let own = own(&mut stage);
     stage.on("small", &[]).wait().expect_failure(69);
     // On a terminal nobody is asked to download it once more.
-    let screen = Terminal::start(stage.lclaude(&["--model", "small"])).wait_to_the_end(69);
-    assert!(!screen.contains("Download it now?") && screen.contains("instance = \"shared\""), "{screen}");
+    let mut terminal = Terminal::start(stage.lclaude(&["--model", "small"]));
+    terminal.wait_for("instance = \"shared\"");
+    let screen = terminal.wait_to_the_end(69);
+    assert!(!screen.contains("Download it now?"), "{screen}");
     let (_, report) = stage.doctor("--model small");
     let check = support::doctor::find_check(&report, "backends", "model");
     assert!(check["help"].to_string().contains("instance = \\\"shared\\\""), "{check:#}");

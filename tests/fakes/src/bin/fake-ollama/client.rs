@@ -54,8 +54,8 @@ fn ask(method: &str, route: &str, body: &Value) -> Result<Value, String> {
         .map_err(|_| "could not connect to ollama server, run 'ollama serve' to start it".to_owned())?;
     let (_, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
     // A streamed response has the length of each line before it.
-    let lines = body.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).filter(Value::is_object);
-    let last = lines.last().unwrap_or_default();
+    let mut objects = body.lines().rev().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let last = objects.find(Value::is_object).unwrap_or_default();
     match last["error"].as_str() {
         Some(why) => Err(why.to_owned()),
         None => Ok(last),
