@@ -189,7 +189,7 @@ fn declining_a_step_shows_the_manual_command() {
     answer(&mut third, CLAUDE, "y");
     answer(&mut third, "Download", "n");
     let said = stopped(third);
-    assert!(said.contains(&format!("help: ollama pull {MODEL}")), "{said}");
+    assert!(said.contains(&format!("-- ollama pull {MODEL}")), "{said}");
     assert_eq!(configuration(&stage), "");
     stage.assert_nothing_started();
     // Each setup continued where the previous one stopped.
