@@ -45,9 +45,11 @@ pub(crate) fn client_for(url: &str) -> Client {
         Ok(None) | Err(_) => builder().no_proxy(),
     };
     if url.starts_with("https:") {
-        let trusted = certificates::extra(&variables).unwrap_or_default();
-        // A damaged certificate must not keep the others from being used.
-        let secure = reach().tls_certs_merge(trusted).build().or_else(|_| reach().build());
+        let extra = certificates::extra(&variables).unwrap_or_default();
+        let secure = match certificates::client_config(extra) {
+            Some(config) => reach().tls_backend_preconfigured(config).build(),
+            None => reach().build(),
+        };
         if let Ok(client) = secure {
             return client;
         }

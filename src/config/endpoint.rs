@@ -28,7 +28,7 @@ pub(crate) enum Auth {
     /// `Authorization: Bearer TOKEN`.
     #[default]
     Bearer,
-    /// `x-api-key: TOKEN`.
+    /// `x-api-key: TOKEN`, beside the other.
     XApiKey,
 }
 

@@ -3,6 +3,7 @@
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream, ToSocketAddrs, UdpSocket},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     sync::mpsc::{Receiver, channel},
     thread,
@@ -209,7 +210,8 @@ fn headers_and_api_key_are_sent_and_never_shown() {
     let (session, claude) = start(&stage, "org/model");
     let headers = "x-api-key: sk-secret-of-mine\nX-Team: blue\nCF-Access-Client-Secret: access-secret";
     assert_eq!(claude.env["ANTHROPIC_CUSTOM_HEADERS"], headers);
-    assert_eq!(claude.env["ANTHROPIC_AUTH_TOKEN"], "none");
+    // Some gateways read this header first.
+    assert_eq!(claude.env["ANTHROPIC_AUTH_TOKEN"], "sk-secret-of-mine");
     assert!(!claude.env.contains_key("ANTHROPIC_API_KEY"), "Claude Code asks the user about this variable");
     assert!(!format!("{:?}", claude.argv).contains("secret"), "{:?}", claude.argv);
     let ended = finish(session, &claude);
@@ -377,35 +379,79 @@ fn invalid_url_is_a_configuration_error() {
     stage.output(&["--model", "any", "-p", "x"]).expect_failure(65);
 }
 
+/// An https server with its own certificate, made by openssl. It answers as a server without the Messages API.
+struct Tls {
+    server: KillOnDrop,
+    url: String,
+    certificate: PathBuf,
+}
+
+impl Tls {
+    /// Starts a server whose certificate is for this IP address. `more`: options of `openssl req`.
+    fn start(stage: &Stage, ip: &str, more: &[&str]) -> Self {
+        let (key, certificate) = (stage.root().join("key.pem"), stage.root().join("certificate.pem"));
+        let made = Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=test"])
+            .args(["-addext", &format!("subjectAltName=IP:{ip}")])
+            .args(if more.is_empty() { &["-days", "1"] } else { more })
+            .args(["-keyout".as_ref(), key.as_os_str(), "-out".as_ref(), certificate.as_os_str()])
+            .output();
+        assert!(made.as_ref().is_ok_and(|made| made.status.success()), "{made:?}");
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port");
+        let server = Command::new("openssl")
+            .args(["s_server", "-quiet", "-www", "-accept", &free.to_string()])
+            .args(["-key".as_ref(), key.as_os_str(), "-cert".as_ref(), certificate.as_os_str()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("openssl runs");
+        let server = KillOnDrop(server);
+        wait_for_port(&free.to_string());
+        Tls { server, url: format!("https://{free}"), certificate }
+    }
+
+    /// Runs lclaude, which this server can't serve in any case.
+    fn run(self, stage: &Stage, has_extra: bool, arguments: &[&str]) -> Ended {
+        configure(stage, &self.url, "");
+        let mut command = stage.lclaude(arguments);
+        if has_extra {
+            command.env("NODE_EXTRA_CA_CERTS", &self.certificate);
+        }
+        let ended = stage.ended(&mut command);
+        drop(self.server);
+        ended
+    }
+}
+
 #[test]
-fn untrusted_certificate_is_reported() {
+fn rejected_certificates_are_described() {
     if !needs_program("openssl") {
         return;
     }
     messages!();
-    let stage = Stage::new();
-    let (key, certificate) = (stage.root().join("key.pem"), stage.root().join("certificate.pem"));
-    let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=127.0.0.1"])
-        .args(["-addext", "subjectAltName=IP:127.0.0.1"])
-        .args(["-keyout".as_ref(), key.as_os_str(), "-out".as_ref(), certificate.as_os_str()])
-        .output();
-    assert!(made.as_ref().is_ok_and(|made| made.status.success()), "{made:?}");
-    let free = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port");
-    let mut server = Command::new("openssl")
-        .args(["s_server", "-quiet", "-www", "-accept", &free.to_string()])
-        .args(["-key".as_ref(), key.as_os_str(), "-cert".as_ref(), certificate.as_os_str()])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("openssl runs");
-    wait_for_port(&free.to_string());
-    configure(&stage, &format!("https://{free}"), "");
-    let ended = stage.output(&["--model", "any", "-p", "x"]);
-    let _ = server.kill();
-    let _ = server.wait();
-    ended.expect_failure(69);
+    for (note, ip, more, has_extra) in [
+        ("self-signed", "127.0.0.1", &[][..], false),
+        ("for another host", "192.0.2.9", &["-days", "1", "-addext", "basicConstraints=critical,CA:FALSE"], true),
+        ("for another host, an authority", "192.0.2.9", &[], true),
+    ] {
+        let stage = Stage::new();
+        messages::note(note);
+        Tls::start(&stage, ip, more).run(&stage, has_extra, &["--model", "any", "-p", "x"]).expect_failure(69);
+    }
+}
+
+#[test]
+fn certificates_of_node_extra_ca_certs_are_trusted() {
+    if !needs_program("openssl") {
+        return;
+    }
+    // `openssl req -x509` marks its certificate as an authority, unless told otherwise.
+    for more in [&[][..], &["-days", "1", "-addext", "basicConstraints=critical,CA:FALSE"]] {
+        let stage = Stage::new();
+        let ended = Tls::start(&stage, "127.0.0.1", more).run(&stage, true, &["local", "models"]).expect(69);
+        assert!(ended.stderr.contains("its answer is not JSON"), "{ended:#?}");
+    }
 }
 
 /// Waits until a server listens at `address`.

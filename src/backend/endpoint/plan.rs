@@ -85,15 +85,12 @@ pub(crate) fn of(settings: &Settings, variables: &Variables) -> Result<Endpoint>
     proxy::find(&url, variables)?;
     let mut headers = headers(settings, variables)?;
     let token = token(settings, variables)?;
-    let token = match (settings.endpoint.auth, token) {
+    if let (Auth::XApiKey, Some(token)) = (settings.endpoint.auth, &token) {
         // Claude Code asks the user to approve a key in ANTHROPIC_API_KEY, and remembers the answer. It sends a header
-        // without asking, and a token beside it, or it would send the user's own login (seen with 2.1.331).
-        (Auth::XApiKey, Some(token)) => {
-            headers.insert(0, Header { name: X_API_KEY.into(), value: token, is_secret: true });
-            None
-        }
-        (_, token) => token,
-    };
+        // without asking. The token goes beside it, since Claude Code always sends one, and gateways such as LiteLLM
+        // read that first (seen with 2.1.331 and 1.106).
+        headers.insert(0, Header { name: X_API_KEY.into(), value: token.clone(), is_secret: true });
+    }
     let token = token.unwrap_or_else(|| NO_TOKEN.into());
     Ok(Endpoint { token_variable: settings.endpoint.token_env.clone(), headers, ..Endpoint::new(url, 0, token) })
 }
