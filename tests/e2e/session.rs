@@ -218,8 +218,9 @@ fn interactive_session_works_like_claude_code() {
     let project = stage.project().display().to_string();
     let answers = json!({"hasCompletedOnboarding": true, "projects": {&project: {"hasTrustDialogAccepted": true}}});
     fs::write(stage.home().join(".claude.json"), answers.to_string()).expect("a file");
-    real::create_proof_and_quit(Terminal::start(stage.with_bash(&[])));
+    let shown = real::create_proof_and_quit(Terminal::start(stage.with_bash(&[])));
     assert_eq!(stage.proof(), "made-by-local-model\n");
+    assert!(shown.contains("lclaude --resume "), "{shown}");
 }
 
 #[test]

@@ -161,7 +161,8 @@ fn interactive_session_has_no_dialog_and_leaves_the_home_unchanged() {
     let before = stage.home_snapshot();
     let (command, trace) = traced(&stage, &[], &project);
     // The first screen has no onboarding and no trust dialog.
-    real::create_proof_and_quit(Terminal::start(command));
+    let shown = real::create_proof_and_quit(Terminal::start(command));
+    assert!(!shown.contains("lclaude --resume "), "{shown}");
     assert_eq!(fs::read_to_string(project.join("proof.txt")).expect("the proof"), "made-by-local-model\n");
     fs::remove_file(project.join("proof.txt")).expect("it is there");
     let read = user_files_read(&stage, trace);

@@ -33,11 +33,11 @@ fn run_in_session(stage: &Stage, options: &[&str], command: &str) -> Terminal {
     terminal
 }
 
-fn quit(mut terminal: Terminal) -> String {
+fn quit(mut terminal: Terminal) {
     terminal.type_in("\x03");
     terminal.wait_for("again");
     terminal.type_in("\x03");
-    terminal.wait_to_the_end(0)
+    assert_eq!(terminal.wait(), Some(0));
 }
 
 #[test]
@@ -47,11 +47,10 @@ fn chosen_model_and_flags_do_not_outlive_the_session() {
     let mut terminal = run_in_session(&stage, &[], "/model haiku");
     terminal.wait_for("saved");
     assert!(settings().contains("haiku"), "{}", settings());
-    let shown = quit(terminal);
+    quit(terminal);
     assert_eq!(settings(), BEFORE);
     let state = fs::read_to_string(stage.home().join(".claude.json")).expect("a file");
     assert!(!state.contains("officialMarketplace") && !state.contains("migrationVersion"), "{state}");
-    assert!(shown.contains("lclaude --resume"), "{shown}");
 }
 
 /// An agent that pins one of Claude's models, known to this Claude Code or not, gets the session's.
@@ -83,7 +82,6 @@ fn npm_leaves_nothing_of_a_throwaway_session() {
     until("npm ran", || ran.exists());
     terminal.type_in("\x1b");
     terminal.wait_for("shortcuts");
-    let shown = quit(terminal);
-    assert!(!shown.contains("--resume ") || shown.contains("will not find this session"), "{shown}");
+    quit(terminal);
     stage.assert_home_is(&before);
 }

@@ -47,8 +47,8 @@ impl Stage {
     }
 }
 
-/// Has an interactive Claude Code create the proof, and quits it.
-pub fn create_proof_and_quit(mut terminal: Terminal) {
+/// Has an interactive Claude Code create the proof, quits it, and returns everything that was printed.
+pub fn create_proof_and_quit(mut terminal: Terminal) -> String {
     terminal.wait_for("Claude Code");
     terminal.wait_for("tiny");
     // Keys typed before the whole screen is drawn are lost.
@@ -63,5 +63,5 @@ pub fn create_proof_and_quit(mut terminal: Terminal) {
     // Claude Code asks for a second Ctrl-C.
     terminal.wait_for("again");
     terminal.type_in("\x03");
-    assert_eq!(terminal.wait(), Some(0));
+    terminal.wait_to_the_end(0)
 }
