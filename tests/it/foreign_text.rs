@@ -324,13 +324,8 @@ fn answers_of_ollama_are_shown_clean() {
 #[test]
 fn names_that_a_shell_could_not_show_are_not_completed() {
     let stage = stage();
-    let library = stage.home().join(".ollama/models/manifests/registry.ollama.ai/library");
-    for name in [FOREIGN, "small"] {
-        fs::create_dir_all(library.join(name)).expect("a directory");
-        fs::write(library.join(name).join("latest"), "{}").expect("a file");
-    }
-    stage.config("backend = 'ollama'\n[ollama]\npath = '/bin/true'\n");
-    let words = check(&stage, || stage.lclaude(&["local", "complete", "--", "--backend", "ollama", "--model", ""]));
+    stage.config(&format!("[profiles.{}]\nlean = true\n[profiles.small]\nlean = true\n", quoted(FOREIGN)));
+    let words = check(&stage, || stage.lclaude(&["local", "complete", "--", "--profile", ""]));
     assert!(words.contains("small") && !words.contains("owned"), "{words}");
 }
 
