@@ -25,12 +25,7 @@ enum Completion {
 pub(crate) fn run(words: &[OsString]) {
     // No option or name of ours has a character that is not valid UTF-8.
     let words: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-    // A shell shows a candidate as it is, and a line break would end it.
-    let is_safe = |answer: &Completion| match answer {
-        Completion::Word(text, about) => !text.chars().chain(about.chars()).any(ui::is_unsafe),
-        _ => true,
-    };
-    let lines = answers(&words).into_iter().filter(is_safe).map(|answer| match answer {
+    let lines = answers(&words).into_iter().map(|answer| match answer {
         Completion::Word(text, about) => format!("word\t{text}\t{about}\n"),
         Completion::Claude(text) => format!("claude\t{text}\n"),
         Completion::ClaudeFrom(at) => format!("claude-from\t{at}\n"),

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use crate::{
     backend::{Backend, registry::ALL},
-    base::environment::Environment,
+    base::{environment::Environment, ui},
     config::{self, Overrides, Project, Settings},
     launch,
 };
@@ -84,6 +84,6 @@ fn installed(backend: &dyn Backend, settings: &Settings, environment: &Environme
 
 /// Removes names with control characters, since a tab or newline ends a field.
 fn completable(mut names: Vec<String>) -> Vec<String> {
-    names.retain(|name| !name.is_empty() && !name.contains(char::is_control));
+    names.retain(|name| !name.is_empty() && !name.contains(ui::is_unsafe));
     names
 }

@@ -324,9 +324,13 @@ fn answers_of_ollama_are_shown_clean() {
 #[test]
 fn names_that_a_shell_could_not_show_are_not_completed() {
     let stage = stage();
-    stage.config(&format!("[profiles.{}]\nlean = true\n[profiles.small]\nlean = true\n", quoted(FOREIGN)));
+    stage.config(&format!(
+        "[profiles.{}]\nlean = true\n[profiles.small]\n[profiles.{}]\n",
+        quoted(FOREIGN),
+        quoted("turned\u{202e}")
+    ));
     let words = check(&stage, || stage.lclaude(&["local", "complete", "--", "--profile", ""]));
-    assert!(words.contains("small") && !words.contains("owned"), "{words}");
+    assert!(words.contains("small") && !words.contains("owned") && !words.contains("turned"), "{words}");
 }
 
 #[test]
