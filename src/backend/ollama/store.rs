@@ -193,7 +193,7 @@ mod tests {
         assert_eq!(chosen("small:latest"), None);
         assert_eq!(chosen("neither:latest"), None);
         assert_eq!(choose_between(&own, [], &["big:latest".into()]), None);
-        // A store that can be read only in part is none.
+        // A store that can be read only in part can't be used.
         fs::remove_dir(service.join("blobs")).expect("there");
         assert_eq!(chosen("big:latest"), None);
     }
