@@ -1,8 +1,7 @@
 //! Process functions for Linux; `macos.rs` has the same ones for macOS.
 
 use std::{
-    fs,
-    io::{self, BufRead, BufReader},
+    fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::Command,
@@ -10,10 +9,8 @@ use std::{
 
 use rustix::process::Signal;
 
+pub(crate) use super::sockets::listener_owners;
 use super::tree::Process;
-
-/// The state of a listening socket in `/proc/net/tcp` (`TCP_LISTEN`).
-const LISTEN: &str = "0A";
 
 /// The fields of `/proc/PID/stat` that are used here (proc(5)).
 struct Stat {
@@ -64,49 +61,6 @@ pub(crate) fn processes() -> Vec<Process> {
 /// Returns the user of a process, or `None` if it doesn't run.
 pub(crate) fn owner(pid: i32) -> Option<u32> {
     fs::metadata(format!("/proc/{pid}")).ok().map(|process| process.uid())
-}
-
-/// Returns the users of the sockets that may receive a connection to `port` of 127.0.0.1: those that listen on this
-/// address or on all addresses.
-///
-/// A socket on `[::]` that takes only IPv6 is among them, since `/proc/net/tcp6` doesn't tell.
-pub(crate) fn listener_owners(port: u16) -> Vec<u32> {
-    // Addresses as the kernel prints them: words of four bytes, each in the byte order of the machine.
-    let word = |bytes: [u8; 4]| format!("{:08X}", u32::from_ne_bytes(bytes));
-    let local = word([127, 0, 0, 1]);
-    let any = "0".repeat(8);
-    let mapped = any.repeat(2) + &word([0, 0, 0xff, 0xff]);
-    let receives = |address: &str| match address.len() {
-        8 => address == local || address == any,
-        _ => {
-            address.trim_start_matches(&*any).is_empty()
-                || address.strip_prefix(&mapped).is_some_and(|end| end == local || end == any)
-        }
-    };
-    let mut owners = Vec::new();
-    for file in ["/proc/self/net/tcp", "/proc/self/net/tcp6"] {
-        // The file is missing without IPv6.
-        let lines =
-            fs::File::open(file).into_iter().flat_map(|file| BufReader::new(file).lines()).map_while(Result::ok);
-        for line in lines.skip(1) {
-            // Number, local address, remote address, state, queues, timers, retransmits, user.
-            let fields: Vec<&str> = line.split_ascii_whitespace().collect();
-            let (Some(local), Some(state), Some(owner)) = (fields.get(1), fields.get(3), fields.get(7)) else {
-                continue;
-            };
-            if *state != LISTEN {
-                // Listening sockets come first; a busy machine has thousands of others.
-                break;
-            }
-            if let Some((address, number)) = local.split_once(':')
-                && u16::from_str_radix(number, 16) == Ok(port)
-                && receives(address)
-            {
-                owners.push(owner.parse().unwrap_or(u32::MAX));
-            }
-        }
-    }
-    owners
 }
 
 /// Returns a path to this program that works even if its file was replaced.

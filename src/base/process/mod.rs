@@ -6,6 +6,8 @@ mod group;
 mod hold;
 mod identity;
 #[cfg(target_os = "linux")]
+mod sockets;
+#[cfg(target_os = "linux")]
 #[path = "linux.rs"]
 mod system;
 #[cfg(target_os = "macos")]
