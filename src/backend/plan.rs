@@ -184,9 +184,9 @@ impl BackendPlan {
         if self.models.is_empty() { "no model".into() } else { self.models.join(", ") }
     }
 
-    /// Returns whether lclaude starts its server and the server takes no key.
-    pub(crate) fn is_keyless(&self) -> bool {
-        matches!(&self.service, Service::Program(program) if program.is_keyless())
+    /// Returns whether lclaude starts its server and lends it the port.
+    pub(crate) fn lends_port(&self) -> bool {
+        matches!(&self.service, Service::Program(program) if program.lends_port())
     }
 
     /// Returns its name for messages.
@@ -224,9 +224,10 @@ impl Program {
         }
     }
 
-    /// Returns whether it takes no key, so that only its port tells it from another user's server.
-    pub(crate) fn is_keyless(&self) -> bool {
-        self.key_variable.is_none()
+    /// Returns whether it is lent its port, which another user's program could take instead while it starts. A key
+    /// doesn't help: a client sends it along with the prompt.
+    pub(crate) fn lends_port(&self) -> bool {
+        !self.shares_port
     }
 
     /// Returns the command that starts it at `endpoint`, with its private file at `file`.

@@ -45,7 +45,7 @@ pub(crate) struct Lease {
     failed: bool,
     /// The port of a server that shares it.
     reserved: Option<ReservedPort>,
-    /// The port of a backend without a key, as the keeper holds it.
+    /// The port that is lent to the backend, as the keeper holds it.
     port: Option<OwnedFd>,
 }
 
@@ -136,7 +136,7 @@ impl Lease {
             }
             if matches!(event, FromKeeper::Starting | FromKeeper::Restarting { .. })
                 && self.child.is_none()
-                && self.start.plan.is_keyless()
+                && self.start.plan.lends_port()
             {
                 // Nothing has to be stopped.
                 self.held(&[]).await;
@@ -188,10 +188,10 @@ impl Lease {
         }
     }
 
-    /// Returns whether the child must be stopped while the backend is down: it takes no key, so the child would send
-    /// prompts to whoever takes the port.
+    /// Returns whether the child must be stopped while the backend is down, since it would send prompts to whoever
+    /// takes the port.
     pub(crate) fn holds_child(&self) -> bool {
-        self.child.is_some() && self.start.plan.is_keyless()
+        self.child.is_some() && self.start.plan.lends_port()
     }
 
     /// Reports which processes are stopped until the backend listens again. The keeper restarts the backend after that.

@@ -52,7 +52,7 @@ pub(crate) struct KeeperContext {
     pub linger: Duration,
     /// Restarts of the backend.
     pub restarted: Rc<Cell<u32>>,
-    /// The held port of a backend without a key, which each session holds too.
+    /// The held port that is lent to the backend, which each session holds too.
     pub port: Rc<RefCell<Option<OwnedFd>>>,
 }
 

@@ -74,12 +74,12 @@ pub(crate) enum FromKeeper {
     Starting,
     Progress(Progress),
     Ready(Ready),
-    /// The backend crashed and is restarting on the same port. If it takes no key, it starts once every session has sent
-    /// `held`.
+    /// The backend crashed and is restarting on the same port. If that is lent to it, it starts once every session has
+    /// sent `held`.
     Restarting {
         reason: String,
     },
-    /// The restarted backend has its port again, but its model may still be loading. Only for a backend without a key.
+    /// The restarted backend has its port again, but its model may still be loading. Only if the port is lent.
     Listening,
     /// The backend won't be restarted.
     Failed {

@@ -180,14 +180,14 @@ impl Supervisor {
         };
         for _ in 0..MAX_PORTS {
             self.reserve(&program)?;
-            if self.was_ready && program.is_keyless() {
+            if self.was_ready && program.lends_port() {
                 held().await;
             }
             let lines = self.spawn(&program)?;
             on_change(self.run.as_ref().map(|run| run.group), &[]);
             let unfit = match self.wait_until_ready(Some(lines), state, on_change).await {
                 Ok(mut served) => {
-                    served.notes.extend(self.port.warning().filter(|_| program.is_keyless()));
+                    served.notes.extend(self.port.warning().filter(|_| program.lends_port()));
                     return Ok(served);
                 }
                 Err(unfit) => unfit,
@@ -262,7 +262,7 @@ impl Supervisor {
         let (progress, mut news) = mpsc::unbounded_channel();
         let new_log_line = Notify::new();
         let plan = &self.start.plan;
-        let has_waiting = self.was_ready && plan.is_keyless();
+        let has_waiting = self.was_ready && plan.lends_port();
         let listener = || {
             let listener = group.map_or(Listener::Ours, |group| self.port.listener(group));
             if listener == Listener::Ours && has_waiting {

@@ -204,8 +204,8 @@ struct Ended {
 
 /// Waits for the child, forwards signals to it, and ends it if its backend fails.
 ///
-/// If the backend takes no key, no prompt may leave while it is down, since another user's program could take `port`: the
-/// child is stopped until the backend's own program listens there again.
+/// If the backend is lent its port, no prompt may leave while it is down, since another user's program could take `port`:
+/// the child is stopped until the backend's own program listens there again.
 async fn watch(
     child: &mut process::Child,
     name: &str,

@@ -1,6 +1,6 @@
-//! Another user of the machine gets no request of a backend without a key, whatever port they take and when.
+//! Another user of the machine gets no request for a backend, whatever port they take and when.
 //!
-//! A backend with a key needs no such care: whoever takes its port can't tell what the key is.
+//! llama-server needs no such care: it shares its port with a socket of lclaude's that nobody else can.
 
 use rustix::process::Signal;
 use support::{
@@ -8,14 +8,14 @@ use support::{
     process_state, turn, until,
 };
 
-/// A backend without a key, whose programs bind their port when told.
-struct Keyless {
+/// A backend whose port is lent, and whose programs bind it when told.
+struct Lent {
     who: &'static str,
     stage: Stage,
     port: fn(&Fake) -> u16,
 }
 
-impl Keyless {
+impl Lent {
     fn command() -> Self {
         let mut stage = Stage::new();
         let run = r#"["llama-server", "--model", "MODEL", "--alias", "{model}", "--port", "{port}"]"#;
@@ -23,14 +23,14 @@ impl Keyless {
         let text = format!("backend = \"command\"\nmodel = \"tiny\"\n[command]\nrun = {run}\n");
         stage.config(&format!("{text}[lifetime]\nrestarts = 2\n"));
         stage.set("FAKE_LLAMA_BIND", "controlled");
-        Keyless { who: "llama-server", stage, port }
+        Lent { who: "llama-server", stage, port }
     }
 
     fn ollama() -> Self {
         let mut stage = Stage::ollama();
         stage.config("model = \"small\"\n[lifetime]\nrestarts = 2\n");
         stage.set("FAKE_OLLAMA_BIND", "controlled");
-        Keyless { who: "ollama", stage, port: ollama_port }
+        Lent { who: "ollama", stage, port: ollama_port }
     }
 
     fn start(&self) -> Session {
@@ -102,15 +102,15 @@ fn port_taken_before_the_start_gets_no_request() {
     if !needs_root() {
         return;
     }
-    for keyless in [Keyless::command(), Keyless::ollama()] {
-        let session = keyless.start();
-        let robbed = keyless.next();
-        let thief = Thief::start(&keyless.stage, (keyless.port)(&robbed));
+    for lent in [Lent::command(), Lent::ollama()] {
+        let session = lent.start();
+        let robbed = lent.next();
+        let thief = Thief::start(&lent.stage, (lent.port)(&robbed));
         thief.1.wait_event("won");
-        let backend = keyless.next();
-        assert_ne!((keyless.port)(&backend), (keyless.port)(&robbed));
+        let backend = lent.next();
+        assert_ne!((lent.port)(&backend), (lent.port)(&robbed));
         bind(&backend);
-        let claude = keyless.stage.events.next("claude");
+        let claude = lent.stage.events.next("claude");
         turn(&claude);
         assert_eq!(thief.requests(), json!({}));
         drop(thief);
@@ -124,13 +124,13 @@ fn port_taken_after_a_crash_gets_no_request() {
     if !needs_root() {
         return;
     }
-    for keyless in [Keyless::command(), Keyless::ollama()] {
-        let (session, claude, backend) = keyless.up();
-        let thief = Thief::start(&keyless.stage, (keyless.port)(&backend));
+    for lent in [Lent::command(), Lent::ollama()] {
+        let (session, claude, backend) = lent.up();
+        let thief = Thief::start(&lent.stage, (lent.port)(&backend));
         thief.1.wait_event("trying");
         turn(&claude);
         prompt(&claude);
-        keyless.crash(&backend);
+        lent.crash(&backend);
         thief.1.wait_event("won");
         claude.wait_gone();
         let ended = session.wait().expect_failure(69);
@@ -145,12 +145,12 @@ fn race_for_the_port_of_a_crashed_backend_costs_no_prompt() {
     if !needs_root() {
         return;
     }
-    for mut keyless in [Keyless::command(), Keyless::ollama()] {
-        keyless.stage.unset("FAKE_LLAMA_BIND").unset("FAKE_OLLAMA_BIND");
-        let session = keyless.start();
-        let backend = keyless.next();
-        let claude = keyless.stage.events.next("claude");
-        let thief = Thief::start(&keyless.stage, (keyless.port)(&backend));
+    for mut lent in [Lent::command(), Lent::ollama()] {
+        lent.stage.unset("FAKE_LLAMA_BIND").unset("FAKE_OLLAMA_BIND");
+        let session = lent.start();
+        let backend = lent.next();
+        let claude = lent.stage.events.next("claude");
+        let thief = Thief::start(&lent.stage, (lent.port)(&backend));
         thief.1.wait_event("trying");
         prompt(&claude);
         kill(backend.pid, Signal::KILL);
@@ -163,15 +163,15 @@ fn race_for_the_port_of_a_crashed_backend_costs_no_prompt() {
 
 #[test]
 fn claude_code_is_stopped_until_the_restarted_backend_listens() {
-    let mut keyless = Keyless::command();
-    keyless.stage.set("FAKE_LLAMA_LOAD", "controlled");
-    let session = keyless.start();
-    let backend = keyless.next();
+    let mut lent = Lent::command();
+    lent.stage.set("FAKE_LLAMA_LOAD", "controlled");
+    let session = lent.start();
+    let backend = lent.next();
     bind(&backend);
     backend.send(json!({"do": "ready"}));
-    let claude = keyless.stage.events.next("claude");
-    let restarted = keyless.crash(&backend);
-    assert_eq!((keyless.port)(&restarted), (keyless.port)(&backend));
+    let claude = lent.stage.events.next("claude");
+    let restarted = lent.crash(&backend);
+    assert_eq!((lent.port)(&restarted), (lent.port)(&backend));
     assert!(is_stopped(&claude));
     bind(&restarted);
     // Its model is still loading.
@@ -202,9 +202,9 @@ fn claude_code_of_a_backend_with_a_key_is_not_stopped() {
 #[test]
 fn signal_ends_a_session_whose_claude_code_is_stopped() {
     for (signal, code) in [(Signal::TERM, 143), (Signal::HUP, 129), (Signal::INT, 0)] {
-        let keyless = Keyless::command();
-        let (session, claude, backend) = keyless.up();
-        keyless.crash(&backend);
+        let lent = Lent::command();
+        let (session, claude, backend) = lent.up();
+        lent.crash(&backend);
         session.signal(signal);
         session.wait().expect(code);
         assert!(claude.is_gone());
@@ -213,28 +213,28 @@ fn signal_ends_a_session_whose_claude_code_is_stopped() {
 
 #[test]
 fn killed_session_leaves_no_stopped_process() {
-    let keyless = Keyless::command();
-    let (session, claude, backend) = keyless.up();
-    keyless.crash(&backend);
+    let lent = Lent::command();
+    let (session, claude, backend) = lent.up();
+    lent.crash(&backend);
     assert!(is_stopped(&claude));
     session.signal(Signal::KILL);
     session.wait();
     claude.wait_gone();
-    keyless.stage.wait_for_nothing_left();
+    lent.stage.wait_for_nothing_left();
 }
 
 #[test]
 fn suspended_session_stays_suspended_while_its_backend_restarts() {
-    let keyless = Keyless::command();
-    let (session, claude, backend) = keyless.up();
+    let lent = Lent::command();
+    let (session, claude, backend) = lent.up();
     session.signal_group(Signal::STOP);
     until("the session is suspended", || is_stopped(&claude) && process_state(session.pid()) == Some('T'));
-    let restarted = keyless.crash(&backend);
+    let restarted = lent.crash(&backend);
     bind(&restarted);
     restarted.wait_event("ready");
     // Another session's Claude Code starts when the keeper has continued what it stopped.
-    let other = keyless.start();
-    let other_claude = keyless.stage.events.next("claude");
+    let other = lent.start();
+    let other_claude = lent.stage.events.next("claude");
     assert!(is_stopped(&claude) && process_state(session.pid()) == Some('T'));
     session.signal_group(Signal::CONT);
     turn(&claude);
@@ -244,9 +244,9 @@ fn suspended_session_stays_suspended_while_its_backend_restarts() {
 
 #[test]
 fn foreground_command_does_not_continue_a_stopped_claude_code() {
-    let keyless = Keyless::command();
-    let (session, claude, backend) = keyless.up();
-    let restarted = keyless.crash(&backend);
+    let lent = Lent::command();
+    let (session, claude, backend) = lent.up();
+    let restarted = lent.crash(&backend);
     session.signal_group(Signal::STOP);
     until("the session is suspended", || process_state(session.pid()) == Some('T'));
     session.signal_group(Signal::CONT);
@@ -258,15 +258,15 @@ fn foreground_command_does_not_continue_a_stopped_claude_code() {
 
 #[test]
 fn keeper_stops_the_claude_code_of_a_session_that_does_not_respond() {
-    let keyless = Keyless::command();
-    let (session, claude, backend) = keyless.up();
+    let lent = Lent::command();
+    let (session, claude, backend) = lent.up();
     // After the first restart it is certain that the session has told the keeper about its Claude Code.
-    let backend = keyless.crash(&backend);
+    let backend = lent.crash(&backend);
     bind(&backend);
     turn(&claude);
     session.signal(Signal::STOP);
     until("the session is suspended", || process_state(session.pid()) == Some('T'));
-    let restarted = keyless.crash(&backend);
+    let restarted = lent.crash(&backend);
     assert!(is_stopped(&claude));
     bind(&restarted);
     turn(&claude);
@@ -276,11 +276,11 @@ fn keeper_stops_the_claude_code_of_a_session_that_does_not_respond() {
 
 #[test]
 fn claude_code_is_stopped_while_a_lost_keeper_is_replaced() {
-    let keyless = Keyless::command();
-    let (session, claude, backend) = keyless.up();
-    kill(keyless.stage.keeper(), Signal::KILL);
+    let lent = Lent::command();
+    let (session, claude, backend) = lent.up();
+    kill(lent.stage.keeper(), Signal::KILL);
     backend.wait_gone();
-    let restarted = keyless.next();
+    let restarted = lent.next();
     assert!(is_stopped(&claude));
     bind(&restarted);
     turn(&claude);
@@ -289,13 +289,13 @@ fn claude_code_is_stopped_while_a_lost_keeper_is_replaced() {
 
 #[test]
 fn descendants_of_another_program_are_stopped_too() {
-    let keyless = Keyless::command();
-    let mut command = keyless.stage.lclaude(&["local", "run", "--", "sh", "-c", "claude & wait"]);
+    let lent = Lent::command();
+    let mut command = lent.stage.lclaude(&["local", "run", "--", "sh", "-c", "claude & wait"]);
     let session = Session::start(&mut command);
-    let backend = keyless.next();
+    let backend = lent.next();
     bind(&backend);
-    let claude = keyless.stage.events.next("claude");
-    let restarted = keyless.crash(&backend);
+    let claude = lent.stage.events.next("claude");
+    let restarted = lent.crash(&backend);
     assert!(is_stopped(&claude) && process_state(claude.ppid) == Some('T'));
     bind(&restarted);
     turn(&claude);
@@ -305,12 +305,12 @@ fn descendants_of_another_program_are_stopped_too() {
 #[test]
 fn program_that_cannot_share_the_port_starts_with_a_warning() {
     messages!();
-    let mut keyless = Keyless::command();
-    keyless.stage.set("FAKE_LLAMA_BIND", "strict");
-    let session = keyless.start();
-    let (first, second) = (keyless.next(), keyless.next());
-    assert_eq!((keyless.port)(&first), (keyless.port)(&second));
-    let claude = keyless.stage.events.next("claude");
+    let mut lent = Lent::command();
+    lent.stage.set("FAKE_LLAMA_BIND", "strict");
+    let session = lent.start();
+    let (first, second) = (lent.next(), lent.next());
+    assert_eq!((lent.port)(&first), (lent.port)(&second));
+    let claude = lent.stage.events.next("claude");
     turn(&claude);
     finish(session, &claude).record();
 }
@@ -321,15 +321,15 @@ fn race_for_the_port_of_a_lost_keeper_costs_no_prompt() {
     if !needs_root() {
         return;
     }
-    for mut keyless in [Keyless::command(), Keyless::ollama()] {
-        keyless.stage.unset("FAKE_LLAMA_BIND").unset("FAKE_OLLAMA_BIND");
-        let session = keyless.start();
-        let backend = keyless.next();
-        let claude = keyless.stage.events.next("claude");
-        let thief = Thief::start(&keyless.stage, (keyless.port)(&backend));
+    for mut lent in [Lent::command(), Lent::ollama()] {
+        lent.stage.unset("FAKE_LLAMA_BIND").unset("FAKE_OLLAMA_BIND");
+        let session = lent.start();
+        let backend = lent.next();
+        let claude = lent.stage.events.next("claude");
+        let thief = Thief::start(&lent.stage, (lent.port)(&backend));
         thief.1.wait_event("trying");
         prompt(&claude);
-        kill(keyless.stage.keeper(), Signal::KILL);
+        kill(lent.stage.keeper(), Signal::KILL);
         until("the prompt is answered or the session ends", || claude.has_event("response") || claude.is_gone());
         let ended = if claude.is_gone() { session.wait() } else { finish(session, &claude) };
         assert!(matches!(ended.code, Some(0 | 69)), "{ended:#?}");
