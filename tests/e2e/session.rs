@@ -201,7 +201,8 @@ fn addresses(trace: &str) -> Vec<String> {
     };
     let mut found: Vec<String> = trace
         .lines()
-        .filter(|line| line.contains("AF_INET"))
+        // A question to the kernel about listening sockets names addresses too.
+        .filter(|line| line.contains("AF_INET") && !line.contains("nlmsg_type"))
         .map(|line| {
             let port = field(line, "port=htons(").unwrap_or_default();
             let address = field(line, "inet_addr(").or_else(|| field(line, "inet_pton(AF_INET6, ")).unwrap_or_default();

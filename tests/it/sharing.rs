@@ -354,8 +354,11 @@ fn signal_during_keeper_replacement_does_not_end_the_session() {
     let inode = lock.metadata().expect("an open file").ino();
     let held = thread::spawn(move || lock.lock().map(|()| lock));
     until("this test waits for it", || is_waited_for(inode));
+    // Suspended, so that its next keeper doesn't get the lock first.
+    session.signal(Signal::STOP);
     kill(keeper, Signal::KILL);
     let held = held.join().expect("no panic").expect("a lock");
+    session.signal(Signal::CONT);
     until("the next keeper waits for it", || is_waited_for(inode));
     session.signal(Signal::TERM);
     claude.wait_event("signal");

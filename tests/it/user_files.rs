@@ -6,7 +6,7 @@ use std::{
     fs,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use rustix::process::Signal;
@@ -53,17 +53,19 @@ fn choose(stage: &Stage, value: Value, shown: &str) {
         object.insert("model".into(), value);
     }
     save(&settings_file(stage), &settings);
+    let project = stage.home().join(".claude/projects/-project");
+    fs::create_dir_all(&project).expect("a directory");
+    let earlier = fs::read_dir(&project).expect("a directory").count();
+    // No two choices in the same millisecond.
+    let time = SystemTime::now() + Duration::from_millis(earlier as u64);
     let line = json!({
         "type": "user",
-        "timestamp": humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
+        "timestamp": humantime::format_rfc3339_millis(time).to_string(),
         "message": {"role": "user", "content": format!(
             "<local-command-stdout>Set model to `{shown}` and saved as your default for new sessions</local-command-stdout>"
         )},
     });
-    let project = stage.home().join(".claude/projects/-project");
-    fs::create_dir_all(&project).expect("a directory");
-    let session = fs::read_dir(&project).expect("a directory").count();
-    fs::write(project.join(format!("{session}.jsonl")), format!("{line}\n")).expect("a file");
+    fs::write(project.join(format!("{earlier}.jsonl")), format!("{line}\n")).expect("a file");
 }
 
 #[test]
