@@ -9,3 +9,4 @@ mod hold;
 pub(crate) mod plan;
 pub(crate) mod run;
 pub(crate) mod verdict;
+pub(crate) mod watch;

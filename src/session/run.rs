@@ -1,21 +1,20 @@
 //! Runs a session: takes a lease on the backend, waits until it is ready, runs the child with the routing in its
 //! environment, and releases the lease when the child exits.
 
-use std::{os::unix::process::ExitStatusExt, path::Path, process::ExitStatus, time::Duration};
+use std::{path::Path, time::Duration};
 
-use rustix::process::Signal;
-use tokio::{process, time::timeout};
+use tokio::time::timeout;
 
 use super::{
     child::Child,
-    hold::ChildHold,
     plan::{Downloads, Plan},
+    watch::{Ended, exit_code, watch},
 };
 use crate::{
     backend::MissingModel,
     base::{
-        error::{Code, Failure, Result},
-        process::{Identity, Terminal, is_in_foreground},
+        error::Result,
+        process::Terminal,
         scratch::Scratch,
         signals::Signals,
         ui::{self, ProgressLine},
@@ -24,8 +23,6 @@ use crate::{
     keeper::{self, Event, Lease, Ready, StartRequest},
 };
 
-/// How long the child may take to exit after its backend failed.
-const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long to wait for a lease that is no longer wanted, in order to release it.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -194,110 +191,4 @@ async fn run_child(
         ui::message(format_args!("lclaude: the backend crashed and was restarted {times}{log}"));
     }
     Ok(exit_code(status))
-}
-
-/// How the child exited, and how often its backend was restarted before that.
-struct Ended {
-    status: ExitStatus,
-    crashes: u32,
-}
-
-/// Waits for the child, forwards signals to it, and ends it if its backend fails.
-///
-/// If the backend is lent its port, no prompt may leave while it is down, since another user's program could take `port`:
-/// the child is stopped until the backend's own program listens there again.
-async fn watch(
-    child: &mut process::Child,
-    name: &str,
-    lease: &mut Lease,
-    port: u16,
-    signals: &mut Signals,
-) -> Result<Ended> {
-    let identity = child.id().and_then(Identity::of);
-    if let Some(identity) = identity {
-        lease.guard(identity).await;
-    }
-    let mut hold = ChildHold::new(identity, port);
-    let mut crashes = 0;
-    loop {
-        let event = {
-            // Kept across signals, because dropping it could cancel a renewal of the lease.
-            let mut event = std::pin::pin!(lease.event());
-            loop {
-                tokio::select! {
-                    status = child.wait() => {
-                        let failed = |error| {
-                            let what = format!("cannot wait for {name}");
-                            Failure::new(Code::Bug, what).cause(error).help("report this as a bug")
-                        };
-                        return Ok(Ended { status: status.map_err(failed)?, crashes });
-                    }
-                    signal = signals.next() => {
-                        if hold.is_active() {
-                            // It handles the signal only when it continues, and may then go on.
-                            let status = end(child, identity, &mut hold, signal).await;
-                            let status = status.unwrap_or(ExitStatus::from_raw(signal.as_raw()));
-                            return Ok(Ended { status, crashes });
-                        }
-                        forward(signal, identity);
-                    }
-                    () = hold.continued() => hold.stop().await,
-                    event = &mut event => break event,
-                }
-            }
-        };
-        match event {
-            Event::Failed { failure } | Event::ModelMissing(MissingModel { failure, .. }) => {
-                end(child, identity, &mut hold, Signal::TERM).await;
-                return Err(failure);
-            }
-            Event::Restarting { .. } => crashes += 1,
-            _ => {}
-        }
-        match event {
-            Event::Ready(_) | Event::Listening => hold.release(),
-            Event::Restarting { .. } | Event::Starting if lease.holds_child() => {
-                hold.stop().await;
-                lease.held(hold.processes()).await;
-            }
-            _ => {}
-        }
-    }
-}
-
-/// Forwards a signal to the child, unless the terminal already sent it there.
-pub(crate) fn forward(signal: Signal, child: Option<Identity>) {
-    let from_keyboard = matches!(signal, Signal::INT | Signal::QUIT) && is_in_foreground();
-    if let Some(child) = child.filter(|_| !from_keyboard) {
-        child.signal(signal);
-    }
-}
-
-/// Ends the child by `signal`. Returns its status, or `None` if it was killed.
-async fn end(
-    child: &mut process::Child,
-    identity: Option<Identity>,
-    hold: &mut ChildHold,
-    signal: Signal,
-) -> Option<ExitStatus> {
-    if !hold.kill_if_port_is_taken()
-        && let Some(identity) = identity
-    {
-        identity.signal(signal);
-        hold.release();
-        // A suspended child doesn't see the signal before it continues.
-        identity.signal(Signal::CONT);
-    }
-    match timeout(EXIT_TIMEOUT, child.wait()).await {
-        Ok(status) => status.ok().filter(|status| status.signal() != Some(Signal::KILL.as_raw())),
-        Err(_) => {
-            let _ = child.kill().await;
-            None
-        }
-    }
-}
-
-fn exit_code(status: ExitStatus) -> u8 {
-    let code = status.code().or(status.signal().map(|signal| 128 + signal));
-    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(Code::Bug as u8)
 }

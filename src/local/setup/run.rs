@@ -29,6 +29,7 @@ use crate::{
     session::{
         plan::{Downloads, Plan},
         run::{self, BackendUp},
+        watch,
     },
 };
 
@@ -203,7 +204,7 @@ impl Setup {
                     status = shell.wait() => break status.ok(),
                     signal = signals.next() => {
                         signalled = true;
-                        run::forward(signal, identity);
+                        watch::forward(signal, identity);
                     }
                 }
             };
