@@ -91,10 +91,39 @@ fn is_stopped(fake: &Fake) -> bool {
     process_state(fake.pid) == Some('T')
 }
 
-/// Makes Claude Code send a prompt, which it repeats until somebody answers.
+/// Makes Claude Code send prompts without a pause, whoever answers.
 fn prompt(claude: &Fake) {
     let body = json!({"model": claude.env["ANTHROPIC_DEFAULT_SONNET_MODEL"], "max_tokens": 9, "messages": []});
-    claude.send(json!({"do": "request", "path": "/v1/messages", "body": body}));
+    claude.send(json!({"do": "request_forever", "path": "/v1/messages", "body": body}));
+    claude.wait_event("done");
+}
+
+/// Has a thief compete for the port with the program that follows after `loss`, while Claude Code sends prompts. Who gets
+/// it is a matter of luck.
+fn race(loss: impl Fn(&Lent, &Fake)) {
+    if !needs_root() {
+        return;
+    }
+    for mut lent in [Lent::command(), Lent::ollama()] {
+        lent.stage.unset("FAKE_LLAMA_BIND").unset("FAKE_OLLAMA_BIND");
+        let session = lent.start();
+        let backend = lent.next();
+        let claude = lent.stage.events.next("claude");
+        let thief = Thief::start(&lent.stage, (lent.port)(&backend));
+        thief.1.wait_event("trying");
+        prompt(&claude);
+        loss(&lent, &backend);
+        let mut started = Vec::new();
+        until("the backend has its port again, or the session has ended", || {
+            started.extend(lent.stage.events.rest());
+            started.iter().any(|fake| fake.has_event("listening")) || claude.is_gone()
+        });
+        // It may be failing just now.
+        session.signal(Signal::TERM);
+        let ended = session.wait();
+        assert!(matches!(ended.code, Some(143 | 69)), "{ended:#?}");
+        assert_eq!(thief.requests(), json!({}));
+    }
 }
 
 #[test]
@@ -139,28 +168,9 @@ fn port_taken_after_a_crash_gets_no_request() {
     }
 }
 
-/// Who gets the port is a matter of luck here.
 #[test]
 fn race_for_the_port_of_a_crashed_backend_costs_no_prompt() {
-    if !needs_root() {
-        return;
-    }
-    for mut lent in [Lent::command(), Lent::ollama()] {
-        lent.stage.unset("FAKE_LLAMA_BIND").unset("FAKE_OLLAMA_BIND");
-        let session = lent.start();
-        let backend = lent.next();
-        let claude = lent.stage.events.next("claude");
-        let thief = Thief::start(&lent.stage, (lent.port)(&backend));
-        thief.1.wait_event("trying");
-        prompt(&claude);
-        kill(backend.pid, Signal::KILL);
-        until("the prompt is answered or the session ends", || claude.has_event("response") || claude.is_gone());
-        // It may be failing just now.
-        session.signal(Signal::TERM);
-        let ended = session.wait();
-        assert!(matches!(ended.code, Some(143 | 69)), "{ended:#?}");
-        assert_eq!(thief.requests(), json!({}));
-    }
+    race(|_, backend| kill(backend.pid, Signal::KILL));
 }
 
 #[test]
@@ -317,26 +327,7 @@ fn program_that_cannot_share_the_port_starts_with_a_warning() {
     finish(session, &claude).record();
 }
 
-/// Who gets the port is a matter of luck here too.
 #[test]
 fn race_for_the_port_of_a_lost_keeper_costs_no_prompt() {
-    if !needs_root() {
-        return;
-    }
-    for mut lent in [Lent::command(), Lent::ollama()] {
-        lent.stage.unset("FAKE_LLAMA_BIND").unset("FAKE_OLLAMA_BIND");
-        let session = lent.start();
-        let backend = lent.next();
-        let claude = lent.stage.events.next("claude");
-        let thief = Thief::start(&lent.stage, (lent.port)(&backend));
-        thief.1.wait_event("trying");
-        prompt(&claude);
-        kill(lent.stage.keeper(), Signal::KILL);
-        until("the prompt is answered or the session ends", || claude.has_event("response") || claude.is_gone());
-        // It may be failing just now.
-        session.signal(Signal::TERM);
-        let ended = session.wait();
-        assert!(matches!(ended.code, Some(143 | 69)), "{ended:#?}");
-        assert_eq!(thief.requests(), json!({}));
-    }
+    race(|lent, _| kill(lent.stage.keeper(), Signal::KILL));
 }

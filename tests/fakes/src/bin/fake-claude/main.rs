@@ -82,6 +82,11 @@ fn obey(command: &Command, control: &Control, signals_ignored: &AtomicBool) {
             let body = command.value("body").clone();
             thread::spawn(move || control.event("response", request::send(&path, &body)));
         }
+        "request_forever" => {
+            let (path, body) = (command.text("path").to_owned(), command.value("body").clone());
+            thread::spawn(move || request::send_forever(&path, &body));
+            done();
+        }
         "spawn_sleeper" => {
             let pid = start_self(SLEEPER);
             control.event("done", json!({ "do": command.name(), "pid": pid }));
