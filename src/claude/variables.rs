@@ -49,7 +49,7 @@ pub(crate) fn table(facts: &Facts) -> Table {
             ("ANTHROPIC_BASE_URL", facts.url),
             // Sent as `Authorization: Bearer`. Never empty, or a stored login would be sent instead.
             ("ANTHROPIC_AUTH_TOKEN", facts.token),
-            // An alias, so that `/model` never writes a local model's name into the user's settings.
+            // An alias, which the tier's variable below maps to a model.
             ("ANTHROPIC_MODEL", "sonnet"),
             // Makes Claude Code ignore a stored login, `apiKeyHelper`, and routing, credentials, models and proxies in
             // every settings file.

@@ -22,7 +22,7 @@ pub(crate) fn settings(tiers: &Tiers, description: &str) -> Value {
 }
 
 /// Returns the models that the program may request, without duplicates.
-pub(crate) fn names(tiers: &Tiers) -> Vec<&str> {
+fn names(tiers: &Tiers) -> Vec<&str> {
     let mut names: Vec<&str> = Vec::new();
     for (_, model) in tiers.iter() {
         if !names.contains(&model) {

@@ -20,9 +20,15 @@ const INTERVAL: Duration = Duration::from_millis(10);
 /// The lock of one file, released when dropped.
 pub(super) struct Lock(Option<PathBuf>);
 
+/// Takes the lock of `file`, and returns the path to write to: a symlink stays one.
+pub(super) fn lock(file: &Path) -> (PathBuf, Lock) {
+    let lock = Lock::take(file);
+    (file.canonicalize().unwrap_or_else(|_| file.to_owned()), lock)
+}
+
 impl Lock {
-    /// Takes the lock of `file`. Waits up to half a second for it, and then goes on without it.
-    pub(super) fn take(file: &Path) -> Self {
+    /// Waits up to half a second for the lock, and then goes on without it.
+    fn take(file: &Path) -> Self {
         let mut name = file.as_os_str().to_owned();
         name.push(".lock");
         let path = PathBuf::from(name);

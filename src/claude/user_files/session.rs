@@ -2,8 +2,6 @@
 
 use std::{fs, path::Path, time::SystemTime};
 
-use serde_json::Map;
-
 use super::{record::Record, settings, state};
 use crate::{
     backend::Tiers,
@@ -18,28 +16,26 @@ const NAME: &str = "user-files.json";
 /// Records the user's files in `scratch`, a session's private directory in `runtime`. Errors are ignored: without a
 /// record, nothing is put back.
 pub(crate) fn record(environment: &Environment, tiers: &Tiers, scratch: &Path, runtime: &Path) {
-    let config_dir = config_dir(environment);
+    let (config_dir, state) = (config_dir(environment), answers_file(environment));
+    let settings = config_dir.join("settings.json");
+    let aliases = tiers.iter().filter(|(tier, _)| *tier != Tier::Subagent);
     let mut record = Record {
-        settings: config_dir.join("settings.json"),
-        state: answers_file(environment),
         projects: config_dir.join("projects"),
         since: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
-        aliases: tiers
-            .iter()
-            .filter(|(tier, _)| *tier != Tier::Subagent)
-            .map(|(tier, model)| (tier.name().to_owned(), model.to_owned()))
-            .collect(),
-        text: None,
-        flags: Map::new(),
+        aliases: aliases.map(|(tier, model)| (tier.name().to_owned(), model.to_owned())).collect(),
+        text: disk::read_to_string(&settings).ok(),
+        flags: state::flags(&state),
+        settings,
+        state,
     };
-    record.text = disk::read_to_string(&record.settings).ok();
-    record.flags = state::flags(&record.state);
-    for other in records(runtime).filter(|other| other.settings == record.settings) {
-        // Another session has written it, and will put it back.
-        if other.text != record.text && settings::is_left_by(&other, record.text.as_deref()) {
-            record.text = other.text;
-            break;
-        }
+    let is_left_by = |other: &Record| {
+        other.settings == record.settings
+            && other.text != record.text
+            && settings::is_left_by(other, record.text.as_deref())
+    };
+    // What another session has written, and will put back, isn't the user's.
+    if let Some(other) = records(runtime).find(is_left_by) {
+        record.text = other.text;
     }
     if let Ok(text) = serde_json::to_vec(&record) {
         let _ = disk::create_private(&scratch.join(NAME), &text);

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use serde_json::{Map, Value};
 
 use super::{
-    file::{Lock, put_back, write},
+    file::{lock, put_back, write},
     record::Record,
     state, transcripts,
 };
@@ -29,9 +29,7 @@ pub(super) fn restore(record: &Record) {
     if read(&record.settings) == record.text {
         return;
     }
-    // A symlink stays one.
-    let file = record.settings.canonicalize().unwrap_or_else(|_| record.settings.clone());
-    let _lock = Lock::take(&record.settings);
+    let (file, _lock) = lock(&record.settings);
     let (Some(now), Some(was)) = (parse(read(&file).as_deref()), parse(record.text.as_deref())) else {
         return;
     };

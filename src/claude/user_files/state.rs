@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use super::{
-    file::{Lock, put_back, write},
+    file::{lock, put_back, write},
     record::Record,
 };
 use crate::base::disk;
@@ -34,15 +34,19 @@ pub(super) fn is_migrated(record: &Record) -> bool {
 
 /// Puts back what the session wrote.
 pub(super) fn restore(record: &Record) {
-    let is_unchanged = |state: &Map<String, Value>| restored(record, state.clone()) == *state;
-    if read(&record.state).is_none_or(|state| is_unchanged(&state)) {
+    let to_restore = |file| {
+        let state = read(file)?;
+        let restored = restored(record, state.clone());
+        (restored != state).then_some(restored)
+    };
+    // A session that changed nothing takes no lock.
+    if to_restore(&record.state).is_none() {
         return;
     }
-    let file = record.state.canonicalize().unwrap_or_else(|_| record.state.clone());
-    let _lock = Lock::take(&record.state);
+    let (file, _lock) = lock(&record.state);
     // Read again, now that nobody else writes it.
-    if let Some(state) = read(&file).filter(|state| !is_unchanged(state))
-        && let Err(error) = write(&file, &restored(record, state))
+    if let Some(restored) = to_restore(&file)
+        && let Err(error) = write(&file, &restored)
     {
         tracing::warn!(?error, file = ?file, "state not restored");
     }

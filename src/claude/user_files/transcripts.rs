@@ -29,7 +29,7 @@ pub(super) struct Choice {
     pub is_default: bool,
 }
 
-/// Returns the last choice saved since `since` (RFC 3339) in any session, or `None` if there is none.
+/// Returns the last choice that a session has saved since `since` (RFC 3339).
 pub(super) fn last_choice(projects: &Path, since: &str) -> Option<Choice> {
     let start = humantime::parse_rfc3339(since).ok()?;
     let entries = |dir: &Path| fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
