@@ -2,6 +2,8 @@
 
 use std::{collections::VecDeque, ops::Range};
 
+use crate::base::ui;
+
 /// Lines kept for error messages.
 const TAIL: usize = 12;
 /// Characters of a line that are kept.
@@ -46,7 +48,7 @@ impl LogExcerpt {
     pub(crate) fn first_error(&self) -> Option<String> {
         let line = clean(self.exception.as_ref().or(self.error.as_ref())?);
         let message = exception_name(&line).map_or(&*line, |name| &line[name.start..]);
-        Some(shorten(message))
+        Some(ui::shorten(message, MAX_SHOWN))
     }
 
     /// Returns the last lines, after the first errors if those came earlier.
@@ -195,20 +197,13 @@ pub(crate) fn progress(line: &str) -> Option<f32> {
 
 /// Returns the start of a line as a short text without colors.
 pub(crate) fn shown(line: &str) -> String {
-    shorten(&clean(line))
+    ui::shorten(&clean(line), MAX_SHOWN)
 }
 
 fn clean(line: &str) -> String {
     let text = console::strip_ansi_codes(line);
     let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     text.trim().to_owned()
-}
-
-fn shorten(text: &str) -> String {
-    match text.char_indices().nth(MAX_SHOWN) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
 }
 
 #[cfg(test)]
