@@ -108,7 +108,7 @@ pub(crate) async fn bring_up(plan: &BackendPlan, starting: &Starting<'_>) -> Res
     };
     let health = format!("{}{}", endpoint.url, program.health);
     http::wait_until_up(starting, async || {
-        let request = client.get(&health).bearer_auth(&endpoint.token).timeout(http::ANSWER_TIMEOUT);
+        let request = endpoint.authorize(client.get(&health)).timeout(http::ANSWER_TIMEOUT);
         match request.send().await.map(|answer| answer.status()) {
             Ok(status) if status.is_success() => Health::Up,
             // It is up; the check below says that it wants another key.

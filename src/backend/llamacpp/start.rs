@@ -68,7 +68,7 @@ pub(crate) async fn bring_up(plan: &BackendPlan, starting: &Starting<'_>) -> Res
     for (at, model) in plan.models.iter().enumerate() {
         // `/props` requires the key, unlike `/health`, so only this proves that the server is ours.
         let which = if routes { format!("?model={model}") } else { String::new() };
-        let props = client.get(format!("{}/props{which}", endpoint.url)).bearer_auth(&endpoint.token);
+        let props = endpoint.authorize(client.get(format!("{}/props{which}", endpoint.url)));
         let props: Props = http::get_json(props).await.ok_or(StartError::NotOurs)?;
         if props.model_alias != *model {
             return Err(StartError::NotOurs);

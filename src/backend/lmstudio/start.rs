@@ -71,7 +71,7 @@ struct LoadedInstance {
 /// Returns whether its server answers and has lclaude's instances loaded. The user can unload them, or LM Studio to
 /// free memory.
 pub(crate) async fn is_serving(plan: &BackendPlan, client: &Client, endpoint: &Endpoint) -> bool {
-    let known = client.get(format!("{}/api/v1/models", endpoint.url)).bearer_auth(&endpoint.token);
+    let known = endpoint.authorize(client.get(format!("{}/api/v1/models", endpoint.url)));
     let Some(known) = http::get_json::<ListedModels>(known).await else {
         return false;
     };
