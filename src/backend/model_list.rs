@@ -5,7 +5,7 @@ use std::{borrow::Cow, fmt};
 use reqwest::{Client, RequestBuilder};
 use serde::{
     Deserialize, Deserializer,
-    de::{DeserializeOwned, Error, SeqAccess, Visitor},
+    de::{Error, SeqAccess, Visitor},
 };
 use serde_json::value::RawValue;
 
@@ -95,8 +95,8 @@ struct SentSwap<'a> {
 
 impl From<SentEntry<'_>> for ModelEntry {
     fn from(sent: SentEntry<'_>) -> Self {
-        let meta: SentMeta = sent.meta.and_then(|meta| serde_json::from_str(meta.get()).ok()).unwrap_or_default();
-        let swap: SentSwap = meta.llamaswap.and_then(|swap| serde_json::from_str(swap.get()).ok()).unwrap_or_default();
+        let meta: SentMeta = read(sent.meta).unwrap_or_default();
+        let swap: SentSwap = read(meta.llamaswap).unwrap_or_default();
         let contexts = [sent.max_model_len, meta.n_ctx, sent.context_length, sent.max_input_tokens];
         let aliases = [sent.aliases, swap.aliases].into_iter().filter_map(read::<Vec<String>>).flatten();
         ModelEntry {
@@ -110,7 +110,7 @@ impl From<SentEntry<'_>> for ModelEntry {
 }
 
 /// Returns a field's value, or `None` if it has another type.
-fn read<T: DeserializeOwned>(field: Option<&RawValue>) -> Option<T> {
+fn read<'a, T: Deserialize<'a>>(field: Option<&'a RawValue>) -> Option<T> {
     serde_json::from_str(field?.get()).ok()
 }
 
