@@ -20,7 +20,7 @@ const KEY_VARIABLES: &[(&str, &str)] = &[
 pub(crate) fn rejected(program: &Program, variables: &Variables) -> String {
     // Another program's variable may be set for another purpose.
     let server = server(program);
-    let candidates = || KEY_VARIABLES.iter().filter(|(name, _)| server.is_none_or(|server| server == *name));
+    let candidates = || KEY_VARIABLES.iter().filter(|variable| server.is_none_or(|server| server == *variable));
     let own = |variable: &str| program.environment.get(variable).is_some_and(|key| !key.contains(TOKEN));
     let inherited = |variable: &str| {
         !program.environment.contains_key(variable) && variables.text(variable).is_some_and(|key| !key.is_empty())
@@ -28,14 +28,14 @@ pub(crate) fn rejected(program: &Program, variables: &Variables) -> String {
     if let Some((_, name)) = candidates().find(|(_, name)| own(name)) {
         return format!("set [command] env = {}  # it sets {name} to another key", assignment(name));
     }
+    if program.fills_token {
+        return format!("pass {TOKEN} to the option or variable of the server's key, and to no other");
+    }
     match candidates().find(|(_, name)| inherited(name)) {
-        Some((_, name)) if !program.fills_token => {
+        Some((_, name)) => {
             format!("set [command] env = {}  # the server inherits {name}, another key", assignment(name))
         }
-        _ if program.fills_token => {
-            format!("pass {TOKEN} to the option or variable of the server's key, and to no other")
-        }
-        _ => format!(
+        None => format!(
             "set [command] env = {}  # or the variable from which your server reads its key",
             assignment(variable_of(program))
         ),
@@ -59,15 +59,12 @@ fn assignment(name: &str) -> String {
 
 /// Returns the variable that the program reads, as far as its name and arguments tell.
 fn variable_of(program: &Program) -> &'static str {
-    let server = server(program);
-    let known = KEY_VARIABLES.iter().find(|(name, _)| Some(*name) == server);
-    known.unwrap_or(&KEY_VARIABLES[0]).1
+    server(program).unwrap_or(&KEY_VARIABLES[0]).1
 }
 
-/// Returns the name of the server, as far as the program's name and arguments tell.
-fn server(program: &Program) -> Option<&'static str> {
+/// Returns the entry of the server, as far as the program's name and arguments tell.
+fn server(program: &Program) -> Option<&'static (&'static str, &'static str)> {
     let path = program.path.to_string_lossy();
     let words = || std::iter::once(&*path).chain(program.arguments.iter().map(String::as_str));
-    let known = KEY_VARIABLES.iter().find(|(name, _)| !name.is_empty() && words().any(|word| word.contains(name)));
-    known.map(|(name, _)| *name)
+    KEY_VARIABLES.iter().find(|(name, _)| !name.is_empty() && words().any(|word| word.contains(name)))
 }
