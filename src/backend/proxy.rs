@@ -25,26 +25,21 @@ pub(crate) fn find(url: &str, variables: &Variables) -> Result<Option<Proxy>> {
     if !is_remote(url) {
         return Ok(None);
     }
-    let set = |name: &&str| variables.text(name).is_some();
-    let (name, is_first) = match FIRST.iter().find(|name| set(name)) {
-        Some(name) => (*name, true),
-        None => match LAST.iter().find(|name| set(name)) {
-            Some(name) => (*name, false),
-            None => return Ok(None),
-        },
+    let mut set = FIRST.into_iter().chain(LAST).filter_map(|name| Some((name, variables.text(name)?)));
+    let Some((name, value)) = set.next() else {
+        return Ok(None);
     };
     let except = exceptions(variables);
     let except = except.as_deref();
     if except.is_some_and(|except| is_excepted(url, except)) {
         return Ok(None);
     }
-    let value = variables.text(name).unwrap_or_default();
     let repaired = name.eq_ignore_ascii_case("https_proxy") && !value.contains("://");
     let value = if repaired { format!("http://{value}") } else { value.to_owned() };
     let scheme = Url::parse(&value).ok().filter(Url::has_host).map(|proxy| proxy.scheme().to_owned());
     let proxy = match scheme.as_deref() {
         Some("http" | "https") => Proxy::all(&value).ok(),
-        Some(_) if !is_first => return Ok(None),
+        Some(_) if LAST.contains(&name) => return Ok(None),
         Some(scheme) if scheme.starts_with("socks") => return Err(unusable(name, url, "is a SOCKS proxy")),
         _ => None,
     };
