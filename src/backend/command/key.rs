@@ -22,9 +22,7 @@ pub(crate) fn rejected(program: &Program, variables: &Variables) -> String {
     let server = server(program);
     let candidates = || KEY_VARIABLES.iter().filter(|variable| server.is_none_or(|server| server == *variable));
     let own = |variable: &str| program.environment.get(variable).is_some_and(|key| !key.contains(TOKEN));
-    let inherited = |variable: &str| {
-        !program.environment.contains_key(variable) && variables.text(variable).is_some_and(|key| !key.is_empty())
-    };
+    let inherited = |variable: &str| !program.environment.contains_key(variable) && variables.text(variable).is_some();
     if let Some((_, name)) = candidates().find(|(_, name)| own(name)) {
         return format!("set [command] env = {}  # it sets {name} to another key", assignment(name));
     }
