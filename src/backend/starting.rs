@@ -63,7 +63,7 @@ pub(crate) struct Progress {
 pub(crate) struct Starting<'a> {
     pub client: &'a Client,
     pub endpoint: &'a Endpoint,
-    /// The keeper's environment.
+    /// The environment of the keeper, or of lclaude itself for a server that needs no keeper.
     pub variables: &'a Variables,
     pub progress: mpsc::UnboundedSender<Progress>,
     /// Notified for each log line, which may mean that the backend is up.

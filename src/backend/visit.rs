@@ -17,7 +17,7 @@ use crate::base::{error::Result, process::Listener, variables::Variables};
 /// `Unavailable` if it doesn't answer or can't be used.
 pub(crate) async fn visit(backend: &dyn Backend, plan: &BackendPlan, endpoint: &Endpoint) -> Result<Served> {
     let (progress, _) = mpsc::unbounded_channel();
-    let (client, new_log_line, variables) = (client_for(&endpoint.url), Notify::new(), Variables::default());
+    let (client, new_log_line, variables) = (client_for(&endpoint.url), Notify::new(), Variables::read());
     // Nothing is changed, so there is nothing to undo.
     let note = |_| {};
     let starting = Starting {

@@ -157,7 +157,7 @@ pub(crate) async fn bring_up(plan: &BackendPlan, starting: &Starting<'_>) -> Res
     }
     let mut served = messages::check(plan, starting, TOKEN_HELP).await?;
     if endpoint.url.starts_with("https:") {
-        served.notes.extend(certificates::extra(&Variables::read()).err());
+        served.notes.extend(certificates::extra(starting.variables).err());
     }
     Ok(served)
 }
