@@ -28,13 +28,13 @@ pub(crate) enum Auth {
     /// `Authorization: Bearer TOKEN`.
     #[default]
     Bearer,
-    /// `x-api-key: TOKEN`, beside the other.
+    /// `x-api-key: TOKEN`, in addition to `Authorization`.
     XApiKey,
 }
 
 /// The headers that carry a token.
 const CREDENTIALS: [&str; 2] = ["authorization", "x-api-key"];
-/// Headers of every request, which a gateway must get unchanged.
+/// Headers that each request needs and that a gateway must get unchanged.
 const OWN_HEADERS: [&str; 7] = [
     "anthropic-beta",
     "anthropic-version",

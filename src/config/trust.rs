@@ -22,8 +22,8 @@ use crate::base::{
 /// Each file's canonical path, and what it was when it was trusted.
 pub(crate) type Trusted = BTreeMap<PathBuf, Pin>;
 
-/// What trust in a file is pinned to. Its text is `SHA256`, or `SHA256@UID` for a file of another user; versions that
-/// only knew the former take the latter for another content.
+/// What trust in a file is pinned to. Its text is `SHA256`, or `SHA256@UID` for a file of another user. Versions of
+/// lclaude without `@UID` treat such a file as changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Pin(String);
