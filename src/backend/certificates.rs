@@ -27,7 +27,7 @@ const OWN_AUTHORITY: &str = "CaUsedAsEndEntity";
 /// Bytes to read of that file. The system's own bundle has a quarter of a megabyte.
 const MAX_FILE: u64 = 4 << 20;
 
-/// Returns the certificates in the file that `NODE_EXTRA_CA_CERTS` names, none if it is unset.
+/// Returns the certificates in the file that `NODE_EXTRA_CA_CERTS` names. Without that variable there are none.
 ///
 /// # Errors
 /// A warning if the file can't be read. Claude Code then ignores it too.
@@ -122,7 +122,8 @@ impl ServerCertVerifier for ExtraVerifier {
     }
 }
 
-/// Returns the failure for a server whose certificate was rejected, or `None` for another error. `error` is rustls's text.
+/// Returns the failure for a server whose certificate was rejected, or `None` for another error. `error` is rustls's
+/// text.
 pub(crate) fn rejected(url: &str, error: &str) -> Option<Failure> {
     if !error.contains("certificate") {
         return None;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 const FIGURES_TIMEOUT: Duration = Duration::from_secs(1);
-/// The fewest tokens and seconds from which a speed is computed. From less it would be chance.
+/// The fewest tokens and seconds to compute a rate from. With less, the result would be noise.
 const MIN_TOKENS: f64 = 20.0;
 const MIN_SECONDS: f64 = 0.1;
 

@@ -83,7 +83,7 @@ impl<T: AsRef<str>> FromIterator<T> for LogExcerpt {
 enum Report {
     /// `ValueError: …`, as Python prints it.
     Exception,
-    /// The word `error`, or what a Go or Rust program prints when it gives up.
+    /// The word `error`, or what a Go or Rust program prints when it panics.
     Error,
 }
 
@@ -140,8 +140,8 @@ fn says_error(line: &str) -> bool {
         let in_name = before.ends_with(|c: char| joins(c) || c == '.' || c == '/')
             || after.starts_with(joins)
             || after.strip_prefix(['.', '/']).is_some_and(|rest| rest.starts_with(char::is_alphanumeric));
-        let words_before = before.trim_end().rsplit(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
-        let absent = matches!(words_before, "0" | "no" | "zero" | "without" | "any");
+        let word_before = before.trim_end().rsplit(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+        let absent = matches!(word_before, "0" | "no" | "zero" | "without" | "any");
         // `error=null`, `"error": null` and `error: 0` alike.
         let value = after.trim_start_matches(['"', '\'']).trim_start().strip_prefix([':', '=']).unwrap_or_default();
         let value = value.trim_start().split([' ', ',', ';', '}', ')']).next().unwrap_or_default();
@@ -188,7 +188,7 @@ pub(crate) fn percentage(line: &str) -> Option<f32> {
     (0.0..=100.0).contains(&percent).then_some(percent / 100.0)
 }
 
-/// Returns the progress of a line of a server of unknown make. A share of memory isn't progress.
+/// Returns the progress that a line of any server reports as a percentage. A share of memory isn't progress.
 pub(crate) fn progress(line: &str) -> Option<f32> {
     const NO_PROGRESS: [&str; 4] = ["usage", "utilization", "memory", "hit rate"];
     let lower = line.to_ascii_lowercase();
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn other_uses_of_the_word_are_no_errors() {
+    fn other_uses_of_the_word_are_not_errors() {
         for line in [
             "done: 0 errors, 3 warnings",
             "0 error(s)",

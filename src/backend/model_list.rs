@@ -38,7 +38,7 @@ pub(crate) struct Status {
 }
 
 impl ModelEntry {
-    /// Returns whether requests may name it so.
+    /// Returns whether requests can use this name for it.
     pub(crate) fn is_called(&self, name: &str) -> bool {
         self.id == name || self.aliases.iter().any(|alias| alias == name)
     }
@@ -54,7 +54,7 @@ pub(crate) struct ModelList {
     pub has_more: bool,
 }
 
-/// An entry as it is sent. Fields are read one by one, so that a strange one spoils no other.
+/// An entry as the server sends it. Each field is read on its own, so that an invalid one doesn't affect the others.
 #[derive(Deserialize)]
 struct SentEntry<'a> {
     #[serde(borrow)]

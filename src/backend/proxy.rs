@@ -1,5 +1,5 @@
-//! The proxy for requests to another machine, chosen as Claude Code chooses its own, so that lclaude's checks take the
-//! way that the prompts take.
+//! The proxy for requests to another machine, chosen as Claude Code chooses its own, so that lclaude's checks use
+//! the same route as the prompts.
 //!
 //! Seen with Claude Code 2.1.331: the first of [`FIRST`] is used for http and https URLs alike; an `HTTPS_PROXY` without a
 //! scheme gets `http://`; a SOCKS proxy there fails with `UnsupportedProxyProtocol`. `ALL_PROXY` comes last, and there a

@@ -139,7 +139,7 @@ fn headers(settings: &Settings, variables: &Variables) -> Result<Vec<Header>> {
 /// Returns a variable's value. A secret read from a file or a command often ends in a newline.
 ///
 /// # Errors
-/// `Config` if it isn't set. `use_of_it` says what for it is needed.
+/// `Config` if it isn't set, with `use_of_it` as its cause.
 fn secret(name: &str, use_of_it: &str, variables: &Variables) -> Result<String> {
     match variables.text(name).map(str::trim) {
         Some(value) if !value.is_empty() => Ok(value.to_owned()),

@@ -83,8 +83,8 @@ pub(crate) fn models(settings: &Settings, environment: &Environment) -> Result<V
     Ok(models.into_iter().map(|(_, model)| model).collect())
 }
 
-/// Checks that a preset file can name the model. llama-server's parser knows no quotes and no escapes: `;` and `#` start
-/// a comment wherever they stand, and spaces before the end of the line are dropped (`common/preset.cpp`).
+/// Checks that a preset file can name the model. llama-server's parser supports neither quotes nor escapes: `;` and `#`
+/// start a comment anywhere, and spaces at the end of a line are dropped (`common/preset.cpp`).
 fn check_preset_value(settings: &Settings, key: &str, model: &ModelSource) -> Result<()> {
     let (_, value) = model.preset_key();
     let Some(bad) =
@@ -116,8 +116,8 @@ pub(crate) fn none_chosen() -> Failure {
         .help("set [llamacpp] gguf = \"/path/to/model.gguf\" or hf = \"user/repo:quant\"")
 }
 
-/// Returns the main model and the key that sets it. Of `model` and `[llamacpp] gguf` or `hf`, the one from the later source wins; from the same
-/// source, the `[llamacpp]` key wins.
+/// Returns the main model and the key that sets it. Of `model` and `[llamacpp] gguf` or `hf`, the one from the later
+/// source wins; from the same source, the `[llamacpp]` key wins.
 fn model(settings: &Settings, environment: &Environment) -> Result<(&'static str, ModelSource)> {
     let own = [
         settings.llamacpp.gguf.as_ref().map(|_| "llamacpp.gguf"),

@@ -94,7 +94,7 @@ pub(crate) async fn out_of_reach(
     let has_it = installed.as_ref().is_some_and(|all| all.iter().any(|known| store::is_same(&known.name, model)));
     let barrier = match service::access(&place) {
         Access::Unreadable(barrier) => Some(barrier),
-        // A server without the model is taken for the service.
+        // A running server is most likely the service itself, so its store lacks the model too.
         _ if installed.is_some() && !has_it => None,
         _ => service::unreadable().filter(|_| !store::is_named(plan)),
     };

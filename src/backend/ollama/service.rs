@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn store_that_cannot_be_read_is_told_from_a_missing_one() {
+    fn unreadable_store_is_distinguished_from_a_missing_one() {
         let root = tempfile::tempdir().expect("a directory");
         fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).expect("open");
         let make = |name: &str, store: &str| {
