@@ -19,8 +19,8 @@ const RESOLVE_TIMEOUT: Duration = Duration::from_secs(2);
 /// a plan, its messages and its requests agree.
 static RESOLVED: Mutex<Option<HashMap<String, bool>>> = Mutex::new(None);
 
-/// Returns whether requests to this URL leave this machine. Resolves a host name, which may take a moment; an IP address
-/// takes no time.
+/// Returns whether requests to this URL leave this machine. Resolves a host name, which may take a moment; an IP
+/// address takes no time.
 pub(crate) fn is_remote(url: &str) -> bool {
     let Ok(url) = Url::parse(url) else { return true };
     let Some(host) = url.host_str() else { return true };

@@ -48,8 +48,8 @@ pub(crate) fn enough_trained(settings: &Settings, model: &str, trained: Option<u
     }
 }
 
-/// Returns the failure for a context that is too small for Claude Code. `asked`: the requested tokens; `help`: how to get
-/// more.
+/// Returns the failure for a context that is too small for Claude Code. `asked`: the requested tokens; `help`: how to
+/// get more.
 pub(crate) fn too_small(served: &Served, asked: u32, help: impl Into<String>) -> Failure {
     Failure::new(Code::Unavailable, format!("the context window of {} is too small for Claude Code", served.of))
         .cause(format!("{}; {}", served.contexts(asked), minimum_clause()))

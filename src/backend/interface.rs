@@ -230,7 +230,8 @@ pub(crate) trait Backend: Sync {
         None
     }
 
-    /// Returns whether its log is all that is known about its start, so that every line counts as progress and is shown.
+    /// Returns whether its log is all that is known about its start, so that every line counts as progress and is
+    /// shown.
     fn shows_log(&self) -> bool {
         false
     }

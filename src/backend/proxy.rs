@@ -1,9 +1,9 @@
 //! The proxy for requests to another machine, chosen as Claude Code chooses its own, so that lclaude's checks use
 //! the same route as the prompts.
 //!
-//! Seen with Claude Code 2.1.331: the first of [`FIRST`] is used for http and https URLs alike; an `HTTPS_PROXY` without a
-//! scheme gets `http://`; a SOCKS proxy there fails with `UnsupportedProxyProtocol`. `ALL_PROXY` comes last, and there a
-//! SOCKS proxy is ignored.
+//! Seen with Claude Code 2.1.331: the first of [`FIRST`] is used for http and https URLs alike; an `HTTPS_PROXY`
+//! without a scheme gets `http://`; a SOCKS proxy there fails with `UnsupportedProxyProtocol`. `ALL_PROXY` comes last,
+//! and there a SOCKS proxy is ignored.
 
 use reqwest::{NoProxy, Proxy, Url};
 

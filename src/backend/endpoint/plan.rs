@@ -119,7 +119,8 @@ fn token(settings: &Settings, variables: &Variables) -> Result<Option<String>> {
 /// Returns the headers of `headers` and `headers_env`.
 ///
 /// # Errors
-/// `Config` if a variable isn't set or its value isn't a valid header value. The others were checked when they were read.
+/// `Config` if a variable isn't set or its value isn't a valid header value. The others were checked when they were
+/// read.
 fn headers(settings: &Settings, variables: &Variables) -> Result<Vec<Header>> {
     let shown = settings.endpoint.headers.iter();
     let shown = shown.map(|(name, value)| Ok(Header { name: name.clone(), value: value.clone(), is_secret: false }));

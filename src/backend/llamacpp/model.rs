@@ -217,8 +217,8 @@ fn gguf_file(path: &Path, source: &Source) -> Result<ModelSource> {
     Ok(ModelSource::File(path.to_owned()))
 }
 
-/// Returns the file's name without its extension. If that is a hash, as in the stores of Ollama and Hugging Face, returns
-/// the name in the file's header instead, or else the beginning of the hash.
+/// Returns the file's name without its extension. If that is a hash, as in the stores of Ollama and Hugging Face,
+/// returns the name in the file's header instead, or else the beginning of the hash.
 pub(crate) fn served_name(path: &Path) -> String {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let Some(hash) = hash_in(&stem) else {

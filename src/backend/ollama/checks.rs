@@ -145,8 +145,8 @@ async fn ask(subject: &Subject<'_>, url: &str, plan: &BackendPlan) -> Vec<Check>
     all
 }
 
-/// Returns the check of the context that a shared server grants, which only its loaded models tell. Its setting can't be
-/// asked for, and another client may have loaded a model with a context of its own.
+/// Returns the check of the context that a shared server grants, which only its loaded models tell. Its setting can't
+/// be asked for, and another client may have loaded a model with a context of its own.
 fn granted(plan: &BackendPlan, loaded: &[(&String, Option<u32>)]) -> Check {
     let name = "server context";
     let smallest = loaded.iter().filter_map(|(model, tokens)| Some((*tokens.as_ref()?, model))).min();

@@ -75,8 +75,8 @@ pub(crate) fn not_installed(plan: &BackendPlan, model: &str, environment: &Envir
     Some(failure)
 }
 
-/// Returns the failure for a model that is on this machine, but where a private server can't use it, or `None`. Asks the
-/// user's own server.
+/// Returns the failure for a model that is on this machine, but where a private server can't use it, or `None`. Asks
+/// the user's own server.
 pub(crate) async fn out_of_reach(
     settings: &Settings,
     plan: &BackendPlan,

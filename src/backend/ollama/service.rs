@@ -152,7 +152,8 @@ mod tests {
         assert_eq!(link.helps_of("lclaude", GROUPS, Some("me")), [""; 0]);
     }
 
-    /// Runs `check` with file permissions enforced, on a thread of its own: on Linux root gives up its privileges there.
+    /// Runs `check` with file permissions enforced, on a thread of its own: on Linux root gives up its privileges
+    /// there.
     fn without_privileges(check: impl FnOnce() + Send) {
         std::thread::scope(|scope| {
             scope.spawn(|| {

@@ -109,7 +109,8 @@ pub(crate) fn fixed(model: &str, num_ctx: Option<u32>, asked: u32) -> Option<Fix
     Some(FixedContext { tokens, larger })
 }
 
-/// Returns the help for a server that grants less than the `asked` context: its setting can't be overridden by a request.
+/// Returns the help for a server that grants less than the `asked` context: its setting can't be overridden by a
+/// request.
 pub(crate) fn larger_in_shared(model: &str, asked: u32) -> String {
     let copy = copy_command(model, asked);
     format!(

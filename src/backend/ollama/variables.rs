@@ -21,7 +21,8 @@ pub(crate) fn store(environment: &Environment) -> Option<PathBuf> {
     (!value.is_empty()).then(|| working_dir.map_or_else(|| PathBuf::from(&value), |directory| directory.join(&value)))
 }
 
-/// Returns the URL of the user's own server: `host`, or else `OLLAMA_HOST`. In both, scheme, host and port are optional.
+/// Returns the URL of the user's own server: `host`, or else `OLLAMA_HOST`. In both, scheme, host and port are
+/// optional.
 pub(crate) fn url(host: Option<&str>, variables: &Variables) -> String {
     let text = trim(host.or_else(|| variables.text(ADDRESS)).unwrap_or_default()).trim();
     let (scheme, rest, default) = match text.split_once("://") {
