@@ -3,7 +3,11 @@
 //! lclaude's options come first, mixed with Claude Code's `--model` and `--settings`. The first other argument or `--`
 //! ends them; the rest belongs to Claude Code.
 
-use std::{ffi::OsString, iter, path::PathBuf};
+use std::{
+    ffi::{OsStr, OsString},
+    iter,
+    path::{Path, PathBuf},
+};
 
 use clap::{CommandFactory, Parser, ValueHint};
 
@@ -122,13 +126,8 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Invocation> {
     }
     let dashes = arguments.len().checked_sub(parsed.claude.len() + 1).map(|before| &arguments[before]);
     let escaped = dashes.is_some_and(|argument| argument == "--");
-    if let Some((program, rest)) = wrapped_program(&parsed.claude).filter(|_| !escaped) {
-        let Arguments { choice, lean, throwaway, keep, dry_run, model: models, settings, .. } = parsed;
-        let (program, claude) = (Some(program), rest);
-        let session = SessionArguments { choice, lean, throwaway, keep, dry_run, models, settings, program, claude };
-        return Ok(Invocation::Session(session));
-    }
-    match parsed.claude.first() {
+    let wrapped = wrapped_program(&parsed.claude).filter(|_| !escaped);
+    match parsed.claude.first().filter(|_| wrapped.is_none()) {
         Some(word) if word == local::NAME && !escaped => {
             let (before, after) = arguments.split_at(arguments.len() - parsed.claude.len());
             return local::parse(before, &after[1..]);
@@ -137,38 +136,33 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Invocation> {
         _ => {}
     }
     let Arguments { choice, lean, throwaway, keep, dry_run, model: models, settings, claude, .. } = parsed;
-    let program = None;
-    Ok(Invocation::Session(SessionArguments {
-        choice,
-        lean,
-        throwaway,
-        keep,
-        dry_run,
-        models,
-        settings,
-        program,
-        claude,
-    }))
+    let (program, claude) = match wrapped {
+        Some((program, rest)) => (Some(program), rest),
+        None => (None, claude),
+    };
+    let session = SessionArguments { choice, lean, throwaway, keep, dry_run, models, settings, program, claude };
+    Ok(Invocation::Session(session))
 }
 
 /// Returns the Claude Code program at the start of the arguments, and the arguments after it. An editor's process
 /// wrapper (`claudeCode.claudeProcessWrapper` of the VS Code extension) gets the command that the editor would run: the
 /// absolute path of `claude`, or Node.js and the absolute path of `cli.js`.
 fn wrapped_program(arguments: &[OsString]) -> Option<(PathBuf, Vec<OsString>)> {
-    let named = |argument: &OsString, names: &[&str]| {
-        let path = PathBuf::from(argument);
-        let name = path.file_name()?.to_str()?;
-        names.contains(&name).then_some(path)
+    let is_named = |argument: &OsString, names: &[&str]| {
+        Path::new(argument).file_name().and_then(OsStr::to_str).is_some_and(|name| names.contains(&name))
     };
     // A slash command or a prompt that begins with a path names no such file.
-    let program = |argument: &OsString, names: &[&str]| {
-        named(argument, names).filter(|path| path.is_absolute() && path.is_file() && which::which(path).is_ok())
+    let is_program = |argument: &OsString, names: &[&str]| {
+        let path = Path::new(argument);
+        is_named(argument, names) && path.is_absolute() && path.is_file() && which::which(path).is_ok()
     };
-    if let Some(path) = program(arguments.first()?, &["claude", "claude.exe"]) {
-        return Some((path, arguments[1..].to_vec()));
+    match arguments {
+        [claude, rest @ ..] if is_program(claude, &["claude", "claude.exe"]) => Some((claude.into(), rest.to_vec())),
+        [runtime, script, rest @ ..] if is_named(runtime, &["node", "bun"]) && is_program(script, &["cli.js"]) => {
+            Some((script.into(), rest.to_vec()))
+        }
+        _ => None,
     }
-    named(&arguments[0], &["node", "bun"])?;
-    Some((program(arguments.get(1)?, &["cli.js"])?, arguments[2..].to_vec()))
 }
 
 /// lclaude's options, to detect misspelled ones among Claude Code's.
