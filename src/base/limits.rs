@@ -27,7 +27,7 @@ impl Limit {
             let (now, most) = (limits.current.unwrap_or(u64::MAX), limits.maximum.unwrap_or(u64::MAX));
             let cause = format!("a process may have only {now} files open: {}", text_of(libc::EMFILE));
             let help = format!("ulimit -n {}", FILES.min(most));
-            let by_administrator = "  # as root, since the hard limit is as low";
+            let by_administrator = "  # as root, since the hard limit is too low";
             limit(cause, if most <= now { format!("ulimit -n {FILES}{by_administrator}") } else { help })
         } else if is(libc::ENFILE) {
             let key = if cfg!(target_os = "macos") { "kern.maxfiles" } else { "fs.file-max" };
@@ -37,13 +37,13 @@ impl Limit {
             )
         } else if is(libc::EAGAIN) {
             limit(
-                format!("this user or container has as many processes as it may: {}", text_of(libc::EAGAIN)),
-                "ulimit -u  # shows the limit; end other programs, or raise it".into(),
+                format!("this user or container has reached its process limit: {}", text_of(libc::EAGAIN)),
+                "ulimit -u  # shows the limit; close other programs or raise it".into(),
             )
         } else if is(libc::ENOMEM) {
             limit(
-                format!("the system has no memory for it: {}", text_of(libc::ENOMEM)),
-                "free -h  # shows the memory; end other programs".into(),
+                format!("the system is out of memory: {}", text_of(libc::ENOMEM)),
+                "free -h  # shows how much memory is used; close other programs".into(),
             )
         } else {
             None
@@ -51,7 +51,7 @@ impl Limit {
     }
 }
 
-/// Returns the system's own text, by which the limit is recognized again.
+/// Returns the system's own text. [`Limit::of`] recognizes the limit by it in a cause too.
 fn text_of(code: i32) -> String {
     std::io::Error::from_raw_os_error(code).to_string()
 }

@@ -70,7 +70,7 @@ pub(crate) fn not_started(code: Code, program: &Path, error: &io::Error) -> Fail
 pub(crate) fn not_executable(program: &Path) -> (&'static str, String) {
     let path = quote_path(program);
     if is_executable(program) && forbids_programs(program) {
-        let help = format!("findmnt -T {path}  # move the program, or mount that without noexec");
+        let help = format!("findmnt -T {path}  # move the program, or mount its file system without noexec");
         ("is on a file system that is mounted with noexec", help)
     } else {
         ("is not executable", format!("chmod +x {path}"))
@@ -134,7 +134,7 @@ mod tests {
             (b"", 0o755, libc::ENOEXEC, "the file is empty"),
             (b"", 0o755, libc::ETXTBSY, "its file is still being written"),
             (b"", 0o755, libc::E2BIG, "its arguments and environment together are larger"),
-            (b"", 0o755, libc::EAGAIN, "this user or container has as many processes as it may"),
+            (b"", 0o755, libc::EAGAIN, "this user or container has reached its process limit"),
         ];
         for (content, mode, code, cause) in cases {
             let why = explained(content, mode, code);
