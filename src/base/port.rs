@@ -2,7 +2,7 @@
 //!
 //! While a backend is down, any user of the machine could take its port and receive the next prompt and the key. A
 //! bound socket that never listens prevents that: without a listener every connection is refused, and nobody else can
-//! bind the port. There are two ways to let the backend bind it all the same:
+//! bind the port. The backend can bind it in one of two ways:
 //!
 //! - Shared: `SO_REUSEPORT` on both sockets, which lets only programs of the same user bind the port (socket(7)).
 //! - Lent: Linux checks these options when another socket binds or listens. [`ReservedPort::lend`] sets them on the held
@@ -116,19 +116,15 @@ impl ReservedPort {
     /// `AddrInUse` if another program listens there.
     pub(crate) fn take_back(&mut self) -> io::Result<()> {
         match &self.socket {
-            Some(_) if self.is_shared => Ok(()),
             Some(socket) if self.is_open.get() => {
                 close_and_forget(socket)?;
                 self.is_open.set(false);
-                Ok(())
             }
-            // It was closed behind its program, and opening it even for a moment would let others in.
-            Some(_) => Ok(()),
-            None => {
-                self.socket = bind(self.port, false)?.socket;
-                Ok(())
-            }
+            // It is shared, or was closed behind its program: opening it even for a moment would let others in.
+            Some(_) => {}
+            None => self.socket = bind(self.port, false)?.socket,
         }
+        Ok(())
     }
 }
 
