@@ -27,7 +27,7 @@ use crate::{
     base::{
         descriptor,
         error::{Code, Failure},
-        process::{Hold, Identity, resume, stopped},
+        process::{Hold, Identity, is_suspended, resume},
         scratch,
     },
     claude::user_files,
@@ -135,9 +135,8 @@ impl Leases {
         loop {
             let mut unheld = self.shared.open.borrow().clone();
             unheld.retain(|lease| lease.is_unheld(restart));
-            let suspended =
-                stopped(unheld.iter().filter_map(|lease| lease.session.as_ref()).map(|session| session.pid));
-            let is_hopeless = suspended.len() == unheld.len() || Instant::now() >= deadline;
+            let mut sessions = unheld.iter().filter_map(|lease| lease.session.as_ref());
+            let is_hopeless = sessions.all(|session| is_suspended(session.pid)) || Instant::now() >= deadline;
             if !is_hopeless {
                 let _ = timeout(HOLD_CHECK, self.shared.held.notified()).await;
                 continue;

@@ -7,7 +7,7 @@ use tokio::time::sleep;
 
 use super::{
     identity::Identity,
-    system::processes,
+    system::{process, processes},
     tree::{Process, tree},
 };
 
@@ -83,12 +83,9 @@ fn identity(process: &Process) -> Identity {
     Identity { pid: process.pid, start: process.start }
 }
 
-/// Returns those of `pids` that are stopped, or no longer run.
-pub(crate) fn stopped(pids: impl Iterator<Item = u32>) -> Vec<u32> {
-    let mut pids = pids.peekable();
-    let all = if pids.peek().is_some() { processes() } else { Vec::new() };
-    let runs = |pid: u32| all.iter().any(|process| process.pid.cast_unsigned() == pid && !process.is_stopped);
-    pids.filter(|pid| !runs(*pid)).collect()
+/// Returns whether a process is stopped, or no longer runs.
+pub(crate) fn is_suspended(pid: u32) -> bool {
+    process(pid.cast_signed()).is_none_or(|process| process.is_stopped)
 }
 
 /// Continues processes that a [`Hold`] stopped, children first.

@@ -48,13 +48,15 @@ pub(crate) fn start_time(pid: i32) -> Option<u64> {
     stat(pid).map(|stat| stat.start)
 }
 
+/// Returns a process, or `None` if it doesn't run or is a zombie.
+pub(crate) fn process(pid: i32) -> Option<Process> {
+    let stat = stat(pid)?;
+    let is_stopped = matches!(stat.state, b'T' | b't');
+    Some(Process { pid, start: stat.start, parent: stat.parent, is_stopped })
+}
+
 /// Returns all processes that this user can see.
 pub(crate) fn processes() -> Vec<Process> {
-    let process = |pid| {
-        let stat = stat(pid)?;
-        let is_stopped = matches!(stat.state, b'T' | b't');
-        Some(Process { pid, start: stat.start, parent: stat.parent, is_stopped })
-    };
     pids().filter_map(process).collect()
 }
 

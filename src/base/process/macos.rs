@@ -37,6 +37,13 @@ pub(crate) fn start_time(pid: i32) -> Option<u64> {
     info(pid).as_ref().map(started)
 }
 
+/// Returns a process, or `None` if it doesn't run or is a zombie.
+pub(crate) fn process(pid: i32) -> Option<Process> {
+    let info = info(pid)?;
+    let (parent, is_stopped) = (info.pbi_ppid.cast_signed(), info.pbi_status == libc::SSTOP);
+    Some(Process { pid, start: started(&info), parent, is_stopped })
+}
+
 /// Returns all processes that this user can see.
 pub(crate) fn processes() -> Vec<Process> {
     let mut pids = vec![0 as libc::pid_t; 16 * 1024];
@@ -44,11 +51,6 @@ pub(crate) fn processes() -> Vec<Process> {
     // SAFETY: the buffer is `size` bytes and lives through the call.
     let count = unsafe { libc::proc_listallpids(pids.as_mut_ptr().cast(), size) };
     pids.truncate(usize::try_from(count).unwrap_or(0));
-    let process = |pid| {
-        let info = info(pid)?;
-        let (parent, is_stopped) = (info.pbi_ppid.cast_signed(), info.pbi_status == libc::SSTOP);
-        Some(Process { pid, start: started(&info), parent, is_stopped })
-    };
     pids.into_iter().filter(|pid| *pid > 0).filter_map(process).collect()
 }
 

@@ -18,7 +18,7 @@ mod tree;
 mod unix;
 
 pub(crate) use group::{Ending, Group, Listener, is_listened_on};
-pub(crate) use hold::{Hold, resume, stopped};
+pub(crate) use hold::{Hold, is_suspended, resume};
 pub(crate) use identity::Identity;
 pub(crate) use system::{die_with_parent, forbids_programs, own_program, user_temp_dir};
 pub(crate) use terminal::{LiveScreen, Terminal};
