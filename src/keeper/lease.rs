@@ -98,9 +98,11 @@ impl Lease {
         PlanFiles::new(&start.runtime, &start.plan.id()).escalate(Escalation::Wake).await;
     }
 
-    /// Returns the next event; `Starting` if the keeper is lost and the child must be stopped before another one starts.
-    /// May be dropped and called again, except while a child runs: dropping it could cancel a
-    /// renewal, and the new keeper would then treat the session as dead.
+    /// Returns the next event. If the keeper is lost and the child must be stopped before another keeper starts, that is
+    /// `Starting`.
+    ///
+    /// May be dropped and called again, except while a child runs: dropping it could cancel a renewal, and the new
+    /// keeper would then treat the session as dead.
     pub(crate) async fn event(&mut self) -> FromKeeper {
         loop {
             let event = match (self.pending.pop_front(), &mut self.connection) {

@@ -187,7 +187,7 @@ impl Supervisor {
             on_change(self.run.as_ref().map(|run| run.group), &[]);
             let unfit = match self.wait_until_ready(Some(lines), state, on_change).await {
                 Ok(mut served) => {
-                    served.notes.extend(self.port.warning().filter(|_| program.lends_port()));
+                    served.notes.extend(self.port.warning());
                     return Ok(served);
                 }
                 Err(unfit) => unfit,
@@ -267,9 +267,8 @@ impl Supervisor {
             let listener = group.map_or(Listener::Ours, |group| self.port.listener(group));
             if listener == Listener::Ours && has_waiting {
                 // Claude Code may continue, though the model is still loading.
-                state.send_if_modified(|state| {
-                    !matches!(std::mem::replace(state, FromKeeper::Listening), FromKeeper::Listening)
-                });
+                state
+                    .send_if_modified(|state| std::mem::replace(state, FromKeeper::Listening) != FromKeeper::Listening);
             }
             listener
         };
