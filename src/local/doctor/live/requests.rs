@@ -78,11 +78,11 @@ impl ApiClient {
     pub(crate) async fn send(&self, body: &Value, limit: Duration) -> Result<Reply, Trouble> {
         let trouble = |error: reqwest::Error| self.masked(&describe_error(&error));
         let answer = self.post(body).timeout(limit).send().await.map_err(trouble)?;
-        let status = answer.status().as_u16();
-        self.read(status, answer).await
+        self.read(answer).await
     }
 
-    async fn read(&self, status: u16, answer: Response) -> Result<Reply, Trouble> {
+    async fn read(&self, answer: Response) -> Result<Reply, Trouble> {
+        let status = answer.status().as_u16();
         let body = read_body(answer, ANSWER_BYTES).await.map_err(|why| self.masked(&why))?;
         let text = || Value::String(String::from_utf8_lossy(&body).into_owned());
         Ok(Reply { status, body: serde_json::from_slice(&body).unwrap_or_else(|_| text()) })
@@ -103,9 +103,8 @@ impl ApiClient {
         let sent = Instant::now();
         let trouble = |error: reqwest::Error| self.masked(&describe_error(&error));
         let answer = self.post(&body).timeout(LIMIT).send().await.map_err(trouble)?;
-        let status = answer.status().as_u16();
-        if status != 200 {
-            return Err(self.refusal(&self.read(status, answer).await?));
+        if answer.status() != 200 {
+            return Err(self.refusal(&self.read(answer).await?));
         }
         let mut lines = BodyLines::new(answer);
         let (mut events, mut length) = (Vec::new(), 0);
