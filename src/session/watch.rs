@@ -70,15 +70,12 @@ pub(super) async fn watch(
                 }
             }
         };
+        crashes += u32::from(matches!(event, Event::Restarting { .. }));
         match event {
             Event::Failed { failure } | Event::ModelMissing(MissingModel { failure, .. }) => {
                 end(child, identity, &mut hold, Signal::TERM).await;
                 return Err(failure);
             }
-            Event::Restarting { .. } => crashes += 1,
-            _ => {}
-        }
-        match event {
             Event::Ready(_) | Event::Listening => hold.release(),
             Event::Restarting { .. } | Event::Starting if lease.holds_child() => {
                 hold.stop().await;
