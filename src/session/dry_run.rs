@@ -94,10 +94,8 @@ fn describe_backend(
         " (the granted context is known once the backend is up)".into()
     };
     line!(out, "  {} from {}; context: {asked} tokens requested{rest}", backend.model_list(), backend.origin)?;
-    match plan.check_context(&known.expected) {
-        Ok(note) => note.iter().flat_map(|note| note.lines()).try_for_each(|line| line!(out, "  {line}"))?,
-        Err(failure) => failure.to_string().lines().try_for_each(|line| line!(out, "  {line}"))?,
-    }
+    let context_note = plan.check_context(&known.expected).unwrap_or_else(|failure| Some(failure.to_string()));
+    context_note.iter().flat_map(|note| note.lines()).try_for_each(|line| line!(out, "  {line}"))?;
     if !missing.is_empty() {
         line!(out, "  downloads first: {}", missing.join(", "))?;
     }
