@@ -14,15 +14,16 @@ use super::disk;
 /// The endings of files that only Windows runs. (`claude.exe` and the scripts that npm installs.)
 const ENDINGS: &[&str] = &["exe", "cmd", "bat", "ps1"];
 
-/// Returns whether a program is a Windows program, or a script for one: by its place on a Windows drive, since npm
-/// installs scripts for `sh` too, which start `node.exe`, or by its content.
+/// Returns whether a program is a Windows program, or a script for one. It is if it lies on a Windows drive, since npm
+/// also installs scripts for `sh` there, which start `node.exe`, or if its name or content says so.
 pub(crate) fn is_windows_program(path: &Path) -> bool {
     let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    is_program_of(drives().as_deref(), &real) || has_windows_header(&real)
+    is_from_windows(drives().as_deref(), &real) || has_windows_header(&real)
 }
 
-/// `drives`: the directory of the Windows drives, in WSL.
-fn is_program_of(drives: Option<&Path>, path: &Path) -> bool {
+/// Returns whether a path lies on a Windows drive or has the ending of a Windows program. `drives`: the directory of the
+/// drives, or `None` outside of WSL, where neither counts.
+fn is_from_windows(drives: Option<&Path>, path: &Path) -> bool {
     let Some(drives) = drives else {
         return false;
     };
@@ -71,7 +72,7 @@ mod tests {
 
     #[test]
     fn programs_on_windows_drives_are_windows_programs() {
-        let is = |drives: Option<&str>, path: &str| is_program_of(drives.map(Path::new), Path::new(path));
+        let is = |drives: Option<&str>, path: &str| is_from_windows(drives.map(Path::new), Path::new(path));
         let npm = "/mnt/c/Users/me/AppData/Roaming/npm/claude";
         for (drives, path, expected) in [
             (Some("/mnt/"), npm, true),
