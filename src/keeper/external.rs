@@ -34,7 +34,7 @@ pub(crate) fn record(start: &StartRequest, ready: &Ready, scratch: &Path) {
     };
     let content = serde_json::to_vec(&ExternalSession { process, report }).expect("a report is plain data");
     if let Err(error) = disk::create_private(&scratch.join(FILE), &content) {
-        // Only the status lacks it then.
+        // Only `lclaude local status` needs it.
         tracing::warn!(%error, "the session's report was not written");
     }
 }

@@ -37,7 +37,7 @@ use crate::{
 const CHILD_GRACE: Duration = Duration::from_millis(500);
 /// How long a session may take to stop its child before the keeper does it.
 const HOLD_TIMEOUT: Duration = Duration::from_secs(1);
-/// How often to look meanwhile whether a session is suspended, and so can't.
+/// How often the keeper checks until then whether all sessions are suspended, and so can't stop their children.
 const HOLD_CHECK: Duration = Duration::from_millis(50);
 
 #[derive(Clone)]

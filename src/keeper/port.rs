@@ -43,8 +43,8 @@ impl BackendPort {
         Ok(self.reserved.insert(reserved.map_err(no_free_port)?).port)
     }
 
-    /// Lets the program that is about to start bind the port. Until [`BackendPort::listener`] returns `Ours`, anybody
-    /// can, so no session may send a prompt.
+    /// Lets the program that is about to start bind the port. Until [`BackendPort::listener`] returns `Ours`, any other
+    /// program can bind it too, so no session may send a prompt.
     pub(crate) fn lend(&mut self) {
         self.verified.set(false);
         match &mut self.reserved {
