@@ -221,11 +221,14 @@ impl OpenLease {
         OpenLease { shared, info }
     }
 
-    /// Returns what the session stopped because the backend is down.
+    /// Returns what the session, or the keeper for it, stopped because the backend is down.
     fn held_processes(&self) -> Vec<Identity> {
         let is_down = !matches!(*self.shared.state.borrow(), FromKeeper::Listening | FromKeeper::Ready(_));
-        let held = self.info.held.borrow();
-        held.iter().filter(|_| is_down).flat_map(|(_, processes)| processes.clone()).collect()
+        if !is_down {
+            return Vec::new();
+        }
+        let (held, own) = (self.info.held.borrow(), self.info.own_hold.borrow());
+        held.iter().flat_map(|(_, processes)| processes).chain(own.processes()).copied().collect()
     }
 
     /// Closes the lease and waits until it is known whether it was the last one.
