@@ -1,7 +1,7 @@
 //! The `endpoint` backend: an existing server, which lclaude checks first, and neither starts nor stops.
 
 use std::{
-    io::{BufRead, BufReader, Read, Write},
+    io::{Read, Write},
     net::{TcpListener, TcpStream, ToSocketAddrs, UdpSocket},
     path::PathBuf,
     process::{Child, Command, Stdio},
@@ -13,16 +13,17 @@ use std::{
 use lclaude_fakes::scripted_model::Script;
 use rustix::process::Signal;
 use support::{
-    Ended, Fake, Session, Stage, Value, finish, json, machine::needs_program, messages, real, write_program,
+    Ended, Fake, Session, Stage, Value, finish, json,
+    machine::needs_program,
+    messages, real,
+    server::{self, Request},
+    write_program,
 };
 
-/// A server that answers each request with a status and a body.
+/// A server whose requests are recorded.
 struct Server {
     url: String,
-    /// The requests: `METHOD path` and the `Authorization` header.
-    requests: Receiver<(String, String)>,
-    /// The first lines and headers of the requests, in lower case.
-    heads: Receiver<String>,
+    requests: Receiver<Request>,
 }
 
 impl Server {
@@ -33,44 +34,14 @@ impl Server {
 
     /// Starts a server that listens on this address.
     fn start_on(address: &str, answer: impl Fn(&str) -> (String, String) + Send + 'static) -> Self {
-        let listener = TcpListener::bind((address, 0)).expect("a port");
-        let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let ((sender, requests), (head_sender, heads)) = (channel(), channel());
-        thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
-                if let Some((line, token, head)) = serve(&stream, &answer) {
-                    let _ = head_sender.send(head);
-                    let _ = sender.send((line, token));
-                }
-            }
+        let (sender, requests) = channel();
+        let url = server::serve(TcpListener::bind((address, 0)).expect("a port"), move |request| {
+            let _ = sender.send(request.clone());
+            // A proxy gets the whole URL.
+            answer(&request.route().replace("http://models.invalid", ""))
         });
-        Server { url, requests, heads }
+        Server { url, requests }
     }
-}
-
-fn serve(mut stream: &TcpStream, answer: impl Fn(&str) -> (String, String)) -> Option<(String, String, String)> {
-    let mut reader = BufReader::new(stream);
-    let mut first = String::new();
-    reader.read_line(&mut first).ok()?;
-    // A proxy gets the whole URL.
-    let route = first.rsplit_once(' ')?.0.replace("http://models.invalid", "");
-    let mut head = first.to_lowercase();
-    let (mut token, mut length) = (String::new(), 0);
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).ok()?;
-        head.push_str(&line.to_lowercase());
-        let Some((name, value)) = line.trim().split_once(": ") else { break };
-        match &*name.to_lowercase() {
-            "authorization" => value.clone_into(&mut token),
-            "content-length" => length = value.parse().ok()?,
-            _ => {}
-        }
-    }
-    reader.take(length).read_to_end(&mut Vec::new()).ok()?;
-    let (status, body) = answer(&route);
-    write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len()).ok()?;
-    Some((route, token, head))
 }
 
 /// Answers like vLLM.
@@ -119,7 +90,12 @@ fn existing_server_is_used_as_is() {
     assert!(!said.contains(&server.url), "a local server is announced as remote: {said}");
     // lclaude started neither a keeper nor a server.
     stage.assert_nothing_started();
-    assert!(server.requests.try_iter().all(|(_, token)| token.is_empty() || token == "Bearer none"));
+    assert!(
+        server
+            .requests
+            .try_iter()
+            .all(|request| request.header("authorization").is_none_or(|token| token == "Bearer none"))
+    );
 }
 
 #[test]
@@ -222,11 +198,12 @@ fn headers_and_api_key_are_sent_and_never_shown() {
     );
     let listed = stage.output(&["local", "models"]).expect(0);
     assert!(!format!("{ended:?}{plan:?}{listed:?}").contains("secret"), "{ended:?} {plan:?}");
-    let lines: Vec<&str> = headers.lines().collect();
-    let heads: Vec<String> = server.heads.try_iter().filter(|head| head.contains("/v1/")).collect();
-    assert!(!heads.is_empty());
-    for head in heads {
-        assert!(lines.iter().all(|line| head.contains(&line.to_lowercase())), "{head}");
+    let requests: Vec<Request> = server.requests.try_iter().filter(|request| request.path.contains("/v1/")).collect();
+    assert!(!requests.is_empty());
+    for request in requests {
+        for (name, value) in headers.lines().filter_map(|line| line.split_once(": ")) {
+            assert_eq!(request.header(&name.to_lowercase()), Some(value), "{request:?}");
+        }
     }
 }
 
@@ -314,7 +291,8 @@ fn token_is_read_from_a_variable_and_never_shown() {
     assert_eq!(claude.env["ANTHROPIC_AUTH_TOKEN"], "sk-secret-of-mine");
     let ended = finish(session, &claude);
     let plan = stage.output(&["--dry-run", "--model", "any", "-p", "x"]).expect(0);
-    let keyed = server.requests.try_iter().any(|(_, token)| token == "Bearer sk-secret-of-mine");
+    let keyed =
+        server.requests.try_iter().any(|request| request.header("authorization") == Some("Bearer sk-secret-of-mine"));
     assert!(keyed && !format!("{ended:?}{plan:?}").contains("secret"), "{ended:?} {plan:?}");
 }
 

@@ -5,14 +5,11 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read, Write},
-    net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    thread,
 };
 
-use support::{Stage, Value, json, terminal::Terminal, write_program};
+use support::{Stage, Value, doctor::server, json, terminal::Terminal, write_program};
 
 /// A title, the clipboard, a color that lclaude never uses, a bell, a carriage return, an erasure by a C1 character,
 /// directions, an invisible character, and an imitation of our help. It has no slash, so it can be part of a path.
@@ -74,36 +71,6 @@ fn stage() -> Stage {
 fn quoted(text: &str) -> String {
     let json = Value::from(text).to_string();
     json.chars().map(|c| if c.is_ascii() { c.to_string() } else { format!("\\U{:08x}", u32::from(c)) }).collect()
-}
-
-/// A server that answers `METHOD path` with a status line and a body.
-fn server(answer: impl Fn(&str) -> (&'static str, String) + Send + 'static) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let url = format!("http://{}", listener.local_addr().expect("an address"));
-    let serve = move |mut stream: &TcpStream| -> Option<()> {
-        let mut lines = BufReader::new(stream);
-        let mut first = String::new();
-        lines.read_line(&mut first).ok()?;
-        let mut length = 0;
-        loop {
-            let mut line = String::new();
-            lines.read_line(&mut line).ok()?;
-            let Some((name, value)) = line.trim().split_once(": ") else { break };
-            if name.eq_ignore_ascii_case("content-length") {
-                length = value.parse().ok()?;
-            }
-        }
-        lines.take(length).read_to_end(&mut Vec::new()).ok()?;
-        let (status, body) = answer(first.rsplit_once(' ')?.0);
-        let length = body.len();
-        write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}").ok()
-    };
-    thread::spawn(move || {
-        for stream in listener.incoming().map_while(Result::ok) {
-            let _ = serve(&stream);
-        }
-    });
-    url
 }
 
 #[test]
@@ -283,12 +250,10 @@ fn model_directory_and_log_of_a_backend_are_shown_clean() {
 fn answers_of_an_endpoint_are_shown_clean() {
     let stage = stage();
     for status in ["200 OK", "400 Bad Request", "401 Unauthorized", "500 Internal Server Error"] {
-        let url = server(move |route| match route {
-            "GET /v1/models" => {
-                ("200 OK", json!({"data": [{"id": FOREIGN}, {"id": format!("org/{FOREIGN}")}]}).to_string())
-            }
-            _ if status == "200 OK" => (status, format!("{{\"type\": {}}}", Value::from(FOREIGN))),
-            _ => (status, json!({"error": {"message": FOREIGN, "type": FOREIGN}}).to_string()),
+        let url = server(move |route, _| match route {
+            "GET /v1/models" => ("200 OK", json!({"data": [{"id": FOREIGN}, {"id": format!("org/{FOREIGN}")}]})),
+            _ if status == "200 OK" => (status, json!({"type": FOREIGN})),
+            _ => (status, json!({"error": {"message": FOREIGN, "type": FOREIGN}})),
         });
         stage.config(&format!("backend = 'endpoint'\nmodel = 'org/model'\n[endpoint]\nurl = '{url}'\n"));
         check_all(&stage, &[&["-p", "x"], &["local", "doctor"], &["local", "models"], &["local", "doctor", "--live"]]);
@@ -304,15 +269,14 @@ fn answers_of_ollama_are_shown_clean() {
     let progress: String = statuses.iter().map(|status| format!("{status}\n")).collect();
     for end in [json!({"error": FOREIGN}), json!({"status": "success"})] {
         let pull = format!("{progress}{end}\n");
-        let url = server(move |route| match route {
-            "GET /api/version" => ("200 OK", json!({"version": "0.33.0"}).to_string()),
+        let url = server(move |route, _| match route {
+            "GET /api/version" => ("200 OK", json!({"version": "0.33.0"})),
             "GET /api/tags" | "GET /api/ps" => (
                 "200 OK",
-                json!({"models": [{"name": FOREIGN, "model": FOREIGN, "details": {"quantization_level": FOREIGN}}]})
-                    .to_string(),
+                json!({"models": [{"name": FOREIGN, "model": FOREIGN, "details": {"quantization_level": FOREIGN}}]}),
             ),
-            "POST /api/pull" => ("200 OK", pull.clone()),
-            _ => ("500 Internal Server Error", json!({"error": FOREIGN}).to_string()),
+            "POST /api/pull" => ("200 OK", json!(pull)),
+            _ => ("500 Internal Server Error", json!({"error": FOREIGN})),
         });
         stage.config(&format!(
             "backend = 'ollama'\nmodel = 'small'\n[ollama]\npath = '/bin/true'\ninstance = 'shared'\nhost = '{url}'\n"

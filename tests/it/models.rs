@@ -1,14 +1,10 @@
 //! `lclaude local models` lists the models of every backend in one table, and starts nothing.
 
-use std::{
-    fs,
-    io::{BufRead, BufReader, Write},
-    net::TcpListener,
-    path::Path,
-    thread,
-};
+use std::{fs, path::Path};
 
-use support::{Stage, Value, json, machine::needs_no_ollama, messages, models::Head, ollama::Own, terminal::Terminal};
+use support::{
+    Stage, Value, json, machine::needs_no_ollama, messages, models::Head, ollama::Own, server, terminal::Terminal,
+};
 
 fn table(stage: &Stage, arguments: &[&str]) -> String {
     let ended = stage.output(&[&["local", "models"], arguments].concat()).expect(0);
@@ -148,18 +144,10 @@ fn invalid_model_file_is_listed_with_a_warning() {
 
 /// A server that returns this list for every request with the right token.
 fn endpoint(models: &'static str) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let url = format!("http://{}", listener.local_addr().expect("an address"));
-    thread::spawn(move || {
-        for mut stream in listener.incoming().map_while(Result::ok) {
-            let lines = BufReader::new(&stream).lines().map_while(Result::ok);
-            let authorized = lines.take_while(|line| !line.is_empty()).any(|line| line.ends_with("Bearer sk-mine"));
-            let (status, body) = if authorized { ("200 OK", models) } else { ("401 Unauthorized", "{}") };
-            let length = body.len();
-            let _ = write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
-        }
-    });
-    url
+    server::start(move |request| match request.header("authorization") {
+        Some("Bearer sk-mine") => ("200 OK", models),
+        _ => ("401 Unauthorized", "{}"),
+    })
 }
 
 #[test]

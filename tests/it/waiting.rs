@@ -4,8 +4,8 @@
 use std::{
     collections::BTreeSet,
     fs::{self, File},
-    io::{BufRead, BufReader, Read, Write},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    io::{BufRead, BufReader, Read},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     process::{Child, Stdio},
     sync::mpsc::{Receiver, channel},
     thread,
@@ -15,7 +15,8 @@ use lclaude_fakes::events::PATIENCE;
 use rustix::process::Signal;
 use socket2::{Domain, Socket, Type};
 use support::{
-    Fake, Session, Stage, finish, has_open, json, kill, messages, port, terminal::Terminal, until, write_program,
+    Fake, Session, Stage, finish, has_open, json, kill, messages, port, server, terminal::Terminal, until,
+    write_program,
 };
 
 const LOCAL: [&str; 4] = ["--backend", "llamacpp", "--model", "tiny.gguf"];
@@ -399,19 +400,7 @@ fn foreign_server(port: u16, answer: (&'static str, &'static str)) {
     socket.set_reuse_port(true).expect("an option");
     socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into()).expect("the port");
     socket.listen(16).expect("a listener");
-    let listener = TcpListener::from(socket);
-    thread::spawn(move || {
-        // Errors only mean that the client hung up.
-        listener.incoming().map_while(Result::ok).for_each(|stream| drop(reply(stream, answer)));
-    });
-}
-
-fn reply(mut stream: TcpStream, (status, body): (&str, &str)) -> std::io::Result<()> {
-    let mut lines = BufReader::new(stream.try_clone()?).lines();
-    let request = lines.next().transpose()?.unwrap_or_default();
-    lines.map_while(Result::ok).find(String::is_empty);
-    let (status, body) = if request.contains(" /health") { ("200 OK", "{}") } else { (status, body) };
-    write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
+    server::serve(socket.into(), move |request| if request.path == "/health" { ("200 OK", "{}") } else { answer });
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::net::TcpStream;
 
 use serde_json::Value;
 
+#[derive(Clone, Debug)]
 pub struct Request {
     pub method: String,
     pub path: String,
@@ -38,6 +39,11 @@ impl Request {
             request.header("content-length").map_or(Ok(0), str::parse).map_err(|_| io::ErrorKind::InvalidData)?;
         reader.take(length).read_to_end(&mut request.body)?;
         Ok(Some(request))
+    }
+
+    /// Returns `METHOD /path`.
+    pub fn route(&self) -> String {
+        format!("{} {}", self.method, self.path)
     }
 
     /// Returns a header by its lower-case name.

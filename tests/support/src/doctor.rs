@@ -1,17 +1,10 @@
 //! Runs `lclaude local doctor` on a stage, and checks tables of problems and their fixes.
 
-use std::{
-    fs,
-    io::{BufRead, BufReader, Read, Write},
-    net::TcpListener,
-    os::unix::fs::PermissionsExt,
-    process::Stdio,
-    thread,
-};
+use std::{fs, os::unix::fs::PermissionsExt, process::Stdio};
 
 use lclaude_fakes::scripted_model::{self, Script};
 
-use super::{Ended, Stage, Value, lclaude, messages::record, write_program};
+use super::{Ended, Stage, Value, lclaude, messages::record, server, write_program};
 
 /// The configuration of [`Stage::healthy`], with which doctor finds no problem.
 pub const HEALTHY: &str = "backend = \"llamacpp\"\nmodel = \"@PROJECT/tiny.gguf\"\n";
@@ -137,28 +130,10 @@ pub fn assert_unique_checks(report: &Value) {
 /// Starts a server and returns its URL. `answer` gets `METHOD /path` and the body of a request, and returns status and body.
 /// A string is sent as text.
 pub fn server(answer: impl Fn(&str, &str) -> (&'static str, Value) + Send + 'static) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let url = format!("http://{}", listener.local_addr().expect("an address"));
-    thread::spawn(move || {
-        for mut stream in listener.incoming().map_while(Result::ok) {
-            let mut reader = BufReader::new(stream.try_clone().expect("a socket"));
-            let (mut first, mut length) = (String::new(), 0);
-            let _ = reader.read_line(&mut first);
-            for line in reader.by_ref().lines().map_while(Result::ok).take_while(|line| !line.is_empty()) {
-                if let Some(number) = line.to_lowercase().strip_prefix("content-length: ") {
-                    length = number.parse().expect("a number");
-                }
-            }
-            let mut request = String::new();
-            let _ = reader.take(length).read_to_string(&mut request);
-            let route = first.split([' ', '?']).take(2).collect::<Vec<_>>().join(" ");
-            let (status, body) = answer(&route, &request);
-            let body = body.as_str().map_or_else(|| body.to_string(), str::to_owned);
-            let head = format!("Content-Length: {}\r\nConnection: close", body.len());
-            let _ = write!(stream, "HTTP/1.1 {status}\r\n{head}\r\n\r\n{body}");
-        }
-    });
-    url
+    server::start(move |request| {
+        let (status, body) = answer(&request.route(), &String::from_utf8_lossy(&request.body));
+        (status, body.as_str().map_or_else(|| body.to_string(), str::to_owned))
+    })
 }
 
 /// Returns all checks that are not ok.

@@ -2,15 +2,13 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read, Write},
-    net::{TcpListener, TcpStream},
+    io::Write,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
-    thread,
 };
 
-use super::{Fake, Session, Stage, Value, json};
+use super::{Fake, Session, Stage, Value, json, server};
 
 pub const LOCAL: [&str; 4] = ["--backend", "llamacpp", "--model", "tiny.gguf"];
 
@@ -79,30 +77,14 @@ pub fn texts(directory: &Path) -> String {
 
 /// A server on which Claude Code can start. It appends the bodies of requests to the file `requests`.
 pub fn endpoint(requests: Option<PathBuf>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let url = format!("http://{}", listener.local_addr().expect("an address"));
-    thread::spawn(move || {
-        for stream in listener.incoming().map_while(Result::ok) {
-            // Errors only mean that the client hung up.
-            let _ = answer(&stream, requests.as_deref());
+    server::start(move |request| {
+        if let Some(file) = &requests {
+            let file = fs::File::options().create(true).append(true).open(file);
+            file.and_then(|mut file| file.write_all(&request.body)).expect("the request is recorded");
         }
-    });
-    url
-}
-
-fn answer(mut stream: &TcpStream, requests: Option<&Path>) -> std::io::Result<()> {
-    let mut reader = BufReader::new(stream);
-    let (mut post, mut length, mut asked) = (false, 0, Vec::new());
-    for line in reader.by_ref().lines().map_while(Result::ok).take_while(|line| !line.is_empty()) {
-        post |= line.starts_with("POST");
-        if let Some(text) = line.to_lowercase().strip_prefix("content-length: ") {
-            length = text.parse().unwrap_or_default();
+        match &*request.method {
+            "POST" => ("400 Bad Request", "{}"),
+            _ => ("200 OK", r#"{"data": [{"id": "m"}]}"#),
         }
-    }
-    reader.take(length).read_to_end(&mut asked)?;
-    if let Some(file) = requests {
-        fs::File::options().create(true).append(true).open(file)?.write_all(&asked)?;
-    }
-    let (head, body) = if post { ("400 Bad Request", "{}") } else { ("200 OK", r#"{"data": [{"id": "m"}]}"#) };
-    write!(stream, "HTTP/1.1 {head}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
+    })
 }

@@ -87,8 +87,7 @@ fn take(address: SocketAddrV4, reuse_address: bool, reuse_port: bool) -> io::Res
 fn answer(mut stream: TcpStream, stolen: &Stolen) -> io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     while let Some(request) = Request::read(&mut reader)? {
-        let key = format!("{} {}", request.method, request.path);
-        *stolen.lock().expect("no thread panics while it counts").entry(key).or_default() += 1;
+        *stolen.lock().expect("no thread panics while it counts").entry(request.route()).or_default() += 1;
         let answer = match &*request.path {
             "/v1/messages" => Answer::json(400, &json!({"type": "error", "error": {"type": "invalid_request_error"}})),
             "/v1/models" => Answer::json(200, &json!({"data": [{"id": "tiny"}]})),
