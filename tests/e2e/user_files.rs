@@ -69,14 +69,13 @@ fn pinned_models_reach_the_backend_as_its_own() {
 #[test]
 fn npm_leaves_nothing_of_a_throwaway_session() {
     let Some(stage) = lived_in() else { return };
-    let (npm, ran) = (stage.bin().join("npm"), stage.root().join("npm-ran"));
+    let ran = stage.root().join("npm-ran");
     let script = format!(
-        "#!/bin/sh\ncache=${{npm_config_cache:-$HOME/.npm}}; logs=${{npm_config_logs_dir:-$cache/_logs}}\n\
-         mkdir -p \"$cache\" \"$logs\"; pwd > \"$logs/1.log\"; echo /usr; touch {}\n",
+        "cache=${{npm_config_cache:-$HOME/.npm}}; logs=${{npm_config_logs_dir:-$cache/_logs}}\n\
+         mkdir -p \"$cache\" \"$logs\"; pwd > \"$logs/1.log\"; echo /usr; touch {}",
         ran.display()
     );
-    fs::write(&npm, script).expect("a file");
-    fs::set_permissions(&npm, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("a file");
+    stage.script("npm", &script);
     let before = stage.home_snapshot();
     let mut terminal = run_in_session(&stage, &["--throwaway"], "/status");
     until("npm ran", || ran.exists());

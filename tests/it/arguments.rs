@@ -51,7 +51,7 @@ fn non_utf8_arguments_are_passed_through_as_bytes() {
     fs::remove_file(stage.bin().join("claude")).expect("the fake existed");
     let out = stage.root().join("arguments");
     let script = format!("#!/bin/sh\nprintf '%s\\0' \"$@\" >{}\n", out.display());
-    write_program(&stage.bin().join("claude"), script.as_bytes());
+    write_program(&stage.bin().join("claude"), script);
     let non_utf8 = OsStr::from_bytes(b"caf\xe9 \xff");
     let mut command = stage.lclaude(&["-p"]);
     stage.ended(command.arg(non_utf8).arg("--append-system-prompt").arg(non_utf8)).expect(0);

@@ -1,20 +1,9 @@
 //! Programs and files are run, opened and shown under the names that the user gave them, never as the targets of links.
 
-use std::{
-    fs,
-    os::unix::fs::{PermissionsExt, symlink},
-    path::Path,
-};
+use std::{fs, os::unix::fs::symlink, path::Path};
 
 use rustix::process::Signal;
-use support::{Fake, Session, Stage, finish, kill, messages, told::value, turn};
-
-/// Writes a program that starts with `#!/bin/sh`.
-fn script(file: &Path, text: &str) {
-    fs::create_dir_all(file.parent().expect("a directory")).expect("a directory");
-    fs::write(file, format!("#!/bin/sh\n{text}\n")).expect("a file");
-    fs::set_permissions(file, fs::Permissions::from_mode(0o755)).expect("its mode");
-}
+use support::{Fake, Session, Stage, finish, kill, messages, told::value, turn, write_program};
 
 /// A stage whose fake llama-server is not on PATH, but at `server` in its root.
 fn stage() -> Stage {
@@ -41,7 +30,7 @@ fn shim_of_a_version_manager_sees_its_own_name() {
         "case ${{0##*/}} in llama-server) exec {} \"$@\";; *) echo \"mise ERROR unexpected argument\" >&2; exit 2;; esac",
         server.display()
     );
-    script(&stage.bin().join("mise"), &text);
+    stage.script("mise", &text);
     symlink("mise", stage.bin().join("llama-server")).expect("a link");
     let (session, claude, _backend) =
         stage.started(&mut stage.lclaude(&["--backend", "llamacpp", "--model", "tiny.gguf", "-p", "x"]));
@@ -54,8 +43,9 @@ fn interpreter_of_a_virtual_environment_is_run_under_its_path() {
     let stage = stage();
     // As Python does, it looks for `pyvenv.cfg` beside the directory that it is run from.
     let server = stage.root().join("server");
-    let text = format!("[ -e \"${{0%/*}}/../pyvenv.cfg\" ] || exit 3\nshift\nexec {} \"$@\"", server.display());
-    script(&stage.root().join("usr/python3"), &text);
+    let text =
+        format!("#!/bin/sh\n[ -e \"${{0%/*}}/../pyvenv.cfg\" ] || exit 3\nshift\nexec {} \"$@\"\n", server.display());
+    write_program(&stage.root().join("usr/python3"), text);
     let environment = stage.home().join("venv");
     fs::create_dir_all(environment.join("bin")).expect("a directory");
     symlink(stage.root().join("usr/python3"), environment.join("bin/python")).expect("a link");
@@ -99,8 +89,8 @@ fn model_is_opened_and_called_by_its_name_and_not_by_its_blob() {
 fn upgraded_program_is_used_after_a_crash_and_by_new_sessions() {
     let stage = stage();
     for version in ["v1", "v2"] {
-        let text = format!("VERSION={version} exec {} \"$@\"", stage.root().join("server").display());
-        script(&stage.root().join(version).join("llama-server"), &text);
+        let text = format!("#!/bin/sh\nVERSION={version} exec {} \"$@\"\n", stage.root().join("server").display());
+        write_program(&stage.root().join(version).join("llama-server"), text);
     }
     let link = stage.root().join("current");
     point(&link, "v1");

@@ -497,7 +497,7 @@ fn llama_server_that_fails_to_execute_leaves_nothing() {
     let server = stage.bin().join("llama-server");
     for content in ["#!/no/such/interpreter\n", "\x7fELF and no more"] {
         fs::remove_file(&server).expect("the file existed");
-        write_program(&server, content.as_bytes());
+        write_program(&server, content);
         let ended = stage.ended(&mut stage.lclaude(RUN));
         ended.expect_failure(69).expect_stdout("");
         stage.assert_nothing_left();

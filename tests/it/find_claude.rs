@@ -10,10 +10,6 @@ use support::{
     write_program,
 };
 
-fn script(path: &Path, text: &str) {
-    write_program(path, text.as_bytes());
-}
-
 /// Returns the path of Claude Code in a dry run. A real run would start lclaude endlessly if the search were wrong.
 fn found(stage: &Stage, command: &mut Command) -> String {
     let stdout = stage.ended(command).expect(0).stdout;
@@ -34,13 +30,13 @@ fn claude_that_is_lclaude_is_skipped() {
             symlink("lclaude", at).expect("a link");
         }),
         ("a copy", |at| copy_program(lclaude(), at)),
-        ("a shim", |at| script(at, "#!/bin/sh\nexec lclaude \"$@\"\n")),
+        ("a shim", |at| write_program(at, "#!/bin/sh\nexec lclaude \"$@\"\n")),
         ("a longer shim", |at| {
-            script(at, "#!/usr/bin/env bash\n# my own\nset -eu\n\nexec ~/bin/lclaude --dry-run \"$@\"\n");
+            write_program(at, "#!/usr/bin/env bash\n# my own\nset -eu\n\nexec ~/bin/lclaude --dry-run \"$@\"\n");
         }),
-        ("a shim by path", |at| script(at, &format!("#!/bin/sh\n{} \"$@\"\n", lclaude().display()))),
+        ("a shim by path", |at| write_program(at, format!("#!/bin/sh\n{} \"$@\"\n", lclaude().display()))),
         ("a shim with a long comment", |at| {
-            script(at, &format!("#!/bin/sh\n{}exec lclaude \"$@\"\n", "# a comment\n".repeat(1000)));
+            write_program(at, format!("#!/bin/sh\n{}exec lclaude \"$@\"\n", "# a comment\n".repeat(1000)));
         }),
     ];
     for (name, make) in disguises {
@@ -65,7 +61,10 @@ fn claude_script_that_only_mentions_lclaude_is_used() {
     let real = stage.root().join("lclaude-tools");
     fs::create_dir(&real).expect("a directory");
     fs::rename(stage.bin().join("claude"), real.join("claude")).expect("the fake existed");
-    script(&stage.bin().join("claude"), &format!("#!/bin/sh\n# for lclaude\nexec {}/claude \"$@\"\n", real.display()));
+    write_program(
+        &stage.bin().join("claude"),
+        format!("#!/bin/sh\n# for lclaude\nexec {}/claude \"$@\"\n", real.display()),
+    );
     let wrapper = stage.bin().join("claude").display().to_string();
     assert_eq!(found(&stage, &mut stage.lclaude(&["--dry-run"])), wrapper);
 }
@@ -75,7 +74,7 @@ fn claude_that_starts_lclaude_indirectly_does_not_loop() {
     messages!();
     let stage = configured();
     fs::remove_file(stage.bin().join("claude")).expect("the fake existed");
-    script(&stage.bin().join("claude"), "#!/bin/sh\npart=cla; exec l${part}ude \"$@\"\n");
+    write_program(&stage.bin().join("claude"), "#!/bin/sh\npart=cla; exec l${part}ude \"$@\"\n");
     symlink(lclaude(), stage.bin().join("lclaude")).expect("a link");
     let ended = stage.ended(&mut stage.lclaude(&["-p", "x"]));
     ended.expect_failure(127).expect_stdout("");
@@ -151,7 +150,7 @@ fn shim_on_a_windows_drive_is_skipped_in_wsl_and_used_elsewhere() {
     messages!();
     let stage = configured();
     fs::create_dir_all(stage.root().join("mnt/c/npm")).expect("a directory");
-    script(&stage.root().join("mnt/c/npm/claude"), "#!/bin/sh\nexec node.exe cli.js \"$@\"\n");
+    write_program(&stage.root().join("mnt/c/npm/claude"), "#!/bin/sh\nexec node.exe cli.js \"$@\"\n");
     let kernel = stage.root().join("osrelease");
     let run = |release: &str, program: &Path, path: &str| {
         fs::write(&kernel, release).expect("a file");
@@ -186,8 +185,8 @@ fn shim_on_a_windows_drive_is_skipped_in_wsl_and_used_elsewhere() {
 fn program_from_a_process_wrapper_is_used() {
     let stage = configured();
     let place = |name: &str| stage.root().join("extension").join(name);
-    script(&place("claude"), "#!/bin/sh\necho \"editor: $*\"\n");
-    script(&place("cli.js"), "#!/bin/sh\necho \"cli: $*\"\n");
+    write_program(&place("claude"), "#!/bin/sh\necho \"editor: $*\"\n");
+    write_program(&place("cli.js"), "#!/bin/sh\necho \"cli: $*\"\n");
     let (native, cli) = (place("claude").display().to_string(), place("cli.js").display().to_string());
     // The configuration's own path is for the user's own sessions.
     configure(&stage, "[claude]\npath = \"/nonexistent/claude\"\n");

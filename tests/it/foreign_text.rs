@@ -59,11 +59,9 @@ fn assert_imitates_nothing(text: &str) {
 /// A stage with a Claude Code that ends at once, and whose version is foreign.
 fn stage() -> Stage {
     let stage = Stage::new();
-    fs::remove_file(stage.bin().join("claude")).expect("the fake existed");
-    // lclaude shows its lines as they are.
+    // lclaude keeps the line breaks of this output, so a help line in it would look like an imitation.
     let line = FOREIGN.replace('\n', " ");
-    let text = format!("#!/bin/sh\ncase $1 in --version|--help) cat <<'END'\n1.2.3 {line}\nEND\nesac\n");
-    write_program(&stage.bin().join("claude"), text.as_bytes());
+    stage.script("claude", &format!("case $1 in --version|--help) cat <<'END'\n1.2.3 {line}\nEND\nesac"));
     stage
 }
 
@@ -204,12 +202,10 @@ fn model_directory_and_log_of_a_backend_are_shown_clean() {
     let directory = project(&stage, "lean = true");
     let model = format!("{FOREIGN}.gguf");
     fs::write(directory.join(&model), "GGUF").expect("a file");
-    // It writes to its log what it is given.
+    // A server whose log begins with foreign text.
     let server = fs::canonicalize(stage.bin().join("llama-server")).expect("the fake");
-    fs::remove_file(stage.bin().join("llama-server")).expect("the fake existed");
-    let text = |rest: &str| format!("#!/bin/sh\ncat >&2 <<'END'\n{FOREIGN}\nloading 50% {FOREIGN}\nEND\n{rest}\n");
-    let run = format!("exec {} \"$@\"", server.display());
-    write_program(&stage.bin().join("llama-server"), text(&run).as_bytes());
+    let text = |rest: &str| format!("cat >&2 <<'END'\n{FOREIGN}\nloading 50% {FOREIGN}\nEND\n{rest}");
+    stage.script("llama-server", &text(&format!("exec {} \"$@\"", server.display())));
     let select = ["--backend", "llamacpp", "--model", &*model];
     let with = |arguments: &[&'static str]| -> Vec<String> {
         arguments.iter().copied().chain(select).map(str::to_owned).collect()
@@ -217,10 +213,8 @@ fn model_directory_and_log_of_a_backend_are_shown_clean() {
     let in_project =
         |arguments: &[String]| inside(&stage, &directory, &arguments.iter().map(String::as_str).collect::<Vec<_>>());
     check(&stage, || in_project(&with(&[])));
-    for verb in ["doctor", "models", "setup", "logs"] {
-        if verb != "logs" {
-            check(&stage, || in_project(&with(&["local", verb])));
-        }
+    for verb in ["doctor", "models", "setup"] {
+        check(&stage, || in_project(&with(&["local", verb])));
     }
     // A program gets the log as it is.
     let log = stage.ended(&mut in_project(&with(&["local", "logs"]))).expect(0).stdout;
@@ -241,7 +235,7 @@ fn model_directory_and_log_of_a_backend_are_shown_clean() {
     serving.wait();
 
     // It fails to start.
-    write_program(&stage.bin().join("llama-server"), text("exit 1").as_bytes());
+    stage.script("llama-server", &text("exit 1"));
     check(&stage, || in_project(&with(&[])));
     check(&stage, || in_project(&with(&["local", "doctor", "--live"])));
 }
@@ -304,7 +298,7 @@ fn output_of_programs_is_shown_clean() {
     for (code, out) in [(0, ">&1"), (1, ">&2")] {
         let text =
             format!("#!/bin/sh\ncat {out} <<'END'\nversion: 1.2.3 {FOREIGN}\nerror: {FOREIGN}\nEND\nexit {code}\n");
-        write_program(&program, text.as_bytes());
+        write_program(&program, text);
         for (kind, key) in [("lmstudio", "path"), ("llamacpp", "path"), ("ollama", "path"), ("command", "run")] {
             let path = match key {
                 "run" => format!("run = [{program:?}, '{{port}}']"),

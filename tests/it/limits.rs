@@ -26,13 +26,13 @@ fn program_that_cannot_be_started_is_explained() {
     for script in ["#!/no/such/interpreter -u\n", "#!/bin/sh\r\necho hello\r\n"] {
         let stage = Stage::new();
         let server = stage.bin().join("serve");
-        write_program(&server, script.as_bytes());
+        write_program(&server, script);
         stage.config("backend = \"command\"\nmodel = \"tiny\"\n[command]\nrun = [\"serve\", \"{port}\"]\n");
         stage.output(&["-p", "x"]).expect_failure(69);
 
         let stage = Stage::new();
         fs::remove_file(stage.bin().join("claude")).expect("a link");
-        write_program(&stage.bin().join("claude"), script.as_bytes());
+        write_program(&stage.bin().join("claude"), script);
         stage.output(&["--backend", "llamacpp", "--model", "tiny.gguf", "-p", "x"]).expect_failure(127);
         stage.assert_nothing_left();
     }

@@ -290,7 +290,7 @@ fn lms_never_sees_credentials_or_the_project() {
     let (lms, seen) = (stage.studio().join("bin/lms"), stage.root().join("seen"));
     fs::rename(&lms, stage.studio().join("bin/real")).expect("lms existed");
     let wrapper = format!("#!/bin/sh\n(pwd -P; env) >>{}\nexec \"${{0%lms}}real\" \"$@\"\n", seen.display());
-    support::write_program(&lms, wrapper.as_bytes());
+    support::write_program(&lms, wrapper);
     stage.set("ANTHROPIC_API_KEY", "sk-ant-secret").set("CLAUDE_CODE_OAUTH_TOKEN", "sk-ant-secret");
     let arguments = ["--yes", "--model", "org/later"];
     let (session, claude) = run(&stage, &arguments);

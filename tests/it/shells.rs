@@ -100,7 +100,7 @@ fn stage() -> Stage {
     let stage = Stage::bare();
     for (name, code) in [("claude", 7), ("lclaude", 8)] {
         let text = format!("#!/bin/sh\nprintf '<%s>' {name} \"$@\"\necho\nexit {code}\n");
-        write_program(&stage.bin().join(name), text.as_bytes());
+        write_program(&stage.bin().join(name), text);
     }
     stage
 }

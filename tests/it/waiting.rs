@@ -266,7 +266,7 @@ fn add_hidden_options(stage: &Stage, options: &str) {
     let real = stage.bin().join("llama-server");
     let moved = stage.bin().join("the-real-one");
     fs::rename(&real, &moved).expect("it was there");
-    write_program(&real, format!("#!/bin/sh\nexec '{}' \"$@\" {options}\n", moved.display()).as_bytes());
+    write_program(&real, format!("#!/bin/sh\nexec '{}' \"$@\" {options}\n", moved.display()));
 }
 
 #[test]

@@ -52,7 +52,7 @@ impl Stage {
     pub fn script(&self, name: &str, lines: &str) -> &Self {
         let place = self.bin().join(name);
         let _ = fs::remove_file(&place);
-        write_program(&place, format!("#!/bin/sh\n{lines}\n").as_bytes());
+        write_program(&place, format!("#!/bin/sh\n{lines}\n"));
         self
     }
 

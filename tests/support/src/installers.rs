@@ -65,7 +65,7 @@ impl Stage {
         let text = format!("#!/bin/sh\necho \"{name} $*\" >> {}\n{script}\n", log.display());
         let place = self.bin().join(name);
         let _ = fs::remove_file(&place);
-        write_program(&place, text.as_bytes());
+        write_program(&place, text);
     }
 
     /// Returns the command lines of the scripts that ran.

@@ -379,11 +379,11 @@ fn collect(directory: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
 
 /// Writes an executable file in another process. If this process wrote it, a child that another test starts meanwhile
 /// would inherit the open file, and running it would fail ("Text file busy").
-pub fn write_program(path: &Path, content: &[u8]) {
+pub fn write_program(path: &Path, content: impl AsRef<[u8]>) {
     let mut install =
         Command::new("install").args(["-D", "-m", "755", "/dev/stdin"]).arg(path).stdin(Stdio::piped()).spawn();
     let install = install.as_mut().expect("install runs");
-    install.stdin.take().expect("a pipe").write_all(content).expect("install reads its stdin");
+    install.stdin.take().expect("a pipe").write_all(content.as_ref()).expect("install reads its stdin");
     assert!(install.wait().expect("it can be waited for").success(), "{}", path.display());
 }
 

@@ -81,13 +81,13 @@ impl Stage {
     pub fn graphics(&self, total: u64, free: u64) {
         let mark = self.root().join("asked");
         let script = format!("#!/bin/sh\n: >{}\necho '{total}, {free}'\n", mark.display());
-        super::write_program(&self.bin().join("nvidia-smi"), script.as_bytes());
+        super::write_program(&self.bin().join("nvidia-smi"), script);
     }
 
     /// Installs a fake nvidia-smi that reports enough memory for any model.
     pub fn ample_memory(&self) {
         let script = format!("#!/bin/sh\necho '{ENOUGH}, {ENOUGH}'\n");
-        super::write_program(&self.bin().join("nvidia-smi"), script.as_bytes());
+        super::write_program(&self.bin().join("nvidia-smi"), script);
     }
 
     /// Returns whether the fake nvidia-smi of [`Stage::graphics`] ran.
