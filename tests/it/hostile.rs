@@ -5,7 +5,7 @@ use std::{os::unix::process::CommandExt, thread};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use support::{
     Ended, Stage,
-    hostile::{Hostile, MODES},
+    hostile::{self, MODES},
     write_program,
 };
 
@@ -22,10 +22,9 @@ fn run(mode: &'static str, path: &'static str, arguments: &[&str]) -> Ended {
     stage.set("MY_TOKEN", TOKEN);
     // A session that starts shows that the server was accepted.
     write_program(&stage.bin().join("claude"), b"#!/bin/sh\necho started");
-    let server = Hostile::start(mode, path);
+    let url = hostile::start(mode, path);
     stage.config(&format!(
-        "backend = \"endpoint\"\nmodel = \"m\"\n[endpoint]\nurl = \"{}\"\ntoken_env = \"MY_TOKEN\"\n",
-        server.url
+        "backend = \"endpoint\"\nmodel = \"m\"\n[endpoint]\nurl = \"{url}\"\ntoken_env = \"MY_TOKEN\"\n"
     ));
     let mut command = stage.lclaude(arguments);
     let limit =

@@ -1,9 +1,8 @@
-//! A server that breaks one rule of HTTP or of the API, and one that only records requests.
+//! Starts servers that break a rule of HTTP or of the API.
 
 use std::{
     io::{self, BufRead, BufReader, Write},
     net::{TcpListener, TcpStream},
-    sync::mpsc::{Receiver, Sender, channel},
     thread,
     time::Duration,
 };
@@ -52,31 +51,20 @@ pub const MODES: &[&str] = &[
 /// The list of a good server.
 pub const MODELS: &str = r#"{"data":[{"id":"m","max_model_len":65536}]}"#;
 
-/// A running server. It ends with the test.
-pub struct Hostile {
-    pub url: String,
-    /// The first line of each request, and its headers in lower case.
-    pub requests: Receiver<Vec<String>>,
+/// Starts a server that answers requests for `path` in this mode, and others as vLLM does. Returns its URL.
+pub fn start(mode: &'static str, path: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            // A client that hangs up ends the answer with an error, which is the point.
+            thread::spawn(move || serve(&stream, mode, path).ok());
+        }
+    });
+    url
 }
 
-impl Hostile {
-    /// Starts a server that answers requests for `path` in this mode, and others as vLLM does.
-    pub fn start(mode: &'static str, path: &'static str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let (sender, requests) = channel();
-        thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
-                let sender = sender.clone();
-                // A client that hangs up ends the answer with an error, which is the point.
-                thread::spawn(move || serve(&stream, mode, path, &sender).ok());
-            }
-        });
-        Hostile { url, requests }
-    }
-}
-
-fn serve(mut stream: &TcpStream, mode: &str, path: &str, requests: &Sender<Vec<String>>) -> io::Result<()> {
+fn serve(mut stream: &TcpStream, mode: &str, path: &str) -> io::Result<()> {
     let mut reader = BufReader::new(stream);
     let mut head = Vec::new();
     loop {
@@ -86,11 +74,10 @@ fn serve(mut stream: &TcpStream, mode: &str, path: &str, requests: &Sender<Vec<S
         }
         head.push(if head.is_empty() { line.trim().to_owned() } else { line.trim().to_lowercase() });
     }
-    let Some(first) = head.first().cloned() else { return Ok(()) };
-    let token = head.iter().find_map(|line| line.strip_prefix("authorization: bearer ")).unwrap_or("none").to_owned();
-    let _ = requests.send(head);
+    let Some(first) = head.first() else { return Ok(()) };
+    let token = head.iter().find_map(|line| line.strip_prefix("authorization: bearer ")).unwrap_or("none");
     if first.contains(path) {
-        return answer(stream, mode, &token);
+        return answer(stream, mode, token);
     }
     match first.split(' ').nth(1) {
         Some("/v1/models") => respond(stream, "200 OK", "", MODELS.as_bytes()),
