@@ -28,7 +28,7 @@ fn check(stage: &Stage, command: impl Fn() -> Command) -> String {
     let terminal = Terminal::start(command());
     // The answer to a question, if there is one.
     terminal.type_in("n\n");
-    let shown = terminal.wait_to_the_end_of_any();
+    let shown = terminal.wait_to_any_end();
     for bad in ["\x1b]", "\x07", "\x1b[35m", "\u{9b}", "owned\x07"] {
         assert!(!shown.contains(bad), "{bad:?} in {shown:?}");
     }

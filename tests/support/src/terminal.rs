@@ -165,19 +165,23 @@ impl Terminal {
     /// Waits until no process holds the terminal, and returns everything that was printed.
     #[track_caller]
     pub fn wait_to_the_end(mut self, code: i32) -> String {
-        let ended = self.child.wait().expect("the program can be waited for");
-        let reader = self.open.as_mut().and_then(|open| open.reader.take()).expect("not closed yet");
-        reader.join().expect("no thread panics");
-        assert_eq!(ended.code(), Some(code), "{:#?}", self.screen());
+        let ended = self.wait_until_released();
+        assert_eq!(ended, Some(code), "{:#?}", self.screen());
         self.output()
     }
 
-    /// The same for a program whose exit code doesn't matter.
-    pub fn wait_to_the_end_of_any(mut self) -> String {
-        self.child.wait().expect("the program can be waited for");
+    /// Like [`Terminal::wait_to_the_end`], whatever the exit code is.
+    pub fn wait_to_any_end(mut self) -> String {
+        self.wait_until_released();
+        self.output()
+    }
+
+    /// Waits until no process holds the terminal, and returns the program's exit code.
+    fn wait_until_released(&mut self) -> Option<i32> {
+        let ended = self.child.wait().expect("the program can be waited for");
         let reader = self.open.as_mut().and_then(|open| open.reader.take()).expect("not closed yet");
         reader.join().expect("no thread panics");
-        self.output()
+        ended.code()
     }
 
     /// Exits the shell, which must have no jobs left.
