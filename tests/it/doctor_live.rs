@@ -193,15 +193,19 @@ fn overlong_prompt_error_of_vllm_and_others_is_known() {
     let errors = [
         // vLLM 0.32, OpenAI, LiteLLM, SGLang.
         (
-            400,
+            "400 Bad Request",
             json!({"message": "This model's maximum context length is 30000 tokens. However, you requested 30001"}),
             "ok",
         ),
-        (400, json!({"message": "too long", "code": "context_length_exceeded"}), "ok"),
-        (413, json!({"message": "litellm.ContextWindowExceededError: no"}), "ok"),
-        (400, json!({"message": "The input (9 tokens) is longer than the model's context length (8 tokens)."}), "ok"),
-        (400, json!({"message": "no room"}), "warning"),
-        (500, json!({"message": "maximum context length"}), "warning"),
+        ("400 Bad Request", json!({"message": "too long", "code": "context_length_exceeded"}), "ok"),
+        ("413 Too Large", json!({"message": "litellm.ContextWindowExceededError: no"}), "ok"),
+        (
+            "400 Bad Request",
+            json!({"message": "The input (9 tokens) is longer than the model's context length (8 tokens)."}),
+            "ok",
+        ),
+        ("400 Bad Request", json!({"message": "no room"}), "warning"),
+        ("500 No", json!({"message": "maximum context length"}), "warning"),
     ];
     for (status, error, state) in errors {
         let url = server({
@@ -209,16 +213,7 @@ fn overlong_prompt_error_of_vllm_and_others_is_known() {
             move |route, body| match route {
                 "GET /v1/models" => ("200 OK", json!({"data": [{"id": "m", "max_model_len": 30_000}]})),
                 _ if body == "{}" => ("400 Bad Request", json!({})),
-                _ if body.len() > 50_000 => (
-                    if status == 400 {
-                        "400 Bad Request"
-                    } else if status == 413 {
-                        "413 Too Large"
-                    } else {
-                        "500 No"
-                    },
-                    json!({"type": "error", "error": error}),
-                ),
+                _ if body.len() > 50_000 => (status, json!({"type": "error", "error": error})),
                 _ => {
                     let usage = json!({"input_tokens": 10, "output_tokens": 1});
                     let content = json!([{"type": "text", "text": "Hello."}]);
