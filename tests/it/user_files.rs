@@ -10,7 +10,10 @@ use std::{
 };
 
 use rustix::process::Signal;
-use support::{Fake, Session, Stage, Value, finish, json, kill, throwaway::endpoint};
+use support::{
+    Fake, Session, Stage, Value, finish, json, kill,
+    throwaway::{endpoint, read},
+};
 
 /// Another formatting than Claude Code's, to see that the file comes back byte for byte.
 const BEFORE: &str = "{\"model\":   \"opus\",\n\"theme\": \"dark\", \"number\": 0.30000000000000004}";
@@ -34,10 +37,6 @@ fn text(file: impl AsRef<Path>) -> String {
     fs::read_to_string(file).expect("it can be read")
 }
 
-fn read(file: &Path) -> Value {
-    serde_json::from_slice(&fs::read(file).expect("it can be read")).expect("JSON")
-}
-
 /// Writes a file as Claude Code does, which also changes its formatting.
 fn save(file: &Path, content: &Value) {
     fs::write(file, format!("{content:#}\n")).expect("a file");
@@ -46,7 +45,7 @@ fn save(file: &Path, content: &Value) {
 /// Saves a model as `/model` does, `null` for "Default", and leaves the line in a transcript. `shown` is the model's name
 /// in that session.
 fn choose(stage: &Stage, value: Value, shown: &str) {
-    let mut settings = read(&settings_file(stage));
+    let mut settings = read(settings_file(stage));
     let object = settings.as_object_mut().expect("an object");
     object.remove("model");
     if value != Value::Null {
@@ -97,7 +96,7 @@ fn what_the_user_sets_on_purpose_stays() {
     let stage = lived_in(BEFORE);
     let (session, claude, _backend) = stage.running();
     choose(&stage, json!("haiku"), "tiny");
-    let mut settings = read(&settings_file(&stage));
+    let mut settings = read(settings_file(&stage));
     settings["theme"] = "light".into();
     settings["permissions"] = json!({"allow": ["Bash(ls:*)"]});
     settings["modelSettings"] = json!({"tiny": {"effortLevel": "high"}, "claude-opus-5": {"effortLevel": "low"}});
@@ -107,7 +106,7 @@ fn what_the_user_sets_on_purpose_stays() {
         "number": 0.300_000_000_000_000_04, "theme": "light", "model": "opus",
         "permissions": {"allow": ["Bash(ls:*)"]}, "modelSettings": {"claude-opus-5": {"effortLevel": "low"}},
     });
-    assert_eq!(read(&settings_file(&stage)), expected);
+    assert_eq!(read(settings_file(&stage)), expected);
     // The number keeps all its digits.
     assert!(text(settings_file(&stage)).contains("0.30000000000000004"));
 }
@@ -244,7 +243,7 @@ fn flags_and_prices_of_the_routing_are_removed() {
             "/theirs": {"lastCost": 0.5, "lastModelUsage": {"claude-opus-5": used(0.5)}},
         },
     });
-    assert_eq!(read(&state_file(&stage)), expected);
+    assert_eq!(read(state_file(&stage)), expected);
     assert_eq!(text(settings_file(&stage)), "{\"model\": \"claude-sonnet-4-5-20250929\"}");
 }
 
@@ -270,5 +269,5 @@ fn unreadable_files_are_left_alone() {
     let (session, claude, _backend) = stage.running();
     save(&settings_file(&stage), &json!({"model": "tiny"}));
     finish(session, &claude);
-    assert_eq!(read(&settings_file(&stage)), json!({"model": "tiny"}), "the text before can't be restored key by key");
+    assert_eq!(read(settings_file(&stage)), json!({"model": "tiny"}), "the text before can't be restored key by key");
 }
