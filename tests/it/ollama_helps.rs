@@ -26,7 +26,7 @@ fn shell(stage: &Stage, script: &str) -> Command {
     shell
 }
 
-/// Runs a command to its end.
+/// Runs a command that starts neither a model nor Claude Code, and returns its output.
 #[track_caller]
 fn runs(stage: &Stage, script: &str) -> Ended {
     let ended = stage.ended(&mut shell(stage, script)).expect(0);
@@ -34,7 +34,7 @@ fn runs(stage: &Stage, script: &str) -> Ended {
     ended
 }
 
-/// Runs a command that ends in a session, and returns Claude Code.
+/// Runs a command whose last step is a session, which must get the context that lclaude asks for, and ends it.
 #[track_caller]
 fn starts_session(stage: &Stage, script: &str) {
     let session = Session::start(&mut shell(stage, script));

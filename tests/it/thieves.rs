@@ -174,6 +174,11 @@ fn race_for_the_port_of_a_crashed_backend_costs_no_prompt() {
 }
 
 #[test]
+fn race_for_the_port_of_a_lost_keeper_costs_no_prompt() {
+    race(|lent, _| kill(lent.stage.keeper(), Signal::KILL));
+}
+
+#[test]
 fn claude_code_is_stopped_until_the_restarted_backend_listens() {
     let mut lent = Lent::command();
     lent.stage.set("FAKE_LLAMA_LOAD", "controlled");
@@ -325,9 +330,4 @@ fn program_that_cannot_share_the_port_starts_with_a_warning() {
     let claude = lent.stage.events.next("claude");
     turn(&claude);
     finish(session, &claude).record();
-}
-
-#[test]
-fn race_for_the_port_of_a_lost_keeper_costs_no_prompt() {
-    race(|lent, _| kill(lent.stage.keeper(), Signal::KILL));
 }
