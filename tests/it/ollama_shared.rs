@@ -1,7 +1,7 @@
 //! The user's own Ollama server is used as it is and left as it was.
 
 use rustix::process::Signal;
-use support::{Stage, finish, kill, messages, ollama::shared, turn};
+use support::{Stage, finish, kill, messages, ollama::shared, server, turn};
 
 #[test]
 fn shared_server_unloads_only_what_lclaude_loaded() {
@@ -97,16 +97,7 @@ fn missing_shared_server_is_an_error() {
     let mut stage = Stage::ollama();
     stage.config("[ollama]\ninstance = \"shared\"\n");
     stage.on("small", &[]).wait().expect_failure(69);
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = listener.local_addr().expect("an address");
-    std::thread::spawn(move || {
-        for stream in listener.incoming().map_while(Result::ok) {
-            use std::io::{BufRead, BufReader, Write};
-            BufReader::new(&stream).lines().map_while(Result::ok).find(String::is_empty);
-            let answer = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello";
-            let _ = (&stream).write_all(answer.as_bytes());
-        }
-    });
-    stage.set("OLLAMA_HOST", address);
+    let other = server::start(|_| ("200 OK", "hello"));
+    stage.set("OLLAMA_HOST", other.trim_start_matches("http://"));
     stage.on("small", &[]).wait().expect_failure(69);
 }
