@@ -16,11 +16,9 @@ fn stage(arguments: &str, more: &str) -> Stage {
     stage
 }
 
+/// Returns the text of the log.
 fn log(stage: &Stage) -> String {
-    let directory = stage.home().join(".local/state/lclaude/logs");
-    let log = fs::read_dir(directory).expect("a directory").flatten().map(|entry| entry.path());
-    let log = log.filter(|path| path.extension().is_some_and(|ending| ending == "log"));
-    log.map(|path| fs::read_to_string(path).expect("text")).collect()
+    stage.logs().iter().map(|log| fs::read_to_string(log).expect("text")).collect()
 }
 
 #[test]

@@ -3,17 +3,11 @@
 use std::{
     fs::{self, File},
     io::{BufRead, BufReader, Read},
-    path::PathBuf,
     process::Stdio,
     time::{Duration, SystemTime},
 };
 
 use support::{Stage, finish, json, lclaude, messages, terminal::Terminal, turn};
-
-fn logs(stage: &Stage) -> Vec<PathBuf> {
-    let entries = fs::read_dir(stage.home().join(".local/state/lclaude/logs")).into_iter().flatten().flatten();
-    entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|ending| ending == "log")).collect()
-}
 
 #[track_caller]
 fn printed(stage: &Stage, arguments: &[&str]) -> String {
@@ -33,7 +27,7 @@ fn log_is_printed_verbatim_without_the_key() {
     stage.events.next("llama-server").wait_event("ready");
     finish(session, &claude);
 
-    let [log] = &logs(&stage)[..] else { panic!("one log") };
+    let [log] = &stage.logs()[..] else { panic!("one log") };
     let shown = printed(&stage, &[]);
     assert_eq!(shown, fs::read_to_string(log).expect("text"));
     // It contains both runs of the backend.
@@ -60,7 +54,7 @@ fn log_is_selected_by_options_or_id_or_is_the_latest() {
     let chosen = printed(&stage, &[&select[..], &["65536"]].concat());
     assert!(chosen.contains("a context of 65536\n"), "{chosen}");
 
-    for log in logs(&stage) {
+    for log in stage.logs() {
         let id = log.file_stem().expect("a name").to_string_lossy().into_owned();
         assert_eq!(printed(&stage, &[&id[..8]]), fs::read_to_string(&log).expect("text"));
     }
@@ -122,7 +116,7 @@ fn follow_continues_across_runs_until_interrupted() {
     fake.send(json!({"do": "log", "text": "line of the next run"}));
     following.wait_for("line of the next run");
     // The log is replaced by shorter content.
-    let log = logs(&stage).pop().expect("a log");
+    let log = stage.logs().pop().expect("a log");
     fs::write(&log, "new content\n").expect("a file");
     following.wait_for("new content");
     finish(session, &claude);

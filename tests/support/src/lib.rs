@@ -302,6 +302,12 @@ impl Stage {
         entries.filter(|path| path.extension().is_some_and(|found| found == ending)).collect()
     }
 
+    /// Returns the logs of backends.
+    pub fn logs(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.home().join(".local/state/lclaude/logs")).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|found| found == "log")).collect()
+    }
+
     /// Returns the private directories of sessions.
     pub fn runtime_sessions(&self) -> Vec<PathBuf> {
         let entries = fs::read_dir(self.runtime()).into_iter().flatten().flatten().map(|entry| entry.path());
