@@ -15,14 +15,11 @@ use std::{
 
 use support::{
     Ended, Stage, copy_program, finish, lclaude,
-    machine::needs_root,
+    machine::{NOBODY, needs_root},
     messages,
     messages::{note, record},
     write_program,
 };
-
-/// The user `nobody` on most systems.
-const OTHER_USER: u32 = 65_534;
 
 const RUN: &[&str] = &["--backend", "llamacpp", "--model", "tiny.gguf", "-p", "x"];
 
@@ -377,7 +374,7 @@ fn configuration_paths_that_are_not_text_files_are_rejected() {
 fn without_root(stage: &Stage, command: &mut Command) {
     if rustix::process::geteuid().is_root() {
         set_mode(stage.root(), 0o755);
-        command.uid(OTHER_USER).gid(OTHER_USER);
+        command.uid(NOBODY).gid(NOBODY);
     }
 }
 
@@ -561,7 +558,7 @@ fn runtime_directory_of_another_user_is_rejected() {
     let runtime = stage.runtime();
     fs::create_dir(&runtime).expect("a directory");
     for mode in [0o700, 0o777] {
-        chown(&runtime, Some(OTHER_USER), None).expect("root may change owners");
+        chown(&runtime, Some(NOBODY), None).expect("root may change owners");
         set_mode(&runtime, mode);
         rejected(&stage, &mut stage.lclaude(RUN), 65);
         let now = fs::metadata(&runtime).expect("the file exists").permissions().mode();

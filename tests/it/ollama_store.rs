@@ -8,7 +8,7 @@ use std::{
 
 use support::{
     Ended, Stage, finish,
-    machine::{bound_by_permissions, needs_root},
+    machine::{NOBODY, bound_by_permissions, needs_root},
     messages,
     ollama::Own,
     terminal::Terminal,
@@ -85,7 +85,7 @@ fn store_that_cannot_be_read_is_explained() {
         stage.ended(&mut bound_by_permissions(stage, &plain)).expect_failure(69)
     };
     // Root without its privileges is still the owner.
-    chown(&home, Some(65_534), None).expect("root may");
+    chown(&home, Some(NOBODY), None).expect("root may");
     set_mode(0o750);
     refused(&stage);
     set_mode(0o700);

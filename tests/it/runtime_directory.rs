@@ -11,12 +11,9 @@ use support::{
     Stage,
     doctor::{check_text, find_check},
     json,
-    machine::needs_root,
+    machine::{NOBODY, needs_root},
     messages,
 };
-
-/// Another user's id, `nobody` on most systems.
-const SOMEBODY_ELSE: u32 = 65_534;
 
 fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("a mode");
@@ -78,6 +75,6 @@ fn directory_of_another_user_is_rejected() {
     messages!();
     let stage = Stage::new();
     let ran = planted(&stage);
-    chown(stage.runtime(), Some(SOMEBODY_ELSE), None).expect("root can");
+    chown(stage.runtime(), Some(NOBODY), None).expect("root can");
     assert_rejected(&stage, &ran);
 }

@@ -14,14 +14,10 @@ use lclaude_fakes::events::PATIENCE;
 use rustix::process::Signal;
 use socket2::{Domain, Socket, Type};
 #[cfg(target_os = "linux")]
-use support::machine::needs_root;
+use support::machine::{NOBODY, needs_root};
 use support::{
     Fake, Session, Stage, Value, finish, has_open, json, kill, leftovers::start_of, messages, port, turn, until,
 };
-
-/// A user that owns no files (`nobody` on most systems).
-#[cfg(target_os = "linux")]
-const NOBODY: libc::c_int = 65_534;
 
 /// The URL and the key that a Claude Code uses.
 fn routing(claude: &Fake) -> (&str, &str) {

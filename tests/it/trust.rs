@@ -15,15 +15,12 @@ use std::{
 
 use support::{
     Ended, Session, Stage, Value, finish,
-    machine::needs_root,
+    machine::{NOBODY, needs_root},
     messages,
     messages::{note, record},
     ollama::Own,
     terminal::Terminal,
 };
-
-/// Another user's id, `nobody` on most systems.
-const SOMEBODY_ELSE: u32 = 65_534;
 
 /// A user with llama.cpp and a model, in a freshly cloned repository.
 fn stage() -> Stage {
@@ -199,7 +196,7 @@ fn safe_settings_work_whoever_owns_the_project_file() {
     messages!();
     let stage = stage();
     write(&stage, "context = 50000");
-    give_to(&stage, SOMEBODY_ELSE);
+    give_to(&stage, NOBODY);
     assert!(stage.output(&["--dry-run", "-p", "x"]).expect(0).stdout.contains("50000 tokens requested"));
     // Everything that refuses an untrusted file refuses this one.
     write(&stage, "model = 'someone/tiny:Q4'\n");
@@ -215,19 +212,19 @@ fn trust_is_pinned_to_the_owner_of_the_project_file() {
     messages!();
     let stage = with_own_server();
     let works = || drop(stage.ended(&mut stage.lclaude(&["--dry-run", "-p", "x"])).expect(0));
-    give_to(&stage, SOMEBODY_ELSE);
+    give_to(&stage, NOBODY);
     refused(&stage, 77);
     trust(&stage, &["--yes"]).expect(0).record();
     works();
     // A third user.
-    give_to(&stage, SOMEBODY_ELSE - 1);
+    give_to(&stage, NOBODY - 1);
     refused(&stage, 77);
     // The user themselves.
     give_to(&stage, 0);
     refused(&stage, 77);
     trust(&stage, &["--yes"]).expect(0).record();
     works();
-    give_to(&stage, SOMEBODY_ELSE);
+    give_to(&stage, NOBODY);
     refused(&stage, 77);
     record("list", stage.output(&["local", "trust", "--list"]).expect(0).stdout);
     // Content and owner together are the content's change.
@@ -249,7 +246,7 @@ fn trust_list_of_an_earlier_version_covers_the_users_own_file() {
     }
     let works = || stage.ended(&mut stage.lclaude(&["--dry-run", "-p", "x"])).code;
     assert_eq!(works(), Some(0));
-    give_to(&stage, SOMEBODY_ELSE);
+    give_to(&stage, NOBODY);
     assert_eq!(works(), Some(77));
 }
 

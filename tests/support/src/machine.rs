@@ -12,6 +12,9 @@ use std::{
 
 use super::Stage;
 
+/// The ID of another user, `nobody` on most systems. That user owns no files.
+pub const NOBODY: u32 = 65_534;
+
 /// Returns `is_there`. If it is false, prints that the test is skipped, or panics in CI, where every test must run.
 #[track_caller]
 #[must_use]
