@@ -46,6 +46,6 @@ pub(crate) use listed::ListedModel;
 pub(crate) use log::LogExcerpt;
 pub(crate) use plan::{BackendPlan, Endpoint, HOST, MASKED, Program, Service, TOKEN};
 pub(crate) use served::Served;
-pub(crate) use starting::{MissingModel, Progress, StartError, Starting, unexpected_response};
+pub(crate) use starting::{MissingModel, Noted, Progress, StartError, Starting, unexpected_response};
 pub(crate) use undo::Undo;
 pub(crate) use visit::visit;

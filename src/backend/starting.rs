@@ -1,5 +1,7 @@
 //! A backend that is starting: its health, its progress, and why it can't be used.
 
+use std::pin::Pin;
+
 use reqwest::Client;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, mpsc};
@@ -59,6 +61,9 @@ pub(crate) struct Progress {
     pub detail: String,
 }
 
+/// Completes once an undo is recorded.
+pub(crate) type Noted<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
+
 /// What a kind needs to wait for a start and to report its progress.
 pub(crate) struct Starting<'a> {
     pub client: &'a Client,
@@ -71,7 +76,7 @@ pub(crate) struct Starting<'a> {
     /// Whether the user agreed to downloads.
     pub may_pull: bool,
     /// Records what to undo at the end.
-    pub note: &'a dyn Fn(Undo),
+    pub note: &'a dyn Fn(Undo) -> Noted<'a>,
     /// Returns who listens on the backend's port; always `Ours` for a server that lclaude doesn't start.
     pub listener: &'a dyn Fn() -> Listener,
 }
@@ -83,9 +88,9 @@ impl Starting<'_> {
         let _ = self.progress.send(Progress { stage: stage.into(), fraction, detail: detail.into() });
     }
 
-    /// Records what to undo at the end. Call it before the change is made.
-    pub(crate) fn record_undo(&self, undo: Undo) {
-        (self.note)(undo);
+    /// Records what to undo at the end, and returns once it is on disk. Call it before the change is made.
+    pub(crate) async fn record_undo(&self, undo: Undo) {
+        (self.note)(undo).await;
     }
 }
 

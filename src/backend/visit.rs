@@ -7,7 +7,7 @@ use super::{
     interface::Backend,
     plan::{BackendPlan, Endpoint},
     served::Served,
-    starting::{MissingModel, StartError, Starting, unexpected_response},
+    starting::{MissingModel, StartError, Noted, Starting, unexpected_response},
 };
 use crate::base::{error::Result, process::Listener, variables::Variables};
 
@@ -19,7 +19,7 @@ pub(crate) async fn visit(backend: &dyn Backend, plan: &BackendPlan, endpoint: &
     let (progress, _) = mpsc::unbounded_channel();
     let (client, new_log_line, variables) = (client_for(&endpoint.url), Notify::new(), Variables::read());
     // Nothing is changed, so there is nothing to undo.
-    let note = |_| {};
+    let note = |_| -> Noted<'_> { Box::pin(std::future::ready(())) };
     let starting = Starting {
         client: &client,
         endpoint,

@@ -8,6 +8,7 @@ pub(crate) mod descriptor;
 pub(crate) mod disk;
 pub(crate) mod environment;
 pub(crate) mod error;
+pub(crate) mod failpoint;
 pub(crate) mod fingerprint;
 pub(crate) mod limits;
 pub(crate) mod paths;

@@ -3,12 +3,13 @@
 //! TSTP is not handled: Claude Code suspends its whole process group, and lclaude stops and continues with it. A signal
 //! that our caller made us ignore stays ignored.
 
-use std::io;
+use std::{io, time::Duration};
 
 use rustix::process::Signal;
 use tokio::{
     signal::unix::{self, SignalKind},
     sync::mpsc,
+    time::timeout,
 };
 
 use super::{
@@ -64,6 +65,11 @@ impl Signals {
         };
         self.last = Some(signal);
         signal
+    }
+
+    /// Forgets signals that have arrived but were not waited for.
+    pub(crate) async fn forget(&mut self) {
+        while timeout(Duration::ZERO, self.next()).await.is_ok() {}
     }
 
     /// Asks the user a yes/no question. Returns `None` if a signal arrives first.

@@ -2,24 +2,23 @@
 //!
 //! Every wait has a timeout, since a keeper may be suspended or belong to another version of lclaude.
 
-use std::{fs, io, path::Path, time::Duration};
+use std::{io, path::Path, time::Duration};
 
 use tokio::{
-    io::{AsyncBufReadExt, BufReader, Lines},
-    net::{
-        UnixStream,
-        unix::{OwnedReadHalf, OwnedWriteHalf},
-    },
+    net::{UnixStream, unix::OwnedWriteHalf},
     task::JoinSet,
     time::{sleep, timeout},
 };
 
 use super::{
-    files::{Escalation, Holder, LockFile, PlanFiles},
-    protocol::{Answer, ToKeeper, receive, send},
+    files::PlanFiles,
+    lock::LockFile,
+    protocol::{Answer, Receiver, ToKeeper, send},
+    record::Record,
     report::{KeeperInfo, Report, SessionInfo, State},
     start::StartRequest,
-    sweep,
+    sweep::{self, plan_ids},
+    timeouts::REPLY_TIMEOUT,
 };
 use crate::base::{
     error::{Code, Failure, Result},
@@ -46,13 +45,6 @@ pub(crate) async fn list_backends(runtime: &Path) -> Vec<Report> {
     found
 }
 
-/// Returns the IDs of all plans that ever had a keeper.
-fn plan_ids(runtime: &Path) -> impl Iterator<Item = String> {
-    let entries = fs::read_dir(runtime).into_iter().flatten().flatten().map(|entry| entry.path());
-    let plans = entries.filter(|path| path.extension().is_some_and(|ending| ending == "lock"));
-    plans.filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()))
-}
-
 /// Returns one plan's backend, or `None` if nothing of it is left.
 pub(crate) async fn query_backend(runtime: &Path, id: &str) -> Option<Report> {
     ask(&PlanFiles::new(runtime, id), id).await
@@ -65,47 +57,42 @@ async fn ask(files: &PlanFiles, id: &str) -> Option<Report> {
     });
     let state = match answer.await {
         Ok(Some(Answer::Status { report })) => {
-            let group = report.group.or_else(|| files.holder()?.backend);
+            let group = report.group.or_else(|| Record::read(files)?.backend);
             return Some(Report { group, ..*report });
         }
         // No keeper, one that is exiting, or one of another version.
         Ok(_) => None,
         Err(_) => Some(State::Stuck),
     };
-    let holder = files.holder()?;
+    let record = Record::read(files)?;
     let state = match state {
         Some(state) => state,
-        None if is_held(files) => match holder.ending {
+        None if files.has_keeper() => match record.ending {
             true => State::Stopping,
             false => State::Unknown,
         },
-        None if holder.is_left_behind() => State::LeftBehind,
+        None if record.is_left_behind() => State::LeftBehind,
         None => return None,
     };
-    let about = KeeperInfo { id: id.to_owned(), keeper: holder.keeper.pid, ..holder.about };
-    Some(Report { about, state, group: holder.backend, ..Report::default() })
-}
-
-/// Returns whether a keeper exists, in any state.
-fn is_held(files: &PlanFiles) -> bool {
-    // Held only for a moment; a keeper that is just starting waits for it.
-    LockFile::open_existing(&files.lock()).is_ok_and(|lock| !lock.try_lock().unwrap_or(true))
+    let about = KeeperInfo { id: id.to_owned(), keeper: record.keeper.pid, ..record.about };
+    Some(Report { about, state, group: record.backend, ..Report::default() })
 }
 
 /// Returns the version and PID of keepers from other versions of lclaude that serve the same models. They accept no
-/// sessions of this version. Only reads lock files, since a session is waiting.
+/// sessions of this version. Only reads records, since a session is waiting.
 pub(crate) fn find_other_versions(start: &StartRequest) -> Vec<(String, i32)> {
-    let holders = plan_ids(&start.runtime).filter_map(|id| PlanFiles::new(&start.runtime, &id).holder());
-    let is_other = |holder: &Holder| {
-        let KeeperInfo { version, kind, models, .. } = &holder.about;
+    let ids = plan_ids(&start.runtime).into_iter();
+    let records = ids.filter_map(|id| Record::read(&PlanFiles::new(&start.runtime, &id)));
+    let is_other = |record: &Record| {
+        let KeeperInfo { version, kind, models, .. } = &record.about;
         !version.is_empty()
             && version != env!("CARGO_PKG_VERSION")
             && *kind == start.plan.kind.to_string()
             && *models == start.plan.models
-            && !holder.ending
-            && holder.keeper.is_alive()
+            && !record.ending
+            && record.keeper.is_alive()
     };
-    holders.filter(is_other).map(|holder| (holder.about.version, holder.keeper.pid)).collect()
+    records.filter(is_other).map(|record| (record.about.version, record.keeper.pid)).collect()
 }
 
 /// The result of a request to stop a backend.
@@ -135,22 +122,22 @@ pub(crate) async fn stop(runtime: &Path, id: &str, force: bool) -> Result<StopOu
                 None if !force => return Ok(StopOutcome::NoAnswer),
                 _ => {}
             }
-        } else if is_held(&files) {
-            if !files.holder().is_some_and(|holder| holder.ending) {
+        } else if files.has_keeper() {
+            if !Record::read(&files).is_some_and(|record| record.ending) {
                 // It is starting, or its socket was deleted and it recreates it when woken.
-                files.escalate(Escalation::Wake).await;
+                files.wake();
                 sleep(POLL_INTERVAL).await;
                 continue;
             }
             wait_until_free(&files).await;
-        } else if files.holder().is_some_and(|holder| holder.has_leftovers()) {
-            sweep::clean_up(&files.lock()).await;
+        } else if files.has_leftovers() {
+            sweep::clean_up(&files).await;
         } else {
             return Ok(if was_there { StopOutcome::Gone(notified) } else { StopOutcome::NotThere });
         }
         was_there = true;
     }
-    let pid = files.holder().map_or(0, |holder| holder.keeper.pid);
+    let pid = Record::read(&files).map_or(0, |record| record.keeper.pid);
     Err(Failure::new(Code::Unavailable, "the backend could not be stopped")
         .cause(format!("its keeper (process {pid}) keeps running or is started again each time"))
         .help("end its sessions first; lclaude local status lists them"))
@@ -161,59 +148,58 @@ async fn wait_until_free(files: &PlanFiles) {
     let Ok(lock) = LockFile::open_existing(&files.lock()) else {
         return;
     };
-    let mut waiting = tokio::task::spawn_blocking(move || lock.lock());
-    for step in [Escalation::Wake, Escalation::Kill] {
-        if timeout(files.timeout_before(step), &mut waiting).await.is_ok() {
-            return;
-        }
-        files.escalate(step).await;
+    let waiting = tokio::task::spawn_blocking(move || lock.lock());
+    if files.wait_for_keeper(waiting).await.is_none() {
+        files.kill().await;
     }
-    let _ = waiting.await;
 }
 
 /// A connection that isn't a lease.
 struct KeeperClient {
-    lines: Lines<BufReader<OwnedReadHalf>>,
+    receiver: Receiver,
     write: OwnedWriteHalf,
 }
 
 impl KeeperClient {
     async fn connect(files: &PlanFiles) -> io::Result<Self> {
-        let (read, write) = UnixStream::connect(files.socket()).await?.into_split();
-        Ok(KeeperClient { lines: BufReader::new(read).lines(), write })
+        let (receiver, write) = Receiver::of(UnixStream::connect(files.socket()).await?);
+        Ok(KeeperClient { receiver, write })
     }
 
     async fn request(&mut self, request: &ToKeeper) -> Option<Answer> {
         send(&mut self.write, request).await.ok()?;
-        receive(&mut self.lines).await
+        self.receiver.next().await
     }
 
     /// Sends `stop`, and waits until the keeper refuses or is gone. Wakes a keeper that doesn't answer; with `force`,
     /// kills it. Adds the sessions that the keeper notified to `notified`.
     async fn stop(&mut self, files: &PlanFiles, force: bool, notified: &mut Vec<Identity>) -> Option<Answer> {
         send(&mut self.write, &ToKeeper::Stop { force }).await.ok()?;
-        let mut agreed = false;
-        for step in [Escalation::Wake, Escalation::Kill] {
-            loop {
-                // Waking a keeper is harmless, so this doesn't wait long to do it.
-                let limit =
-                    if step == Escalation::Wake && !agreed { STATUS_TIMEOUT } else { files.timeout_before(step) };
-                let Ok(answer) = timeout(limit, receive(&mut self.lines)).await else {
-                    break;
-                };
-                match answer {
-                    Some(Answer::Stopping { sessions }) => {
-                        agreed = true;
-                        notified.extend(sessions.iter().filter_map(|session| Identity::of(session.pid)));
-                    }
-                    // The connection closed, or another version sent an unknown message.
-                    answer => return answer.or(Some(Answer::Unknown)),
-                }
+        let answer = match timeout(STATUS_TIMEOUT, self.receiver.next()).await {
+            Ok(answer) => Some(answer),
+            Err(_) => {
+                files.wake();
+                // The user waits for this answer, and may insist.
+                timeout(REPLY_TIMEOUT, self.receiver.next()).await.ok()
             }
-            if step == Escalation::Wake || force || agreed {
-                files.escalate(step).await;
+        };
+        match answer {
+            Some(Some(Answer::Stopping { sessions })) => {
+                notified.extend(sessions.iter().filter_map(|session| Identity::of(session.pid)));
+                // The connection closes when it is gone.
+                if files.wait_for_keeper(self.receiver.next::<Answer>()).await.is_none() {
+                    files.kill().await;
+                }
+                Some(Answer::Unknown)
+            }
+            // The connection closed, or another version sent an unknown message.
+            Some(answer) => answer.or(Some(Answer::Unknown)),
+            None => {
+                if force {
+                    files.kill().await;
+                }
+                None
             }
         }
-        None
     }
 }

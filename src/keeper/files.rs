@@ -1,32 +1,28 @@
-//! A plan's files in the runtime directory, including the two locks that ensure one keeper per plan.
+//! A plan's files in the runtime directory.
 //!
-//! - `ID.gate`: held by a session while it finds or starts a keeper, so that sessions that start together queue behind
-//!   the first. Released as soon as the keeper listens.
-//! - `ID.lock`: held by the keeper until its backend is gone. Its content describes the keeper and what it runs.
+//! - `ID.lock`: held by the keeper until its backend is gone, so that a plan never has two.
+//! - `ID.json`: what the keeper runs, for a successor ([`Record`]). Only the holder of the lock writes it.
+//! - `ID.lease`: held together by all sessions that a keeper has answered. A keeper that doesn't answer may be killed
+//!   only while nobody holds it.
 //! - `ID.sock`: exists only while the keeper accepts new sessions.
 //!
-//! The kernel releases a lock when its holder dies. Lock files are never removed, since two processes could then each
-//! lock a file of that name.
+//! Lock files are never removed, since two processes could then each lock a file of that name.
 
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
-    io::{self, Read, Seek, SeekFrom, Write},
-    os::unix::fs::OpenOptionsExt,
+    fs, io,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use rustix::process::Signal;
-use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 
 use super::{
-    report::KeeperInfo,
-    timeouts::{CLEANUP_TIMEOUT, REPLY_TIMEOUT},
+    lock::LockFile,
+    record::Record,
+    timeouts::{BUSY_TIMEOUT, CLEANUP_TIMEOUT, REPLY_TIMEOUT, WORD_AFTER},
 };
-use crate::{
-    backend::Undo,
-    base::process::{Ending, Group, Identity},
-};
+use crate::base::process::Ending;
 
 #[derive(Debug, Clone)]
 pub(crate) struct PlanFiles {
@@ -42,12 +38,12 @@ impl PlanFiles {
         self.stem.with_extension("sock")
     }
 
-    pub(crate) fn gate(&self) -> PathBuf {
-        self.stem.with_extension("gate")
-    }
-
     pub(crate) fn lock(&self) -> PathBuf {
         self.stem.with_extension("lock")
+    }
+
+    pub(crate) fn record(&self) -> PathBuf {
+        self.stem.with_extension("json")
     }
 
     /// Removes the log that a throwaway session keeps in the runtime directory, once the backend has ended normally.
@@ -57,133 +53,80 @@ impl PlanFiles {
         }
     }
 
-    /// Returns the current or last holder of the lock, as written in its file.
-    pub(crate) fn holder(&self) -> Option<Holder> {
-        LockFile::open_existing(&self.lock()).ok().and_then(|mut lock| lock.holder())
+    /// Removes every file of a keeper that is gone, except the locks and the record.
+    pub(crate) fn remove_all(&self) {
+        for ending in ["sock", "preset", "new"] {
+            let _ = fs::remove_file(self.stem.with_extension(ending));
+        }
+        self.remove_log();
+    }
+
+    /// Returns whether a keeper exists, in any state.
+    pub(crate) fn has_keeper(&self) -> bool {
+        // Held only for a moment; a keeper that is just starting waits for it.
+        LockFile::open_existing(&self.lock()).is_ok_and(|lock| !lock.try_lock().unwrap_or(true))
     }
 
     /// Returns whether a dead keeper left something to clean up.
     pub(crate) fn has_leftovers(&self) -> bool {
-        self.holder().is_some_and(|holder| holder.has_leftovers())
+        Record::read(self).is_some_and(|record| record.has_leftovers())
     }
 
-    /// Returns whether sessions of a dead keeper may be about to start its replacement.
-    pub(crate) fn has_waiting_sessions(&self) -> bool {
-        self.holder().is_some_and(|holder| holder.has_waiting_sessions())
+    /// Marks the plan as used by this process until the result is dropped. Returns `None` if the file can't be locked
+    /// now, because another process is looking whether it can be.
+    pub(crate) fn share_lease(&self) -> Option<LockFile> {
+        let lease = LockFile::open(&self.lease()).ok()?;
+        lease.try_share().is_ok_and(|shared| shared).then_some(lease)
     }
 
-    /// Returns how long to wait for the keeper before taking `step`. A keeper that says in its lock file that it is
-    /// shutting down gets longer before it is killed.
-    pub(crate) fn timeout_before(&self, step: Escalation) -> Duration {
-        let ending = step == Escalation::Kill && self.holder().is_some_and(|holder| holder.ending);
-        if ending { CLEANUP_TIMEOUT } else { REPLY_TIMEOUT }
+    /// Returns whether no session uses the plan, whatever its keeper is doing.
+    pub(crate) fn is_unused(&self) -> bool {
+        match LockFile::open_existing(&self.lease()) {
+            Ok(lease) => lease.try_lock().unwrap_or(false),
+            // No session has ever locked it.
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        }
     }
 
-    /// Wakes or kills the keeper that holds the lock.
-    pub(crate) async fn escalate(&self, step: Escalation) {
-        let Some(holder) = self.holder() else {
-            return;
-        };
-        match step {
-            Escalation::Wake => holder.keeper.signal(Signal::CONT),
-            Escalation::Kill => {
-                holder.keeper.signal(Signal::KILL);
-                if let Some(backend) = holder.backend {
-                    backend.end(Ending::Kill).await;
-                }
+    fn lease(&self) -> PathBuf {
+        self.stem.with_extension("lease")
+    }
+
+    /// Wakes the keeper, since it may be suspended. On this signal it also recreates a deleted socket.
+    pub(crate) fn wake(&self) {
+        if let Some(record) = Record::read(self) {
+            record.keeper.signal(Signal::CONT);
+        }
+    }
+
+    /// Kills the keeper and its backend.
+    pub(crate) async fn kill(&self) {
+        if let Some(record) = Record::read(self) {
+            record.keeper.signal(Signal::KILL);
+            if let Some(backend) = record.backend {
+                backend.end(Ending::Kill).await;
             }
         }
     }
-}
 
-/// What to do about a keeper that doesn't answer.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Escalation {
-    /// Send SIGCONT: the keeper may be suspended, and on this signal it recreates a deleted socket file.
-    Wake,
-    /// Kill the keeper and its backend.
-    Kill,
-}
-
-/// The content of a lock file: the keeper that holds it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Holder {
-    pub keeper: Identity,
-    /// What it runs, shown to the user.
-    #[serde(default)]
-    pub about: KeeperInfo,
-    pub backend: Option<Group>,
-    /// How to undo changes to a server that lclaude doesn't own, in the order the changes were made.
-    #[serde(default)]
-    pub undo: Vec<Undo>,
-    /// Whether it is shutting down.
-    #[serde(default)]
-    pub ending: bool,
-    /// Whether it is shutting down while sessions still hold leases.
-    #[serde(default)]
-    pub abandons: bool,
-}
-
-impl Holder {
-    /// Returns the holder with nothing left to clean up.
-    pub(crate) fn cleaned_up(self) -> Self {
-        Holder { backend: None, undo: Vec::new(), ending: true, ..self }
-    }
-
-    /// Returns whether its backend still runs or a change is not undone yet.
-    pub(crate) fn is_left_behind(&self) -> bool {
-        self.backend.is_some_and(Group::is_there) || !self.undo.is_empty()
-    }
-
-    /// Returns whether its backend or a change was never cleaned up, even if the backend has exited since.
-    pub(crate) fn has_leftovers(&self) -> bool {
-        self.backend.is_some() || !self.undo.is_empty()
-    }
-
-    /// Returns whether sessions may be about to start a replacement.
-    pub(crate) fn has_waiting_sessions(&self) -> bool {
-        self.abandons || self.backend.is_some()
-    }
-}
-
-/// An open lock file. Dropping it releases the lock.
-pub(crate) struct LockFile(File);
-
-impl LockFile {
-    /// Opens the file, creating it if necessary.
-    pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
-        options.map(LockFile)
-    }
-
-    /// Opens the file without creating it.
-    pub(crate) fn open_existing(path: &Path) -> io::Result<Self> {
-        OpenOptions::new().read(true).write(true).open(path).map(LockFile)
-    }
-
-    /// Takes the lock. Blocks the thread until it is free.
-    pub(crate) fn lock(&self) -> io::Result<()> {
-        self.0.lock()
-    }
-
-    /// Takes the lock if it is free; returns `false` if another process holds it.
-    pub(crate) fn try_lock(&self) -> io::Result<bool> {
-        match self.0.try_lock() {
-            Ok(()) => Ok(true),
-            Err(TryLockError::WouldBlock) => Ok(false),
-            Err(TryLockError::Error(error)) => Err(error),
+    /// Waits for something that the keeper does at once when it is asked, and wakes it if it doesn't. Returns `None` if
+    /// it didn't do it even then.
+    pub(crate) async fn wait_for_keeper<T>(&self, done: impl Future<Output = T>) -> Option<T> {
+        let mut done = std::pin::pin!(done);
+        if let Ok(done) = timeout(WORD_AFTER, &mut done).await {
+            return Some(done);
         }
+        self.wake();
+        timeout(self.patience(), done).await.ok()
     }
 
-    /// Writes `holder` to the file. Errors are ignored, since a full disk must not stop a keeper.
-    pub(crate) fn write_holder(&mut self, holder: &Holder) {
-        let text = serde_json::to_vec(holder).expect("plain data");
-        let _ = self.0.set_len(0).and_then(|()| self.0.seek(SeekFrom::Start(0))).and_then(|_| self.0.write_all(&text));
-    }
-
-    pub(crate) fn holder(&mut self) -> Option<Holder> {
-        let mut text = String::new();
-        self.0.seek(SeekFrom::Start(0)).and_then(|_| self.0.read_to_string(&mut text)).ok()?;
-        serde_json::from_str(&text).ok()
+    /// Returns how long to wait for a keeper that was woken. One that is shutting down gets longest, and one that others
+    /// use longer than one that nobody uses.
+    pub(crate) fn patience(&self) -> Duration {
+        match Record::read(self) {
+            Some(record) if record.ending => CLEANUP_TIMEOUT,
+            _ if self.is_unused() => REPLY_TIMEOUT,
+            _ => BUSY_TIMEOUT,
+        }
     }
 }

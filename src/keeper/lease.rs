@@ -1,16 +1,20 @@
 //! The session's side of a lease: taking it, renewing it when the keeper is lost, and releasing it.
 
 use std::{
-    collections::VecDeque,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
+    time::Duration,
 };
+
+use tokio::time::sleep;
 
 use super::{
     external,
-    files::{Escalation, PlanFiles},
+    files::PlanFiles,
     link::{CloseOutcome, Link},
-    protocol::{FromKeeper, Ready},
+    lock::LockFile,
+    protocol::{FromKeeper, Ready, ToKeeper},
+    report::SessionInfo,
     start::StartRequest,
     sweep,
     timeouts::RETRY_HELP,
@@ -19,6 +23,7 @@ use crate::{
     backend::{self, Service, registry},
     base::{
         error::{Code, Failure, Result},
+        failpoint,
         port::{self, ReservedPort},
         process::{Ending, Identity},
         ui,
@@ -27,22 +32,30 @@ use crate::{
 
 /// Keepers that may be lost in a row before any of them has its backend up.
 const MAX_LOSSES: u32 = 3;
+/// Connections in a row that may close without an answer. A few may meet a keeper that is exiting, but not this many.
+const MAX_TRIES: u32 = 20;
+/// The longest pause between two of them.
+const MAX_PAUSE: Duration = Duration::from_millis(500);
 
 /// A session's claim on its backend. If the keeper is lost, the lease is renewed with a new keeper on the same port
 /// with the same key, so a running Claude Code continues.
 pub(crate) struct Lease {
     start: StartRequest,
+    files: PlanFiles,
     scratch: PathBuf,
     child: Option<Identity>,
     /// The processes that are stopped until the backend listens again.
     held: Vec<Identity>,
     connection: Connection,
-    /// Events received but not returned yet.
-    pending: VecDeque<FromKeeper>,
     ready: Option<Ready>,
+    /// Connections since the last answer.
+    tries: u32,
+    /// Keepers that were lost since the backend was last ready.
     losses: u32,
     /// The keeper reported that the backend can't be restarted, and is exiting.
     failed: bool,
+    /// Held once a keeper has answered.
+    in_use: Option<LockFile>,
     /// The port of a server that shares it.
     reserved: Option<ReservedPort>,
     /// The port that is lent to the backend, as the keeper holds it.
@@ -50,80 +63,67 @@ pub(crate) struct Lease {
 }
 
 enum Connection {
+    /// There is no connection yet, or the keeper is gone.
+    None,
     Keeper(Box<Link>),
-    /// The keeper is gone.
-    Lost,
     /// There is no keeper, because somebody else runs the server.
     External,
 }
 
 impl Lease {
-    /// Takes a lease from the plan's keeper, starting one if necessary.
+    /// Returns a lease on the plan's backend. [`Lease::event`] takes it, from the plan's keeper, which it starts if
+    /// necessary.
     ///
     /// The keeper removes `scratch`, the session's private directory, if the session can't.
-    pub(crate) async fn take(start: StartRequest, scratch: &Path) -> Result<Self> {
-        let backend = registry::backend(start.plan.kind);
-        let (connection, first) = match (backend.needs_keeper(), &start.endpoint) {
-            (false, Some(endpoint)) => {
-                // Otherwise a keeper does this.
-                sweep::remove_dead_sessions(&start.runtime);
-                let served = backend::visit(backend, &start.plan, endpoint).await?;
-                let ready = Ready { endpoint: endpoint.clone(), served, group: None };
-                external::record(&start, &ready, scratch);
-                (Connection::External, FromKeeper::Ready(ready))
-            }
-            _ => {
-                let (link, first) = Link::connect(&start, scratch, None).await?;
-                (Connection::Keeper(link.into()), first)
-            }
-        };
-        let pending = VecDeque::from([first]);
-        Ok(Lease {
+    pub(crate) fn new(start: StartRequest, scratch: &Path) -> Self {
+        let is_external = !registry::backend(start.plan.kind).needs_keeper() && start.endpoint.is_some();
+        Lease {
+            files: PlanFiles::new(&start.runtime, &start.plan.id()),
             start,
             scratch: scratch.to_owned(),
             child: None,
             held: Vec::new(),
-            connection,
-            pending,
+            connection: if is_external { Connection::External } else { Connection::None },
             ready: None,
+            tries: 0,
             losses: 0,
             failed: false,
+            in_use: None,
             reserved: None,
             port: None,
-        })
-    }
-
-    /// Cleans up when `take` is canceled: wakes a suspended keeper, so that it notices that it is unused.
-    pub(crate) async fn give_up(start: &StartRequest) {
-        PlanFiles::new(&start.runtime, &start.plan.id()).escalate(Escalation::Wake).await;
+        }
     }
 
     /// Returns the next event. If the keeper is lost and the child must be stopped before another keeper starts, that is
     /// `Starting`.
     ///
-    /// May be dropped and called again, except while a child runs: dropping it could cancel a renewal, and the new
-    /// keeper would then treat the session as dead.
+    /// May be dropped and called again.
     pub(crate) async fn event(&mut self) -> FromKeeper {
         loop {
-            let event = match (self.pending.pop_front(), &mut self.connection) {
-                (Some(event), _) => event,
-                (None, Connection::Keeper(link)) => match link.event().await {
-                    None | Some(FromKeeper::Stopping) => {
-                        self.connection = Connection::Lost;
-                        if self.holds_child() {
-                            return FromKeeper::Starting;
-                        }
-                        continue;
-                    }
-                    Some(event) => event,
-                },
-                (None, Connection::Lost) => match self.renew().await {
+            let event = match &mut self.connection {
+                Connection::None => match self.connect().await {
                     Ok(()) => continue,
-                    Err(failure) => return FromKeeper::Failed { failure },
+                    Err(failure) => FromKeeper::Failed { failure },
                 },
-                (None, Connection::External) => std::future::pending().await,
+                Connection::Keeper(link) => {
+                    let event = link.event().await;
+                    match event {
+                        None | Some(FromKeeper::Stopping) => {
+                            // A keeper that stops says so.
+                            self.losses += u32::from(event.is_none() && link.was_answered());
+                            link.dismiss().await;
+                            self.connection = Connection::None;
+                            if self.holds_child() {
+                                return FromKeeper::Starting;
+                            }
+                            continue;
+                        }
+                        Some(event) => event,
+                    }
+                }
+                Connection::External => self.visit().await,
             };
-            self.failed |= matches!(event, FromKeeper::Failed { .. } | FromKeeper::ModelMissing(_));
+            self.note(&event);
             if let FromKeeper::Ready(ready) = &event {
                 if self.ready.as_ref().is_some_and(|before| before.endpoint != ready.endpoint) {
                     return FromKeeper::Failed { failure: port_changed() };
@@ -132,18 +132,48 @@ impl Lease {
                 if let Connection::Keeper(link) = &mut self.connection {
                     self.port = link.port().or(self.port.take());
                 }
-                self.start = self.start.at(ready.endpoint.clone());
                 self.ready = Some(ready.clone());
-                self.losses = 0;
+                failpoint::reach("session-ready");
             }
             if matches!(event, FromKeeper::Starting | FromKeeper::Restarting { .. })
                 && self.child.is_none()
                 && self.start.plan.lends_port()
             {
                 // Nothing has to be stopped.
-                self.held(&[]).await;
+                self.held(&[]);
             }
             return event;
+        }
+    }
+
+    /// Updates what is known about the keeper.
+    fn note(&mut self, event: &FromKeeper) {
+        match event {
+            FromKeeper::Waiting { .. } => return,
+            FromKeeper::Failed { .. } | FromKeeper::ModelMissing(_) => self.failed = true,
+            FromKeeper::Ready(_) => self.losses = 0,
+            _ => {}
+        }
+        self.tries = 0;
+        if let (None, Connection::Keeper(_)) = (&self.in_use, &self.connection) {
+            self.in_use = self.files.share_lease();
+        }
+    }
+
+    /// Asks the server that somebody else runs. There is only one event.
+    async fn visit(&mut self) -> FromKeeper {
+        let (None, Some(endpoint)) = (&self.ready, &self.start.endpoint) else {
+            return std::future::pending().await;
+        };
+        // Otherwise a keeper does this.
+        sweep::remove_dead_sessions(&self.start.runtime);
+        match backend::visit(registry::backend(self.start.plan.kind), &self.start.plan, endpoint).await {
+            Ok(served) => {
+                let ready = Ready { endpoint: endpoint.clone(), served, group: None };
+                external::record(&self.start, &ready, &self.scratch);
+                FromKeeper::Ready(ready)
+            }
+            Err(failure) => FromKeeper::Failed { failure },
         }
     }
 
@@ -159,34 +189,45 @@ impl Lease {
         }
     }
 
-    async fn renew(&mut self) -> Result<()> {
-        tracing::warn!(pid = std::process::id(), losses = self.losses, "keeper lost");
-        if self.losses >= MAX_LOSSES {
-            let failure = Failure::new(Code::Unavailable, "the backend's keeper was lost")
-                .cause(format!("{MAX_LOSSES} keepers in a row exited unexpectedly"));
-            // A full disk leaves no log.
-            return Err(if self.start.log.exists() {
-                failure.help(format!("tail {}", ui::quote_path(&self.start.log)))
-            } else {
-                failure.help(RETRY_HELP)
-            });
+    async fn connect(&mut self) -> Result<()> {
+        if self.losses >= MAX_LOSSES || self.tries >= MAX_TRIES {
+            return Err(self.keeper_lost());
         }
-        let (mut link, first) = Link::connect(&self.start, &self.scratch, self.port.as_ref()).await?;
-        self.losses += 1;
+        if self.losses > 0 {
+            tracing::warn!(pid = std::process::id(), losses = self.losses, "keeper lost");
+        }
+        if self.tries > 1 {
+            sleep(Duration::from_millis(1 << self.tries).min(MAX_PAUSE)).await;
+        }
+        let hello = ToKeeper::Hello { scratch: self.scratch.clone(), session: SessionInfo::of_self() };
+        let mut link = Link::open(&self.start, &self.files, &hello, self.port.as_ref()).await?;
+        self.tries += 1;
         if let Some(child) = self.child {
-            link.guard(child).await;
-            link.held(&self.held).await;
+            link.post(&ToKeeper::Child { process: child });
+            link.post(&ToKeeper::Held { processes: self.held.clone() });
         }
         self.connection = Connection::Keeper(link.into());
-        self.pending.push_back(first);
         Ok(())
     }
 
+    fn keeper_lost(&self) -> Failure {
+        let times = if self.losses >= MAX_LOSSES { MAX_LOSSES } else { MAX_TRIES };
+        let failure = Failure::new(Code::Unavailable, "the backend's keeper was lost")
+            .cause(format!("{times} keepers in a row exited unexpectedly"));
+        // A full disk leaves no log.
+        if self.start.log.exists() {
+            failure.help(format!("tail {}", ui::quote_path(&self.start.log)))
+        } else {
+            failure.help(RETRY_HELP)
+        }
+    }
+
     /// Asks the keeper to end `child` if this process dies first.
-    pub(crate) async fn guard(&mut self, child: Identity) {
+    pub(crate) fn guard(&mut self, child: Identity) {
         self.child = Some(child);
         if let Connection::Keeper(link) = &mut self.connection {
-            link.guard(child).await;
+            // `event` notices a lost keeper.
+            link.post(&ToKeeper::Child { process: child });
         }
     }
 
@@ -197,31 +238,32 @@ impl Lease {
     }
 
     /// Reports which processes are stopped until the backend listens again. The keeper restarts the backend after that.
-    pub(crate) async fn held(&mut self, processes: &[Identity]) {
+    pub(crate) fn held(&mut self, processes: &[Identity]) {
         self.held = processes.to_vec();
         if let Connection::Keeper(link) = &mut self.connection {
-            link.held(&self.held).await;
+            link.post(&ToKeeper::Held { processes: self.held.clone() });
         }
     }
 
-    /// Releases the lease. Returns when everything that only this session used is gone.
-    pub(crate) async fn release(self) {
+    /// Releases the lease. Returns when everything that only this session used is gone, except for a backend that ends
+    /// gently. If this is dropped, the keeper goes on alone.
+    pub(crate) async fn release(mut self) {
+        failpoint::reach("session-releasing");
+        self.in_use = None;
         let outcome = match self.connection {
-            Connection::Keeper(link) => link.close(self.failed).await,
-            Connection::Lost => CloseOutcome::Lost,
             Connection::External => return,
+            Connection::None => CloseOutcome::Lost,
+            Connection::Keeper(link) => {
+                let gently = matches!(
+                    &self.start.plan.service,
+                    Service::Program(program) if program.ending == Ending::Terminate
+                );
+                link.close(self.failed, gently).await
+            }
         };
-        if outcome == CloseOutcome::Released {
-            return;
-        }
-        // Clean up after a killed keeper: end its processes, and let a new keeper undo its changes.
-        if let Some(group) = self.ready.and_then(|ready| ready.group) {
-            group.end(Ending::Kill).await;
-        }
-        if outcome == CloseOutcome::Lost
-            && let Ok((link, _)) = Link::connect(&self.start, &self.scratch, self.port.as_ref()).await
-        {
-            link.close(false).await;
+        // Another session that uses the backend starts a new keeper.
+        if outcome == CloseOutcome::Lost && self.files.is_unused() {
+            sweep::clean_up(&self.files).await;
         }
     }
 }

@@ -11,14 +11,14 @@ use std::{
 
 use rustix::process::Signal;
 use tokio::{
-    io::{AsyncBufRead, AsyncBufReadExt, AsyncWrite, AsyncWriteExt, BufReader, Lines},
-    net::UnixStream,
+    io::AsyncWriteExt,
+    net::{UnixStream, unix::OwnedWriteHalf},
     sync::{Notify, watch},
     time::{Instant, sleep, timeout},
 };
 
 use super::{
-    protocol::{Answer, FromKeeper, ToKeeper, encode, receive, send},
+    protocol::{Answer, FromKeeper, Receiver, ToKeeper, encode, send},
     report::{KeeperInfo, Report, SessionInfo, State},
     timeouts::{REPLY_TIMEOUT, RETRY_HELP},
 };
@@ -35,6 +35,8 @@ use crate::{
 
 /// How long Claude Code has to exit after its session died, before it is killed.
 const CHILD_GRACE: Duration = Duration::from_millis(500);
+/// How long it may take to tell all sessions that the keeper ends.
+const TELL_TIMEOUT: Duration = Duration::from_millis(200);
 /// How long a session may take to stop its child before the keeper does it.
 const HOLD_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often the keeper checks until then whether all sessions are suspended, and so can't stop their children.
@@ -46,6 +48,7 @@ pub(crate) struct Leases {
 }
 
 /// What leases need to know about their keeper.
+#[derive(Clone)]
 pub(crate) struct KeeperContext {
     pub about: KeeperInfo,
     pub runtime: PathBuf,
@@ -67,6 +70,12 @@ struct Shared {
     stop: watch::Sender<bool>,
     /// Notified for each `held`.
     held: Notify,
+    /// The port that a lost keeper held, as its sessions pass it on.
+    port: RefCell<Option<OwnedFd>>,
+    /// Notified for each of these.
+    port_received: Notify,
+    /// Notified when a session was sent the keeper's last state.
+    told: Notify,
 }
 
 struct LeaseInfo {
@@ -79,6 +88,8 @@ struct LeaseInfo {
     held: RefCell<Option<(u32, Vec<Identity>)>>,
     /// What the keeper stopped itself, because the session didn't.
     own_hold: RefCell<Hold>,
+    /// Whether the session was sent the keeper's last state.
+    is_told: Cell<bool>,
 }
 
 impl LeaseInfo {
@@ -95,19 +106,41 @@ impl Leases {
         let now = Instant::now();
         let (open, _) = watch::channel(Vec::new());
         let (stop, _) = watch::channel(false);
-        let (idle_since, held) = (Cell::new(now), Notify::new());
-        Leases { shared: Rc::new(Shared { context, state, since: now, open, idle_since, stop, held }) }
+        let shared = Shared {
+            context,
+            state,
+            since: now,
+            open,
+            idle_since: Cell::new(now),
+            stop,
+            held: Notify::new(),
+            port: RefCell::default(),
+            port_received: Notify::new(),
+            told: Notify::new(),
+        };
+        Leases { shared: Rc::new(shared) }
     }
 
     /// Serves the session that started this keeper, which holds a lease even before its `hello`.
-    pub(crate) fn accept_first(&self, stream: BufReader<UnixStream>) {
+    pub(crate) fn accept_first(&self, receiver: Receiver, write: OwnedWriteHalf) {
         let lease = OpenLease::new(self.shared.clone(), None);
-        tokio::task::spawn_local(serve(stream, self.shared.clone(), Some(lease)));
+        tokio::task::spawn_local(serve(receiver, write, self.shared.clone(), Some(lease)));
     }
 
     /// Serves a new connection.
-    pub(crate) fn accept(&self, stream: BufReader<UnixStream>) {
-        tokio::task::spawn_local(serve(stream, self.shared.clone(), None));
+    pub(crate) fn accept(&self, stream: UnixStream) {
+        let (receiver, write) = Receiver::of(stream);
+        tokio::task::spawn_local(serve(receiver, write, self.shared.clone(), None));
+    }
+
+    /// Returns the port that a lost keeper held, once a session has passed it on.
+    pub(crate) async fn port(&self) -> OwnedFd {
+        loop {
+            if let Some(port) = self.shared.port.take() {
+                return port;
+            }
+            self.shared.port_received.notified().await;
+        }
     }
 
     /// Returns whether any lease is open.
@@ -151,6 +184,17 @@ impl Leases {
         }
     }
 
+    /// Returns once every session was sent the keeper's last state. It doesn't matter when they read it.
+    pub(crate) async fn wait_until_told(&self) {
+        let told = async {
+            while self.shared.open.borrow().iter().any(|lease| !lease.is_told.get()) {
+                self.shared.told.notified().await;
+            }
+        };
+        // The connection of one that has read nothing for long may be full.
+        let _ = timeout(TELL_TIMEOUT, told).await;
+    }
+
     /// Returns once a client has sent `stop`, with the failure to report to sessions that still hold a lease.
     pub(crate) async fn wait_for_stop(&self) -> Option<Failure> {
         let _ = self.shared.stop.subscribe().wait_for(|stop| *stop).await;
@@ -182,7 +226,9 @@ impl Shared {
             _ => None,
         };
         let state = match now {
-            FromKeeper::Starting | FromKeeper::Listening => State::Starting,
+            FromKeeper::Queued | FromKeeper::Waiting { .. } | FromKeeper::Starting | FromKeeper::Listening => {
+                State::Starting
+            }
             FromKeeper::Progress(progress) => State::Progress(progress),
             FromKeeper::Ready(_) if self.open.borrow().is_empty() => {
                 State::Lingering { left: self.context.linger.saturating_sub(self.idle_since.get().elapsed()).as_secs() }
@@ -215,8 +261,14 @@ struct OpenLease {
 
 impl OpenLease {
     fn new(shared: Rc<Shared>, session: Option<SessionInfo>) -> Self {
-        let (child, held, own_hold) = (Cell::default(), RefCell::default(), RefCell::default());
-        let info = Rc::new(LeaseInfo { session, since: Instant::now(), child, held, own_hold });
+        let info = Rc::new(LeaseInfo {
+            session,
+            since: Instant::now(),
+            child: Cell::default(),
+            held: RefCell::default(),
+            own_hold: RefCell::default(),
+            is_told: Cell::default(),
+        });
         shared.open.send_modify(|open| open.push(info.clone()));
         OpenLease { shared, info }
     }
@@ -254,24 +306,25 @@ impl Drop for OpenLease {
     fn drop(&mut self) {
         self.shared.idle_since.set(Instant::now());
         self.shared.open.send_modify(|open| open.retain(|other| !Rc::ptr_eq(other, &self.info)));
+        self.shared.told.notify_one();
     }
 }
 
 /// Serves one connection. `first`: the lease it already holds.
-async fn serve(stream: BufReader<UnixStream>, shared: Rc<Shared>, first: Option<OpenLease>) {
-    let socket = stream.get_ref().as_fd().try_clone_to_owned().ok();
-    // Wraps the whole reader, since its buffer may already contain the next message.
-    let (read, mut write) = tokio::io::split(stream);
-    let mut lines = BufReader::new(read).lines();
-    match timeout(REPLY_TIMEOUT, receive(&mut lines)).await {
+async fn serve(mut receiver: Receiver, mut write: OwnedWriteHalf, shared: Rc<Shared>, first: Option<OpenLease>) {
+    match timeout(REPLY_TIMEOUT, receiver.next()).await {
         // The session goes on to another keeper, and keeps its private directory.
         Ok(Some(ToKeeper::Hello { .. })) if shared.is_stopping() => {
             let _ = send(&mut write, &FromKeeper::Stopping).await;
         }
         Ok(Some(ToKeeper::Hello { scratch, session })) => {
+            if let Some(port) = receiver.descriptor() {
+                shared.port.replace(Some(port));
+                shared.port_received.notify_one();
+            }
             let lease = OpenLease::new(shared, Some(session));
             drop(first);
-            serve_session(&mut lines, &mut write, socket, &scratch, lease).await;
+            serve_session(&mut receiver, &mut write, &scratch, lease).await;
         }
         Ok(Some(ToKeeper::Status)) => {
             let _ = send(&mut write, &Answer::Status { report: shared.report().into() }).await;
@@ -290,17 +343,11 @@ async fn serve(stream: BufReader<UnixStream>, shared: Rc<Shared>, first: Option<
     }
 }
 
-/// Serves one session from its `hello` until it ends or dies. `socket`: the connection, to pass on the port.
-async fn serve_session(
-    lines: &mut Lines<impl AsyncBufRead + Unpin>,
-    write: &mut (impl AsyncWrite + Unpin),
-    socket: Option<OwnedFd>,
-    scratch: &Path,
-    lease: OpenLease,
-) {
+/// Serves one session from its `hello` until it ends or dies.
+async fn serve_session(receiver: &mut Receiver, write: &mut OwnedWriteHalf, scratch: &Path, lease: OpenLease) {
     tokio::select! {
-        () = receive_child(lines, &lease) => {}
-        () = send_states(write, socket, &lease) => {}
+        () = receive_child(receiver, &lease) => {}
+        () = send_states(write, &lease) => {}
     }
     // A session that left because this keeper is stopping goes on with another keeper.
     if !lease.shared.is_stopping() {
@@ -318,8 +365,8 @@ async fn serve_session(
 }
 
 /// Records the session's Claude Code and what is stopped; returns when the session closes the connection or dies.
-async fn receive_child(lines: &mut Lines<impl AsyncBufRead + Unpin>, lease: &OpenLease) {
-    while let Some(message) = receive(lines).await {
+async fn receive_child(receiver: &mut Receiver, lease: &OpenLease) {
+    while let Some(message) = receiver.next().await {
         match message {
             ToKeeper::Child { process } => lease.info.child.set(Some(process)),
             ToKeeper::Held { processes } => {
@@ -332,10 +379,16 @@ async fn receive_child(lines: &mut Lines<impl AsyncBufRead + Unpin>, lease: &Ope
 }
 
 /// Sends every change of state, and the held port with `ready`; returns when the session no longer receives.
-async fn send_states(write: &mut (impl AsyncWrite + Unpin), socket: Option<OwnedFd>, lease: &OpenLease) {
+async fn send_states(write: &mut OwnedWriteHalf, lease: &OpenLease) {
     let mut state = lease.shared.state.clone();
     loop {
         let now = state.borrow_and_update().clone();
+        if now == FromKeeper::Queued {
+            if state.changed().await.is_err() {
+                return;
+            }
+            continue;
+        }
         if matches!(now, FromKeeper::Listening | FromKeeper::Ready(_)) {
             lease.info.own_hold.borrow_mut().release();
         }
@@ -344,12 +397,19 @@ async fn send_states(write: &mut (impl AsyncWrite + Unpin), socket: Option<Owned
             _ => None,
         };
         let line = encode(&now);
-        let sent = match (&socket, port) {
+        let sent = match port {
             // If there is no room for it now, the session does without the port.
-            (Some(socket), Some(port)) => descriptor::send(socket, &line, port.as_fd()).unwrap_or(0),
-            _ => 0,
+            Some(port) => descriptor::send(write.as_ref().as_fd(), &line, port.as_fd()).unwrap_or(0),
+            None => 0,
         };
-        if write.write_all(&line[sent..]).await.is_err() || state.changed().await.is_err() {
+        if write.write_all(&line[sent..]).await.is_err() {
+            return;
+        }
+        if now.is_last() {
+            lease.info.is_told.set(true);
+            lease.shared.told.notify_one();
+        }
+        if state.changed().await.is_err() {
             return;
         }
     }

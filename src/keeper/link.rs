@@ -1,58 +1,72 @@
 //! A session's connection to a keeper: finding or starting the keeper, receiving events, closing the lease.
 
 use std::{
-    io::{self, Write},
+    io,
     os::{
         fd::{AsFd, OwnedFd},
-        unix::net::UnixStream as StdStream,
+        unix::{net::UnixStream as StdStream, process::ExitStatusExt},
     },
-    path::Path,
     process::Stdio,
     time::Duration,
 };
 
+use rustix::{
+    net::{SendFlags, send},
+    process::Signal,
+};
+use serde::Serialize;
 use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
+    io::AsyncWriteExt,
     net::{UnixStream, unix::OwnedWriteHalf},
     process::{Child, Command},
-    time::{sleep, timeout},
+    time::{Instant, timeout, timeout_at},
 };
 
 use super::{
-    files::{Escalation, LockFile, PlanFiles},
-    protocol::{FromKeeper, ToKeeper, receive, send},
-    report::SessionInfo,
+    files::PlanFiles,
+    protocol::{FromKeeper, Receiver, ToKeeper, encode},
+    silent,
     start::StartRequest,
-    timeouts::REPLY_TIMEOUT,
+    timeouts::{REPLY_TIMEOUT, WORD_AFTER},
 };
 use crate::base::{
-    descriptor::{self, DescriptorReader},
+    descriptor,
     error::{Code, Failure, Result},
-    paths::runtime_unusable,
+    failpoint,
     process::{Identity, own_program},
 };
 
 /// The hidden subcommand that runs a keeper.
 pub(crate) const SUBCOMMAND: [&str; 2] = ["local", "keep"];
 
-/// Attempts to reach a keeper. A few may meet one that is exiting, but not this many.
-const MAX_ATTEMPTS: u32 = 20;
-/// How long to wait for the sessions of a lost keeper to start its replacement, which takes longer on a busy machine.
-const REPLACEMENT_DELAY: Duration = Duration::from_millis(300);
+/// How long a session waits for a keeper or backend that is asked to end. They go on without it.
+const GENTLE_END: Duration = Duration::from_millis(500);
 
 /// An open connection to a keeper.
 pub(crate) struct Link {
-    lines: Lines<BufReader<DescriptorReader>>,
+    receiver: Receiver,
     write: OwnedWriteHalf,
+    /// Messages for which the connection had no room yet.
+    unsent: Vec<u8>,
     files: PlanFiles,
     /// The keeper process, if this session started it.
     keeper: Option<Child>,
+    /// What to do next about a keeper that has not answered yet, and when.
+    unanswered: Option<(Step, Instant)>,
+}
+
+/// What to do about a keeper that doesn't answer.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Step {
+    /// And tell the user.
+    Wake,
+    GiveUp,
 }
 
 /// What happened to the keeper when a lease closed.
 #[derive(PartialEq)]
 pub(crate) enum CloseOutcome {
-    /// It runs on, for other sessions or because it lingers.
+    /// It runs on: for other sessions, because it lingers, or until its backend has ended.
     Released,
     /// It and its backend are gone.
     Stopped,
@@ -61,68 +75,131 @@ pub(crate) enum CloseOutcome {
 }
 
 impl Link {
-    /// Connects to the plan's keeper, starting one if necessary, and returns its first event too. `port`: the port that a
-    /// lost keeper held, for a new one.
-    pub(crate) async fn connect(
+    /// Connects to the plan's keeper, starting one if none accepts sessions. `port`: the port that a lost keeper held.
+    pub(crate) async fn open(
         start: &StartRequest,
-        scratch: &Path,
+        files: &PlanFiles,
+        hello: &ToKeeper,
         port: Option<&OwnedFd>,
-    ) -> Result<(Self, FromKeeper)> {
-        let files = PlanFiles::new(&start.runtime, &start.plan.id());
-        let hello = ToKeeper::Hello { scratch: scratch.to_owned(), session: SessionInfo::of_self() };
-        for attempt in 0..MAX_ATTEMPTS {
-            let connected = match UnixStream::connect(files.socket()).await {
-                Ok(stream) => Self::new(stream, &files).say_hello(&hello, true).await,
-                Err(_) if attempt == 0 && start.endpoint.is_none() && files.has_waiting_sessions() => {
-                    // Only they know the port and key that their Claude Code processes use.
-                    sleep(REPLACEMENT_DELAY).await;
-                    None
-                }
-                Err(_) => Self::start(start, &files, &hello, port).await?,
-            };
-            if let Some(connected) = connected {
-                return Ok(connected);
-            }
-        }
-        Err(Failure::new(Code::Unavailable, "the backend's keeper exits as soon as it starts")
-            .cause(format!(
-                "{MAX_ATTEMPTS} attempts failed; its files are {}.*",
-                files.socket().with_extension("").display()
-            ))
-            .help("ps -ef | grep lclaude"))
+    ) -> Result<Self> {
+        let mut link = match UnixStream::connect(files.socket()).await {
+            Ok(stream) => Self::new(stream, files, None),
+            Err(_) => Self::start(start, files)?,
+        };
+        failpoint::reach("session-connected");
+        link.post_with(hello, port);
+        failpoint::reach("session-greeted");
+        Ok(link)
+    }
+
+    fn new(stream: UnixStream, files: &PlanFiles, keeper: Option<Child>) -> Self {
+        let (receiver, write) = Receiver::of(stream);
+        let unanswered = Some((Step::Wake, Instant::now() + WORD_AFTER));
+        Link { receiver, write, unsent: Vec::new(), files: files.clone(), keeper, unanswered }
+    }
+
+    /// Starts a keeper. It finds out by itself whether there is another one.
+    fn start(start: &StartRequest, files: &PlanFiles) -> Result<Self> {
+        let spawned = spawn(&start.plan.id()).map_err(|error| {
+            Failure::new(Code::Unavailable, "the backend's keeper could not be started")
+                .cause(error)
+                .help("if you have just reinstalled lclaude, run the same command again")
+        });
+        let (stream, keeper) = spawned?;
+        failpoint::reach("keeper-spawned");
+        let mut link = Self::new(stream, files, Some(keeper));
+        link.post(start);
+        Ok(link)
+    }
+
+    /// Sends a message, at the latest when [`Link::event`] is called.
+    pub(crate) fn post(&mut self, message: &impl Serialize) {
+        self.post_with(message, None);
+    }
+
+    fn post_with(&mut self, message: &impl Serialize, port: Option<&OwnedFd>) {
+        let message = encode(message);
+        let socket = self.write.as_ref().as_fd();
+        let sent = match port {
+            // Messages stay in order.
+            _ if !self.unsent.is_empty() => 0,
+            // If there is no room now, the keeper gets the port from another session.
+            Some(port) => descriptor::send(socket, &message, port.as_fd()).unwrap_or(0),
+            None => send(socket, &message, SendFlags::empty()).unwrap_or(0),
+        };
+        self.unsent.extend_from_slice(&message[sent..]);
     }
 
     /// Returns the keeper's next event, or `None` if the keeper is gone. May be dropped and called again.
     pub(crate) async fn event(&mut self) -> Option<FromKeeper> {
-        receive(&mut self.lines).await
-    }
-
-    /// Asks the keeper to end `child` if this process dies first.
-    pub(crate) async fn guard(&mut self, child: Identity) {
-        // `event` notices a lost keeper.
-        let _ = send(&mut self.write, &ToKeeper::Child { process: child }).await;
+        while !self.unsent.is_empty() {
+            let sent = self.write.write(&self.unsent).await.ok()?;
+            self.unsent.drain(..sent);
+        }
+        while let Some((step, at)) = self.unanswered {
+            if let Ok(event) = timeout_at(at, self.receiver.next()).await {
+                self.unanswered = None;
+                return event;
+            }
+            match step {
+                Step::Wake => {
+                    self.wake();
+                    self.unanswered = Some((Step::GiveUp, Instant::now() + self.files.patience()));
+                    return Some(FromKeeper::Waiting { reason: format!("waiting for {}", silent::name(&self.files)) });
+                }
+                Step::GiveUp => return self.give_up().await,
+            }
+        }
+        self.receiver.next().await
     }
 
     /// Returns the port that came with the last `ready`, to hold it if the keeper is killed.
     pub(crate) fn port(&mut self) -> Option<OwnedFd> {
-        self.lines.get_mut().get_mut().take()
+        self.receiver.descriptor()
     }
 
-    /// Tells the keeper which processes are stopped until the backend listens again.
-    pub(crate) async fn held(&mut self, processes: &[Identity]) {
-        let _ = send(&mut self.write, &ToKeeper::Held { processes: processes.to_vec() }).await;
+    /// Returns whether the keeper has ever answered.
+    pub(crate) fn was_answered(&self) -> bool {
+        self.unanswered.is_none()
     }
 
-    /// Closes the lease. `failed`: the keeper has reported a failure, so it exits without sending `Stopping`.
-    pub(crate) async fn close(mut self, failed: bool) -> CloseOutcome {
+    /// Waits until a keeper that this session started, and that leaves, is gone.
+    pub(crate) async fn dismiss(&mut self) {
+        if let Some(keeper) = &mut self.keeper {
+            let _ = self.write.shutdown().await;
+            let _ = timeout(GENTLE_END, keeper.wait()).await;
+        }
+    }
+
+    /// Closes the lease. `failed`: the keeper has reported a failure, so it exits without sending `Stopping`. `gently`: the
+    /// backend may take its time to end, for which the session doesn't wait.
+    pub(crate) async fn close(mut self, failed: bool, gently: bool) -> CloseOutcome {
+        if matches!(self.unanswered, Some((Step::GiveUp, _))) {
+            return CloseOutcome::Released;
+        }
         let _ = self.write.shutdown().await;
+        failpoint::reach("session-closed");
         let mut outcome = if failed { CloseOutcome::Stopped } else { CloseOutcome::Lost };
         // After `Stopping` the keeper outlives its backend and closes the connection when it exits.
-        while let Some(event) = self.next_event().await {
-            match event {
-                FromKeeper::Released => return CloseOutcome::Released,
-                FromKeeper::Stopping => outcome = CloseOutcome::Stopped,
-                _ => {}
+        loop {
+            let next = self.receiver.next();
+            let answer = if gently && outcome == CloseOutcome::Stopped {
+                let Ok(answer) = timeout(GENTLE_END, next).await else { return CloseOutcome::Released };
+                Some(answer)
+            } else {
+                self.files.wait_for_keeper(next).await
+            };
+            match answer {
+                Some(Some(FromKeeper::Released)) => return CloseOutcome::Released,
+                Some(Some(FromKeeper::Stopping)) => outcome = CloseOutcome::Stopped,
+                Some(Some(_)) => {}
+                Some(None) => break,
+                None if self.files.is_unused() => {
+                    self.files.kill().await;
+                    return CloseOutcome::Lost;
+                }
+                // It notices that the connection is closed when it can.
+                None => return CloseOutcome::Released,
             }
         }
         if let Some(mut keeper) = self.keeper {
@@ -132,66 +209,32 @@ impl Link {
         if self.files.has_leftovers() { CloseOutcome::Lost } else { outcome }
     }
 
-    /// Starts a keeper, unless another session did so while this one waited for the gate.
-    async fn start(
-        start: &StartRequest,
-        files: &PlanFiles,
-        hello: &ToKeeper,
-        port: Option<&OwnedFd>,
-    ) -> Result<Option<(Self, FromKeeper)>> {
-        let failed = |error| runtime_unusable(&start.runtime, error);
-        let gate = LockFile::open(&files.gate()).map_err(failed)?;
-        let gate = tokio::task::spawn_blocking(move || gate.lock().map(|()| gate)).await;
-        let _gate = gate.map_err(io::Error::other).and_then(|gate| gate).map_err(failed)?;
-
-        if let Ok(stream) = UnixStream::connect(files.socket()).await {
-            return Ok(Self::new(stream, files).say_hello(hello, true).await);
+    fn wake(&self) {
+        match self.keeper.as_ref().and_then(Child::id).and_then(Identity::of) {
+            Some(keeper) => keeper.signal(Signal::CONT),
+            None => self.files.wake(),
         }
-        let (stream, keeper) = spawn(&start.plan.id(), port).map_err(|error| {
-            Failure::new(Code::Unavailable, "the backend's keeper could not be started")
-                .cause(error)
-                .help("if you have just reinstalled lclaude, run the same command again")
-        })?;
-        let mut link = Self::new(stream, files);
-        link.keeper = Some(keeper);
-        if send(&mut link.write, start).await.is_err() {
-            return Ok(None);
-        }
-        // No timeout: it may have to wait for its predecessor, and limits that wait itself.
-        Ok(link.say_hello(hello, false).await)
     }
 
-    fn new(stream: UnixStream, files: &PlanFiles) -> Self {
-        let (read, write) = stream.into_split();
-        let read = BufReader::new(DescriptorReader::new(read));
-        Link { lines: read.lines(), write, files: files.clone(), keeper: None }
-    }
-
-    /// Sends `hello` and returns the first event, or `None` if the keeper is exiting. With `escalate`, a keeper that
-    /// doesn't answer is woken and then killed.
-    async fn say_hello(mut self, hello: &ToKeeper, escalate: bool) -> Option<(Self, FromKeeper)> {
-        send(&mut self.write, hello).await.ok()?;
-        let first = if escalate { self.next_event().await } else { self.event().await };
-        let first = first.filter(|event| *event != FromKeeper::Stopping)?;
-        Some((self, first))
-    }
-
-    /// Returns the next event, which is due now. If none comes, wakes the keeper, since it may be suspended, and then
-    /// kills it and its backend.
-    async fn next_event(&mut self) -> Option<FromKeeper> {
-        for step in [Escalation::Wake, Escalation::Kill] {
-            if let Ok(event) = timeout(self.files.timeout_before(step), self.event()).await {
-                return event;
-            }
-            self.files.escalate(step).await;
+    /// Ends a keeper that doesn't answer, unless others use it. Returns `None` if another one can be started.
+    async fn give_up(&mut self) -> Option<FromKeeper> {
+        if let Some(keeper) = &mut self.keeper {
+            let _ = keeper.start_kill();
+            let ended = keeper.wait().await.ok().and_then(|status| status.signal());
+            tracing::warn!(?ended, "keeper gave no answer");
+            return None;
         }
-        None
+        if self.files.is_unused() {
+            self.files.kill().await;
+            return None;
+        }
+        Some(FromKeeper::Failed { failure: silent::failure(&self.files) })
     }
 }
 
 /// Starts a keeper with one end of a socket pair as its standard input. The plan is sent through the socket, since
-/// other users can read command-line arguments. `port` comes with the first byte.
-fn spawn(id: &str, port: Option<&OwnedFd>) -> io::Result<(UnixStream, Child)> {
+/// other users can read command-line arguments.
+fn spawn(id: &str) -> io::Result<(UnixStream, Child)> {
     let (ours, theirs) = StdStream::pair()?;
     let keeper = Command::new(own_program()?)
         .arg0("lclaude")
@@ -201,10 +244,6 @@ fn spawn(id: &str, port: Option<&OwnedFd>) -> io::Result<(UnixStream, Child)> {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()?;
-    match port {
-        Some(port) => descriptor::send(&ours, b"\n", port.as_fd())?,
-        None => (&ours).write(b"\n")?,
-    };
     ours.set_nonblocking(true)?;
     Ok((UnixStream::from_std(ours)?, keeper))
 }

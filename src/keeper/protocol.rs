@@ -1,23 +1,30 @@
-//! The protocol between sessions and keepers: one JSON object per line, over a unix socket.
+//! The protocol between sessions and keepers: one JSON object per line, at most 1 MiB, over a unix socket.
 //!
 //! A keeper first reads its [`StartRequest`](super::start::StartRequest) from the session that started it. Every
 //! session, including that one, then sends `hello`, and the open connection becomes its lease. `status` and `stop` take
 //! no lease and get an [`Answer`]. They may come from another version of lclaude, so unknown messages are ignored and
 //! missing fields have defaults.
 
-use std::path::PathBuf;
+use std::{os::fd::OwnedFd, path::PathBuf};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use tokio::io::{AsyncBufRead, AsyncWrite, AsyncWriteExt, Lines};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
+    net::{UnixStream, unix::OwnedWriteHalf},
+};
 
 use super::report::{Report, SessionInfo};
 use crate::{
     backend::{Endpoint, MissingModel, Progress, Served},
     base::{
+        descriptor::DescriptorReader,
         error::Failure,
         process::{Group, Identity},
     },
 };
+
+/// The longest line, in bytes.
+const MAX_LINE: usize = 1024 * 1024;
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -71,6 +78,13 @@ pub(crate) enum Answer {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(crate) enum FromKeeper {
+    /// The keeper doesn't have the plan's lock yet. Never sent.
+    Queued,
+    /// The keeper that the session needs doesn't answer yet, or another one has to end first.
+    Waiting {
+        /// What is waited for.
+        reason: String,
+    },
     Starting,
     Progress(Progress),
     Ready(Ready),
@@ -87,10 +101,18 @@ pub(crate) enum FromKeeper {
     },
     /// The backend needs a model that nobody has agreed to download.
     ModelMissing(MissingModel),
-    /// The last lease closed; the connection closes when the backend is gone.
+    /// The last lease closed; the connection closes when the backend is gone. As the first message: another keeper serves
+    /// this plan.
     Stopping,
     /// This lease is closed, and the backend stays up.
     Released,
+}
+
+impl FromKeeper {
+    /// Returns whether the keeper ends after this state.
+    pub(crate) fn is_last(&self) -> bool {
+        matches!(self, FromKeeper::Failed { .. } | FromKeeper::ModelMissing(_) | FromKeeper::Stopping)
+    }
 }
 
 /// A backend that accepts requests.
@@ -112,10 +134,34 @@ pub(crate) async fn send(to: &mut (impl AsyncWrite + Unpin), message: &impl Seri
     to.write_all(&encode(message)).await
 }
 
-/// Returns the next message, or `None` if the connection is closed or the message can't be parsed.
-pub(crate) async fn receive<T: DeserializeOwned>(from: &mut Lines<impl AsyncBufRead + Unpin>) -> Option<T> {
-    let line = from.next_line().await.ok().flatten()?;
-    serde_json::from_str(&line).ok()
+/// The receiving end of a connection, which also keeps the last descriptor that was passed on.
+pub(crate) struct Receiver {
+    from: BufReader<DescriptorReader>,
+    /// What was received of the next line.
+    line: Vec<u8>,
+}
+
+impl Receiver {
+    /// Returns both ends of a connection.
+    pub(crate) fn of(stream: UnixStream) -> (Self, OwnedWriteHalf) {
+        let (read, write) = stream.into_split();
+        (Receiver { from: BufReader::new(DescriptorReader::new(read)), line: Vec::new() }, write)
+    }
+
+    /// Returns the next message, or `None` if the connection is closed, or the message is too long or can't be parsed. May
+    /// be dropped and called again.
+    pub(crate) async fn next<T: DeserializeOwned>(&mut self) -> Option<T> {
+        let room = MAX_LINE.saturating_sub(self.line.len());
+        (&mut self.from).take(room as u64).read_until(b'\n', &mut self.line).await.ok()?;
+        let line = std::mem::take(&mut self.line);
+        // Without its end it was cut off, or it is too long.
+        line.ends_with(b"\n").then(|| serde_json::from_slice(&line).ok())?
+    }
+
+    /// Returns the last descriptor that came with a message, once.
+    pub(crate) fn descriptor(&mut self) -> Option<OwnedFd> {
+        self.from.get_mut().take()
+    }
 }
 
 #[cfg(test)]

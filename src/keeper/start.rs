@@ -24,7 +24,7 @@ pub(crate) struct StartRequest {
     /// The key, if the server already has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
-    /// The backend's address and key, if already fixed: a lost keeper's, or those of a server that somebody else runs.
+    /// The address and key of a server that somebody else runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<Endpoint>,
 }
@@ -32,12 +32,5 @@ pub(crate) struct StartRequest {
 impl fmt::Debug for StartRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Start({:?}, token masked)", self.plan)
-    }
-}
-
-impl StartRequest {
-    /// Returns a copy that keeps the port and key of a running Claude Code.
-    pub(crate) fn at(&self, endpoint: Endpoint) -> Self {
-        StartRequest { endpoint: Some(endpoint), ..self.clone() }
     }
 }

@@ -12,14 +12,16 @@ use std::{
 use reqwest::Client;
 use tokio::{
     sync::{Notify, mpsc, watch},
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
 use super::{
     down::Down,
+    leases::{KeeperContext, Leases},
     log::{LogFile, LogLines},
     port::{BackendPort, port_taken},
     protocol::{FromKeeper, Ready},
+    record::Recorder,
     spawn::BackendRun,
     start::StartRequest,
     timeouts::RETRY_HELP,
@@ -27,12 +29,13 @@ use super::{
 use crate::{
     backend::{
         self, Cause, Endpoint, HOST, LogExcerpt, Program, Progress, Served, Service, StartError, Starting, Undo,
-        describe_status, diagnose, log, registry,
+        Noted, describe_status, diagnose, log, registry,
     },
     base::{
         error::{Code, Failure, Result},
+        failpoint,
         port::ReservedPort,
-        process::{Ending, Group, Listener, wait_for_children},
+        process::{Ending, Listener, wait_for_children},
         variables::Variables,
     },
 };
@@ -46,12 +49,15 @@ const CHILD_TIMEOUT: Duration = Duration::from_secs(1);
 const MAX_PROGRESS_LINES: u32 = 4096;
 /// Uptime after which the count of restarts is reset.
 const STABLE_AFTER: Duration = Duration::from_secs(600);
+/// How long a new keeper waits for the port that the sessions of a lost one hold.
+const PORT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time between two checks of a server that lclaude didn't start.
 const CHECK_INTERVAL: Duration = Duration::from_secs(3);
 
 /// The backend of one keeper, across restarts.
-pub(crate) struct Supervisor {
+pub(crate) struct Supervisor<'a> {
     start: StartRequest,
+    recorder: &'a Recorder,
     log: Rc<RefCell<LogFile>>,
     client: Client,
     endpoint: Endpoint,
@@ -66,15 +72,9 @@ pub(crate) struct Supervisor {
     undo: RefCell<Vec<Undo>>,
 }
 
-impl Supervisor {
-    /// `undo`: changes that a previous keeper made and didn't undo. `port`: the port that it held.
-    pub(crate) fn new(
-        start: StartRequest,
-        undo: Vec<Undo>,
-        port: Option<ReservedPort>,
-        restarted: Rc<Cell<u32>>,
-        port_descriptor: Rc<RefCell<Option<OwnedFd>>>,
-    ) -> Self {
+impl<'a> Supervisor<'a> {
+    /// `recorder`: keeps what another keeper needs if this one is killed, and has what the previous one didn't undo.
+    pub(crate) fn new(start: StartRequest, recorder: &'a Recorder, context: &KeeperContext) -> Self {
         let (url, client) = match &start.plan.service {
             Service::Running(url) => (url.clone(), backend::client_for(url)),
             Service::Program(_) | Service::Managed { .. } => (String::new(), backend::client()),
@@ -85,37 +85,32 @@ impl Supervisor {
             log: Rc::new(RefCell::new(LogFile::create(&start.log))),
             client,
             endpoint: start.endpoint.clone().unwrap_or_else(new),
-            port: BackendPort::new(port),
+            port: BackendPort::default(),
             run: None,
             was_ready: start.endpoint.is_some(),
-            restarted,
-            port_descriptor,
-            undo: RefCell::new(undo),
+            restarted: context.restarted.clone(),
+            port_descriptor: context.port.clone(),
+            undo: RefCell::new(recorder.undo()),
+            recorder,
             start,
         }
     }
 
-    /// Runs the backend and publishes its state. Returns only when it can't be restarted. `on_change` gets each new
-    /// process group and the changes to undo, so that another keeper can clean up if this one is killed. `held` returns
-    /// once no session can send a prompt.
+    /// Runs the backend and publishes its state. Returns only when it can't be restarted.
     ///
     /// May be dropped at any point; [`Supervisor::end`] then stops what runs.
-    pub(crate) async fn keep_running(
-        &mut self,
-        state: &watch::Sender<FromKeeper>,
-        on_change: impl Fn(Option<Group>, &[Undo]),
-        held: impl AsyncFn(),
-    ) -> Down {
+    pub(crate) async fn keep_running(&mut self, state: &watch::Sender<FromKeeper>, leases: &Leases) -> Down {
         let mut restarts = 0;
         loop {
             let was_ready = self.was_ready;
-            let up = self.bring_up(state, &on_change, &held).await;
+            let up = self.bring_up(state, leases).await;
             let up_since = Instant::now();
             let failure = match up {
                 Ok(served) => {
                     self.was_ready = true;
                     self.port_descriptor.replace(self.port.descriptor());
                     tracing::info!(endpoint = ?self.endpoint, ?served, "backend ready");
+                    failpoint::reach("keeper-ready");
                     state.send_replace(FromKeeper::Ready(Ready {
                         endpoint: self.endpoint.clone(),
                         served,
@@ -172,20 +167,21 @@ impl Supervisor {
     async fn bring_up(
         &mut self,
         state: &watch::Sender<FromKeeper>,
-        on_change: &impl Fn(Option<Group>, &[Undo]),
-        held: &impl AsyncFn(),
+        leases: &Leases,
     ) -> Result<Served, Down> {
         let Service::Program(program) = self.start.plan.service.clone() else {
-            return self.attach(state, on_change).await;
+            return self.attach(state).await;
         };
         for _ in 0..MAX_PORTS {
-            self.reserve(&program)?;
+            self.reserve(&program, leases).await?;
             if self.was_ready && program.lends_port() {
-                held().await;
+                leases.wait_until_held().await;
             }
             let lines = self.spawn(&program)?;
-            on_change(self.run.as_ref().map(|run| run.group), &[]);
-            let unfit = match self.wait_until_ready(Some(lines), state, on_change).await {
+            failpoint::reach("backend-spawned");
+            let (group, endpoint) = (self.run.as_ref().map(|run| run.group), self.endpoint.clone());
+            self.recorder.change(|record| (record.backend, record.endpoint) = (group, Some(endpoint))).await;
+            let unfit = match self.wait_until_ready(Some(lines), state).await {
                 Ok(mut served) => {
                     served.notes.extend(self.port.warning());
                     return Ok(served);
@@ -210,12 +206,8 @@ impl Supervisor {
     }
 
     /// Uses a server that is already running.
-    async fn attach(
-        &mut self,
-        state: &watch::Sender<FromKeeper>,
-        on_change: &impl Fn(Option<Group>, &[Undo]),
-    ) -> Result<Served, Down> {
-        let served = self.wait_until_ready(None, state, on_change).await.map_err(|unfit| match unfit {
+    async fn attach(&mut self, state: &watch::Sender<FromKeeper>) -> Result<Served, Down> {
+        let served = self.wait_until_ready(None, state).await.map_err(|unfit| match unfit {
             StartError::ModelMissing(missing) => Down::ModelMissing(missing),
             StartError::Failed(failure) => failure.into(),
             StartError::NotOurs => backend::unexpected_response(&self.start.plan.name(), &self.endpoint.url).into(),
@@ -223,6 +215,8 @@ impl Supervisor {
         if let Some(url) = &served.at {
             self.endpoint.url.clone_from(url);
         }
+        let endpoint = self.endpoint.clone();
+        self.recorder.change(|record| record.endpoint = Some(endpoint)).await;
         Ok(served)
     }
 
@@ -231,9 +225,24 @@ impl Supervisor {
         self.start.runtime.join(format!("{}.preset", self.start.plan.id()))
     }
 
-    fn reserve(&mut self, program: &Program) -> Result<()> {
+    /// Reserves the port that sessions use already, or any free one.
+    async fn reserve(&mut self, program: &Program, leases: &Leases) -> Result<()> {
         let wanted = Some(self.endpoint.port).filter(|_| self.was_ready);
-        self.endpoint.port = self.port.reserve(program, wanted)?;
+        let reserved = match self.port.reserve(program, wanted) {
+            // The sessions of a lost keeper hold it, and pass it on when they come.
+            Err(_) if self.was_ready && program.lends_port() => {
+                if let Ok(port) = timeout(PORT_TIMEOUT, leases.port()).await {
+                    self.port = BackendPort::new(ReservedPort::adopt(port).ok());
+                } else {
+                    // They are suspended, and must not stop this one. They are told when they come.
+                    self.was_ready = false;
+                    self.endpoint = Endpoint::new(String::new(), 0, new_token());
+                }
+                self.port.reserve(program, Some(self.endpoint.port).filter(|_| self.was_ready))
+            }
+            reserved => reserved,
+        };
+        self.endpoint.port = reserved?;
         self.endpoint.url = format!("http://{HOST}:{}", self.endpoint.port);
         Ok(())
     }
@@ -251,13 +260,12 @@ impl Supervisor {
         &mut self,
         mut lines: Option<LogLines>,
         state: &watch::Sender<FromKeeper>,
-        on_change: &impl Fn(Option<Group>, &[Undo]),
     ) -> Result<Served, StartError> {
         let group = self.run.as_ref().map(|run| run.group);
-        let note = |undo: Undo| {
-            let mut all = self.undo.borrow_mut();
-            undo.add_to(&mut all);
-            on_change(group, &all);
+        let note = |undo: Undo| -> Noted<'_> {
+            undo.add_to(&mut self.undo.borrow_mut());
+            let all = self.undo.borrow().clone();
+            Box::pin(self.recorder.change(|record| record.undo = all))
         };
         let (progress, mut news) = mpsc::unbounded_channel();
         let new_log_line = Notify::new();

@@ -4,7 +4,7 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use super::files::{Holder, LockFile};
+use super::{files::PlanFiles, lock::LockFile, record::Record};
 use crate::{
     backend::registry,
     base::{
@@ -29,12 +29,16 @@ pub(crate) async fn sweep(runtime: &Path, logs: Option<&Path>) {
     }
 
     remove_dead_sessions(runtime);
-    for entry in fs::read_dir(runtime).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if path.extension().is_some_and(|ending| ending == "lock") {
-            clean_up(&path).await;
-        }
+    for id in plan_ids(runtime) {
+        clean_up(&PlanFiles::new(runtime, &id)).await;
     }
+}
+
+/// Returns the IDs of all plans that ever had a keeper.
+pub(crate) fn plan_ids(runtime: &Path) -> Vec<String> {
+    let entries = fs::read_dir(runtime).into_iter().flatten().flatten().map(|entry| entry.path());
+    let records = entries.filter(|path| path.extension().is_some_and(|ending| ending == "json"));
+    records.filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned())).collect()
 }
 
 /// Removes the private directories of dead sessions, which may contain a token.
@@ -48,25 +52,25 @@ pub(crate) fn remove_dead_sessions(runtime: &Path) {
     }
 }
 
-/// Removes what a dead keeper left behind, if nobody holds its lock at `path`. Holding that lock meanwhile keeps a new
-/// keeper from starting.
-pub(crate) async fn clean_up(path: &Path) {
-    let Ok(mut lock) = LockFile::open(path) else {
+/// Removes what a dead keeper of the plan left behind, unless another keeper exists. Holding the plan's lock meanwhile
+/// keeps a new keeper from starting.
+pub(crate) async fn clean_up(files: &PlanFiles) {
+    let Ok(lock) = LockFile::open(&files.lock()) else {
         return;
     };
     if !lock.try_lock().unwrap_or(false) {
         return;
     }
-    for ending in ["sock", "preset", "log", "old"] {
-        let _ = fs::remove_file(path.with_extension(ending));
-    }
-    if let Some(left) = lock.holder().filter(Holder::has_leftovers) {
+    files.remove_all();
+    if let Some(mut left) = Record::read(files).filter(Record::has_leftovers) {
         if let Some(backend) = left.backend {
             backend.end(Ending::Kill).await;
         }
         for undo in left.undo.iter().rev() {
             registry::undo(undo).await;
         }
-        lock.write_holder(&left.cleaned_up());
+        left.clean_up();
+        left.endpoint = None;
+        let _ = left.write(files);
     }
 }

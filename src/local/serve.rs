@@ -36,7 +36,7 @@ async fn serve(plan: &Plan, downloads: Downloads, json: bool, hint: &str, signal
         Ok(()) => hold(&mut lease, signals).await,
         Err(failure) => Err(failure),
     };
-    lease.release().await;
+    run::release(*lease, signals).await;
     ended.map(Outcome::Exited)
 }
 
@@ -77,8 +77,8 @@ async fn hold(lease: &mut Lease, signals: &mut Signals) -> Result<u8> {
                 ui::message("lclaude: the backend is up again at the same URL");
                 up = true;
             }
-            Event::Ready(_) | Event::Listening | Event::Stopping | Event::Released => {}
-            event @ (Event::Starting | Event::Progress(_) | Event::Restarting { .. }) => {
+            Event::Ready(_) | Event::Queued | Event::Listening | Event::Stopping | Event::Released => {}
+            event @ (Event::Waiting { .. } | Event::Starting | Event::Progress(_) | Event::Restarting { .. }) => {
                 if std::mem::take(&mut up) {
                     ui::message(match event {
                         Event::Restarting { reason } => format!("lclaude: restarting the backend: {reason}"),

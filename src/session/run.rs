@@ -23,8 +23,8 @@ use crate::{
     keeper::{self, Event, Lease, Ready, StartRequest},
 };
 
-/// How long to wait for a lease that is no longer wanted, in order to release it.
-const CANCEL_TIMEOUT: Duration = Duration::from_secs(2);
+/// Time after which a wait is explained to the user.
+const WORD_AFTER: Duration = Duration::from_secs(1);
 
 /// What came of a session, or of another job that needs a backend.
 pub(crate) enum Outcome {
@@ -53,7 +53,7 @@ pub(crate) async fn run(plan: &Plan, child: &Child, downloads: Downloads, signal
     };
     let ended = run_child(plan, child, &ready, &mut lease, scratch.path(), signals).await;
     user_files::restore(scratch.path());
-    lease.release().await;
+    release(*lease, signals).await;
     print_kept_home(child);
     ended.map(Outcome::Exited)
 }
@@ -66,9 +66,7 @@ pub(crate) async fn backend_up(
     signals: &mut Signals,
 ) -> Result<BackendUp> {
     let start = plan.start(downloads);
-    let Some(mut lease) = start_backend(start.clone(), scratch, signals).await? else {
-        return Ok(BackendUp::Interrupted);
-    };
+    let mut lease = Lease::new(start.clone(), scratch);
     let up = tokio::select! {
         up = wait_until_ready(&mut lease, plan, &start) => up,
         _ = signals.next() => Ok(Wait::Interrupted),
@@ -79,8 +77,24 @@ pub(crate) async fn backend_up(
         Ok(Wait::Interrupted) => Ok(BackendUp::Interrupted),
         Err(failure) => Err(failure),
     };
-    lease.release().await;
+    release(lease, signals).await;
     other
+}
+
+/// Releases the lease, and waits until what only this session used is gone. A signal leaves that to the keeper, once the
+/// user knows what is waited for.
+pub(crate) async fn release(lease: Lease, signals: &mut Signals) {
+    let mut released = std::pin::pin!(lease.release());
+    if timeout(WORD_AFTER, &mut released).await.is_ok() {
+        return;
+    }
+    ui::message("lclaude: waiting for the backend to end (Ctrl-C: don't wait)");
+    // The signal that ended the session may have come twice.
+    signals.forget().await;
+    tokio::select! {
+        () = released => {}
+        _ = signals.next() => {}
+    }
 }
 
 /// How the wait for a backend ended.
@@ -97,24 +111,10 @@ fn print_kept_home(child: &Child) {
     }
 }
 
-/// Returns a lease on the backend, starting it if necessary, or `None` if a signal came first.
-async fn start_backend(start: StartRequest, scratch: &Path, signals: &mut Signals) -> Result<Option<Lease>> {
-    let mut pending = std::pin::pin!(Lease::take(start.clone(), scratch));
-    tokio::select! {
-        lease = &mut pending => lease.map(Some),
-        _ = signals.next() => {
-            match timeout(CANCEL_TIMEOUT, pending).await {
-                Ok(Ok(lease)) => lease.release().await,
-                _ => Lease::give_up(&start).await,
-            }
-            Ok(None)
-        }
-    }
-}
-
 /// Waits until the model can answer, and shows the progress.
 async fn wait_until_ready(lease: &mut Lease, plan: &Plan, start: &StartRequest) -> Result<Wait> {
     let mut waiting = ProgressLine::new();
+    let mut was_started = false;
     loop {
         match lease.event().await {
             Event::Ready(ready) => return Ok(Wait::Ready(ready)),
@@ -122,8 +122,9 @@ async fn wait_until_ready(lease: &mut Lease, plan: &Plan, start: &StartRequest) 
             Event::Failed { failure } => return Err(failure),
             Event::Progress(progress) => waiting.show(&progress.stage, progress.fraction, &progress.detail),
             Event::Restarting { reason } => waiting.show(&format!("restarting the backend ({reason})"), None, ""),
-            event @ (Event::Starting | Event::Listening | Event::Stopping | Event::Released) => {
-                if event == Event::Starting {
+            Event::Waiting { reason } => waiting.show(&reason, None, ""),
+            Event::Queued | Event::Starting | Event::Listening | Event::Stopping | Event::Released => {
+                if !std::mem::replace(&mut was_started, true) {
                     report_other_versions(start);
                 }
                 let (kind, models) = (plan.backend.kind, plan.backend.model_list());

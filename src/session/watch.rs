@@ -11,6 +11,7 @@ use crate::{
     backend::MissingModel,
     base::{
         error::{Code, Failure, Result},
+        failpoint,
         process::{Identity, is_in_foreground},
         signals::Signals,
     },
@@ -38,8 +39,9 @@ pub(super) async fn watch(
     signals: &mut Signals,
 ) -> Result<Ended> {
     let identity = child.id().and_then(Identity::of);
+    failpoint::reach("child-spawned");
     if let Some(identity) = identity {
-        lease.guard(identity).await;
+        lease.guard(identity);
     }
     let mut hold = ChildHold::new(identity, port);
     let mut crashes = 0;
@@ -79,7 +81,7 @@ pub(super) async fn watch(
             Event::Ready(_) | Event::Listening => hold.release(),
             Event::Restarting { .. } | Event::Starting if lease.holds_child() => {
                 hold.stop().await;
-                lease.held(hold.processes()).await;
+                lease.held(hold.processes());
             }
             _ => {}
         }

@@ -19,14 +19,14 @@ fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("a mode");
 }
 
-/// Plants a lock file that names a program to run, as if a keeper had left it. Returns the file that the program creates.
+/// Plants a record that names a program to run, as if a keeper had left it. Returns the file that the program creates.
 fn planted(stage: &Stage) -> PathBuf {
     let ran = stage.root().join("ran");
     let command = format!("touch {}", ran.display());
     let undo = json!({"tell": {"lms": "/bin/sh", "arguments": ["-c", command], "of": null}});
-    let holder = json!({"keeper": {"pid": 999_999, "start": 1}, "backend": null, "undo": [undo]});
+    let record = json!({"keeper": {"pid": 999_999, "start": 1}, "backend": null, "undo": [undo]});
     fs::create_dir(stage.runtime()).expect("a directory");
-    fs::write(stage.runtime().join("0123456789abcdef.lock"), holder.to_string()).expect("a file");
+    fs::write(stage.runtime().join("0123456789abcdef.json"), record.to_string()).expect("a file");
     ran
 }
 

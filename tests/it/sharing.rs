@@ -378,15 +378,14 @@ fn is_waited_for(inode: u64) -> bool {
 fn port_stays_reserved_without_a_keeper() {
     let stage = Stage::new();
     let (session, claude, backend) = stage.running();
-    let port = port(&backend);
-    // A session needs the gate to start a keeper.
-    let gate = File::open(stage.runtime_files("gate").pop().expect("a gate")).expect("a file");
-    gate.lock().expect("nobody holds it");
-    kill(stage.keeper(), Signal::KILL);
+    let (port, keeper) = (port(&backend), stage.keeper());
+    // Suspended, so that it starts no new keeper.
+    session.signal(Signal::STOP);
+    kill(keeper, Signal::KILL);
     backend.wait_gone();
     assert_reserved(port);
     expect_no_more(&stage);
-    drop(gate);
+    session.signal(Signal::CONT);
     let replacement = stage.events.next("llama-server");
     assert_eq!(support::port(&replacement), port);
     turn(&claude);
@@ -439,18 +438,18 @@ fn backend_of_another_version_is_mentioned_and_left_alone() {
     messages::mask(std::process::id(), "KEEPER");
     let stage = Stage::new();
     let (session, claude, _backend) = stage.running();
-    let lock = stage.runtime_files("lock").pop().expect("a lock");
+    let mut record = stage.record();
     finish(session, &claude);
-    let mut holder: Value = serde_json::from_slice(&fs::read(&lock).expect("a lock")).expect("JSON");
+    (record["backend"], record["endpoint"]) = (Value::Null, Value::Null);
     // This test process stands in for the other version's keeper.
-    holder["keeper"] = json!({"pid": std::process::id(), "start": start_of(std::process::id())});
-    holder["ending"] = json!(false);
-    let other = lock.with_file_name("0123456789abcdef.lock");
+    record["keeper"] = json!({"pid": std::process::id(), "start": start_of(std::process::id())});
+    record["ending"] = json!(false);
+    let other = stage.runtime().join("0123456789abcdef.json");
     for (version, models, told) in [("0.0.1", "tiny", true), ("0.0.1", "other", false), ("0.1.0", "tiny", false)] {
-        holder["about"]["version"] = json!(version);
-        holder["about"]["models"] = json!([models]);
-        fs::write(&other, holder.to_string()).expect("a file");
-        let held = File::open(&other).expect("a file");
+        record["about"]["version"] = json!(version);
+        record["about"]["models"] = json!([models]);
+        fs::write(&other, record.to_string()).expect("a file");
+        let held = File::create(other.with_extension("lock")).expect("a file");
         held.lock().expect("nobody holds it");
         let (session, claude, _backend) = stage.running();
         let said = finish(session, &claude).stderr;
@@ -458,6 +457,6 @@ fn backend_of_another_version_is_mentioned_and_left_alone() {
         let said = said.lines().find(|line| line.contains("0.0.1"));
         assert_eq!(said.is_some(), told);
         said.iter().for_each(|said| messages::record("a session of this version", said));
-        assert_eq!(fs::read_to_string(&other).expect("text"), holder.to_string());
+        assert_eq!(fs::read_to_string(&other).expect("text"), record.to_string());
     }
 }

@@ -237,10 +237,9 @@ fn leftover_backend_is_shown_with_the_stop_command() {
 fn keeper_that_says(stage: &Stage, answer: &'static str) -> (File, thread::JoinHandle<Vec<String>>) {
     let (session, claude, _fake) = stage.running();
     finish(session, &claude);
-    let lock = stage.runtime_files("lock").pop().expect("a lock");
-    let mut holder: Value = serde_json::from_slice(&fs::read(&lock).expect("a lock")).expect("JSON");
-    holder["ending"] = json!(false);
-    fs::write(&lock, holder.to_string()).expect("the lock can be written");
+    let (lock, mut record) = (stage.runtime_files("lock").pop().expect("a lock"), stage.record());
+    record["ending"] = json!(false);
+    fs::write(lock.with_extension("json"), record.to_string()).expect("the record can be written");
     let held = File::open(&lock).expect("a file");
     held.lock().expect("nobody holds it");
     let listener = UnixListener::bind(lock.with_extension("sock")).expect("a socket");

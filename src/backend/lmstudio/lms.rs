@@ -185,7 +185,7 @@ impl Studio {
         // LM Studio saves the last used port and models in these files.
         for file in ["http-server-config.json", "cli-pref.json"] {
             if let Some(undo) = Undo::restore(self.home.join(".internal").join(file)) {
-                starting.record_undo(undo);
+                starting.record_undo(undo).await;
             }
         }
         if status.is_running() {
@@ -196,7 +196,7 @@ impl Studio {
         starting.record_undo(match started.started() {
             Some(started) => self.end(started),
             None => self.undo(&["daemon", "down"], None),
-        });
+        }).await;
         Ok(started.process())
     }
 
@@ -212,7 +212,7 @@ impl Studio {
         let output = match command.spawn() {
             Ok(up) => {
                 if let (Some(command), Some(keeper)) = (up.id().and_then(Identity::of), Identity::of_self()) {
-                    starting.record_undo(self.end(Started::By { command, keeper }));
+                    starting.record_undo(self.end(Started::By { command, keeper })).await;
                 }
                 up.wait_with_output().await
             }
@@ -280,7 +280,7 @@ impl Studio {
     ) -> Result<u32> {
         if !self.is_loaded(name).await? {
             starting.report(&format!("loading {}", model.model_key), None, "");
-            starting.record_undo(self.undo(&["unload", name], daemon));
+            starting.record_undo(self.undo(&["unload", name], daemon)).await;
             let (length, parallel) = (context.to_string(), self.parallel.map(|count| count.to_string()));
             let mut arguments = vec!["load", &model.model_key, "--identifier", name, "-c", &length, "--gpu", &self.gpu];
             if let Some(parallel) = &parallel {
@@ -321,7 +321,7 @@ impl Studio {
         if let Some(port) = self.port().await? {
             return Ok(port);
         }
-        starting.record_undo(self.undo(&["server", "stop"], daemon));
+        starting.record_undo(self.undo(&["server", "stop"], daemon)).await;
         // After a crash the port stays the same, since Claude Code still uses it.
         let before = reqwest::Url::parse(&starting.endpoint.url).ok().and_then(|url| url.port());
         let port = before.map_or_else(free_port, Ok)?;

@@ -256,7 +256,7 @@ impl Server<'_> {
             // such as Claude Code's. Without `keep_alive` here, the server's own setting stays in effect.
         } else {
             if is_shared {
-                starting.record_undo(Undo::Unload { url: self.url.to_owned(), model: model.to_owned() });
+                starting.record_undo(Undo::Unload { url: self.url.to_owned(), model: model.to_owned() }).await;
             }
             body["keep_alive"] = json!(-1);
         }

@@ -150,7 +150,7 @@ impl Setup {
         let mut held = self.get_model(&programs, &plan, signals).await?;
         let outcome = self.configure_and_verify(&programs, &plan, &mut held, signals).await;
         if let Some(held) = held {
-            held.lease.release().await;
+            run::release(held.lease, signals).await;
         }
         outcome?;
         ui::message_lines(format_args!(

@@ -1,5 +1,5 @@
 //! The leftovers of a keeper and sessions that were killed together. On Linux the kernel ends the backend with its keeper,
-//! so a test simulates them with a running program and a lock that names it.
+//! so a test simulates them with a running program and a record that names it.
 
 use std::{
     fs,
@@ -20,19 +20,19 @@ impl Leftover {
     pub fn after_session(stage: &Stage) -> Self {
         let (session, claude, _backend) = stage.running();
         finish(session, &claude);
-        Self::of(stage, &stage.runtime_files("lock").pop().expect("a lock"))
+        Self::of(stage, &stage.runtime_files("json").pop().expect("a record"))
     }
 
-    /// Starts a program and names it in `lock`, the lock of a dead keeper.
-    fn of(stage: &Stage, lock: &PathBuf) -> Self {
+    /// Starts a program and names it in `record`, that of a dead keeper.
+    fn of(stage: &Stage, record: &PathBuf) -> Self {
         let mut command: Command = stage.command("sleep");
         // SAFETY: the closure makes one system call.
         unsafe { command.pre_exec(|| rustix::process::setsid().map(drop).map_err(Into::into)) };
         let child = command.arg("1000").spawn().expect("sleep runs");
-        let mut holder: Value = serde_json::from_slice(&fs::read(lock).expect("a lock")).expect("JSON");
-        holder["backend"] =
+        let mut left: Value = serde_json::from_slice(&fs::read(record).expect("a record")).expect("JSON");
+        left["backend"] =
             json!({"leader": {"pid": child.id(), "start": start_of(child.id())}, "session": child.id()});
-        fs::write(lock, holder.to_string()).expect("the lock can be written");
+        fs::write(record, left.to_string()).expect("the record can be written");
         Leftover { child }
     }
 }

@@ -282,18 +282,20 @@ impl Stage {
         files
     }
 
-    /// Returns the keeper's process ID from the lock of the only plan.
-    pub fn keeper(&self) -> i32 {
-        let lock = self.runtime_files("lock").pop().expect("a keeper's lock");
-        let holder: Value = serde_json::from_slice(&fs::read(lock).expect("the lock's text")).expect("JSON");
-        holder["keeper"]["pid"].as_i64().and_then(|pid| pid.try_into().ok()).expect("a process ID")
+    /// Returns the record of the only plan's keeper.
+    pub fn record(&self) -> Value {
+        let record = self.runtime_files("json").pop().expect("a keeper's record");
+        serde_json::from_slice(&fs::read(record).expect("the record's text")).expect("JSON")
     }
 
-    /// Returns the backend's process ID from the lock of the only plan.
+    /// Returns the process ID of the only plan's keeper.
+    pub fn keeper(&self) -> i32 {
+        self.record()["keeper"]["pid"].as_i64().and_then(|pid| pid.try_into().ok()).expect("a process ID")
+    }
+
+    /// Returns the process ID of the only plan's backend.
     pub fn backend(&self) -> i32 {
-        let lock = self.runtime_files("lock").pop().expect("a keeper's lock");
-        let holder: Value = serde_json::from_slice(&fs::read(lock).expect("the lock's text")).expect("JSON");
-        holder["backend"]["leader"]["pid"].as_i64().and_then(|pid| pid.try_into().ok()).expect("a process ID")
+        self.record()["backend"]["leader"]["pid"].as_i64().and_then(|pid| pid.try_into().ok()).expect("a process ID")
     }
 
     /// Returns the files with this extension in the runtime directory.
@@ -334,7 +336,7 @@ impl Stage {
             .flatten()
             .flatten()
             .map(|entry| entry.path())
-            .filter(|path| path.extension().is_none_or(|ending| ending != "lock" && ending != "gate"))
+            .filter(|path| path.extension().is_none_or(|ending| !["lock", "lease", "json"].iter().any(|kept| ending == *kept)))
             .collect();
         assert!(private.is_empty(), "private files left: {private:#?}");
     }

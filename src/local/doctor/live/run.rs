@@ -131,7 +131,7 @@ async fn start_and_test(
         }
         _ = signals.next() => Some(signals.exit_code()),
     };
-    lease.release().await;
+    run::release(*lease, signals).await;
     Ok(interrupted)
 }
 
