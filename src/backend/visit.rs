@@ -7,7 +7,7 @@ use super::{
     interface::Backend,
     plan::{BackendPlan, Endpoint},
     served::Served,
-    starting::{MissingModel, StartError, Noted, Starting, unexpected_response},
+    starting::{MissingModel, Noted, StartError, Starting, unexpected_response},
 };
 use crate::base::{error::Result, process::Listener, variables::Variables};
 

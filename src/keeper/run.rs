@@ -180,6 +180,9 @@ async fn hold_backend(
         files.remove_log();
     }
     failpoint::reach("backend-ended");
+    // Those that died before this keeper knew them.
+    let runtime = context.runtime.clone();
+    let _ = tokio::task::spawn_blocking(move || sweep::remove_dead_sessions(&runtime)).await;
     recorder.change(Record::clean_up).await;
     failpoint::reach("keeper-cleaned-up");
 }

@@ -28,8 +28,8 @@ use super::{
 };
 use crate::{
     backend::{
-        self, Cause, Endpoint, HOST, LogExcerpt, Program, Progress, Served, Service, StartError, Starting, Undo,
-        Noted, describe_status, diagnose, log, registry,
+        self, Cause, Endpoint, HOST, LogExcerpt, Noted, Program, Progress, Served, Service, StartError, Starting, Undo,
+        describe_status, diagnose, log, registry,
     },
     base::{
         error::{Code, Failure, Result},
@@ -164,11 +164,7 @@ impl<'a> Supervisor<'a> {
         self.port.take_back();
     }
 
-    async fn bring_up(
-        &mut self,
-        state: &watch::Sender<FromKeeper>,
-        leases: &Leases,
-    ) -> Result<Served, Down> {
+    async fn bring_up(&mut self, state: &watch::Sender<FromKeeper>, leases: &Leases) -> Result<Served, Down> {
         let Service::Program(program) = self.start.plan.service.clone() else {
             return self.attach(state).await;
         };

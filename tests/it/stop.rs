@@ -278,4 +278,6 @@ fn terminated_keeper_is_replaced_for_its_sessions() {
     assert_eq!(stage.runtime_sessions(), private);
     assert_eq!(private.len(), 1);
     finish(session, &claude);
+    // The session doesn't wait for a backend that ends slowly.
+    stage.wait_for_nothing_left();
 }

@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeSet,
-    fs::{self, File},
+    fs,
     io::{BufRead, BufReader, Read},
     net::{Ipv4Addr, SocketAddr, TcpListener},
     process::{Child, Stdio},
@@ -14,10 +14,7 @@ use std::{
 use lclaude_fakes::events::PATIENCE;
 use rustix::process::Signal;
 use socket2::{Domain, Socket, Type};
-use support::{
-    Fake, Session, Stage, finish, has_open, json, kill, messages, port, server, terminal::Terminal, until,
-    write_program,
-};
+use support::{Fake, Session, Stage, finish, json, kill, messages, port, server, terminal::Terminal, write_program};
 
 const LOCAL: [&str; 4] = ["--backend", "llamacpp", "--model", "tiny.gguf"];
 /// A name on Hugging Face. The fake downloads it before it binds its port.

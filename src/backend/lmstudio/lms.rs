@@ -193,10 +193,12 @@ impl Studio {
         }
         starting.report("starting LM Studio", None, "");
         let started = self.daemon_up(starting).await?;
-        starting.record_undo(match started.started() {
-            Some(started) => self.end(started),
-            None => self.undo(&["daemon", "down"], None),
-        }).await;
+        starting
+            .record_undo(match started.started() {
+                Some(started) => self.end(started),
+                None => self.undo(&["daemon", "down"], None),
+            })
+            .await;
         Ok(started.process())
     }
 

@@ -30,8 +30,7 @@ impl Leftover {
         unsafe { command.pre_exec(|| rustix::process::setsid().map(drop).map_err(Into::into)) };
         let child = command.arg("1000").spawn().expect("sleep runs");
         let mut left: Value = serde_json::from_slice(&fs::read(record).expect("a record")).expect("JSON");
-        left["backend"] =
-            json!({"leader": {"pid": child.id(), "start": start_of(child.id())}, "session": child.id()});
+        left["backend"] = json!({"leader": {"pid": child.id(), "start": start_of(child.id())}, "session": child.id()});
         fs::write(record, left.to_string()).expect("the record can be written");
         Leftover { child }
     }

@@ -329,14 +329,16 @@ impl Stage {
     /// Fails if a process of this stage still runs or a private file still exists. It doesn't wait, since everything must
     /// be gone when lclaude exits.
     pub fn assert_nothing_left(&self) {
-        let left = self.processes();
+        let left = self.running_commands();
         assert!(left.is_empty(), "still running: {left:#?}");
         let private: Vec<PathBuf> = fs::read_dir(self.runtime())
             .into_iter()
             .flatten()
             .flatten()
             .map(|entry| entry.path())
-            .filter(|path| path.extension().is_none_or(|ending| !["lock", "lease", "json"].iter().any(|kept| ending == *kept)))
+            .filter(|path| {
+                path.extension().is_none_or(|ending| !["lock", "lease", "json"].iter().any(|kept| ending == *kept))
+            })
             .collect();
         assert!(private.is_empty(), "private files left: {private:#?}");
     }
@@ -351,18 +353,25 @@ impl Stage {
         self.assert_nothing_left();
     }
 
-    /// Returns all processes with this stage's home directory in their environment, as `PID command`.
-    fn processes(&self) -> Vec<String> {
+    /// Returns all processes with this stage's home directory in their environment.
+    pub fn processes(&self) -> Vec<i32> {
         let mark = format!("HOME={}", self.home().display());
-        let mut found = Vec::new();
-        for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-            let read = |file: &str| fs::read(entry.path().join(file)).unwrap_or_default();
-            if read("environ").split(|&byte| byte == 0).any(|variable| variable == mark.as_bytes()) {
-                let line = String::from_utf8_lossy(&read("cmdline")).replace('\0', " ");
-                found.push(format!("{} {line}", entry.file_name().display()));
-            }
-        }
-        found
+        let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        let is_marked = |pid: &i32| {
+            let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            environment.split(|&byte| byte == 0).any(|variable| variable == mark.as_bytes())
+        };
+        pids.filter(is_marked).collect()
+    }
+
+    /// Returns these processes as `PID command`.
+    fn running_commands(&self) -> Vec<String> {
+        let command = |pid: i32| {
+            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            format!("{pid} {}", String::from_utf8_lossy(&line).replace('\0', " "))
+        };
+        self.processes().into_iter().map(command).collect()
     }
 }
 
