@@ -20,6 +20,7 @@ mod run;
 mod silent;
 mod spawn;
 mod start;
+mod state;
 mod supervise;
 mod sweep;
 mod takeover;

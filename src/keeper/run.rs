@@ -9,7 +9,6 @@ use rustix::process::Signal;
 use tokio::{
     net::{UnixListener, UnixStream},
     signal::unix::{SignalKind, signal},
-    sync::watch,
     task::LocalSet,
     time::sleep,
 };
@@ -23,6 +22,7 @@ use super::{
     record::{Record, Recorder},
     report::KeeperInfo,
     start::StartRequest,
+    state::KeeperState,
     supervise::Supervisor,
     sweep,
     takeover::{Takeover, take_over},
@@ -71,7 +71,7 @@ async fn run_keeper(starter: StdStream) -> io::Result<()> {
     tracing::info!(pid = std::process::id(), plan = start.plan.id(), kind = %start.plan.kind, "keeper started");
 
     failpoint::reach("keeper-started");
-    let (state, seen) = watch::channel(FromKeeper::Queued);
+    let (state, seen) = KeeperState::new();
     let context = KeeperContext {
         about: KeeperInfo::of_keeper(&start),
         runtime: start.runtime.clone(),
@@ -110,8 +110,8 @@ async fn run_keeper(starter: StdStream) -> io::Result<()> {
 }
 
 /// Sends the session away, without having run anything.
-async fn dismiss(last: FromKeeper, state: &watch::Sender<FromKeeper>, leases: &Leases) -> io::Result<()> {
-    state.send_replace(last);
+async fn dismiss(last: FromKeeper, state: &KeeperState, leases: &Leases) -> io::Result<()> {
+    state.set(last);
     leases.wait_until_told().await;
     Ok(())
 }
@@ -126,14 +126,14 @@ async fn hold_backend(
     mut start: StartRequest,
     files: &PlanFiles,
     context: KeeperContext,
-    state: &watch::Sender<FromKeeper>,
+    state: &KeeperState,
     leases: &Leases,
     listener: UnixListener,
 ) {
     let recorder = Recorder::new(files.clone(), take_record(&mut start, files, &context.about).await);
     // Before anything runs that a successor would have to end.
     recorder.change(|_| {}).await;
-    state.send_replace(FromKeeper::Starting);
+    state.set(FromKeeper::Starting);
     let linger = start.lifetime.linger;
     let sweep = {
         let (runtime, log) = (start.runtime.clone(), start.log.clone());
@@ -168,6 +168,7 @@ async fn hold_backend(
     // Sessions that still hold a lease go on to another keeper, with the same port and key.
     let abandons = down.is_none() && leases.has_open();
     failpoint::reach("keeper-ending");
+    let is_normal = down.is_none();
     announce_end(down, files, state);
     failpoint::reach("keeper-announced");
     let end = |record: &mut Record| {
@@ -176,7 +177,7 @@ async fn hold_backend(
     };
     recorder.change(end).await;
     tokio::join!(leases.wait_until_told(), supervisor.end());
-    if *state.borrow() == FromKeeper::Stopping {
+    if is_normal {
         files.remove_log();
     }
     failpoint::reach("backend-ended");
@@ -206,10 +207,10 @@ async fn take_record(start: &mut StartRequest, files: &PlanFiles, about: &Keeper
 }
 
 /// Tells every session that this keeper ends, from when on it takes no lease.
-fn announce_end(down: Option<Down>, files: &PlanFiles, state: &watch::Sender<FromKeeper>) {
+fn announce_end(down: Option<Down>, files: &PlanFiles, state: &KeeperState) {
     // First, so that a session that comes now starts a new keeper.
     let _ = fs::remove_file(files.socket());
-    state.send_replace(match down {
+    state.set(match down {
         Some(Down::Failed(failure)) => FromKeeper::Failed { failure },
         Some(Down::ModelMissing(missing)) => FromKeeper::ModelMissing(missing),
         None => FromKeeper::Stopping,

@@ -11,7 +11,7 @@ use std::{
 
 use reqwest::Client;
 use tokio::{
-    sync::{Notify, mpsc, watch},
+    sync::{Notify, mpsc},
     time::{Instant, sleep, sleep_until, timeout},
 };
 
@@ -24,6 +24,7 @@ use super::{
     record::Recorder,
     spawn::BackendRun,
     start::StartRequest,
+    state::KeeperState,
     timeouts::RETRY_HELP,
 };
 use crate::{
@@ -99,7 +100,7 @@ impl<'a> Supervisor<'a> {
     /// Runs the backend and publishes its state. Returns only when it can't be restarted.
     ///
     /// May be dropped at any point; [`Supervisor::end`] then stops what runs.
-    pub(crate) async fn keep_running(&mut self, state: &watch::Sender<FromKeeper>, leases: &Leases) -> Down {
+    pub(crate) async fn keep_running(&mut self, state: &KeeperState, leases: &Leases) -> Down {
         let mut restarts = 0;
         loop {
             let was_ready = self.was_ready;
@@ -111,7 +112,7 @@ impl<'a> Supervisor<'a> {
                     self.port_descriptor.replace(self.port.descriptor());
                     tracing::info!(endpoint = ?self.endpoint, ?served, "backend ready");
                     failpoint::reach("keeper-ready");
-                    state.send_replace(FromKeeper::Ready(Ready {
+                    state.set(FromKeeper::Ready(Ready {
                         endpoint: self.endpoint.clone(),
                         served,
                         group: self.run.as_ref().map(|run| run.group),
@@ -134,7 +135,7 @@ impl<'a> Supervisor<'a> {
             let reason = failure.why.unwrap_or(failure.what);
             tracing::warn!(reason, restarts, "restarting backend");
             self.restarted.update(|restarted| restarted + 1);
-            state.send_replace(FromKeeper::Restarting { reason });
+            state.set(FromKeeper::Restarting { reason });
             // The first restart is immediate, since a turn is waiting for it.
             sleep(Duration::from_millis(500) * restarts * restarts).await;
             restarts += 1;
@@ -164,7 +165,7 @@ impl<'a> Supervisor<'a> {
         self.port.take_back();
     }
 
-    async fn bring_up(&mut self, state: &watch::Sender<FromKeeper>, leases: &Leases) -> Result<Served, Down> {
+    async fn bring_up(&mut self, state: &KeeperState, leases: &Leases) -> Result<Served, Down> {
         let Service::Program(program) = self.start.plan.service.clone() else {
             return self.attach(state).await;
         };
@@ -202,7 +203,7 @@ impl<'a> Supervisor<'a> {
     }
 
     /// Uses a server that is already running.
-    async fn attach(&mut self, state: &watch::Sender<FromKeeper>) -> Result<Served, Down> {
+    async fn attach(&mut self, state: &KeeperState) -> Result<Served, Down> {
         let served = self.wait_until_ready(None, state).await.map_err(|unfit| match unfit {
             StartError::ModelMissing(missing) => Down::ModelMissing(missing),
             StartError::Failed(failure) => failure.into(),
@@ -255,7 +256,7 @@ impl<'a> Supervisor<'a> {
     async fn wait_until_ready(
         &mut self,
         mut lines: Option<LogLines>,
-        state: &watch::Sender<FromKeeper>,
+        state: &KeeperState,
     ) -> Result<Served, StartError> {
         let group = self.run.as_ref().map(|run| run.group);
         let note = |undo: Undo| -> Noted<'_> {
@@ -269,10 +270,9 @@ impl<'a> Supervisor<'a> {
         let has_waiting = self.was_ready && plan.lends_port();
         let listener = || {
             let listener = group.map_or(Listener::Ours, |group| self.port.listener(group));
-            if listener == Listener::Ours && has_waiting {
+            if listener == Listener::Ours && has_waiting && !state.is(&FromKeeper::Listening) {
                 // Claude Code may continue, though the model is still loading.
-                state
-                    .send_if_modified(|state| std::mem::replace(state, FromKeeper::Listening) != FromKeeper::Listening);
+                state.set(FromKeeper::Listening);
             }
             listener
         };
@@ -331,8 +331,8 @@ impl<'a> Supervisor<'a> {
                         if last.as_ref().is_none_or(moved) {
                             deadline = Instant::now() + limit;
                         }
-                        if !matches!(*state.borrow(), FromKeeper::Restarting { .. } | FromKeeper::Listening) {
-                            state.send_replace(FromKeeper::Progress(step.clone()));
+                        if !state.is_restarting() {
+                            state.set(FromKeeper::Progress(step.clone()));
                         }
                         last = Some(step);
                     }

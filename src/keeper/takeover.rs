@@ -7,7 +7,6 @@ use std::{io, time::Duration};
 
 use tokio::{
     net::UnixStream,
-    sync::watch,
     time::{Instant, sleep},
 };
 
@@ -17,6 +16,7 @@ use super::{
     protocol::FromKeeper,
     record::Record,
     silent,
+    state::KeeperState,
     timeouts::{REPLY_TIMEOUT, WORD_AFTER},
 };
 use crate::base::error::Failure;
@@ -37,7 +37,7 @@ pub(crate) enum Takeover {
 ///
 /// # Errors
 /// Those of the file system.
-pub(crate) async fn take_over(files: &PlanFiles, state: &watch::Sender<FromKeeper>) -> io::Result<Takeover> {
+pub(crate) async fn take_over(files: &PlanFiles, state: &KeeperState) -> io::Result<Takeover> {
     let lock = LockFile::open(&files.lock())?;
     if lock.try_lock()? {
         return Ok(Takeover::Lock(lock));
@@ -50,7 +50,7 @@ pub(crate) async fn take_over(files: &PlanFiles, state: &watch::Sender<FromKeepe
 }
 
 /// Watches the keeper that has the lock. Returns if it accepts sessions, or if it neither does that nor ends.
-async fn watch_other(files: &PlanFiles, state: &watch::Sender<FromKeeper>) -> Takeover {
+async fn watch_other(files: &PlanFiles, state: &KeeperState) -> Takeover {
     let mut pause = PAUSES.0;
     let mut step = Step::Wake;
     // Before the session wonders about this keeper.
@@ -62,7 +62,7 @@ async fn watch_other(files: &PlanFiles, state: &watch::Sender<FromKeeper>) -> Ta
         if Instant::now() >= due {
             let next = match step {
                 Step::Wake => {
-                    state.send_replace(FromKeeper::Waiting { reason: reason(files) });
+                    state.set(FromKeeper::Waiting { reason: reason(files) });
                     files.wake();
                     (Step::Kill, Instant::now() + files.patience())
                 }

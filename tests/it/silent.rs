@@ -21,10 +21,7 @@ impl Frozen {
         let mut status = 0;
         // SAFETY: the requests take no memory of ours.
         let seized = unsafe {
-            [
-                libc::ptrace(libc::PTRACE_SEIZE, pid, none, none),
-                libc::ptrace(libc::PTRACE_INTERRUPT, pid, none, none),
-            ]
+            [libc::ptrace(libc::PTRACE_SEIZE, pid, none, none), libc::ptrace(libc::PTRACE_INTERRUPT, pid, none, none)]
         };
         assert_eq!(seized, [0, 0], "{}", std::io::Error::last_os_error());
         // SAFETY: the status is written to a place of ours.
