@@ -133,6 +133,9 @@ pub(crate) async fn stop(runtime: &Path, id: &str, force: bool) -> Result<StopOu
         } else if files.has_leftovers() {
             sweep::clean_up(&files).await;
         } else {
+            if let Some(guard) = Record::read(&files).and_then(|record| record.guard) {
+                guard.ends_within(REPLY_TIMEOUT).await;
+            }
             return Ok(if was_there { StopOutcome::Gone(notified) } else { StopOutcome::NotThere });
         }
         was_there = true;

@@ -22,7 +22,6 @@ use super::{
     record::Record,
     timeouts::{BUSY_TIMEOUT, CLEANUP_TIMEOUT, REPLY_TIMEOUT, WORD_AFTER},
 };
-use crate::base::process::Ending;
 
 #[derive(Debug, Clone)]
 pub(crate) struct PlanFiles {
@@ -88,7 +87,8 @@ impl PlanFiles {
         }
     }
 
-    fn lease(&self) -> PathBuf {
+    /// Returns the file that all sessions lock together while they use the plan.
+    pub(crate) fn lease(&self) -> PathBuf {
         self.stem.with_extension("lease")
     }
 
@@ -96,16 +96,23 @@ impl PlanFiles {
     pub(crate) fn wake(&self) {
         if let Some(record) = Record::read(self) {
             record.keeper.signal(Signal::CONT);
+            // It may still hold the lock of a killed keeper.
+            if let Some(guard) = record.guard {
+                guard.signal(Signal::CONT);
+            }
         }
     }
 
-    /// Kills the keeper and its backend.
+    /// Kills the keeper and its backend, or what is left of them.
     pub(crate) async fn kill(&self) {
-        if let Some(record) = Record::read(self) {
+        let Some(record) = Record::read(self) else { return };
+        if record.keeper.is_alive() {
             record.keeper.signal(Signal::KILL);
-            if let Some(backend) = record.backend {
-                backend.end(Ending::Kill).await;
-            }
+        } else if let Some(guard) = record.guard {
+            guard.signal(Signal::KILL);
+        }
+        if let Some(backend) = record.backend {
+            backend.kill().await;
         }
     }
 

@@ -14,10 +14,11 @@ use tokio::{
     io::AsyncWriteExt,
     net::{UnixStream, unix::OwnedWriteHalf},
     sync::{Notify, watch},
-    time::{Instant, sleep, timeout},
+    time::{Instant, timeout},
 };
 
 use super::{
+    guard::Guard,
     protocol::{Answer, FromKeeper, Receiver, ToKeeper, encode, send},
     report::{KeeperInfo, Report, SessionInfo, State},
     timeouts::{REPLY_TIMEOUT, RETRY_HELP},
@@ -57,6 +58,7 @@ pub(crate) struct KeeperContext {
     pub restarted: Rc<Cell<u32>>,
     /// The held port that is lent to the backend, which each session holds too.
     pub port: Rc<RefCell<Option<OwnedFd>>>,
+    pub guard: Rc<Guard>,
 }
 
 struct Shared {
@@ -368,7 +370,12 @@ async fn serve_session(receiver: &mut Receiver, write: &mut OwnedWriteHalf, scra
 async fn receive_child(receiver: &mut Receiver, lease: &OpenLease) {
     while let Some(message) = receiver.next().await {
         match message {
-            ToKeeper::Child { process } => lease.info.child.set(Some(process)),
+            ToKeeper::Child { process } => {
+                lease.info.child.set(Some(process));
+                if let Some(session) = &lease.info.session {
+                    lease.shared.context.guard.record_child(session.pid, process);
+                }
+            }
             ToKeeper::Held { processes } => {
                 lease.info.held.replace(Some((lease.shared.context.restarted.get(), processes)));
                 lease.shared.held.notify_one();
@@ -417,7 +424,7 @@ async fn send_states(write: &mut OwnedWriteHalf, lease: &OpenLease) {
 
 /// Ends the Claude Code of a dead session. SIGCONT lets a suspended one handle the SIGHUP. One that is `held` doesn't run
 /// again, since it could send one more prompt.
-async fn end_child(child: Identity, held: Vec<Identity>) {
+pub(super) async fn end_child(child: Identity, held: Vec<Identity>) {
     if held.contains(&child) {
         child.signal(Signal::KILL);
         resume(&held);
@@ -425,10 +432,7 @@ async fn end_child(child: Identity, held: Vec<Identity>) {
     }
     child.signal(Signal::HUP);
     child.signal(Signal::CONT);
-    let deadline = Instant::now() + CHILD_GRACE;
-    while child.is_alive() && Instant::now() < deadline {
-        sleep(Duration::from_millis(5)).await;
-    }
+    child.ends_within(CHILD_GRACE).await;
     child.signal(Signal::KILL);
 }
 

@@ -4,16 +4,13 @@ use std::{
     io,
     os::{
         fd::{AsFd, OwnedFd},
-        unix::{net::UnixStream as StdStream, process::ExitStatusExt},
+        unix::net::UnixStream as StdStream,
     },
     process::Stdio,
     time::Duration,
 };
 
-use rustix::{
-    net::{SendFlags, send},
-    process::Signal,
-};
+use rustix::net::{SendFlags, send};
 use serde::Serialize;
 use tokio::{
     io::AsyncWriteExt,
@@ -25,6 +22,7 @@ use tokio::{
 use super::{
     files::PlanFiles,
     protocol::{FromKeeper, Receiver, ToKeeper, encode},
+    record::Record,
     silent,
     start::StartRequest,
     timeouts::{REPLY_TIMEOUT, WORD_AFTER},
@@ -33,7 +31,7 @@ use crate::base::{
     descriptor,
     error::{Code, Failure, Result},
     failpoint,
-    process::{Identity, own_program},
+    process::{Identity, own_program, resume, suspended_tree},
 };
 
 /// The hidden subcommand that runs a keeper.
@@ -49,8 +47,8 @@ pub(crate) struct Link {
     /// Messages for which the connection had no room yet.
     unsent: Vec<u8>,
     files: PlanFiles,
-    /// The keeper process, if this session started it.
-    keeper: Option<Child>,
+    /// The guard of the keeper, if this session started it.
+    guard: Option<Child>,
     /// What to do next about a keeper that has not answered yet, and when.
     unanswered: Option<(Step, Instant)>,
 }
@@ -92,10 +90,10 @@ impl Link {
         Ok(link)
     }
 
-    fn new(stream: UnixStream, files: &PlanFiles, keeper: Option<Child>) -> Self {
+    fn new(stream: UnixStream, files: &PlanFiles, guard: Option<Child>) -> Self {
         let (receiver, write) = Receiver::of(stream);
         let unanswered = Some((Step::Wake, Instant::now() + WORD_AFTER));
-        Link { receiver, write, unsent: Vec::new(), files: files.clone(), keeper, unanswered }
+        Link { receiver, write, unsent: Vec::new(), files: files.clone(), guard, unanswered }
     }
 
     /// Starts a keeper. It finds out by itself whether there is another one.
@@ -105,9 +103,9 @@ impl Link {
                 .cause(error)
                 .help("if you have just reinstalled lclaude, run the same command again")
         });
-        let (stream, keeper) = spawned?;
+        let (stream, guard) = spawned?;
         failpoint::reach("keeper-spawned");
-        let mut link = Self::new(stream, files, Some(keeper));
+        let mut link = Self::new(stream, files, Some(guard));
         link.post(start);
         Ok(link)
     }
@@ -165,9 +163,9 @@ impl Link {
 
     /// Waits until a keeper that this session started, and that leaves, is gone.
     pub(crate) async fn dismiss(&mut self) {
-        if let Some(keeper) = &mut self.keeper {
+        if let Some(guard) = &mut self.guard {
             let _ = self.write.shutdown().await;
-            let _ = timeout(GENTLE_END, keeper.wait()).await;
+            let _ = timeout(GENTLE_END, guard.wait()).await;
         }
     }
 
@@ -177,6 +175,7 @@ impl Link {
         if matches!(self.unanswered, Some((Step::GiveUp, _))) {
             return CloseOutcome::Released;
         }
+        let guard = self.keepers_guard();
         let _ = self.write.shutdown().await;
         failpoint::reach("session-closed");
         let mut outcome = if failed { CloseOutcome::Stopped } else { CloseOutcome::Lost };
@@ -202,26 +201,33 @@ impl Link {
                 None => return CloseOutcome::Released,
             }
         }
-        if let Some(mut keeper) = self.keeper {
-            // It closes the connection shortly before it has exited.
-            let _ = timeout(REPLY_TIMEOUT, keeper.wait()).await;
+        // The keeper closes the connection shortly before it has exited, and then its guard does.
+        if let Some(mut guard) = self.guard {
+            let _ = timeout(REPLY_TIMEOUT, guard.wait()).await;
+        } else if let Some(guard) = guard {
+            guard.ends_within(REPLY_TIMEOUT).await;
         }
         if self.files.has_leftovers() { CloseOutcome::Lost } else { outcome }
     }
 
+    /// Returns the guard of this connection's keeper.
+    fn keepers_guard(&self) -> Option<Identity> {
+        let keeper = self.write.as_ref().peer_cred().ok()?.pid()?;
+        Record::read(&self.files).filter(|record| record.keeper.pid == keeper)?.guard
+    }
+
     fn wake(&self) {
-        match self.keeper.as_ref().and_then(Child::id).and_then(Identity::of) {
-            Some(keeper) => keeper.signal(Signal::CONT),
+        match self.guard.as_ref().and_then(Child::id).and_then(Identity::of) {
+            // The keeper is its child.
+            Some(guard) => resume(&suspended_tree(guard)),
             None => self.files.wake(),
         }
     }
 
     /// Ends a keeper that doesn't answer, unless others use it. Returns `None` if another one can be started.
     async fn give_up(&mut self) -> Option<FromKeeper> {
-        if let Some(keeper) = &mut self.keeper {
-            let _ = keeper.start_kill();
-            let ended = keeper.wait().await.ok().and_then(|status| status.signal());
-            tracing::warn!(?ended, "keeper gave no answer");
+        if self.guard.is_some() {
+            // It has no lock, and exits when it finds the connection closed.
             return None;
         }
         if self.files.is_unused() {

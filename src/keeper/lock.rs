@@ -3,12 +3,21 @@
 use std::{
     fs::{File, OpenOptions, TryLockError},
     io,
-    os::unix::fs::OpenOptionsExt,
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::fs::OpenOptionsExt,
+    },
     path::Path,
 };
 
 /// An open lock file. Dropping it releases the lock.
 pub(crate) struct LockFile(File);
+
+impl AsFd for LockFile {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
 
 impl LockFile {
     /// Opens the file, creating it if necessary.
@@ -25,6 +34,11 @@ impl LockFile {
     /// Takes the lock. Blocks the thread until it is free.
     pub(crate) fn lock(&self) -> io::Result<()> {
         self.0.lock()
+    }
+
+    /// Releases the lock, also for a process that has it too.
+    pub(crate) fn unlock(&self) {
+        let _ = self.0.unlock();
     }
 
     /// Takes the lock if it is free; returns `false` if another process holds it.

@@ -7,6 +7,7 @@ mod ask;
 mod down;
 mod external;
 mod files;
+mod guard;
 mod lease;
 mod leases;
 mod link;

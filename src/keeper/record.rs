@@ -10,9 +10,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
-use super::{files::PlanFiles, report::KeeperInfo};
+use super::{files::PlanFiles, report::KeeperInfo, timeouts::REPLY_TIMEOUT};
 use crate::{
     backend::{Endpoint, Undo},
     base::{
@@ -25,6 +26,9 @@ use crate::{
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Record {
     pub keeper: Identity,
+    /// Its guard, which ends after it.
+    #[serde(default)]
+    pub guard: Option<Identity>,
     /// Shown to the user.
     #[serde(default)]
     pub about: KeeperInfo,
@@ -42,16 +46,27 @@ pub(crate) struct Record {
 
 impl Record {
     /// Returns the record of this process.
-    pub(crate) fn of_self(about: KeeperInfo) -> Self {
+    pub(crate) fn of_self(about: KeeperInfo, guard: Option<Identity>) -> Self {
         let keeper = Identity::of_self();
         // Without /proc nothing can be signaled.
         let keeper = keeper.unwrap_or(Identity { pid: std::process::id().cast_signed(), start: 0 });
-        Record { keeper, about, endpoint: None, backend: None, undo: Vec::new(), ending: false }
+        Record { keeper, guard, about, endpoint: None, backend: None, undo: Vec::new(), ending: false }
     }
 
     /// Marks everything as cleaned up. Keeps the endpoint, for sessions that go on to another keeper.
     pub(crate) fn clean_up(&mut self) {
         (self.backend, self.undo, self.ending) = (None, Vec::new(), true);
+    }
+
+    /// Ends what a dead keeper left: its guard, which has nothing to do once its keeper's lock is free, and the backend.
+    pub(crate) async fn end(&self) {
+        if let Some(guard) = self.guard.filter(|guard| Some(*guard) != Identity::of_self()) {
+            guard.signal(Signal::TERM);
+            guard.ends_within(REPLY_TIMEOUT).await;
+        }
+        if let Some(backend) = self.backend {
+            backend.kill().await;
+        }
     }
 
     /// Returns whether its backend still runs or a change is not undone yet.

@@ -16,6 +16,7 @@ use tokio::{
 use super::{
     down::Down,
     files::PlanFiles,
+    guard::Guard,
     leases::{KeeperContext, Leases},
     lock::LockFile,
     protocol::{FromKeeper, Receiver},
@@ -33,7 +34,7 @@ use crate::{
         error::{Code, Failure},
         failpoint,
         paths::runtime_unusable,
-        process::{self, Ending},
+        process,
     },
 };
 
@@ -46,9 +47,10 @@ pub(crate) fn is_up(runtime: &Path, plan: &BackendPlan) -> bool {
 pub(crate) fn run() -> io::Result<()> {
     process::detach()?;
     let starter = take_stdin()?;
+    let guard = Guard::start();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     LocalSet::new().block_on(&runtime, async {
-        let result = run_keeper(starter).await;
+        let result = run_keeper(starter, guard).await;
         // Exit without dropping anything: a closed connection tells sessions that this process is gone.
         std::process::exit(if result.is_ok() { 0 } else { Code::Unavailable as i32 })
     })
@@ -63,7 +65,7 @@ fn take_stdin() -> io::Result<StdStream> {
     Ok(socket)
 }
 
-async fn run_keeper(starter: StdStream) -> io::Result<()> {
+async fn run_keeper(starter: StdStream, guard: Guard) -> io::Result<()> {
     let (mut receiver, write) = Receiver::of(UnixStream::from_std(starter)?);
     let start: StartRequest = receiver.next().await.ok_or(io::ErrorKind::UnexpectedEof)?;
     crate::base::trace::start(&start.state);
@@ -78,6 +80,7 @@ async fn run_keeper(starter: StdStream) -> io::Result<()> {
         linger: start.lifetime.linger,
         restarted: Rc::default(),
         port: Rc::default(),
+        guard: guard.into(),
     };
     let leases = Leases::new(seen, context.clone());
     leases.accept_first(receiver, write);
@@ -90,7 +93,7 @@ async fn run_keeper(starter: StdStream) -> io::Result<()> {
     let opened = match taken {
         Ok(Takeover::Lock(lock)) => {
             failpoint::reach("keeper-locked");
-            listen(&files).map(|listener| (lock, listener))
+            context.guard.watch(&start, &lock).and_then(|()| listen(&files)).map(|listener| (lock, listener))
         }
         Ok(Takeover::Elsewhere) => return dismiss(FromKeeper::Stopping, &state, &leases).await,
         Ok(Takeover::Failed(failure)) => return dismiss(FromKeeper::Failed { failure }, &state, &leases).await,
@@ -99,7 +102,7 @@ async fn run_keeper(starter: StdStream) -> io::Result<()> {
     match opened {
         Ok((lock, listener)) => {
             hold_backend(start, &files, context, &state, &leases, listener).await;
-            drop(lock);
+            lock.unlock();
             Ok(())
         }
         Err(error) => {
@@ -130,7 +133,7 @@ async fn hold_backend(
     leases: &Leases,
     listener: UnixListener,
 ) {
-    let recorder = Recorder::new(files.clone(), take_record(&mut start, files, &context.about).await);
+    let recorder = Recorder::new(files.clone(), take_record(&mut start, files, &context).await);
     // Before anything runs that a successor would have to end.
     recorder.change(|_| {}).await;
     state.set(FromKeeper::Starting);
@@ -190,12 +193,10 @@ async fn hold_backend(
 
 /// Ends what a killed keeper of this plan left running, and returns the record of this one. It has the same address and
 /// key if sessions use them.
-async fn take_record(start: &mut StartRequest, files: &PlanFiles, about: &KeeperInfo) -> Record {
-    let mut record = Record::of_self(about.clone());
+async fn take_record(start: &mut StartRequest, files: &PlanFiles, context: &KeeperContext) -> Record {
+    let mut record = Record::of_self(context.about.clone(), context.guard.process());
     if let Some(left) = Record::read(files) {
-        if let Some(backend) = left.backend {
-            backend.end(Ending::Kill).await;
-        }
+        left.end().await;
         // Undone at the end rather than now, since the same changes are about to be needed again.
         record.undo = left.undo;
         record.endpoint = left.endpoint.filter(|_| !files.is_unused());

@@ -3,7 +3,10 @@
 use std::{cell::RefCell, fs, io, os::unix::process::CommandExt, path::Path, process::Stdio, rc::Rc};
 
 use rustix::process::Signal;
-use tokio::process::{Child, Command};
+use tokio::{
+    process::{Child, Command},
+    task::JoinSet,
+};
 
 use super::log::{LogFile, LogLines, LogReader};
 use crate::{
@@ -11,7 +14,7 @@ use crate::{
     base::{
         error::{Code, Result},
         paths::runtime_unusable,
-        process::{Ending, Group, Identity, die_with_parent, open_output},
+        process::{Ending, Group, Identity, adopt_orphans, die_with_parent, end_all, open_output, reap_adopted},
         spawn::not_started,
     },
 };
@@ -21,6 +24,8 @@ pub(crate) struct BackendRun {
     pub child: Child,
     pub group: Group,
     pub log: LogReader,
+    /// Reaps what the program leaves to the keeper.
+    _reaper: JoinSet<()>,
 }
 
 impl BackendRun {
@@ -43,9 +48,17 @@ impl BackendRun {
         // TERM lets a server stop its children: a killed Ollama leaves its runners behind.
         let death_signal = if program.ending == Ending::Kill { Signal::KILL } else { Signal::TERM };
         die_with_parent(&mut command, death_signal);
+        adopt_orphans();
         let child = Command::from(command).spawn().map_err(failed)?;
         let leader = child.id().and_then(Identity::of);
         let leader = leader.unwrap_or(Identity { pid: child.id().map_or(0, u32::cast_signed), start: 0 });
-        Ok((BackendRun { child, group: Group::led_by(leader), log }, lines))
+        let mut reaper = JoinSet::new();
+        reaper.spawn_local(reap_adopted(leader));
+        Ok((BackendRun { child, group: Group::led_by(leader), log, _reaper: reaper }, lines))
+    }
+
+    /// Ends the program and everything it has started, also what has left its process group.
+    pub(crate) async fn end(&mut self, how: Ending) {
+        end_all(&mut self.child, self.group, how).await;
     }
 }

@@ -142,7 +142,7 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    /// Stops the backend and its process group, or undoes the changes to a server that lclaude didn't start.
+    /// Stops the backend and all that it started, or undoes the changes to a server that lclaude didn't start.
     pub(crate) async fn end(&mut self) {
         self.end_run().await;
         // In reverse order.
@@ -155,9 +155,7 @@ impl<'a> Supervisor<'a> {
 
     async fn end_run(&mut self) {
         if let (Some(run), Service::Program(program)) = (&mut self.run, &self.start.plan.service) {
-            let reap = run.child.wait();
-            // The group stays non-empty until its leader has been reaped.
-            let _ = tokio::join!(run.group.end(program.ending), reap);
+            run.end(program.ending).await;
         }
         // Cleared last, so that a call dropped half-way can be repeated.
         self.run = None;
@@ -389,8 +387,8 @@ impl<'a> Supervisor<'a> {
         let status = run.child.wait().await.ok();
         // At once, since on some systems the port was released.
         self.port.take_back();
-        // Its children are useless without it, and may hold memory and the log pipe.
-        run.group.end(Ending::Kill).await;
+        // What it started is useless without it, and may hold memory, the port and the log pipe.
+        run.end(Ending::Kill).await;
         let log = run.log.excerpt().await.end();
         self.end_run().await;
         // SIGKILL alone doesn't mean out of memory, since anyone may have sent it, so only the log counts.

@@ -4,18 +4,20 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use super::{files::PlanFiles, lock::LockFile, record::Record};
+use tokio::time::{Instant, sleep};
+
+use super::{files::PlanFiles, lock::LockFile, record::Record, timeouts::CLEANUP_TIMEOUT};
 use crate::{
     backend::registry,
-    base::{
-        process::{Ending, Identity},
-        scratch,
-    },
+    base::{process::Identity, scratch},
     claude::user_files,
 };
 
 /// How long the log of an unused plan is kept.
 const LOG_RETENTION: Duration = Duration::from_secs(14 * 24 * 3600);
+
+/// Time between two checks whether somebody else's cleanup is done.
+const CLEANUP_CHECK: Duration = Duration::from_millis(20);
 
 /// Removes old logs from `logs` and everything that dead sessions and keepers left in `runtime`.
 pub(crate) async fn sweep(runtime: &Path, logs: Option<&Path>) {
@@ -55,17 +57,15 @@ pub(crate) fn remove_dead_sessions(runtime: &Path) {
 /// Removes what a dead keeper of the plan left behind, unless another keeper exists. Holding the plan's lock meanwhile
 /// keeps a new keeper from starting.
 pub(crate) async fn clean_up(files: &PlanFiles) {
-    let Ok(lock) = LockFile::open(&files.lock()) else {
+    let Some(_lock) = lock_unused(files).await else {
         return;
     };
-    if !lock.try_lock().unwrap_or(false) {
-        return;
-    }
     files.remove_all();
     if let Some(mut left) = Record::read(files).filter(Record::has_leftovers) {
-        if let Some(backend) = left.backend {
-            backend.end(Ending::Kill).await;
-        }
+        // Whoever needs the lock waits longer for one that cleans up.
+        left.ending = true;
+        let _ = left.write(files);
+        left.end().await;
         for undo in left.undo.iter().rev() {
             registry::undo(undo).await;
         }
@@ -73,4 +73,22 @@ pub(crate) async fn clean_up(files: &PlanFiles) {
         left.endpoint = None;
         let _ = left.write(files);
     }
+}
+
+/// Takes the plan's lock, unless a keeper runs. If another process is cleaning up after a dead keeper, waits for that: it
+/// may be restoring a server that is needed now.
+async fn lock_unused(files: &PlanFiles) -> Option<LockFile> {
+    let lock = LockFile::open(&files.lock()).ok()?;
+    if lock.try_lock().ok()? {
+        return Some(lock);
+    }
+    let deadline = Instant::now() + CLEANUP_TIMEOUT;
+    // A new keeper holds the lock shortly before it says so.
+    while Record::read(files).is_some_and(|record| !record.keeper.is_alive()) && Instant::now() < deadline {
+        sleep(CLEANUP_CHECK).await;
+        if lock.try_lock().ok()? {
+            return Some(lock);
+        }
+    }
+    None
 }

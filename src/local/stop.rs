@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::timeout;
 
 use super::which::Target;
 use crate::{
@@ -117,10 +117,12 @@ async fn stop(report: &Report, yes: bool, environment: &Environment) -> Result<(
 
 /// Waits for sessions, which the keeper has notified, to exit.
 async fn wait_for_exit(sessions: &[Identity]) {
-    let deadline = Instant::now() + EXIT_TIMEOUT;
-    while sessions.iter().any(|session| session.is_alive()) && Instant::now() < deadline {
-        sleep(Duration::from_millis(5)).await;
-    }
+    let ended = async {
+        for session in sessions {
+            session.ended().await;
+        }
+    };
+    let _ = timeout(EXIT_TIMEOUT, ended).await;
     for session in sessions.iter().filter(|session| session.is_alive()) {
         ui::message(format_args!(
             "lclaude: session {} is still running; if it is suspended, it exits when you resume it",

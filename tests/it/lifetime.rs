@@ -6,7 +6,7 @@ use std::{
 };
 
 use rustix::{io::FdFlags, process::Signal};
-use support::{Session, Stage, json, kill, kill_both, messages, turn};
+use support::{Session, Stage, json, kill, kill_all, messages, turn};
 
 #[test]
 fn exit_code_is_passed_through() {
@@ -116,10 +116,10 @@ fn keeper_restart_keeps_port_and_key() {
 }
 
 #[test]
-fn launcher_and_keeper_killed_together_leave_nothing() {
+fn next_session_cleans_up_after_launcher_keeper_and_guard() {
     let stage = Stage::new();
     let (session, claude, backend) = stage.running();
-    kill_both(&stage, session, &claude);
+    kill_all(&stage, session, &claude);
     backend.wait_gone();
     // Only the overlay's directory is left, and the next session's keeper removes it.
     assert_eq!(stage.runtime_sessions().len(), 1);

@@ -4,7 +4,8 @@ use std::{fs, path::PathBuf, process::Stdio};
 
 use rustix::process::Signal;
 use support::{
-    Fake, Session, Stage, Value, json, kill, kill_both, machine::needs_no_ollama, messages, terminal::Terminal, turn,
+    Fake, Session, Stage, Value, json, kill, kill_all, kill_both, machine::needs_no_ollama, messages,
+    terminal::Terminal, turn,
 };
 
 fn run(stage: &Stage, arguments: &[&str]) -> (Session, Fake) {
@@ -77,22 +78,25 @@ fn remembered_port_is_restored() {
 
 #[test]
 fn state_is_restored_after_kills() {
-    for both in [false, true] {
+    for killed in ["the keeper", "keeper and session", "keeper, session and guard"] {
         let stage = Stage::lmstudio();
         stage.lms(&["server", "start", "-p", free_port()]);
         let before = stage.studio_state();
         let (session, claude) = run(&stage, &[]);
-        if both {
-            kill_both(&stage, session, &claude);
-            // The next session cleans up, even with another context.
-            let (session, claude) = run(&stage, &["--context", "50000"]);
-            end(&stage, session, &claude);
-        } else {
+        if killed == "the keeper" {
             kill(stage.keeper(), Signal::KILL);
             turn(&claude);
             end(&stage, session, &claude);
+        } else {
+            match killed {
+                "keeper and session" => kill_both(&stage, session, &claude),
+                _ => kill_all(&stage, session, &claude),
+            }
+            // The guard or the next session cleans up, even with another context.
+            let (session, claude) = run(&stage, &["--context", "50000"]);
+            end(&stage, session, &claude);
         }
-        assert_eq!(stage.studio_state(), before, "both: {both}");
+        assert_eq!(stage.studio_state(), before, "killed: {killed}");
         stage.lms(&["daemon", "down"]);
     }
 }
@@ -235,7 +239,7 @@ fn app_started_by_lms_is_terminated() {
         let (session, claude) = run(&stage, &[]);
         let app = stage.events.next("lmstudio");
         if both {
-            kill_both(&stage, session, &claude);
+            kill_all(&stage, session, &claude);
             // The next session cleans up, even with another context.
             let (session, claude) = run(&stage, &["--context", "50000"]);
             end(&stage, session, &claude);
@@ -299,11 +303,7 @@ fn lms_never_sees_credentials_or_the_project() {
     // It also holds when `local stop`, with the user's environment, cleans up after a killed keeper.
     let (session, claude) = run(&stage, &arguments);
     let studio = stage.events.next("lmstudio");
-    kill(stage.keeper(), Signal::STOP);
-    session.signal(Signal::KILL);
-    kill(stage.keeper(), Signal::KILL);
-    claude.wait_gone();
-    drop(session);
+    kill_all(&stage, session, &claude);
     stage.output(&["local", "stop"]).expect(0);
     assert!(studio.is_gone());
     // This session cleans up.

@@ -11,6 +11,8 @@ mod command;
 mod command_key;
 mod command_log;
 mod completions;
+#[cfg(target_os = "linux")]
+mod descendants;
 mod doctor;
 mod doctor_backends;
 mod doctor_live;

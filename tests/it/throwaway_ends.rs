@@ -4,7 +4,7 @@ use std::{fs, io::Write, os::unix::fs::PermissionsExt, path::PathBuf};
 
 use rustix::process::Signal;
 use support::{
-    Fake, Session, Stage, finish, json, kill, kill_both,
+    Fake, Session, Stage, finish, json, kill, kill_all, kill_both,
     machine::bound_by_permissions,
     throwaway::{LOCAL, command, endpoint, home_of, lived_in, running, write},
 };
@@ -93,18 +93,29 @@ fn failed_start_leaves_nothing() {
 }
 
 #[test]
-fn next_session_removes_leftovers_after_both_were_killed() {
+fn next_session_removes_leftovers_after_all_were_killed() {
     let stage = Stage::new();
     let (session, claude, backend) = running(&stage);
     let home = home_of(&claude);
-    kill_both(&stage, session, &claude);
+    kill_all(&stage, session, &claude);
     backend.wait_gone();
-    assert!(home.exists(), "the home was removed although both were killed");
+    assert!(home.exists(), "the home was removed although everything was killed");
     let (session, claude, _backend) = stage.running();
     stage.wait_for_sessions(1);
     assert!(!home.exists());
     finish(session, &claude);
     assert!(stage.runtime_files("log").is_empty(), "{:?}", stage.runtime_files("log"));
+}
+
+#[test]
+fn guard_removes_the_home_after_both_were_killed() {
+    let stage = Stage::new();
+    let (session, claude, backend) = running(&stage);
+    let home = home_of(&claude);
+    kill_both(&stage, session, &claude);
+    backend.wait_gone();
+    stage.wait_for_nothing_left();
+    assert!(!home.exists());
 }
 
 /// An endpoint has no keeper that could clean up.

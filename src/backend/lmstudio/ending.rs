@@ -4,13 +4,9 @@
 use std::{path::Path, time::Duration};
 
 use rustix::process::Signal;
-use tokio::time::{Instant, sleep};
 
 use super::lms;
-use crate::{
-    backend::{http, undo::Started},
-    base::process::Identity,
-};
+use crate::backend::{http, undo::Started};
 
 /// How long to wait for an `lms` command that is still starting LM Studio.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
@@ -21,7 +17,7 @@ pub(crate) async fn end(lms: &Path, started: Started) {
         // Both are gone, so the user may have started LM Studio since.
         Started::By { command, keeper } if !command.is_alive() && !keeper.is_alive() => return,
         Started::By { command, .. } => {
-            wait_until_gone(command, START_TIMEOUT).await;
+            command.ends_within(START_TIMEOUT).await;
             let Some(started) = lms::started(lms).await else {
                 return;
             };
@@ -32,20 +28,12 @@ pub(crate) async fn end(lms: &Path, started: Started) {
     match started {
         Started::Daemon(process) if process.is_alive() => {
             lms::run_quietly(lms, &["daemon", "down"]).await;
-            wait_until_gone(process, http::ANSWER_TIMEOUT).await;
+            process.ends_within(http::ANSWER_TIMEOUT).await;
         }
         Started::App(process) => {
             process.signal(Signal::TERM);
-            wait_until_gone(process, http::ANSWER_TIMEOUT).await;
+            process.ends_within(http::ANSWER_TIMEOUT).await;
         }
         _ => {}
-    }
-}
-
-/// Waits until a process is gone. It polls, since it isn't a child process.
-async fn wait_until_gone(process: Identity, limit: Duration) {
-    let deadline = Instant::now() + limit;
-    while process.is_alive() && Instant::now() < deadline {
-        sleep(Duration::from_millis(5)).await;
     }
 }

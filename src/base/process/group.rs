@@ -1,14 +1,15 @@
-//! Ends a whole process group: the backend and everything it started.
+//! A whole process group: the backend and what it started.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 
 use super::{
-    identity::Identity,
-    system::{group_members, listener_owners, owner, processes, resident},
-    tree::tree,
+    identity::{Identity, Watched},
+    system::{listener_owners, owner, processes},
+    tree::{Process, tree},
     unix::own_session,
 };
 
@@ -36,9 +37,18 @@ pub(crate) enum Ending {
     Terminate,
 }
 
-const GRACE: Duration = Duration::from_millis(500);
-/// How long a killed group may take to end: a process stuck in a system call dies only when the call returns.
-const KILL_TIMEOUT: Duration = Duration::from_secs(5);
+impl Ending {
+    /// Returns how long processes have to end before they are killed.
+    pub(crate) fn grace(self) -> Duration {
+        match self {
+            Ending::Kill => Duration::ZERO,
+            Ending::Terminate => Duration::from_millis(500),
+        }
+    }
+}
+
+/// How long killed processes may take to end: one that is stuck in a system call dies only when the call returns.
+pub(super) const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A process group, identified by its leader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,17 +66,24 @@ impl Group {
 
     /// Returns whether any process of the group is running.
     pub(crate) fn is_there(self) -> bool {
-        self.leader.is_alive() || !self.members().is_empty()
+        self.leader.is_alive() || processes().iter().any(|process| self.contains(process))
     }
 
-    /// Returns the PIDs of the running processes.
-    fn members(self) -> Vec<i32> {
-        group_members(self.leader.pid, self.session)
+    fn contains(self, process: &Process) -> bool {
+        (process.group, process.session) == (self.leader.pid, self.session)
     }
 
-    /// Returns the resident memory of all processes in bytes. Shared memory is counted once per process.
-    pub(crate) fn resident(self) -> u64 {
-        self.members().into_iter().map(resident).sum()
+    /// Returns the running processes of the group, and those that its leader started in other groups.
+    pub(super) fn processes(self, all: &[Process]) -> Vec<Process> {
+        let mut found = tree(self.leader.pid, all);
+        if found.first().is_some_and(|leader| leader.identity() != self.leader) {
+            // Another process has the leader's PID now.
+            found.clear();
+        }
+        let is_new = |member: &&Process| found.iter().all(|other| other.pid != member.pid);
+        let members: Vec<Process> = all.iter().filter(|it| self.contains(it)).filter(is_new).copied().collect();
+        found.extend(members);
+        found
     }
 
     /// Returns who listens on `port` of 127.0.0.1, where this group's server should.
@@ -87,46 +104,32 @@ impl Group {
         let own = rustix::process::geteuid().as_raw();
         owners.retain(|user| *user != own && *user != 0);
         if !owners.is_empty() {
-            let descendants = tree(self.leader.pid, &processes());
-            let members = self.members().into_iter().chain(descendants.iter().map(|process| process.pid));
-            let users: Vec<u32> = members.filter_map(owner).collect();
+            let users: Vec<u32> =
+                self.processes(&processes()).iter().filter_map(|process| owner(process.pid)).collect();
             owners.retain(|user| !users.contains(user));
         }
         if owners.is_empty() { Listener::Ours } else { Listener::Foreign }
     }
 
-    /// Ends every process of the group and returns when none is left.
+    /// Kills every process of the group and returns when none is left, or after a time limit.
     ///
     /// The group is recognized by its leader or, once the leader has ended, by the session of its members, so a reused
     /// group ID is left alone.
-    pub(crate) async fn end(self, how: Ending) {
-        let Some(group) = Pid::from_raw(self.leader.pid) else {
-            return;
+    pub(crate) async fn kill(self) {
+        let killed = async {
+            loop {
+                let running = self.processes(&processes());
+                let running: Vec<Watched> = running.iter().map(Process::identity).filter_map(Identity::watch).collect();
+                if running.is_empty() {
+                    return;
+                }
+                running.iter().for_each(|process| process.signal(Signal::KILL));
+                for process in running {
+                    process.ended().await;
+                }
+            }
         };
-        if !self.is_there() {
-            return;
-        }
-        if how == Ending::Terminate {
-            let _ = kill_process_group(group, Signal::TERM);
-            if self.ends_within(group, GRACE).await {
-                return;
-            }
-        }
-        let _ = kill_process_group(group, Signal::KILL);
-        self.ends_within(group, KILL_TIMEOUT).await;
-    }
-
-    /// Waits for the group to end and returns whether it did. It polls, because no system reports that a group is
-    /// empty.
-    async fn ends_within(self, group: Pid, limit: Duration) -> bool {
-        let deadline = Instant::now() + limit;
-        while test_kill_process_group(group).is_ok() && !self.members().is_empty() {
-            if Instant::now() >= deadline {
-                return false;
-            }
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-        true
+        let _ = timeout(KILL_TIMEOUT, killed).await;
     }
 }
 

@@ -32,14 +32,14 @@ impl Hold {
         let deadline = Instant::now() + STOP_TIMEOUT;
         loop {
             let all = processes();
-            let is_root = all.iter().any(|process| identity(process) == root);
+            let is_root = all.iter().any(|process| process.identity() == root);
             let mut running = tree(root.pid, &all);
             running.retain(|process| is_root && !process.is_stopped);
             // Nothing runs that could start another process.
             if running.is_empty() || Instant::now() >= deadline {
                 return;
             }
-            for process in running.iter().map(identity) {
+            for process in running.iter().map(Process::identity) {
                 process.signal(Signal::STOP);
                 if !self.stopped.contains(&process) {
                     self.stopped.push(process);
@@ -79,13 +79,15 @@ impl Drop for Hold {
     }
 }
 
-fn identity(process: &Process) -> Identity {
-    Identity { pid: process.pid, start: process.start }
-}
-
 /// Returns whether a process is stopped, or no longer runs.
 pub(crate) fn is_suspended(pid: u32) -> bool {
     process(pid.cast_signed()).is_none_or(|process| process.is_stopped)
+}
+
+/// Returns `root` and its descendants as far as they are stopped.
+pub(crate) fn suspended_tree(root: Identity) -> Vec<Identity> {
+    let all = tree(root.pid, &processes());
+    all.iter().filter(|process| process.is_stopped).map(Process::identity).collect()
 }
 
 /// Continues processes that a [`Hold`] stopped, children first.
@@ -122,14 +124,14 @@ mod tests {
         fn drop(&mut self) {
             let all = processes();
             for process in tree(self.1.pid, &all) {
-                identity(&process).signal(Signal::KILL);
+                process.identity().signal(Signal::KILL);
             }
             let _ = self.0.wait();
         }
     }
 
     fn is_stopped(wanted: Identity) -> bool {
-        processes().iter().any(|process| identity(process) == wanted && process.is_stopped)
+        processes().iter().any(|process| process.identity() == wanted && process.is_stopped)
     }
 
     /// SIGCONT takes effect before kill(2) returns, but another processor may show the old state for a moment.

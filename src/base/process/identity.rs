@@ -1,9 +1,22 @@
 //! Identifies a process by PID and start time, because PIDs are reused.
 
+use std::{
+    os::fd::{AsFd, OwnedFd},
+    time::Duration,
+};
+
 use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    time::{sleep, timeout},
+};
 
 use super::system;
+
+/// Time between two looks at a process that can't be watched, because there are no descriptors left or the system is
+/// too old.
+const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 
 /// A process, told apart from a later one with the same PID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +46,59 @@ impl Identity {
     pub(crate) fn signal(self, signal: Signal) {
         if let Some(pid) = Pid::from_raw(self.pid).filter(|_| self.is_alive()) {
             let _ = rustix::process::kill_process(pid, signal);
+        }
+    }
+
+    /// Returns this process as one that can be waited for, or `None` if it has ended.
+    pub(crate) fn watch(self) -> Option<Watched> {
+        let pid = Pid::from_raw(self.pid)?;
+        let descriptor = system::watch(pid).ok();
+        // If it still runs now, the descriptor is that of no other process.
+        self.is_alive().then_some(Watched { process: self, pid, descriptor })
+    }
+
+    /// Returns once this process has ended, and its files, sockets and locks are released.
+    pub(crate) async fn ended(self) {
+        if let Some(watched) = self.watch() {
+            watched.ended().await;
+        }
+    }
+
+    /// Waits until this process has ended, at most `limit`. Returns whether it has.
+    pub(crate) async fn ends_within(self, limit: Duration) -> bool {
+        timeout(limit, self.ended()).await.is_ok()
+    }
+}
+
+/// A process that was running when it was watched. Its PID may be reused, but this still means the first one.
+pub(crate) struct Watched {
+    process: Identity,
+    pid: Pid,
+    descriptor: Option<OwnedFd>,
+}
+
+impl Watched {
+    /// Sends `signal`. Errors are ignored.
+    pub(crate) fn signal(&self, signal: Signal) {
+        match &self.descriptor {
+            Some(descriptor) => system::send_signal(descriptor.as_fd(), self.pid, signal),
+            None => self.process.signal(signal),
+        }
+    }
+
+    /// Returns once the process has ended.
+    pub(crate) async fn ended(self) {
+        let watch = self.descriptor.and_then(|watch| {
+            // SAFETY: nobody else has the descriptor, so it stays open until the result is dropped.
+            unsafe { AsyncFd::register_with_interest(watch, Interest::READABLE) }.ok()
+        });
+        match watch {
+            Some(watch) => drop(watch.readable().await),
+            None => {
+                while self.process.is_alive() {
+                    sleep(LOOK_INTERVAL).await;
+                }
+            }
         }
     }
 }

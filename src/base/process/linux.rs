@@ -2,12 +2,15 @@
 
 use std::{
     fs, io,
-    os::unix::fs::MetadataExt,
+    os::{
+        fd::{BorrowedFd, OwnedFd},
+        unix::fs::MetadataExt,
+    },
     path::{Path, PathBuf},
     process::Command,
 };
 
-use rustix::process::Signal;
+use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
 
 pub(crate) use super::sockets::listener_owners;
 use super::tree::Process;
@@ -20,21 +23,26 @@ struct Stat {
     session: i32,
     /// In clock ticks since boot.
     start: u64,
+    /// Whether it has ended and waits to be reaped. The state is that of the first thread, which may end before the others.
+    is_zombie: bool,
 }
 
 /// Returns the fields of a process, or `None` if it doesn't run. Zombies are left out, because in a container an orphan
 /// may never be reaped.
 fn stat(pid: i32) -> Option<Stat> {
+    stat_or_zombie(pid).filter(|stat| !stat.is_zombie)
+}
+
+fn stat_or_zombie(pid: i32) -> Option<Stat> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name may contain parentheses itself, so count fields from the last one: the first is the state.
     let mut fields = stat[stat.rfind(')')? + 1..].split_ascii_whitespace();
     let state = *fields.next()?.as_bytes().first()?;
-    if matches!(state, b'Z' | b'X') {
-        return None;
-    }
     let mut number = || fields.next()?.parse().ok();
     let (parent, group, session) = (number()?, number()?, number()?);
-    Some(Stat { state, parent, group, session, start: fields.nth(15)?.parse().ok()? })
+    let threads: u32 = fields.nth(13)?.parse().ok()?;
+    let is_zombie = state == b'X' || (state == b'Z' && threads <= 1);
+    Some(Stat { state, parent, group, session, start: fields.nth(1)?.parse().ok()?, is_zombie })
 }
 
 /// Returns the numbers in `/proc`.
@@ -52,7 +60,8 @@ pub(crate) fn start_time(pid: i32) -> Option<u64> {
 pub(crate) fn process(pid: i32) -> Option<Process> {
     let stat = stat(pid)?;
     let is_stopped = matches!(stat.state, b'T' | b't');
-    Some(Process { pid, start: stat.start, parent: stat.parent, is_stopped })
+    let Stat { start, parent, group, session, .. } = stat;
+    Some(Process { pid, start, parent, group, session, is_stopped })
 }
 
 /// Returns all processes that this user can see.
@@ -71,10 +80,71 @@ pub(crate) fn own_program() -> io::Result<PathBuf> {
     Ok(if path.exists() { path } else { "/proc/self/exe".into() })
 }
 
-/// Returns the PIDs of the processes in group `group` and session `session`.
-pub(crate) fn group_members(group: i32, session: i32) -> Vec<i32> {
-    let is_member = |pid: &i32| stat(*pid).is_some_and(|stat| (stat.group, stat.session) == (group, session));
-    pids().filter(is_member).collect()
+/// Returns a descriptor that is readable once the process has ended, with all its threads (`pidfd_open(2)`, Linux 5.3).
+pub(crate) fn watch(pid: Pid) -> io::Result<OwnedFd> {
+    Ok(rustix::process::pidfd_open(pid, PidfdFlags::empty())?)
+}
+
+/// Sends `signal` to the process that `watch` watches, which may have ended.
+pub(crate) fn send_signal(watch: BorrowedFd<'_>, _pid: Pid, signal: Signal) {
+    let _ = rustix::process::pidfd_send_signal(watch, signal);
+}
+
+/// Makes this process the parent of all descendants that lose theirs, like init (child subreaper, prctl(2)).
+pub(crate) fn adopt_orphans() {
+    // It only fails before Linux 3.4.
+    let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+}
+
+/// Returns the PIDs of a process's children, zombies included.
+fn children(pid: i32) -> Vec<i32> {
+    let mut found = Vec::new();
+    for thread in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
+        match fs::read_to_string(thread.path().join("children")) {
+            Ok(text) => found.extend(text.split_ascii_whitespace().filter_map(|pid| pid.parse::<i32>().ok())),
+            // The kernel lacks the list (`CONFIG_PROC_CHILDREN`).
+            Err(_) if thread.path().exists() => {
+                return pids().filter(|child| stat_or_zombie(*child).is_some_and(|it| it.parent == pid)).collect();
+            }
+            Err(_) => {}
+        }
+    }
+    found
+}
+
+/// Returns the PIDs of a process's descendants.
+pub(crate) fn descendants(root: i32) -> Vec<i32> {
+    let mut found = children(root);
+    let mut next = 0;
+    while let Some(pid) = found.get(next) {
+        let more = children(*pid);
+        found.extend(more);
+        next += 1;
+    }
+    found
+}
+
+/// Returns this process's children outside its process group, zombies included, except `leader`. With
+/// [`adopt_orphans`], everything that `leader` started and left behind is among them. The children in our group are
+/// commands that somebody here waits for.
+fn strangers(leader: i32) -> impl Iterator<Item = (i32, Stat)> {
+    let own = rustix::process::getpgrp().as_raw_nonzero().get();
+    let others = children(std::process::id().cast_signed()).into_iter().filter(move |pid| *pid != leader);
+    let stats = others.filter_map(|pid| Some((pid, stat_or_zombie(pid)?)));
+    stats.filter(move |(_, stat)| stat.group != own)
+}
+
+/// Returns what `leader`, a child of this process, has started, as far as it can be told apart: what it left to us.
+pub(crate) fn strays(leader: i32) -> Vec<Process> {
+    reap(leader);
+    strangers(leader).filter_map(|(pid, _)| process(pid)).collect()
+}
+
+/// Reaps adopted processes that have ended. `leader` is left to whoever waits for it.
+pub(crate) fn reap(leader: i32) {
+    for (pid, _) in strangers(leader).filter(|(_, stat)| stat.is_zombie) {
+        let _ = rustix::process::waitpid(Pid::from_raw(pid), WaitOptions::NOHANG);
+    }
 }
 
 /// Returns the resident memory of a process in bytes, mapped files included, or 0 if there is no such process.

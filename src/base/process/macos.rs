@@ -4,15 +4,22 @@ use std::{
     ffi::OsString,
     io, mem,
     net::{Ipv4Addr, TcpStream},
-    os::unix::ffi::OsStringExt,
+    os::{
+        fd::{BorrowedFd, OwnedFd},
+        unix::ffi::OsStringExt,
+    },
     path::{Path, PathBuf},
     process::Command,
+    ptr,
     time::Duration,
 };
 
-use rustix::process::Signal;
+use rustix::{
+    event::kqueue::{Event, EventFilter, EventFlags, ProcessEvents, kevent, kqueue},
+    process::{Pid, Signal},
+};
 
-use super::tree::Process;
+use super::tree::{Process, tree};
 
 /// How long a connection to a port of this machine may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(100);
@@ -41,7 +48,9 @@ pub(crate) fn start_time(pid: i32) -> Option<u64> {
 pub(crate) fn process(pid: i32) -> Option<Process> {
     let info = info(pid)?;
     let (parent, is_stopped) = (info.pbi_ppid.cast_signed(), info.pbi_status == libc::SSTOP);
-    Some(Process { pid, start: started(&info), parent, is_stopped })
+    // SAFETY: getsid takes no pointers.
+    let (group, session) = (info.pbi_pgid.cast_signed(), unsafe { libc::getsid(pid) });
+    Some(Process { pid, start: started(&info), parent, group, session, is_stopped })
 }
 
 /// Returns all processes that this user can see.
@@ -90,17 +99,40 @@ pub(crate) fn own_program() -> io::Result<PathBuf> {
     std::env::current_exe()
 }
 
-/// Returns the PIDs of the processes in group `group` and session `session`.
-pub(crate) fn group_members(group: i32, session: i32) -> Vec<i32> {
-    let mut members = vec![0 as libc::pid_t; 1024];
-    let size = size_of_val(&members[..]) as libc::c_int;
-    // SAFETY: the buffer is `size` bytes and lives through the call.
-    let count = unsafe { libc::proc_listpgrppids(group, members.as_mut_ptr().cast(), size) };
-    members.truncate(usize::try_from(count).unwrap_or(0));
-    // SAFETY: getsid takes no pointers.
-    members.retain(|pid| *pid > 0 && unsafe { libc::getsid(*pid) } == session);
-    members
+/// Returns a descriptor that is readable once the process has ended (kqueue(2), `NOTE_EXIT`).
+pub(crate) fn watch(pid: Pid) -> io::Result<OwnedFd> {
+    let queue = kqueue()?;
+    let exit = EventFilter::Proc { pid, flags: ProcessEvents::EXIT };
+    let exit = Event::new(exit, EventFlags::ADD, ptr::null_mut());
+    // SAFETY: the event refers to no descriptor.
+    unsafe { kevent(&queue, &[exit], &mut [] as &mut [Event], None)? };
+    Ok(queue)
 }
+
+/// Sends `signal` to the process that `watch` watches, which may have ended.
+pub(crate) fn send_signal(_watch: BorrowedFd<'_>, pid: Pid, signal: Signal) {
+    let _ = rustix::process::kill_process(pid, signal);
+}
+
+/// Does nothing: on macOS, launchd adopts every orphan.
+pub(crate) fn adopt_orphans() {}
+
+/// Returns nothing: no call lists a process's descendants without a look at all processes.
+pub(crate) fn descendants(_root: i32) -> Vec<i32> {
+    Vec::new()
+}
+
+/// Returns what `leader`, a child of this process, has started, as far as it can be told apart: its descendants and its
+/// process group.
+pub(crate) fn strays(leader: i32) -> Vec<Process> {
+    let all = processes();
+    let descendants = tree(leader, &all);
+    let members = all.iter().filter(|process| process.group == leader).copied();
+    descendants.into_iter().chain(members).filter(|process| process.pid != leader).collect()
+}
+
+/// Does nothing: launchd reaps orphans.
+pub(crate) fn reap(_leader: i32) {}
 
 /// Returns the resident memory of a process in bytes, mapped files included, or 0 if there is no such process.
 pub(crate) fn resident(pid: i32) -> u64 {

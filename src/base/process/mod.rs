@@ -1,7 +1,8 @@
-//! Processes: identifying one safely, ending a whole group, tying a child to its parent, and the terminal they share.
+//! Processes: identifying one safely, ending it with all that it started, tying a child to its parent, and the terminal they share.
 //!
 //! All differences between operating systems are hidden here. Nothing here may depend on Claude Code or on backends.
 
+mod descendants;
 mod group;
 mod hold;
 mod identity;
@@ -17,9 +18,13 @@ mod terminal;
 mod tree;
 mod unix;
 
+pub(crate) use descendants::{end_all, kill_adopted, reap_adopted, resident_memory};
 pub(crate) use group::{Ending, Group, Listener, is_listened_on};
-pub(crate) use hold::{Hold, is_suspended, resume};
+pub(crate) use hold::{Hold, is_suspended, resume, suspended_tree};
 pub(crate) use identity::Identity;
-pub(crate) use system::{die_with_parent, forbids_programs, own_program, user_temp_dir};
+pub(crate) use system::{adopt_orphans, die_with_parent, forbids_programs, own_program, user_temp_dir};
 pub(crate) use terminal::{LiveScreen, Terminal};
-pub(crate) use unix::{detach, exec, is_ignored, is_in_foreground, open_output, user_name, wait_for_children};
+pub(crate) use unix::{
+    close_all_but, detach, exec, fork, ignore_requests_to_end, is_ignored, is_in_foreground, open_output, user_name,
+    wait_for_children,
+};

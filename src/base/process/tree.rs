@@ -1,5 +1,7 @@
 //! Processes and their descendants.
 
+use super::identity::Identity;
+
 /// A running process, as the system lists it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Process {
@@ -8,7 +10,17 @@ pub(crate) struct Process {
     pub start: u64,
     /// The PID of its parent; 0 if that is unknown in this PID namespace.
     pub parent: i32,
+    /// The ID of its process group.
+    pub group: i32,
+    /// The ID of its POSIX session.
+    pub session: i32,
     pub is_stopped: bool,
+}
+
+impl Process {
+    pub(crate) fn identity(&self) -> Identity {
+        Identity { pid: self.pid, start: self.start }
+    }
 }
 
 /// Returns `root` and all its descendants among `processes`, each after its parent.

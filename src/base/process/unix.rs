@@ -4,7 +4,7 @@ use std::{
     ffi::CStr,
     fs, io,
     os::{
-        fd::{AsFd, AsRawFd, OwnedFd},
+        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
         unix::process::CommandExt,
     },
     process::Command,
@@ -13,7 +13,7 @@ use std::{
 
 use rustix::{
     fs::{Mode, OFlags},
-    process::WaitOptions,
+    process::{Pid, WaitOptions},
     pty::{self, OpenptFlags},
     termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr},
 };
@@ -31,6 +31,36 @@ pub(crate) fn detach() -> io::Result<()> {
     // SAFETY: this process owns no descriptor yet; all from 3 up were inherited.
     unsafe { close_fds::close_open_fds(3, &[]) };
     std::env::set_current_dir("/")
+}
+
+/// Splits this process in two. Returns the child's PID in the parent, and `None` in the child.
+///
+/// # Safety
+/// This thread must be the only one of the process: others end in the child, with their locks held.
+pub(crate) unsafe fn fork() -> io::Result<Option<Pid>> {
+    // SAFETY: the caller vouches for it.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        child => Ok(Pid::from_raw(child)),
+    }
+}
+
+/// Ignores the signals that ask this process to end, or no longer does.
+pub(crate) fn ignore_requests_to_end(ignore: bool) {
+    let action = if ignore { libc::SIG_IGN } else { libc::SIG_DFL };
+    for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM] {
+        // SAFETY: neither action runs code of ours.
+        unsafe { libc::signal(signal, action) };
+    }
+}
+
+/// Closes all descriptors from 3 up, except `kept`.
+///
+/// # Safety
+/// Nothing may use one of them later, or close it again.
+pub(crate) unsafe fn close_all_but(kept: BorrowedFd<'_>) {
+    // SAFETY: the caller vouches for it.
+    unsafe { close_fds::close_open_fds(3, &[kept.as_raw_fd()]) };
 }
 
 /// Waits until this process has no children, at most `limit`. A canceled command is killed, but takes a moment to exit.

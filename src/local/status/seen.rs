@@ -6,15 +6,15 @@ use tokio::task::{JoinSet, LocalSet};
 
 use crate::{
     backend::{Figures, registry::figures},
-    base::process::Group,
-    keeper::{self, Report},
+    base::process::resident_memory,
+    keeper::{self, Report, State},
 };
 
 /// A backend with its current figures.
 pub(crate) struct BackendView {
     pub report: Report,
     pub figures: Figures,
-    /// Resident memory of its processes, in bytes.
+    /// Resident memory of all processes that belong to it, in bytes.
     pub resident: Option<u64>,
 }
 
@@ -24,13 +24,14 @@ pub(crate) async fn look(runtime: &Path) -> Vec<BackendView> {
     let local = LocalSet::new();
     let mut looking = JoinSet::new();
     let external = keeper::list_external(runtime);
-    for (at, report) in keeper::list_backends(runtime).await.into_iter().chain(external).enumerate() {
+    let reports: Vec<Report> = keeper::list_backends(runtime).await.into_iter().chain(external).collect();
+    let memory = memory(&reports);
+    for (at, (report, resident)) in reports.into_iter().zip(memory).enumerate() {
         let look = async move {
             let figures = match &report.endpoint {
                 Some(endpoint) => figures(&report.about.kind, endpoint, &report.about.models).await,
                 None => Figures::default(),
             };
-            let resident = report.group.map(Group::resident);
             (at, BackendView { report, figures, resident })
         };
         looking.spawn_local_on(look, &local);
@@ -38,4 +39,15 @@ pub(crate) async fn look(runtime: &Path) -> Vec<BackendView> {
     let mut seen = local.run_until(looking.join_all()).await;
     seen.sort_by_key(|(at, _)| *at);
     seen.into_iter().map(|(_, seen)| seen).collect()
+}
+
+/// Returns the resident memory of each backend that lclaude started.
+fn memory(reports: &[Report]) -> Vec<Option<u64>> {
+    let backend = |report: &Report| {
+        let keeper = if report.state == State::LeftBehind { 0 } else { report.about.keeper };
+        report.group.map(|group| (keeper, group))
+    };
+    let backends: Vec<_> = reports.iter().filter_map(backend).collect();
+    let mut memory = resident_memory(&backends).into_iter();
+    reports.iter().map(|report| report.group.and_then(|_| memory.next())).collect()
 }

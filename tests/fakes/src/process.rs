@@ -1,5 +1,6 @@
 //! Processes and signals, for several fakes.
 
+use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio, exit};
 
 use rustix::process::{Signal, getpid, kill_process};
@@ -20,6 +21,13 @@ pub fn start_self_apart(argument: &str) -> u32 {
     let mut command = Command::new(program);
     command.arg(argument).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.spawn().expect("a program that runs can be started again").id()
+}
+
+/// Starts a program again that makes itself a daemon and exits, with `file` as its standard input.
+pub fn detach_self(argument: &str, file: OwnedFd) {
+    let program = std::env::current_exe().expect("a running program has a path");
+    let status = Command::new(program).arg(argument).stdin(file).status();
+    assert!(status.expect("a program that runs can be started again").success());
 }
 
 /// Ends this process by `signal` with its default action.

@@ -293,6 +293,11 @@ impl Stage {
         self.record()["keeper"]["pid"].as_i64().and_then(|pid| pid.try_into().ok()).expect("a process ID")
     }
 
+    /// Returns the process ID of the guard of the only plan's keeper.
+    pub fn guard(&self) -> i32 {
+        self.record()["guard"]["pid"].as_i64().and_then(|pid| pid.try_into().ok()).expect("a process ID")
+    }
+
     /// Returns the process ID of the only plan's backend.
     pub fn backend(&self) -> i32 {
         self.record()["backend"]["leader"]["pid"].as_i64().and_then(|pid| pid.try_into().ok()).expect("a process ID")
@@ -427,6 +432,13 @@ pub fn finish(session: Session, claude: &Fake) -> Ended {
 pub fn port(backend: &Fake) -> u16 {
     let mut arguments = backend.argv.iter().skip_while(|argument| *argument != "--port");
     arguments.nth(1).and_then(|port| port.parse().ok()).expect("a port")
+}
+
+/// Kills the keeper, its guard and the launcher so that none notices the others' death, and waits until Claude Code is gone.
+#[track_caller]
+pub fn kill_all(stage: &Stage, session: Session, claude: &Fake) {
+    kill(stage.guard(), Signal::KILL);
+    kill_both(stage, session, claude);
 }
 
 /// Kills keeper and launcher so that neither notices the other's death, and waits until Claude Code is gone.

@@ -20,22 +20,29 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
 use lclaude_fakes::control::Control;
-use lclaude_fakes::process::{die_of, linger, start_self};
+use lclaude_fakes::process::{detach_self, die_of, linger, start_self};
 use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use options::{Asked, Options};
 use server::Server;
-use switches::{Bind, Load, Switches};
+use switches::{Bind, Helper, Load, Switches};
 
 /// The hidden argument of the child that `FAKE_LLAMA_SPAWN_HELPER` starts.
 const HELPER: &str = "--fake-helper";
+/// The hidden argument of the child that starts the same helper as a daemon.
+const DETACH: &str = "--fake-detach";
 
 fn main() -> ExitCode {
     log::start();
     if std::env::args_os().nth(1).is_some_and(|first| first == HELPER) {
         help_stubbornly();
+    }
+    if std::env::args_os().nth(1).is_some_and(|first| first == DETACH) {
+        rustix::process::setsid().expect("a child leads no group");
+        start_self(HELPER);
+        return ExitCode::SUCCESS;
     }
     let switches = Switches::from_environment();
     failures::before_main(&switches);
@@ -75,12 +82,15 @@ fn run(options: Options, switches: Switches) {
     if switches.bind == Bind::WhenTold {
         wait(&gone_on, "bind");
     }
-    let address = server.listen(switches.bind != Bind::Strictly).unwrap_or_else(|_| {
+    let socket = server.listen(switches.bind != Bind::Strictly).unwrap_or_else(|_| {
         failures::could_not_bind(&server.options);
     });
+    let address = socket.local_addr().expect("it is bound");
     control.event("listening", json!({ "port": address.port() }));
-    if switches.spawns_helper {
-        start_self(HELPER);
+    match switches.helper {
+        Some(Helper::InGroup) => drop(start_self(HELPER)),
+        Some(Helper::Detached) => detach_self(DETACH, socket.into()),
+        None => {}
     }
 
     let path = &server.options.model;

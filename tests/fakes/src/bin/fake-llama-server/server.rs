@@ -79,10 +79,10 @@ impl Server {
         self.hanging.store(true, Ordering::SeqCst);
     }
 
-    /// Binds the port and starts to answer.
-    pub fn listen(self: &Arc<Self>, reuse_address: bool) -> io::Result<SocketAddr> {
+    /// Binds the port and starts to answer. Returns the listening socket.
+    pub fn listen(self: &Arc<Self>, reuse_address: bool) -> io::Result<TcpListener> {
         let listener = self.bind(reuse_address)?;
-        let address = listener.local_addr()?;
+        let socket = listener.try_clone()?;
         let server = Arc::clone(self);
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
@@ -91,7 +91,7 @@ impl Server {
                 thread::spawn(move || drop(server.serve(stream)));
             }
         });
-        Ok(address)
+        Ok(socket)
     }
 
     fn bind(&self, reuse_address: bool) -> io::Result<TcpListener> {

@@ -12,6 +12,7 @@
 //! | `FAKE_LLAMA_STATE` | a file | holds the number of starts |
 //! | `FAKE_LLAMA_IGNORE_TERM` | `1` | reports SIGTERM and SIGINT and keeps running |
 //! | `FAKE_LLAMA_SPAWN_HELPER` | `1` | has a child in its process group that ignores SIGTERM |
+//! | | `detached` | its helper is a daemon instead: an orphan in its own session, with the listening socket open |
 //! | `FAKE_LLAMA_N_CTX` | a number | grants this context, whatever was requested |
 //! | `FAKE_LLAMA_N_CTX_TRAIN` | a number | the model was trained for this context, and no more is granted |
 //! | `FAKE_LLAMA_NO_TOOLS` | `1` | the model's template has no tools |
@@ -20,13 +21,20 @@
 use std::env::var;
 use std::fs;
 
+/// Where the server's helper runs.
+#[derive(Clone, Copy)]
+pub enum Helper {
+    InGroup,
+    Detached,
+}
+
 pub struct Switches {
     pub bind: Bind,
     pub load: Load,
     pub download: Option<Download>,
     pub failure: Option<Failure>,
     pub ignores_term: bool,
-    pub spawns_helper: bool,
+    pub helper: Option<Helper>,
     pub context: Option<u32>,
     pub trained: Option<u32>,
     pub knows_tools: bool,
@@ -156,7 +164,10 @@ impl Switches {
             },
             failure: var("FAKE_LLAMA_FAIL").ok().map(|name| Failure::named(&name)).filter(|_| fails_this_time()),
             ignores_term: is_on("FAKE_LLAMA_IGNORE_TERM"),
-            spawns_helper: is_on("FAKE_LLAMA_SPAWN_HELPER"),
+            helper: match var("FAKE_LLAMA_SPAWN_HELPER").as_deref() {
+                Ok("detached") => Some(Helper::Detached),
+                _ => is_on("FAKE_LLAMA_SPAWN_HELPER").then_some(Helper::InGroup),
+            },
             context: number("FAKE_LLAMA_N_CTX"),
             trained: number("FAKE_LLAMA_N_CTX_TRAIN"),
             knows_tools: !is_on("FAKE_LLAMA_NO_TOOLS"),
