@@ -25,13 +25,7 @@ use cli::Invocation;
 /// Runs `lclaude` with this process's arguments and exits with its exit code.
 pub fn main() -> ! {
     std::panic::set_hook(Box::new(|panic| {
-        // A library that can't start a thread panics; its cause is then a limit of the system.
-        let mut bug = Failure::new(Code::Bug, "internal error")
-            .cause(panic)
-            .help("report this as a bug, with the command that you ran");
-        if bug.code != Code::Bug {
-            bug.what = "lclaude cannot run".into();
-        }
+        let bug = Failure::panicked(panic);
         ui::message_lines(&bug);
         std::process::exit(bug.exit_code().into());
     }));

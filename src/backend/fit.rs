@@ -62,7 +62,9 @@ pub(crate) fn inspect(settings: &Settings, plan: &BackendPlan, environment: &Env
         trained: estimate.as_ref().and_then(|estimate| estimate.models.first()?.shape.as_ref()?.trained),
         expected: Served::new(),
         is_context_known: false,
-        weights: estimate.as_ref().and_then(|estimate| estimate.models.iter().map(|model| model.weights).sum()),
+        weights: estimate.as_ref().and_then(|estimate| {
+            estimate.models.iter().try_fold(0, |sum: u64, model| Some(sum.saturating_add(model.weights?)))
+        }),
     };
     if plan.models.is_empty() {
         facts.expected.context = plan.context;

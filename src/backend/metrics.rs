@@ -33,7 +33,7 @@ pub(crate) async fn figures(client: &Client, endpoint: &Endpoint, models: &[Stri
     let figures = metrics.map(|text| Metrics::parse(&text).figures()).unwrap_or_default();
     match slots.and_then(|text| serde_json::from_str::<Vec<Slot>>(&text).ok()) {
         Some(slots) => Figures {
-            used: Some(slots.iter().map(|slot| slot.n_prompt_tokens).sum()),
+            used: Some(slots.iter().map(|slot| slot.n_prompt_tokens).fold(0, u64::saturating_add)),
             busy: Some(slots.iter().any(|slot| slot.is_processing)),
             ..figures
         },

@@ -5,6 +5,7 @@ use std::{
     fmt,
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
 use reqwest::RequestBuilder;
@@ -13,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::program::remove_variables;
 use crate::{
-    base::{fingerprint::Fingerprint, pattern::matches, process::Ending},
+    base::{fingerprint::Fingerprint, limits, pattern::matches, process::Ending},
     config::Kind,
 };
 
@@ -90,6 +91,16 @@ pub(crate) struct Program {
     /// Whether it needs a terminal to show progress.
     pub terminal: bool,
     pub ending: Ending,
+    /// Ends what a signal to the program doesn't end. Runs before the program's group is ended.
+    pub stop: Option<Box<StopCommand>>,
+}
+
+/// The command that ends a server which doesn't end with its program, such as a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StopCommand {
+    pub program: Program,
+    /// After this time it is killed.
+    pub timeout: Duration,
 }
 
 /// The URL and token of one run of a plan.
@@ -221,6 +232,7 @@ impl Program {
             health: String::new(),
             terminal: false,
             ending: Ending::Terminate,
+            stop: None,
         }
     }
 
@@ -239,6 +251,7 @@ impl Program {
             if self.file.is_some() { text.replace("{file}", &file.display().to_string()) } else { text }
         };
         let mut command = Command::new(&self.path);
+        limits::restore_files(&mut command);
         command.args(self.arguments.iter().map(filled));
         remove_variables(&mut command, |name| self.removed.iter().any(|pattern| matches(pattern, name)));
         command.envs(self.environment.iter().map(|(name, value)| (name, filled(value))));

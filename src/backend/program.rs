@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use crate::{
     base::{
         error::{Code, Failure},
-        paths,
+        limits, paths,
         pattern::matches,
         spawn::not_executable,
     },
@@ -82,6 +82,7 @@ pub(crate) async fn run(program: &Path, argument: &str) -> io::Result<Option<Out
     // llama-server loads libraries from the working directory, and a repository could contain some.
     let mut command = tokio::process::Command::new(std::path::absolute(program)?);
     command.current_dir("/").arg(argument).stdin(Stdio::null()).kill_on_drop(true);
+    limits::restore_files(command.as_std_mut());
     // llama-server's own variables could make it do more than print its version.
     remove_variables(command.as_std_mut(), |name| name.starts_with("LLAMA_"));
     // Nothing listens here; otherwise ollama prints the version of its server.

@@ -7,6 +7,7 @@ use std::{fs, io, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::plan::{Endpoint, StopCommand};
 use crate::base::process::Identity;
 
 /// What lclaude started of LM Studio.
@@ -33,6 +34,8 @@ pub(crate) enum Undo {
     Tell { lms: PathBuf, arguments: Vec<String>, of: Option<Identity> },
     /// Stop LM Studio, which lclaude started.
     End { lms: PathBuf, started: Started },
+    /// Run `command` to end the server at `endpoint`, which may outlive its program. Its output is added to `log`.
+    Stop { command: Box<StopCommand>, endpoint: Endpoint, log: PathBuf },
     /// Restore a file's content, or remove the file if `content` is `None`.
     Restore { file: PathBuf, content: Option<String> },
 }

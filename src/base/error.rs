@@ -4,7 +4,7 @@
 //! from the published table. It also crosses the keeper's socket, so it holds text only. It must not contain secrets:
 //! tokens are masked before they get here.
 
-use std::fmt;
+use std::{fmt, panic::PanicHookInfo};
 
 use serde::{Deserialize, Serialize};
 
@@ -52,6 +52,15 @@ pub(crate) struct Failure {
 impl Failure {
     pub(crate) fn new(code: Code, what: impl Into<String>) -> Self {
         Failure { code, what: what.into(), why: None, log_tail: Vec::new(), help: Vec::new() }
+    }
+
+    /// Returns the failure for a panic. A library that can't start a thread panics; the cause is then a limit of the system.
+    pub(crate) fn panicked(panic: &PanicHookInfo<'_>) -> Self {
+        // Place and text are on two lines.
+        let bug = Failure::new(Code::Bug, "internal error")
+            .cause(panic.to_string().replacen(":\n", ": ", 1))
+            .help("report this as a bug, with the command that you ran");
+        if bug.code == Code::Bug { bug } else { Failure { what: "lclaude cannot run".into(), ..bug } }
     }
 
     /// Sets the cause. If that is a limit of the system, only raising the limit helps, and it isn't a bug.

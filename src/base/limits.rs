@@ -2,10 +2,58 @@
 //!
 //! They are recognized by the text of the error, because that is all that other libraries pass on of it.
 
-use rustix::process::{Resource, getrlimit};
+use std::{
+    io,
+    os::{
+        fd::{AsFd, AsRawFd},
+        unix::process::CommandExt,
+    },
+    process::Command,
+    sync::OnceLock,
+};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Open files that lclaude and a server need at most.
 const FILES: u64 = 4096;
+/// The largest soft limit of macOS if the hard limit is higher (`OPEN_MAX`).
+const MOST_FILES: u64 = 10_240;
+/// Descriptors that are left for a process's own work when it takes no more connections.
+const RESERVED_FILES: u64 = 16;
+
+/// The limit of open files before [`raise_files`].
+static FILES_BEFORE: OnceLock<Rlimit> = OnceLock::new();
+
+/// Raises the limit of open files of this process as far as it may.
+pub(crate) fn raise_files() {
+    let before = getrlimit(Resource::Nofile);
+    let raised = [before.maximum, Some(MOST_FILES)].into_iter().any(|current| {
+        let is_higher = before.current.is_some_and(|before| current.is_none_or(|current| current > before));
+        is_higher && setrlimit(Resource::Nofile, Rlimit { current, maximum: before.maximum }).is_ok()
+    });
+    if raised {
+        let _ = FILES_BEFORE.set(before);
+    }
+}
+
+/// Gives a program the limit of open files that this process had before [`raise_files`]: one that uses select(2) breaks
+/// with descriptors from 1024 up.
+pub(crate) fn restore_files(command: &mut Command) {
+    if let Some(before) = FILES_BEFORE.get().copied() {
+        let restore = move || setrlimit(Resource::Nofile, before).map_err(io::Error::from);
+        // SAFETY: between fork and exec the closure makes one system call and touches no lock and no heap.
+        unsafe { command.pre_exec(restore) };
+    }
+}
+
+/// Returns the error for a connection that this process should refuse, because it will soon be out of descriptors, or
+/// `None` if there are enough.
+pub(crate) fn refuse_connection(accepted: impl AsFd) -> Option<io::Error> {
+    let most = getrlimit(Resource::Nofile).current?;
+    // A new descriptor is the lowest that is free.
+    let used = u64::try_from(accepted.as_fd().as_raw_fd()).ok()?;
+    (used >= most.saturating_sub(RESERVED_FILES)).then(|| io::Error::from_raw_os_error(libc::EMFILE))
+}
 
 /// A limit that a call has met.
 #[derive(Debug, PartialEq)]
@@ -53,7 +101,7 @@ impl Limit {
 
 /// Returns the system's own text. [`Limit::of`] recognizes the limit by it in a cause too.
 fn text_of(code: i32) -> String {
-    std::io::Error::from_raw_os_error(code).to_string()
+    io::Error::from_raw_os_error(code).to_string()
 }
 
 #[cfg(test)]

@@ -189,14 +189,17 @@ impl Drop for ProgressLine {
 
 /// Returns the text of a live line. Stage and detail may be what a server says.
 fn progress_text(stage: &str, fraction: Option<f32>, detail: &str) -> String {
-    let percent = fraction.map(|fraction| format!(" {:.0}% {}", fraction * 100.0, draw_bar(fraction)));
+    // A server may have completed more than its total.
+    let percent = fraction
+        .map(|fraction| fraction.clamp(0.0, 1.0))
+        .map(|fraction| format!(" {:.0}% {}", fraction * 100.0, draw_bar(fraction)));
     let detail = if detail.is_empty() { String::new() } else { format!(" ({detail})") };
     one_line(format_args!("{stage}{}{detail}", percent.unwrap_or_default()))
 }
 
 fn draw_bar(fraction: f32) -> String {
     const WIDTH: usize = 12;
-    let full = ((fraction.clamp(0.0, 1.0) * WIDTH as f32) as usize).min(WIDTH);
+    let full = ((fraction * WIDTH as f32) as usize).min(WIDTH);
     format!("{}{}", "█".repeat(full), "░".repeat(WIDTH - full))
 }
 

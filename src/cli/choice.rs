@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::{
     base::ui,
-    config::{KIND_NAMES, Kind, Overrides, find_nearest},
+    config::{KIND_NAMES, Kind, Overrides, find_nearest, parse_context},
 };
 
 /// The help heading of the options that choose a backend and a model.
@@ -20,7 +20,7 @@ pub(crate) struct Choice {
     #[arg(long, value_name = "NAME", help_heading = HEADING)]
     pub profile: Option<String>,
     /// Request a context window of this many tokens
-    #[arg(long, value_name = "TOKENS", help_heading = HEADING)]
+    #[arg(long, value_name = "TOKENS", help_heading = HEADING, value_parser = parse_context)]
     pub context: Option<u32>,
     /// Read this configuration file instead of ~/.config/lclaude/config.toml
     #[arg(long, value_name = "FILE")]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use toml::Table;
 
-use super::{keys, settings::Settings};
+use super::{keys, ranges, settings::Settings};
 use crate::base::{
     error::{Code, Failure, Result},
     ui,
@@ -22,8 +22,10 @@ pub(super) fn decode(bytes: Vec<u8>, path: &Path) -> Result<String> {
     })
 }
 
-/// Parses a file and checks its keys and the types of its values.
+/// Parses a file and checks its keys, and the types and ranges of its values.
 pub(super) fn parse(text: &str, path: &Path) -> Result<Table> {
+    // First, since the parser knows only the types.
+    ranges::check(text, path)?;
     let table: Table = text.parse().map_err(|error| bad_toml(&error, text, path))?;
     if let Some((key, nearest)) = keys::find_unknown(&table) {
         let failure = Failure::new(Code::Config, format!("{}: unknown key `{key}`", path.display()))
@@ -41,7 +43,7 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Table> {
 /// Replaces the parser's names of types by those of TOML.
 pub(crate) fn name_types(message: &str) -> String {
     message
-        .replace("expected u32", "expected a whole number from 0 to 4294967295")
+        .replace("expected u32", "expected a whole number")
         .replace("invalid type: sequence", "invalid type: array")
         .replace("invalid type: map", "invalid type: table")
         .replace("expected a sequence", "expected an array")

@@ -49,6 +49,8 @@ const KEYS: &[&str] = &[
     "llamacpp.env.*",
     "command.run",
     "command.health",
+    "command.stop",
+    "command.stop_timeout",
     "command.env.*",
     "endpoint.url",
     "endpoint.token_env",

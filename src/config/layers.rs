@@ -13,6 +13,7 @@ use super::{
     keys,
     kind::Kind,
     project::{self, Project},
+    ranges,
     settings::{Settings, Sources},
     source::Source,
 };
@@ -232,7 +233,10 @@ fn variables(inherited: &Variables) -> Result<SettingsLayer> {
         };
         let value = value.to_str().ok_or_else(|| invalid("it is not valid UTF-8"))?.to_owned();
         let value = match *key {
-            "context" => Value::Integer(value.parse().map_err(|_| invalid("it is not a number of tokens"))?),
+            "context" => {
+                let range = || ranges::expected("context").unwrap_or_default();
+                Value::Integer(value.parse().map_err(|_| invalid(&range()))?)
+            }
             _ => Value::String(value),
         };
         table.insert((*key).to_owned(), value);
@@ -268,10 +272,10 @@ fn bad_value(error: &toml::de::Error, merged: &Table, sources: &Sources) -> Fail
     let value = if is_secret { "value".to_owned() } else { format!("value {value}") };
     // The parser says "unknown variant `x`, expected one of …".
     let message = name_types(error.message().trim());
-    let why = match message.split_once(", expected ") {
+    let why = ranges::expected(&key).unwrap_or_else(|| match message.split_once(", expected ") {
         Some((_, expected)) => format!("expected {expected}"),
-        None => message,
-    };
+        None => message.clone(),
+    });
     let failure = Failure::new(source.code(), format!("invalid {value} for {key} (from {source})")).cause(why);
     match source {
         Source::Variable(name) => failure.help(format!("unset {name}")),

@@ -94,6 +94,11 @@ pub(crate) struct CommandSettings {
     /// The command line, which may contain `{port}`, `{model}`, `{context}`, `{host}` and `{token}`, as `env` may.
     pub run: Vec<String>,
     pub health: Option<String>,
+    /// The command line that ends a server which a signal to `run` doesn't end, with the same placeholders.
+    pub stop: Vec<String>,
+    /// How long `stop` may take.
+    #[serde(with = "humantime_serde")]
+    pub stop_timeout: Option<Duration>,
     pub env: BTreeMap<String, String>,
 }
 
@@ -270,14 +275,19 @@ impl Settings {
         self.lmstudio.path = absolute(self, "lmstudio.path", &self.lmstudio.path);
         self.llamacpp.path = absolute(self, "llamacpp.path", &self.llamacpp.path);
         self.llamacpp.gguf = absolute(self, "llamacpp.gguf", &self.llamacpp.gguf);
-        // A bare name is looked up on PATH.
-        let program = self.command.run.first().map(PathBuf::from).filter(|program| program.components().count() > 1);
-        if let Some(program) = program.map(|program| self.absolute("command.run", &program, environment))
-            && let Some(text) = program.to_str()
-        {
-            text.clone_into(&mut self.command.run[0]);
+        let program = |settings: &Self, key: &str, words: &[String]| {
+            // A bare name is looked up on PATH.
+            let program = words.first().map(Path::new).filter(|program| program.components().count() > 1)?;
+            settings.absolute(key, program, environment).to_str().map(str::to_owned)
+        };
+        if let Some(run) = program(self, "command.run", &self.command.run) {
+            self.command.run[0] = run;
         }
-        let words = [&mut self.claude.args, &mut self.llamacpp.args, &mut self.command.run].into_iter().flatten();
+        if let Some(stop) = program(self, "command.stop", &self.command.stop) {
+            self.command.stop[0] = stop;
+        }
+        let lists = [&mut self.claude.args, &mut self.llamacpp.args, &mut self.command.run, &mut self.command.stop];
+        let words = lists.into_iter().flatten();
         let tables =
             [&mut self.claude.env, &mut self.ollama.env, &mut self.llamacpp.env, &mut self.command.env].into_iter();
         words.chain(tables.flat_map(BTreeMap::values_mut)).for_each(|word| environment.expand_tilde(word));
@@ -367,6 +377,7 @@ impl Settings {
             ("claude.args", &self.claude.args),
             ("llamacpp.args", &self.llamacpp.args),
             ("command.run", &self.command.run),
+            ("command.stop", &self.command.stop),
         ];
         for (key, args) in lists {
             if args.iter().any(|argument| argument.contains('\0')) {

@@ -19,7 +19,9 @@ use tokio::{
 
 use super::{
     guard::Guard,
+    panic,
     protocol::{Answer, FromKeeper, Receiver, ToKeeper, encode, send},
+    refuse::refusal,
     report::{KeeperInfo, Report, SessionInfo, State},
     timeouts::{REPLY_TIMEOUT, RETRY_HELP},
 };
@@ -126,13 +128,14 @@ impl Leases {
     /// Serves the session that started this keeper, which holds a lease even before its `hello`.
     pub(crate) fn accept_first(&self, receiver: Receiver, write: OwnedWriteHalf) {
         let lease = OpenLease::new(self.shared.clone(), None);
-        tokio::task::spawn_local(serve(receiver, write, self.shared.clone(), Some(lease)));
+        tokio::task::spawn_local(serve(receiver, write, self.shared.clone(), Ok(lease)));
     }
 
     /// Serves a new connection.
     pub(crate) fn accept(&self, stream: UnixStream) {
+        let refusal = refusal(&stream);
         let (receiver, write) = Receiver::of(stream);
-        tokio::task::spawn_local(serve(receiver, write, self.shared.clone(), None));
+        tokio::task::spawn_local(serve(receiver, write, self.shared.clone(), Err(refusal)));
     }
 
     /// Returns the port that a lost keeper held, once a session has passed it on.
@@ -312,23 +315,36 @@ impl Drop for OpenLease {
     }
 }
 
-/// Serves one connection. `first`: the lease it already holds.
-async fn serve(mut receiver: Receiver, mut write: OwnedWriteHalf, shared: Rc<Shared>, first: Option<OpenLease>) {
+/// Serves one connection. `lease`: the one that it already holds, or why it gets none.
+async fn serve(
+    mut receiver: Receiver,
+    mut write: OwnedWriteHalf,
+    shared: Rc<Shared>,
+    lease: Result<OpenLease, Option<Failure>>,
+) {
+    // One that is refused gets no second descriptor.
+    let _registered = if let Err(Some(_)) = &lease { None } else { panic::register(write.as_ref()) };
     match timeout(REPLY_TIMEOUT, receiver.next()).await {
         // The session goes on to another keeper, and keeps its private directory.
         Ok(Some(ToKeeper::Hello { .. })) if shared.is_stopping() => {
             let _ = send(&mut write, &FromKeeper::Stopping).await;
         }
         Ok(Some(ToKeeper::Hello { scratch, session })) => {
+            if let Err(Some(failure)) = lease {
+                let _ = send(&mut write, &FromKeeper::Failed { failure }).await;
+                return;
+            }
             if let Some(port) = receiver.descriptor() {
                 shared.port.replace(Some(port));
                 shared.port_received.notify_one();
             }
+            let first = lease;
             let lease = OpenLease::new(shared, Some(session));
             drop(first);
             serve_session(&mut receiver, &mut write, &scratch, lease).await;
         }
         Ok(Some(ToKeeper::Status)) => {
+            panic::point("status");
             let _ = send(&mut write, &Answer::Status { report: shared.report().into() }).await;
         }
         Ok(Some(ToKeeper::Stop { force })) => {

@@ -48,7 +48,7 @@ impl LogFile {
                 crate::base::disk::create_private_dir(dir)?;
             }
             let _ = fs::rename(path, path.with_extension("old"));
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
+            OpenOptions::new().append(true).create(true).mode(0o600).open(path)
         };
         LogFile { path: path.to_owned(), file: open().ok(), written: 0, pending: Vec::new() }
     }

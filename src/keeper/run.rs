@@ -19,6 +19,7 @@ use super::{
     guard::Guard,
     leases::{KeeperContext, Leases},
     lock::LockFile,
+    panic,
     protocol::{FromKeeper, Receiver},
     record::{Record, Recorder},
     report::KeeperInfo,
@@ -32,7 +33,7 @@ use crate::{
     backend::{BackendPlan, registry},
     base::{
         error::{Code, Failure},
-        failpoint,
+        failpoint, limits,
         paths::runtime_unusable,
         process,
     },
@@ -46,6 +47,8 @@ pub(crate) fn is_up(runtime: &Path, plan: &BackendPlan) -> bool {
 /// Runs a keeper. Standard input is a socket to the session that started it.
 pub(crate) fn run() -> io::Result<()> {
     process::detach()?;
+    panic::install();
+    limits::raise_files();
     let starter = take_stdin()?;
     let guard = Guard::start();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -67,10 +70,13 @@ fn take_stdin() -> io::Result<StdStream> {
 
 async fn run_keeper(starter: StdStream, guard: Guard) -> io::Result<()> {
     let (mut receiver, write) = Receiver::of(UnixStream::from_std(starter)?);
+    let registered = panic::register(write.as_ref());
     let start: StartRequest = receiver.next().await.ok_or(io::ErrorKind::UnexpectedEof)?;
     crate::base::trace::start(&start.state);
+    panic::set_log(&start.log);
     let files = PlanFiles::new(&start.runtime, &start.plan.id());
     tracing::info!(pid = std::process::id(), plan = start.plan.id(), kind = %start.plan.kind, "keeper started");
+    panic::point("start");
 
     failpoint::reach("keeper-started");
     let (state, seen) = KeeperState::new();
@@ -84,6 +90,7 @@ async fn run_keeper(starter: StdStream, guard: Guard) -> io::Result<()> {
     };
     let leases = Leases::new(seen, context.clone());
     leases.accept_first(receiver, write);
+    drop(registered);
     let taken = tokio::select! {
         taken = take_over(&files, &state) => taken,
         // The session has ended.

@@ -52,6 +52,8 @@ const MAX_PROGRESS_LINES: u32 = 4096;
 const STABLE_AFTER: Duration = Duration::from_secs(600);
 /// How long a new keeper waits for the port that the sessions of a lost one hold.
 const PORT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest pause before a restart.
+const MAX_PAUSE: Duration = Duration::from_secs(60);
 /// Time between two checks of a server that lclaude didn't start.
 const CHECK_INTERVAL: Duration = Duration::from_secs(3);
 
@@ -137,7 +139,7 @@ impl<'a> Supervisor<'a> {
             self.restarted.update(|restarted| restarted + 1);
             state.set(FromKeeper::Restarting { reason });
             // The first restart is immediate, since a turn is waiting for it.
-            sleep(Duration::from_millis(500) * restarts * restarts).await;
+            sleep((Duration::from_millis(500) * restarts * restarts).min(MAX_PAUSE)).await;
             restarts += 1;
         }
     }
@@ -153,7 +155,17 @@ impl<'a> Supervisor<'a> {
         wait_for_children(CHILD_TIMEOUT).await;
     }
 
+    /// Runs the `stop` command of the last run, also of a lost keeper's.
+    async fn stop_run(&mut self) {
+        let is_stop = |undo: &Undo| matches!(undo, Undo::Stop { .. });
+        while let Some(at) = self.undo.get_mut().iter().position(is_stop) {
+            registry::undo(&self.undo.get_mut()[at]).await;
+            self.undo.get_mut().remove(at);
+        }
+    }
+
     async fn end_run(&mut self) {
+        self.stop_run().await;
         if let (Some(run), Service::Program(program)) = (&mut self.run, &self.start.plan.service) {
             run.end(program.ending).await;
         }
@@ -167,10 +179,17 @@ impl<'a> Supervisor<'a> {
         let Service::Program(program) = self.start.plan.service.clone() else {
             return self.attach(state).await;
         };
+        self.stop_run().await;
         for _ in 0..MAX_PORTS {
             self.reserve(&program, leases).await?;
             if self.was_ready && program.lends_port() {
                 leases.wait_until_held().await;
+            }
+            if let Some(command) = program.stop.clone() {
+                let (endpoint, log) = (self.endpoint.clone(), self.start.log.clone());
+                self.undo.get_mut().push(Undo::Stop { command, endpoint, log });
+                let undo = self.undo.get_mut().clone();
+                self.recorder.change(|record| record.undo = undo).await;
             }
             let lines = self.spawn(&program)?;
             failpoint::reach("backend-spawned");

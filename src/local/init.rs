@@ -21,7 +21,7 @@ use crate::{
     claude::arguments,
     cli::{InitArguments, Selection},
     config::{
-        KIND_NAMES, Kind, Overrides, Project, Settings,
+        KIND_NAMES, Kind, Overrides, Project, Settings, parse_context,
         project::{self, FILE_NAME, invalid_name_reason},
         render, set_value,
         trust::TrustList,
@@ -148,9 +148,7 @@ impl InitArguments {
         })?;
         let tokens =
             document.get("context").and_then(Item::as_integer).map_or(own.context().to_string(), |n| n.to_string());
-        let context = ask_value("Context window, in tokens", Some(tokens), |text| {
-            text.parse::<u32>().is_err().then(|| "not a number of tokens".to_owned())
-        })?;
+        let context = ask_value("Context window, in tokens", Some(tokens), |text| parse_context(text).err())?;
         choice.context = context.and_then(|context| context.parse().ok());
         Ok(())
     }

@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use super::amount::Amount;
-use crate::base::process::Identity;
+use crate::base::{limits, process::Identity};
 
 /// Programs are killed after this time, because they hang if the driver does.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -30,6 +30,7 @@ pub(crate) fn gpus() -> Vec<Amount> {
 fn run(program: &str, arguments: &[&str]) -> Option<String> {
     let path = which::which(program).ok()?;
     let mut command = Command::new(path);
+    limits::restore_files(&mut command);
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().ok()?;
     let mut stdout = child.stdout.take()?;

@@ -146,15 +146,22 @@ fn to_text(arguments: &[OsString]) -> Vec<String> {
     arguments.iter().map(|argument| argument.to_string_lossy().into()).collect()
 }
 
-fn describe_program(out: &mut String, program: &Program) -> fmt::Result {
+fn program_words(program: &Program) -> Vec<String> {
     let filled = |argument: &String| {
         let argument = argument.replace("{port}", PORT);
         if program.fills_token { argument.replace(TOKEN, MASKED) } else { argument }
     };
-    let arguments = program.arguments.iter().map(filled);
-    line!(out, "  {}", ui::quote_command(std::iter::once(program.path.display().to_string()).chain(arguments)))?;
+    command_words(&program.path, program.arguments.iter().map(filled).collect())
+}
+
+fn describe_program(out: &mut String, program: &Program) -> fmt::Result {
+    line!(out, "  {}", ui::quote_command(program_words(program).into_iter()))?;
     let key = program.key_variable.as_ref().map(|name| format!(", with a random key in {name}")).unwrap_or_default();
     line!(out, "  on a free port of {HOST}{key}")?;
+    if let Some(stop) = &program.stop {
+        let (words, limit) = (program_words(&stop.program), humantime::format_duration(stop.timeout));
+        line!(out, "  ended by {}, which may take {limit}", ui::quote_command(words.into_iter()))?;
+    }
     for name in program.environment.keys() {
         // Masked, because the user's own variables may be secrets.
         line!(out, "  + {name}={MASKED}")?;

@@ -251,6 +251,28 @@ fn unknown_lclaude_variables_cause_warnings() {
 }
 
 #[test]
+fn numbers_and_times_out_of_range_are_rejected_with_line_range_and_fix() {
+    messages!();
+    let stage = Stage::new();
+    for text in [
+        "[lifetime]\nstartup_timeout = \"584542046090y\"",
+        "[lifetime]\nstartup_timeout = \"1ns\"",
+        "[lifetime]\nstartup_timeout = 600",
+        "[lifetime]\nlinger = \"18446744073709551615s\"",
+        "[lifetime]\nrestarts = 18446744073709551615",
+        "model = 'a'\n\n[profiles.small]\ncontext = 1e308",
+        "[profiles.small]\nlifetime = { linger = \"-1s\" }",
+        "[llamacpp]\nthreads = 0",
+        "[lmstudio]\ngpu = 'all'",
+        "[command]\nstop_timeout = \"0s\"",
+    ] {
+        stage.config(text);
+        note(format!("{text:?}"));
+        rejected(&stage, &mut stage.lclaude(RUN), 65);
+    }
+}
+
+#[test]
 fn invalid_configurations_are_rejected() {
     messages!();
     let deep = format!("[claude]\nargs = {}", "[".repeat(200_000));

@@ -110,6 +110,23 @@ fn real_claude_code_works_with_a_real_server_by_command() {
 }
 
 #[test]
+fn server_that_takes_seconds_to_end_is_not_killed() {
+    let stage = Stage::new();
+    let done = stage.root().join("done");
+    // As vLLM removes its shared memory.
+    let script = format!("trap 'sleep 2; : > {}; exit' TERM; llama-server \"$@\" & wait", done.display());
+    stage.config(&format!(
+        "backend = 'command'\nmodel = 'tiny'\n[command]\nrun = ['sh', '-c', \"\"\"{script}\"\"\", 'sh', '--model', '{}', \
+         '--alias', '{{model}}', '--host', '{{host}}', '--port', '{{port}}', '-c', '{{context}}']\n",
+        stage.model().display()
+    ));
+    let (session, claude, _backend) = start(&stage);
+    finish(session, &claude);
+    stage.wait_for_nothing_left();
+    assert!(done.exists());
+}
+
+#[test]
 fn relative_program_means_the_same_from_every_directory() {
     let stage = Stage::new();
     let directory = stage.project().join("server");

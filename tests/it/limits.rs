@@ -1,22 +1,87 @@
 //! Limits of the system and programs that can't be started: the message names the reason and the command that helps,
 //! and is never about a bug.
 
-use std::fs;
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    os::unix::net::UnixStream,
+    process::Stdio,
+};
 
-use support::{Stage, finish, json, lclaude, messages, write_program};
+use support::{Session, Stage, Value, finish, json, lclaude, messages, turn, until, write_program};
 
 #[test]
 fn too_few_open_files_are_reported_with_ulimit() {
     let stage = Stage::new();
-    // The later ones reach the keeper and the server.
-    for limit in 6..=16 {
+    // The later ones reach the keeper and the server. The keeper raises a soft limit.
+    for (option, limit) in (6..=16).map(|limit| ("-n", limit)).chain([("-Sn", 6)]) {
         let script =
-            format!("ulimit -Sn {limit}; exec {} --backend llamacpp --model tiny.gguf -p x", lclaude().display());
+            format!("ulimit {option} {limit}; exec {} --backend llamacpp --model tiny.gguf -p x", lclaude().display());
         let ended = stage.ended(stage.command("/bin/sh").args(["-c", &script]));
-        let help = "help: ulimit -n 4096\n";
-        assert!(ended.stderr.ends_with(help) && ended.stderr.matches("help:").count() == 1, "{limit}: {ended:#?}");
+        let hard = if option == "-n" { "  # as root, since the hard limit is too low" } else { "" };
+        let help = format!("help: ulimit -n 4096{hard}\n");
+        assert!(ended.stderr.ends_with(&help) && ended.stderr.matches("help:").count() == 1, "{limit}: {ended:#?}");
         assert!(matches!(ended.code, Some(65 | 69)), "{limit}: {ended:#?}");
     }
+    stage.assert_nothing_left();
+}
+
+#[test]
+fn keeper_with_too_many_sessions_refuses_more_and_goes_on() {
+    messages!();
+    let stage = Stage::new();
+    let script = "ulimit -Sn 48; ulimit -Hn 64; exec \"$@\"";
+    let mut command = stage.command("/bin/sh");
+    command.args(["-c", script, "sh"]).arg(lclaude());
+    command.args(["--backend", "llamacpp", "--model", "tiny.gguf", "-p", "x"]).stdin(Stdio::null());
+    let (session, claude, backend) = stage.started(&mut command);
+    let limit = |pid: i32| {
+        let limits = fs::read_to_string(format!("/proc/{pid}/limits")).expect("it runs");
+        let line = limits.lines().find(|line| line.starts_with("Max open files")).expect("a limit");
+        line.split_whitespace().filter_map(|word| word.parse().ok()).collect::<Vec<u32>>()
+    };
+    assert_eq!((limit(stage.keeper()), limit(stage.backend())), (vec![64, 64], vec![48, 64]));
+
+    // Connections that take a lease, as sessions do.
+    let socket = stage.runtime_files("sock").pop().expect("the keeper's socket");
+    let mut leases = Vec::new();
+    loop {
+        let mut lease = UnixStream::connect(&socket).expect("the keeper listens");
+        writeln!(lease, "{}", json!({"type": "hello", "scratch": "/nonexistent"})).expect("it is read");
+        let mut answer = String::new();
+        BufReader::new(&lease).read_line(&mut answer).expect("an answer");
+        if answer.contains("\"failed\"") {
+            break;
+        }
+        leases.push(lease);
+        assert!(leases.len() < 64, "{answer}");
+    }
+    assert!(leases.len() > 2, "{}", leases.len());
+    // Many at once, and the keeper still reports.
+    let late: Vec<Session> = (0..20).map(|_| stage.session(&["-p", "x"])).collect();
+    for (number, session) in late.into_iter().enumerate() {
+        let ended = session.wait().expect(69);
+        assert!(ended.stderr.contains("a process may have only 64 files open"), "{ended:#?}");
+        if number == 0 {
+            ended.record();
+        }
+    }
+    let status = stage.output(&["local", "status"]).expect(0);
+    assert!(status.stdout.contains("ready"), "{status:#?}");
+    turn(&claude);
+    // What is reserved is enough for a restart.
+    backend.send(json!({"do": "exit", "code": 1}));
+    stage.events.next("llama-server").wait_event("ready");
+    turn(&claude);
+    drop(leases);
+    until("their leases are closed", || {
+        let status = stage.output(&["local", "status", "--json"]).expect(0);
+        let status: Value = serde_json::from_str(&status.stdout).expect("JSON");
+        status["backends"][0]["sessions"].as_array().is_some_and(|sessions| sessions.len() == 1)
+    });
+    let (joined, other_claude) = stage.joining();
+    finish(joined, &other_claude);
+    finish(session, &claude);
     stage.assert_nothing_left();
 }
 

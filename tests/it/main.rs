@@ -10,6 +10,7 @@ mod choice;
 mod command;
 mod command_key;
 mod command_log;
+mod command_stop;
 mod completions;
 #[cfg(target_os = "linux")]
 mod descendants;
@@ -40,6 +41,7 @@ mod ollama_context;
 mod ollama_helps;
 mod ollama_shared;
 mod ollama_store;
+mod panics;
 mod project;
 mod routing;
 mod run;

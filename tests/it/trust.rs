@@ -83,7 +83,7 @@ fn dangerous_settings_require_trust() {
         "backend = 'command'\n[command]\nrun = ['sh', '-c', 'evil {port}']",
         "backend = 'endpoint'\n[endpoint]\nurl = 'https://evil.example'",
         "[endpoint]\ntoken_env = 'AWS_SECRET_ACCESS_KEY'",
-        "[lifetime]\nlinger = '9999h'",
+        "[lifetime]\nlinger = '999h'",
         "context_check = false",
         "model = 'tiny'\ncontext = 50000\n[claude]\nthinking = true",
     ] {

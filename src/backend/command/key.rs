@@ -42,13 +42,13 @@ pub(crate) fn rejected(program: &Program, variables: &Variables) -> String {
 
 /// Returns the warning about a key in the command line, or `None` if it isn't there.
 pub(crate) fn exposed(program: &Program) -> Option<String> {
-    let is_exposed = program.arguments.iter().any(|argument| argument.contains(TOKEN));
-    is_exposed.then(|| {
-        format!(
-            "warning: other users of this machine can read {TOKEN} in [command] run\n  help: set [command] env = {}",
-            assignment(variable_of(program))
-        )
-    })
+    let is_exposed = |program: &Program| program.arguments.iter().any(|argument| argument.contains(TOKEN));
+    let in_stop = || program.stop.as_ref().is_some_and(|stop| is_exposed(&stop.program));
+    let key = if is_exposed(program) { "run" } else { in_stop().then_some("stop")? };
+    Some(format!(
+        "warning: other users of this machine can read {TOKEN} in [command] {key}\n  help: set [command] env = {}",
+        assignment(variable_of(program))
+    ))
 }
 
 fn assignment(name: &str) -> String {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use reqwest::Client;
 
-use super::plan;
+use super::{plan, stop};
 use crate::{
     backend::{
         checks,
@@ -17,6 +17,7 @@ use crate::{
         served::Served,
         starting::{StartError, Starting},
         subject::Subject,
+        undo::Undo,
     },
     base::{
         check::{Check, Severity},
@@ -66,6 +67,14 @@ impl Backend for CommandBackend {
     }
 
     fn shows_log(&self) -> bool {
+        true
+    }
+
+    async fn undo(&self, undo: &Undo) -> bool {
+        let Undo::Stop { command, endpoint, log } = undo else {
+            return false;
+        };
+        stop::run(command, endpoint, log).await;
         true
     }
 

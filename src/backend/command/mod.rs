@@ -6,5 +6,6 @@
 mod key;
 mod kind;
 mod plan;
+mod stop;
 
 pub(crate) use kind::CommandBackend;

@@ -1,6 +1,9 @@
 //! Builds the plan of a `[command]`, and waits for its server.
 
-use std::path::Path;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use reqwest::StatusCode;
 
@@ -8,7 +11,7 @@ use super::key;
 use crate::{
     backend::{
         http, messages,
-        plan::{BackendPlan, HOST, Program, Service, TOKEN},
+        plan::{BackendPlan, HOST, Program, Service, StopCommand, TOKEN},
         program,
         served::Served,
         starting::{Health, StartError, Starting},
@@ -24,70 +27,92 @@ use crate::{
 /// The default health path.
 const HEALTH: &str = "/health";
 
+/// The default of `stop_timeout`.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Returns the plan.
 ///
 /// # Errors
-/// `Config` if the template is missing, lacks `{port}` or has an unknown `{word}`; `Unavailable` if the program is
-/// missing.
+/// `Config` if the template is missing, lacks `{port}` or has an unknown `{word}`; `Unavailable` if a program is missing.
 pub(crate) fn plan(settings: &Settings, models: &[String]) -> Result<BackendPlan> {
     let options = &settings.command;
-    let cause = match settings.source("command.run") {
-        Source::Default => "the command backend needs a command that starts a server".into(),
-        source => format!("[command] run comes from {source}"),
-    };
-    let bad = |what: &str| {
-        Failure::new(Code::Config, what)
-            .cause(cause.clone())
-            .help(r#"set [command] run = ["vllm", "serve", "{model}", "--port", "{port}"]"#)
-    };
-    let Some((name, template)) = options.run.split_first() else {
+    let bad = |what: &str| bad_template(settings, RUN, what);
+    if options.run.is_empty() {
         return Err(bad("[command] run is not set"));
-    };
-    let model = models.first().cloned().unwrap_or_default();
-    let context = settings.context().to_string();
-    let known = [("{model}", model.as_str()), ("{context}", &context), ("{host}", HOST)];
-    let fill = |text: &String| known.iter().fold(text.clone(), |text, (word, value)| text.replace(word, value));
-    let mut arguments = Vec::new();
-    for argument in template {
-        if let Some(unknown) = placeholders(argument)
-            .find(|word| !["{port}", TOKEN].contains(word) && known.iter().all(|(k, _)| k != word))
-        {
-            return Err(bad(&format!("[command] run has an unknown placeholder {unknown}"))
-                .help("use only {port}, {model}, {context}, {host} and {token}"));
-        }
-        arguments.push(fill(argument));
     }
-    let environment = options.env.iter().map(|(name, value)| (name.clone(), fill(value))).collect();
+    let context = settings.context().to_string();
+    let model = models.first().cloned().unwrap_or_default();
+    let known = [("{model}", model.as_str()), ("{context}", &context), ("{host}", HOST)];
+    let program = template(settings, RUN, &options.run, &known)?;
     let has_port = |text: &String| text.contains("{port}");
-    if !arguments.iter().any(has_port) && !options.env.values().any(has_port) {
+    if !program.arguments.iter().any(has_port) && !options.env.values().any(has_port) {
         return Err(bad("neither [command] run nor [command] env passes {port} to the server"));
     }
-    let named = Path::new(name);
-    let is_path = named.components().count() > 1;
-    let path = program::find(is_path.then_some(named), name).ok_or_else(|| {
-        if is_path && named.is_file() {
-            let (why, help) = not_executable(named);
-            return Failure::new(Code::Unavailable, format!("{name} {why}"))
-                .cause(format!("{} sets it as [command] run", settings.source("command.run")))
-                .help(help);
-        }
-        Failure::new(Code::Unavailable, format!("{name} was not found"))
-            .cause(format!("{} sets it as [command] run", settings.source("command.run")))
-            .help(format!("command -v {}", ui::quote_path(named)))
-            .help("set [command] run to the full path of the program")
-    })?;
     let health = options.health.clone().unwrap_or_else(|| HEALTH.into());
     if !health.starts_with('/') {
         return Err(bad("[command] health does not start with /").help(r#"[command] health = "/health""#));
     }
-    let fills_token = arguments.iter().chain(options.env.values()).any(|text| text.contains(TOKEN));
-    let program = Program { arguments, environment, fills_token, health, ..Program::new(path) };
+    let timeout = options.stop_timeout.unwrap_or(STOP_TIMEOUT);
+    let stop = match options.stop.is_empty() {
+        true => None,
+        false => Some(StopCommand { program: template(settings, STOP, &options.stop, &known)?, timeout }.into()),
+    };
     Ok(BackendPlan {
         kind: Kind::Command,
-        origin: name.clone(),
-        service: Service::Program(program),
+        origin: options.run[0].clone(),
+        service: Service::Program(Program { health, stop, ..program }),
         models: models.to_vec(),
         context: settings.context(),
+    })
+}
+
+/// A key with a command line, and an example of its value.
+type Key = (&'static str, &'static str);
+
+const RUN: Key = ("run", r#"["vllm", "serve", "{model}", "--port", "{port}"]"#);
+const STOP: Key = ("stop", r#"["docker", "stop", "lclaude-{port}"]"#);
+
+fn bad_template(settings: &Settings, (key, example): Key, what: &str) -> Failure {
+    let cause = match settings.source(&format!("command.{key}")) {
+        Source::Default => "the command backend needs a command that starts a server".into(),
+        source => format!("[command] {key} comes from {source}"),
+    };
+    Failure::new(Code::Config, what).cause(cause).help(format!("set [command] {key} = {example}"))
+}
+
+/// Returns the program of a command line, with `[command] env`. `known`: the placeholders that are filled in now.
+fn template(settings: &Settings, key: Key, words: &[String], known: &[(&str, &str)]) -> Result<Program> {
+    let Some((name, template)) = words.split_first() else {
+        return Err(bad_template(settings, key, &format!("[command] {} is empty", key.0)));
+    };
+    let fill = |text: &String| known.iter().fold(text.clone(), |text, (word, value)| text.replace(word, value));
+    let is_known = |word: &str| ["{port}", TOKEN].contains(&word) || known.iter().any(|(known, _)| *known == word);
+    if let Some(unknown) = template.iter().flat_map(|text| placeholders(text)).find(|word| !is_known(word)) {
+        return Err(bad_template(settings, key, &format!("[command] {} has an unknown placeholder {unknown}", key.0))
+            .help("use only {port}, {model}, {context}, {host} and {token}"));
+    }
+    let arguments: Vec<String> = template.iter().map(fill).collect();
+    let env = &settings.command.env;
+    let environment = env.iter().map(|(name, value)| (name.clone(), fill(value))).collect();
+    let fills_token = arguments.iter().chain(env.values()).any(|text| text.contains(TOKEN));
+    let path = find_program(settings, key.0, name)?;
+    Ok(Program { arguments, environment, fills_token, ..Program::new(path) })
+}
+
+/// Returns the path of the program that `key` names.
+fn find_program(settings: &Settings, key: &str, name: &str) -> Result<PathBuf> {
+    let named = Path::new(name);
+    let is_path = named.components().count() > 1;
+    let set_by = || format!("{} sets it as [command] {key}", settings.source(&format!("command.{key}")));
+    program::find(is_path.then_some(named), name).ok_or_else(|| {
+        if is_path && named.is_file() {
+            let (why, help) = not_executable(named);
+            return Failure::new(Code::Unavailable, format!("{name} {why}")).cause(set_by()).help(help);
+        }
+        Failure::new(Code::Unavailable, format!("{name} was not found"))
+            .cause(set_by())
+            .help(format!("command -v {}", ui::quote_path(named)))
+            .help(format!("set [command] {key} to the full path of the program"))
     })
 }
 

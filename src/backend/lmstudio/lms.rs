@@ -26,6 +26,7 @@ use crate::{
     },
     base::{
         error::{Code, Failure, Result},
+        limits,
         port::free_port,
         process::Identity,
         spawn::not_started,
@@ -78,6 +79,7 @@ impl DaemonStatus {
 /// Returns an `lms` command.
 pub(crate) fn command(lms: &Path, arguments: &[impl AsRef<OsStr>]) -> Command {
     let mut command = Command::new(lms);
+    limits::restore_files(command.as_std_mut());
     remove_variables(command.as_std_mut(), |_| false);
     // Like the keeper, it must not run in a project's directory.
     command.current_dir("/").args(arguments).stdin(Stdio::null()).kill_on_drop(true);

@@ -79,7 +79,7 @@ impl Blobs {
                 .iter()
                 .filter(|layer| layer.is("model") || layer.is("projector"))
                 .map(|one| one.size)
-                .sum(),
+                .fold(0, u64::saturating_add),
             weights: weights.filter(|path| fs::metadata(path).is_ok()),
             template: text("template"),
             config: json(&manifest.config.text(store).unwrap_or_default()),

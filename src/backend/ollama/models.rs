@@ -128,5 +128,5 @@ pub(crate) async fn out_of_reach(
 pub(crate) async fn in_memory(client: &Client, url: &str, models: &[String]) -> Option<(u64, u64)> {
     let loaded = Server { client, url }.loaded().await;
     let ours = loaded.iter().filter(|loaded| models.iter().any(|model| store::is_same(model, &loaded.name)));
-    ours.map(|model| (model.size, model.size_vram)).reduce(|(a, b), (c, d)| (a + c, b + d))
+    ours.map(|model| (model.size, model.size_vram)).reduce(|(a, b), (c, d)| (a.saturating_add(c), b.saturating_add(d)))
 }

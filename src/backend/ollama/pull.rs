@@ -74,8 +74,8 @@ impl Download {
         // A layer that has just begun has no `completed` yet.
         let completed = line["completed"].as_u64().unwrap_or(0);
         self.layers.insert(digest.to_owned(), (completed, total));
-        let completed = self.layers.values().map(|(completed, _)| completed).sum();
-        let total = self.layers.values().map(|(_, total)| total).sum();
+        let completed = self.layers.values().map(|(completed, _)| *completed).fold(0, u64::saturating_add);
+        let total = self.layers.values().map(|(_, total)| *total).fold(0, u64::saturating_add);
         let (since, before) = *self.since.get_or_insert((Instant::now(), completed));
         let fraction = completed as f64 / u64::max(total, 1) as f64;
         (Some(fraction as f32), progress(completed, total, completed.saturating_sub(before), since.elapsed()))
@@ -107,6 +107,8 @@ mod tests {
         assert_eq!(line("a", 3_000_000_000, Some(3_000_000_000)).0, Some(1.0));
         // The next layer doesn't reset the fraction.
         assert_eq!(line("b", 1_000_000_000, Some(0)).0, Some(0.75));
+        // A server may say anything.
+        assert_eq!(line("c", u64::MAX, Some(u64::MAX)).0, Some(1.0));
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub(crate) enum Ending {
     /// KILL at once, for a backend with nothing to save. (llama-server was seen to take 29 s to handle TERM during
     /// prefill.)
     Kill,
-    /// TERM, then KILL after half a second.
+    /// TERM, then KILL after five seconds.
     Terminate,
 }
 
@@ -42,7 +42,8 @@ impl Ending {
     pub(crate) fn grace(self) -> Duration {
         match self {
             Ending::Kill => Duration::ZERO,
-            Ending::Terminate => Duration::from_millis(500),
+            // vLLM, killed after half a second, leaves its shared memory and semaphores behind.
+            Ending::Terminate => Duration::from_secs(5),
         }
     }
 }

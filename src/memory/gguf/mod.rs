@@ -277,7 +277,7 @@ pub(crate) fn parts(first: &Path) -> Vec<PathBuf> {
 
 /// Returns the size of all files of a model in bytes, or `None` if one is missing.
 pub(crate) fn size(first: &Path) -> Option<u64> {
-    parts(first).iter().map(|part| Some(part.metadata().ok()?.len())).sum()
+    parts(first).iter().try_fold(0, |sum: u64, part| Some(sum.saturating_add(part.metadata().ok()?.len())))
 }
 
 #[cfg(test)]

@@ -245,7 +245,7 @@ pub(crate) async fn overflow(client: &ApiClient, context: u32) -> Check {
 /// Returns the number of prompt tokens that the model received.
 fn prompt_tokens(usage: &Value) -> u64 {
     let kinds = ["input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"];
-    kinds.iter().filter_map(|kind| usage[*kind].as_u64()).sum()
+    kinds.iter().filter_map(|kind| usage[*kind].as_u64()).fold(0, u64::saturating_add)
 }
 
 /// Measures the prompt and answer speed. The backend's own figures take precedence where it reports them.

@@ -1,0 +1,210 @@
+//! The ranges of the numbers and times in configuration files. A value outside would overflow a clock or be refused by a
+//! server long after the start.
+
+use std::{fmt, path::Path, time::Duration};
+
+use toml::de::{DeTable, DeValue};
+
+use super::keys::{quote_key, shorten};
+use crate::base::{
+    context::CONTEXT_LIMITS,
+    error::{Code, Failure, Result},
+    ui,
+};
+
+/// The values that a key may have.
+#[derive(Debug)]
+enum Range {
+    Number(u32, u32),
+    Time(Duration, Duration),
+    /// LM Studio's part of a model.
+    Part,
+}
+
+use Range::{Number, Part, Time};
+
+const TENTH: Duration = Duration::from_millis(100);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+/// As `humantime` counts it.
+const YEAR: Duration = Duration::from_secs(31_557_600);
+/// Less than what a keeper has to shut down (`CLEANUP_TIMEOUT` in `keeper`).
+const MAX_STOP: Duration = Duration::from_secs(45);
+
+/// Every key with a range, and a value for it in TOML.
+const RANGES: &[(&str, Range, &str)] = &[
+    ("context", Number(*CONTEXT_LIMITS.start(), *CONTEXT_LIMITS.end()), "65536"),
+    // Also less than the context, which `Settings::validate` checks.
+    ("claude.max_output_tokens", Number(1, *CONTEXT_LIMITS.end()), "8192"),
+    ("lifetime.linger", Time(Duration::ZERO, YEAR), "\"10m\""),
+    ("lifetime.startup_timeout", Time(TENTH, DAY), "\"10m\""),
+    ("lifetime.restarts", Number(0, 1000), "3"),
+    ("lmstudio.gpu", Part, "\"max\""),
+    ("lmstudio.parallel", Number(1, 1024), "1"),
+    // llama.cpp's GGML_MAX_N_THREADS.
+    ("llamacpp.threads", Number(1, 512), "8"),
+    ("llamacpp.batch_size", Number(1, 1 << 20), "2048"),
+    ("llamacpp.ubatch_size", Number(1, 1 << 20), "512"),
+    ("llamacpp.gpu_layers", Number(0, 1_000_000), "99"),
+    ("command.stop_timeout", Time(TENTH, MAX_STOP), "\"10s\""),
+];
+
+/// Checks the values of a file and of its profiles. A file that can't be parsed, and values of a wrong type, are left to
+/// the parser.
+///
+/// # Errors
+/// `Config` for the first value that is out of range.
+pub(super) fn check(text: &str, path: &Path) -> Result<()> {
+    let Ok(document) = DeTable::parse(text) else {
+        return Ok(());
+    };
+    let document = document.get_ref();
+    check_table(document, "", text, path)?;
+    for (name, profile) in table(document, "profiles").into_iter().flatten() {
+        if let Some(profile) = profile.get_ref().as_table() {
+            check_table(profile, &format!("profiles.{}.", quote_key(name.get_ref())), text, path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns the sentence that says which values a dotted key may have, or `None` if it has no range.
+pub(super) fn expected(key: &str) -> Option<String> {
+    RANGES.iter().find(|(known, ..)| *known == key).map(|(_, range, _)| format!("it must be {range}"))
+}
+
+/// Parses a context in tokens. One that is too small or too large for a model server is left to `Settings::validate`.
+///
+/// # Errors
+/// The sentence that says which values are allowed.
+pub(crate) fn parse_context(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| expected("context").unwrap_or_default())
+}
+
+/// Checks the values of a table whose name is `prefix`, with a dot at its end.
+fn check_table(values: &DeTable<'_>, prefix: &str, text: &str, path: &Path) -> Result<()> {
+    for (key, range, example) in RANGES {
+        let (value, within, name) = match key.split_once('.') {
+            Some((inner, name)) => {
+                (table(values, inner).and_then(|inner| inner.get(name)), format!("[{prefix}{inner}]"), name)
+            }
+            None if prefix.is_empty() => (values.get(*key), "the configuration".into(), *key),
+            None => (values.get(*key), format!("[{}]", prefix.trim_end_matches('.')), *key),
+        };
+        if let Some(value) = value.filter(|value| !range.contains(value.get_ref())) {
+            let line = text[..value.span().start].matches('\n').count().saturating_add(1);
+            let written = shorten(text[value.span()].to_owned());
+            let what = format!("{}:{line}: {name} = {written} is out of range", path.display());
+            return Err(Failure::new(Code::Config, what)
+                .cause(format!("it must be {range}"))
+                .help(format!("set {name} = {example} in {within}"))
+                .help(format!("${{EDITOR:-vi}} {}", ui::quote_path(path))));
+        }
+    }
+    Ok(())
+}
+
+fn table<'a, 'i>(values: &'a DeTable<'i>, name: &str) -> Option<&'a DeTable<'i>> {
+    values.get(name)?.get_ref().as_table()
+}
+
+impl Range {
+    /// Returns whether a value is in the range, or of a type that the parser rejects.
+    fn contains(&self, value: &DeValue<'_>) -> bool {
+        match (self, value) {
+            // Some numbers have words too.
+            (Number(least, most), DeValue::Integer(number)) => {
+                let number = u32::from_str_radix(number.as_str(), number.radix());
+                number.is_ok_and(|number| (*least..=*most).contains(&number))
+            }
+            (Time(least, most), DeValue::String(time)) => {
+                humantime::parse_duration(time).is_ok_and(|time| (*least..=*most).contains(&time))
+            }
+            (Part, DeValue::String(part)) => {
+                matches!(&**part, "max" | "off") || part.parse().is_ok_and(|part| (0.0..=1.0).contains(&part))
+            }
+            (Number(..), DeValue::Float(_)) | (Time(..) | Part, DeValue::Integer(_) | DeValue::Float(_)) => false,
+            _ => true,
+        }
+    }
+}
+
+impl fmt::Display for Range {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Number(least, most) => write!(f, "a whole number from {least} to {most}"),
+            Time(least, most) => {
+                let shown = humantime::format_duration;
+                write!(f, "a time from {} to {}, in quotes and with a unit", shown(*least), shown(*most))
+            }
+            Part => write!(f, "\"max\", \"off\", or a number from 0 to 1 in quotes"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::keys;
+
+    fn check_text(text: &str) -> Result<()> {
+        check(text, Path::new("x.toml"))
+    }
+
+    #[test]
+    fn ranges_belong_to_keys_and_contain_their_examples() {
+        for (key, _, example) in RANGES {
+            assert!(keys::all().any(|known| known == *key), "{key}");
+            assert_eq!(check_text(&format!("{key} = {example}")), Ok(()));
+        }
+    }
+
+    #[test]
+    fn extreme_values_are_out_of_range_in_files_and_profiles() {
+        let extremes = [
+            "-1",
+            "18446744073709551615",
+            "0xffffffffffffffffff",
+            "1e308",
+            "-inf",
+            "nan",
+            "\"1ns\"",
+            "\"\"",
+            "\"-1s\"",
+            "\"584542046090y\"",
+            "\"18446744073709551615s\"",
+            "\"nan\"",
+            "\"1e308\"",
+        ];
+        for (key, range, _) in RANGES {
+            for value in extremes {
+                let is_text = value.starts_with('"');
+                // The parser rejects these types.
+                if is_text && matches!(range, Number(..)) {
+                    continue;
+                }
+                // Nothing is too short for `linger`.
+                if *key == "lifetime.linger" && value == "\"1ns\"" {
+                    continue;
+                }
+                for text in [format!("{key} = {value}"), format!("profiles.'a.b'.{key} = {value}")] {
+                    let failure = check_text(&format!("\n{text}")).expect_err(&text);
+                    assert!(failure.what.starts_with("x.toml:2: ") && failure.what.contains(value), "{failure}");
+                    assert!(failure.help[0].starts_with("set "), "{failure}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn limits_are_in_range() {
+        for (key, range, _) in RANGES {
+            let (least, most) = match range {
+                Number(least, most) => (least.to_string(), most.to_string()),
+                Time(least, most) => (format!("\"{}ms\"", least.as_millis()), format!("\"{}s\"", most.as_secs())),
+                Part => ("\"0\"".into(), "\"1.0\"".into()),
+            };
+            assert_eq!(check_text(&format!("{key} = {least}")), Ok(()));
+            assert_eq!(check_text(&format!("{key} = {most}")), Ok(()));
+        }
+    }
+}
