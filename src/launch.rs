@@ -7,6 +7,7 @@ use crate::{
     base::{
         environment::Environment,
         error::{Code, Failure, Result},
+        exit::Exit,
         process,
         signals::Signals,
         trace, ui,
@@ -26,7 +27,7 @@ use crate::{
 };
 
 /// Runs a Claude Code session, or one of its commands that needs no backend.
-pub(crate) fn session(typed: cli::SessionArguments) -> Result<u8> {
+pub(crate) fn session(typed: cli::SessionArguments) -> Result<Exit> {
     let earlier = EarlierOptions { models: &typed.models, settings: typed.settings.as_ref() };
     let request = arguments::parse(&earlier, &typed.claude)?;
     let environment = Environment::read()?;
@@ -64,7 +65,7 @@ pub(crate) fn session(typed: cli::SessionArguments) -> Result<u8> {
 }
 
 /// Runs a child on the plan's backend, or with `dry_run` prints what would run.
-pub(crate) fn run_child(plan: &Plan, child: &Child, dry_run: bool, yes: bool) -> Result<u8> {
+pub(crate) fn run_child(plan: &Plan, child: &Child, dry_run: bool, yes: bool) -> Result<Exit> {
     if dry_run {
         // A dry run asks no server.
         let missing = match plan.backend.service {
@@ -72,13 +73,13 @@ pub(crate) fn run_child(plan: &Plan, child: &Child, dry_run: bool, yes: bool) ->
             _ => event_loop()?.block_on(plan.missing()),
         };
         dry_run::print(plan, child, &missing);
-        return Ok(0);
+        return Ok(Exit::Code(0));
     }
     prepare_and_run(plan, yes, async |downloads, signals| run::run(plan, child, downloads, signals).await)
 }
 
 /// Checks memory, asks about downloads, and runs `job` with the answer.
-pub(crate) fn prepare_and_run<Job>(plan: &Plan, yes: bool, job: Job) -> Result<u8>
+pub(crate) fn prepare_and_run<Job>(plan: &Plan, yes: bool, job: Job) -> Result<Exit>
 where
     Job: AsyncFn(Downloads, &mut Signals) -> Result<Outcome>,
 {
@@ -108,13 +109,13 @@ pub(crate) fn event_loop() -> Result<Runtime> {
 }
 
 /// Runs the job. If it fails because a model is missing and the user agrees to download it, runs it again.
-async fn run_job<Job>(plan: &Plan, downloads: Downloads, job: Job) -> Result<u8>
+async fn run_job<Job>(plan: &Plan, downloads: Downloads, job: Job) -> Result<Exit>
 where
     Job: AsyncFn(Downloads, &mut Signals) -> Result<Outcome>,
 {
     let mut signals = Signals::listen()?;
     let MissingModel { model, failure } = match job(downloads, &mut signals).await? {
-        Outcome::Exited(code) => return Ok(code),
+        Outcome::Exited(exit) => return Ok(exit),
         Outcome::ModelMissing(missing) => missing,
     };
     refuse_download(plan.untrusted(), &model)?;
@@ -122,10 +123,10 @@ where
         return Err(failure);
     }
     match signals.agrees(download_question(&model)).await {
-        None => Ok(signals.exit_code()),
+        None => Ok(signals.exit()),
         Some(false) => Err(failure),
         Some(true) => match job(Downloads::Agreed, &mut signals).await? {
-            Outcome::Exited(code) => Ok(code),
+            Outcome::Exited(exit) => Ok(exit),
             Outcome::ModelMissing(missing) => Err(missing.failure),
         },
     }
@@ -195,21 +196,21 @@ fn check_throwaway_options(typed: &cli::SessionArguments, settings: &Settings, r
 }
 
 /// Replaces this process with Claude Code, with unchanged arguments and environment.
-fn run_direct(settings: &Settings, environment: &Environment, typed: &cli::SessionArguments) -> Result<u8> {
+fn run_direct(settings: &Settings, environment: &Environment, typed: &cli::SessionArguments) -> Result<Exit> {
     let program = claude::find(settings, environment)?;
     if typed.dry_run {
         ui::message(format_args!(
             "lclaude: this command needs no backend; {} would run with unchanged arguments",
             program.display()
         ));
-        return Ok(0);
+        return Ok(Exit::Code(0));
     }
     let error = process::exec(&mut claude::direct_command(&program, &typed.claude_arguments()));
     Err(claude::not_started(&program, &error))
 }
 
 /// Prints our `--help` or `--version`, followed by Claude Code's.
-pub(crate) fn print_both(ours: &str, argument: &str) -> Result<u8> {
+pub(crate) fn print_both(ours: &str, argument: &str) -> Result<Exit> {
     let mut text = format!("{}\n", ours.trim_end());
     let theirs = Environment::read().and_then(|environment| {
         let file = &environment.places.config_file;
@@ -222,5 +223,5 @@ pub(crate) fn print_both(ours: &str, argument: &str) -> Result<u8> {
         Err(failure) => text.push_str(&format!("\n{failure}\n")),
     }
     ui::print(&text);
-    Ok(0)
+    Ok(Exit::Code(0))
 }

@@ -1,17 +1,17 @@
 //! HTTP clients, waiting until a server is up, and the routes that several kinds use.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use reqwest::{Client, ClientBuilder, RequestBuilder, Response, StatusCode, redirect::Policy};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, error::Category};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{
     certificates,
     plan::Endpoint,
     proxy,
-    starting::{Health, StartError, Starting},
+    starting::{Health, Presence, StartError, Starting},
 };
 use crate::base::{
     error::{Code, Failure},
@@ -20,10 +20,11 @@ use crate::base::{
     variables::Variables,
 };
 
-/// The first and the longest pause between two health checks of a starting backend.
-const POLL_PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));
-/// The longest pause while nobody listens yet. Looking costs little, and a stopped Claude Code waits for the listener.
-const LISTEN_PAUSE: Duration = Duration::from_millis(10);
+/// The shortest and the longest time between two health checks of a starting backend. With the time of the request,
+/// readiness is noticed within 50 ms.
+const POLL_INTERVALS: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(40));
+/// The longest time while nobody listens yet. Looking costs little, and a stopped Claude Code waits for the listener.
+const LISTEN_INTERVAL: Duration = Duration::from_millis(10);
 /// The timeout of requests that a server answers immediately.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// The timeout of requests whose answer is only listed.
@@ -37,6 +38,16 @@ pub(crate) fn client() -> Client {
 
 /// Returns a client for the server at `url`. A remote server is reached through the proxy that Claude Code uses too.
 pub(crate) fn client_for(url: &str) -> Client {
+    client_with(builder, url)
+}
+
+/// Like [`client_for`], but closes each connection after the answer. llama-server has few threads, and each open
+/// connection takes one.
+pub(crate) fn figures_client(url: &str) -> Client {
+    client_with(|| builder().pool_max_idle_per_host(0), url)
+}
+
+fn client_with(builder: impl Fn() -> ClientBuilder, url: &str) -> Client {
     // Like a library's own defaults, these are read where a client is made.
     let variables = Variables::read();
     let reach = || match proxy::find(url, &variables) {
@@ -79,11 +90,13 @@ pub(crate) fn describe_error(error: &reqwest::Error) -> String {
 /// Polls with `look` until the backend is up. A new log line triggers the next poll early, since it often marks a step
 /// of the start. Nothing is sent before the backend listens on its port, and nothing to another user's program there.
 pub(crate) async fn wait_until_up(starting: &Starting<'_>, look: impl AsyncFn() -> Health) -> Result<(), StartError> {
-    let mut pause = POLL_PAUSES.0;
+    let (shortest, longest) = POLL_INTERVALS;
+    // `least` is the time in which log lines don't matter.
+    let (mut least, mut interval) = (shortest, shortest);
     loop {
         let health = match (starting.listener)() {
             Listener::Nobody => {
-                pause = pause.min(LISTEN_PAUSE);
+                (least, interval) = (shortest, interval.min(LISTEN_INTERVAL));
                 Health::Unreachable
             }
             Listener::Ours => look().await,
@@ -95,11 +108,14 @@ pub(crate) async fn wait_until_up(starting: &Starting<'_>, look: impl AsyncFn() 
             Health::Loading => starting.report("loading the model", None, ""),
             Health::Unreachable => {}
         }
-        sleep(POLL_PAUSES.0).await;
-        pause = match timeout(pause, starting.new_log_line.notified()).await {
-            Ok(()) => POLL_PAUSES.0,
-            Err(_) => POLL_PAUSES.1.min(pause * 2),
+        let looked = Instant::now();
+        sleep(least).await;
+        // It grows while there are log lines, because a server may log each of our requests.
+        least = match timeout_at(looked + interval, starting.new_log_line.notified()).await {
+            Ok(()) => longest.min(least * 2),
+            Err(_) => shortest,
         };
+        interval = longest.min(interval * 2);
     }
 }
 
@@ -188,6 +204,43 @@ pub(crate) async fn get_json<T: DeserializeOwned>(request: RequestBuilder) -> Op
     if answer.status().is_success() { read_json(answer, LIST_BYTES).await.ok() } else { None }
 }
 
+/// How long a server that lclaude didn't start may take to answer a check. It may be busy for longer.
+const PRESENCE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Returns what the answer to `request` says about a server that lclaude didn't start. `is_serving` returns whether a
+/// JSON answer says that it has the models; any other answer comes from another program.
+pub(crate) async fn presence<T: DeserializeOwned>(
+    request: RequestBuilder,
+    is_serving: impl FnOnce(T) -> bool,
+) -> Presence {
+    let answer = match request.timeout(PRESENCE_TIMEOUT).send().await {
+        Ok(answer) if answer.status().is_server_error() || answer.status() == StatusCode::TOO_MANY_REQUESTS => {
+            return Presence::Busy;
+        }
+        Ok(answer) if answer.status().is_success() => answer,
+        Ok(_) => return Presence::Gone,
+        Err(error) if is_refused(&error) => return Presence::Gone,
+        Err(_) => return Presence::Busy,
+    };
+    match read_body(answer, LIST_BYTES).await {
+        Ok(body) if serde_json::from_slice(&body).is_ok_and(is_serving) => Presence::Serving,
+        Ok(_) => Presence::Gone,
+        Err(_) => Presence::Busy,
+    }
+}
+
+/// Returns whether nobody listens at the address.
+fn is_refused(error: &reqwest::Error) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        if cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
+            return true;
+        }
+        source = cause.source();
+    }
+    false
+}
+
 /// Returns the message of an error's JSON body, in the forms that servers use, or `None`.
 pub(crate) fn error_message(body: &[u8]) -> Option<String> {
     let body: Value = serde_json::from_slice(body).ok()?;
@@ -239,4 +292,75 @@ pub(crate) fn too_old(name: &str, since: &str) -> Failure {
     Failure::new(Code::Unavailable, format!("{name} is too old for Claude Code"))
         .cause(format!("it has no /v1/messages route, which was added in {since}"))
         .help("upgrade it to the current release")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::Cell, net::TcpListener};
+
+    use support::server;
+    use tokio::sync::{Notify, mpsc};
+
+    use super::*;
+
+    /// Waits in virtual time for a backend that is up after `ready_after`. Returns how late that was noticed, and how
+    /// often the backend was asked. `logs`: whether it logs each request.
+    async fn wait(ready_after: Duration, logs: bool) -> (Duration, u32) {
+        let (client, endpoint) = (client(), Endpoint::new(String::new(), 0, String::new()));
+        let (variables, new_log_line) = (Variables::read(), Notify::new());
+        let starting = Starting {
+            client: &client,
+            endpoint: &endpoint,
+            variables: &variables,
+            progress: mpsc::unbounded_channel().0,
+            new_log_line: &new_log_line,
+            may_pull: false,
+            note: &|_| Box::pin(std::future::ready(())),
+            listener: &|| Listener::Ours,
+        };
+        let (ready_at, asked) = (Instant::now() + ready_after, Cell::new(0));
+        let look = async || {
+            asked.set(asked.get() + 1);
+            if logs {
+                new_log_line.notify_one();
+            }
+            if Instant::now() >= ready_at { Health::Up } else { Health::Loading }
+        };
+        assert!(wait_until_up(&starting, look).await.is_ok());
+        (ready_at.elapsed(), asked.get())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn readiness_is_noticed_within_50_ms() {
+        for logs in [false, true] {
+            for ready_after in (0..1500).map(Duration::from_millis) {
+                let (late, _) = wait(ready_after, logs).await;
+                assert!(late <= Duration::from_millis(50), "{late:?} late after {ready_after:?}");
+            }
+            let (_, asked) = wait(Duration::from_secs(60), logs).await;
+            assert!(asked <= 60 * 25 + 5, "asked {asked} times in a minute");
+        }
+    }
+
+    #[tokio::test]
+    async fn only_a_refusal_or_a_wrong_answer_means_gone() {
+        let ask = async |url: &str| presence(client().get(url), |body: Value| body["models"] == 1).await;
+        for (status, body, expected) in [
+            ("200 OK", "{\"models\": 1}", Presence::Serving),
+            ("200 OK", "{\"models\": 0}", Presence::Gone),
+            ("200 OK", "another program", Presence::Gone),
+            ("404 Not Found", "{}", Presence::Gone),
+            ("503 Service Unavailable", "{}", Presence::Busy),
+            ("429 Too Many Requests", "{}", Presence::Busy),
+        ] {
+            let url = server::start(move |_| (status, body));
+            assert_eq!(ask(&url).await, expected, "{status} {body}");
+        }
+        // The system accepts the connection, but nobody answers.
+        let deaf = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("http://{}", deaf.local_addr().expect("an address"));
+        assert_eq!(ask(&url).await, Presence::Busy);
+        drop(deaf);
+        assert_eq!(ask(&url).await, Presence::Gone);
+    }
 }

@@ -16,7 +16,7 @@ use super::{
     names,
     plan::{BackendPlan, Endpoint},
     served::{FixedContext, Served},
-    starting::{Progress, StartError, Starting},
+    starting::{Presence, Progress, StartError, Starting},
     subject::Subject,
     undo::Undo,
 };
@@ -221,8 +221,8 @@ pub(crate) trait Backend: Sync {
     async fn bring_up(&self, plan: &BackendPlan, starting: &Starting<'_>) -> Result<Served, StartError>;
 
     /// Returns whether a server that isn't our child process still serves the plan's models.
-    async fn is_still_serving(&self, _plan: &BackendPlan, _client: &Client, _endpoint: &Endpoint) -> bool {
-        true
+    async fn presence(&self, _plan: &BackendPlan, _client: &Client, _endpoint: &Endpoint) -> Presence {
+        Presence::Serving
     }
 
     /// Returns the progress that a log line reports, if any.

@@ -40,12 +40,14 @@ pub(crate) use choose::{ChosenBackend, Tiers, choose, detect, plan};
 pub(crate) use diagnosis::{Cause, describe_status, diagnose};
 pub(crate) use downloads::refuse_download;
 pub(crate) use figures::{Figures, rate};
-pub(crate) use http::{ANSWER_BYTES, BodyLines, client, client_for, describe_error, parse_version, read_body};
+pub(crate) use http::{
+    ANSWER_BYTES, BodyLines, client, client_for, describe_error, figures_client, parse_version, read_body,
+};
 pub(crate) use interface::Backend;
 pub(crate) use listed::ListedModel;
 pub(crate) use log::LogExcerpt;
 pub(crate) use plan::{BackendPlan, Endpoint, HOST, MASKED, Program, Service, TOKEN};
 pub(crate) use served::Served;
-pub(crate) use starting::{MissingModel, Noted, Progress, StartError, Starting, unexpected_response};
+pub(crate) use starting::{MissingModel, Noted, Presence, Progress, StartError, Starting, unexpected_response};
 pub(crate) use undo::Undo;
 pub(crate) use visit::visit;

@@ -2,8 +2,10 @@
 
 use std::fs;
 
+use reqwest::Client;
+
 use super::{
-    command::CommandBackend, endpoint::EndpointBackend, figures::Figures, http::client_for, interface::Backend,
+    command::CommandBackend, endpoint::EndpointBackend, figures::Figures, interface::Backend,
     llamacpp::LlamaCppBackend, lmstudio::LmStudioBackend, ollama::OllamaBackend, plan, undo::Undo,
 };
 use crate::config::Kind;
@@ -23,9 +25,9 @@ pub(crate) fn by_name(name: &str) -> Option<&'static dyn Backend> {
 }
 
 /// Returns a backend's live figures. `kind` comes from its keeper, which may be of a later version with more kinds.
-pub(crate) async fn figures(kind: &str, endpoint: &plan::Endpoint, models: &[String]) -> Figures {
+pub(crate) async fn figures(kind: &str, client: &Client, endpoint: &plan::Endpoint, models: &[String]) -> Figures {
     match by_name(kind) {
-        Some(backend) => backend.figures(&client_for(&endpoint.url), endpoint, models).await,
+        Some(backend) => backend.figures(client, endpoint, models).await,
         None => Figures::default(),
     }
 }

@@ -25,6 +25,17 @@ pub(crate) enum Health {
     NotOurs,
 }
 
+/// Whether a server that lclaude didn't start is still there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Presence {
+    /// It serves the plan's models.
+    Serving,
+    /// It didn't answer in time, or that it can't answer now.
+    Busy,
+    /// It refused the connection, or no longer has the models.
+    Gone,
+}
+
 /// Why a running backend can't be used.
 #[derive(Debug)]
 pub(crate) enum StartError {

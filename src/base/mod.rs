@@ -1,4 +1,4 @@
-//! What every other room builds on: errors, terminal output, files, processes, ports, directories and signals.
+//! What every other room builds on: errors, the exit, terminal output, files, processes, ports, directories and signals.
 //!
 //! Nothing here may depend on the configuration, a backend or Claude Code.
 
@@ -8,6 +8,7 @@ pub(crate) mod descriptor;
 pub(crate) mod disk;
 pub(crate) mod environment;
 pub(crate) mod error;
+pub(crate) mod exit;
 pub(crate) mod failpoint;
 pub(crate) mod fingerprint;
 pub(crate) mod limits;

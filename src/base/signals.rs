@@ -3,8 +3,16 @@
 //! TSTP is not handled: Claude Code suspends its whole process group, and lclaude stops and continues with it. A signal
 //! that our caller made us ignore stays ignored.
 
-use std::{io, time::Duration};
+use std::{
+    io, mem, ptr,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
+use libc::{c_int, c_void, siginfo_t};
 use rustix::process::Signal;
 use tokio::{
     signal::unix::{self, SignalKind},
@@ -14,9 +22,18 @@ use tokio::{
 
 use super::{
     error::{Code, Failure, Result},
-    process::is_ignored,
+    exit::Exit,
+    process::{is_ignored, is_in_foreground, is_sent_by_process},
     ui,
 };
+
+/// A signal that arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Received {
+    pub signal: Signal,
+    /// Whether it was typed at the terminal, as Ctrl-C or Ctrl-\. The terminal then sent it to the child too.
+    pub is_typed: bool,
+}
 
 /// The stream of INT, TERM, HUP and QUIT.
 pub(crate) struct Signals {
@@ -45,18 +62,18 @@ impl Signals {
                 ctrlc::Error::System(error) => error,
                 other => io::Error::other(other),
             })?;
+            record_sender(libc::SIGINT)?;
         }
-        Ok(Signals {
-            interrupts,
-            terminate: stream(SignalKind::terminate())?,
-            hangup: stream(SignalKind::hangup())?,
-            quit: stream(SignalKind::quit())?,
-            last: None,
-        })
+        let (terminate, hangup) = (stream(SignalKind::terminate())?, stream(SignalKind::hangup())?);
+        let quit = stream(SignalKind::quit())?;
+        if quit.is_some() {
+            record_sender(libc::SIGQUIT)?;
+        }
+        Ok(Signals { interrupts, terminate, hangup, quit, last: None })
     }
 
     /// Waits for the next signal. Cancel safe: no signal is lost when the future is dropped.
-    pub(crate) async fn next(&mut self) -> Signal {
+    pub(crate) async fn next(&mut self) -> Received {
         let signal = tokio::select! {
             Some(()) = self.interrupts.recv() => Signal::INT,
             () = recv(&mut self.terminate) => Signal::TERM,
@@ -64,7 +81,8 @@ impl Signals {
             () = recv(&mut self.quit) => Signal::QUIT,
         };
         self.last = Some(signal);
-        signal
+        let is_typed = matches!(signal, Signal::INT | Signal::QUIT) && is_typed(signal);
+        Received { signal, is_typed }
     }
 
     /// Forgets signals that have arrived but were not waited for.
@@ -80,9 +98,9 @@ impl Signals {
         }
     }
 
-    /// Returns 128+N for the last signal N, as shells report it, or 0 if there was none.
-    pub(crate) fn exit_code(&self) -> u8 {
-        self.last.and_then(|signal| u8::try_from(128 + signal.as_raw()).ok()).unwrap_or(0)
+    /// Returns how lclaude ends because of the last signal, or code 0 if there was none.
+    pub(crate) fn exit(&self) -> Exit {
+        self.last.map_or(Exit::Code(0), Exit::Signal)
     }
 }
 
@@ -101,4 +119,66 @@ async fn recv(stream: &mut Option<unix::Signal>) {
     if received.is_none() {
         std::future::pending::<()>().await;
     }
+}
+
+/// The signals that a process has sent since [`is_typed`] was called for them: bit N for signal N.
+static SENT_BY_PROCESS: AtomicU32 = AtomicU32::new(0);
+/// The signals that the terminal has ever sent.
+static SENT_BY_TERMINAL: AtomicU32 = AtomicU32::new(0);
+/// The handlers of INT (2) and QUIT (3) that [`handle`] calls.
+static NEXT: [OnceLock<libc::sigaction>; 4] = [const { OnceLock::new() }; 4];
+
+/// Puts a handler before the installed one that records who sent the signal, because `ctrlc` and tokio don't say.
+///
+/// The record is complete before the event can arrive. Signals that arrive together are one event, as for every program.
+fn record_sender(signal: c_int) -> io::Result<()> {
+    // SAFETY: sigaction consists of integers and an optional function, so all zeros is a valid value.
+    let mut action: libc::sigaction = unsafe { mem::zeroed() };
+    // SAFETY: a null new action changes nothing; the old one is written to a valid place.
+    if unsafe { libc::sigaction(signal, ptr::null(), &raw mut action) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let _ = NEXT[signal as usize].set(action);
+    action.sa_flags |= libc::SA_SIGINFO;
+    action.sa_sigaction = handle as *const () as usize;
+    // SAFETY: the action is valid, and its handler makes only async-signal-safe calls.
+    if unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Records who sent the signal, and calls the handler that was installed before.
+extern "C" fn handle(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
+    // SAFETY: with SA_SIGINFO the system passes a valid pointer, or null.
+    let by_process = unsafe { info.as_ref() }.is_none_or(is_sent_by_process);
+    let record = if by_process { &SENT_BY_PROCESS } else { &SENT_BY_TERMINAL };
+    record.fetch_or(1 << signal, Ordering::SeqCst);
+    let Some(next) = NEXT.get(signal as usize).and_then(OnceLock::get) else {
+        return;
+    };
+    if next.sa_flags & libc::SA_SIGINFO == 0 {
+        // SAFETY: without SA_SIGINFO a handler has this type. The signal isn't ignored, and the handler was installed
+        // by a library, so it isn't SIG_IGN or SIG_DFL.
+        let next: extern "C" fn(c_int) = unsafe { mem::transmute(next.sa_sigaction) };
+        next(signal);
+    } else {
+        // SAFETY: with SA_SIGINFO a handler has this type.
+        let next: extern "C" fn(c_int, *mut siginfo_t, *mut c_void) = unsafe { mem::transmute(next.sa_sigaction) };
+        next(signal, info, context);
+    }
+}
+
+/// Returns whether the last INT or QUIT was typed at the terminal, and forgets who sent it.
+fn is_typed(signal: Signal) -> bool {
+    let bit = 1 << signal.as_raw();
+    let by_process = SENT_BY_PROCESS.fetch_and(!bit, Ordering::SeqCst) & bit != 0;
+    // On macOS a signal that isn't known to come from a process may still do so.
+    !by_process && (!cfg!(target_os = "macos") || is_in_foreground())
+}
+
+/// Returns whether Ctrl-C was typed at our terminal since the handlers were installed, even if [`Signals::next`] hasn't
+/// returned it yet.
+pub(crate) fn was_interrupted_from_terminal() -> bool {
+    SENT_BY_TERMINAL.load(Ordering::SeqCst) & (1 << libc::SIGINT) != 0
 }

@@ -29,8 +29,8 @@ use super::{
 };
 use crate::{
     backend::{
-        self, Cause, Endpoint, HOST, LogExcerpt, Noted, Program, Progress, Served, Service, StartError, Starting, Undo,
-        describe_status, diagnose, log, registry,
+        self, Cause, Endpoint, HOST, LogExcerpt, Noted, Presence, Program, Progress, Served, Service, StartError,
+        Starting, Undo, describe_status, diagnose, log, registry,
     },
     base::{
         error::{Code, Failure, Result},
@@ -387,14 +387,14 @@ impl<'a> Supervisor<'a> {
         let mut missed = false;
         loop {
             sleep(CHECK_INTERVAL).await;
-            let is_there = kind.is_still_serving(plan, &self.client, &self.endpoint).await;
-            // A busy server may miss one check.
-            if !is_there && missed {
+            let presence = kind.presence(plan, &self.client, &self.endpoint).await;
+            // A server that is being restarted refuses one check.
+            if presence == Presence::Gone && missed {
                 return Failure::new(Code::Unavailable, format!("{} is no longer available", plan.name()))
                     .cause(format!("it exited or unloaded {}", plan.models.join(", ")))
                     .help(RETRY_HELP);
             }
-            missed = !is_there;
+            missed = presence == Presence::Gone;
         }
     }
 

@@ -16,6 +16,7 @@ use crate::{
         disk,
         environment::Environment,
         error::{Code, Failure, Result},
+        exit::Exit,
         signals::Signals,
         ui,
     },
@@ -26,12 +27,12 @@ use crate::{
 /// Time between two checks of a followed log. Polling works on every system.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-pub(crate) fn run(arguments: LogsArguments) -> Result<u8> {
+pub(crate) fn run(arguments: LogsArguments) -> Result<Exit> {
     let environment = Environment::read()?;
     let path = choose(&logs(&environment), &arguments.which.resolve(&environment)?)?;
     let mut log = Log::open(&path).map_err(|error| unreadable(&path, error))?;
     if !arguments.follow {
-        return ignore_closed_pipe(log.print_new().map(|()| 0), &path);
+        return ignore_closed_pipe(log.print_new().map(|()| Exit::Code(0)), &path);
     }
     let runtime = launch::event_loop()?;
     runtime.block_on(async {
@@ -82,7 +83,7 @@ fn choose(logs: &[PathBuf], target: &Target) -> Result<PathBuf> {
 }
 
 /// Prints new lines until a signal comes or the reader is gone.
-async fn follow(log: &mut Log, path: &Path, signals: &mut Signals) -> io::Result<u8> {
+async fn follow(log: &mut Log, path: &Path, signals: &mut Signals) -> io::Result<Exit> {
     loop {
         log.print_new()?;
         if let Some(replacement) = log.replacement(path) {
@@ -93,7 +94,7 @@ async fn follow(log: &mut Log, path: &Path, signals: &mut Signals) -> io::Result
         }
         tokio::select! {
             () = sleep(POLL_INTERVAL) => {}
-            _ = signals.next() => return Ok(signals.exit_code()),
+            _ = signals.next() => return Ok(signals.exit()),
         }
     }
 }
@@ -154,9 +155,9 @@ fn clean(lines: &[u8]) -> String {
 }
 
 /// Turns a closed pipe into success, since the reader may stop early.
-fn ignore_closed_pipe(ended: io::Result<u8>, path: &Path) -> Result<u8> {
+fn ignore_closed_pipe(ended: io::Result<Exit>, path: &Path) -> Result<Exit> {
     match ended {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(0),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Code(0)),
         ended => ended.map_err(|error| unreadable(path, error)),
     }
 }

@@ -19,24 +19,27 @@ mod trust;
 mod untrust;
 mod which;
 
-use crate::{base::error::Result, cli::Verb};
+use crate::{
+    base::{error::Result, exit::Exit},
+    cli::Verb,
+};
 
-/// Runs a verb and returns its exit code.
-pub(crate) fn run(verb: Verb) -> Result<u8> {
+/// Runs a verb.
+pub(crate) fn run(verb: Verb) -> Result<Exit> {
     match verb {
         Verb::Setup(arguments) => setup::run(arguments),
         Verb::Doctor(arguments) => doctor::run(arguments),
-        Verb::Models(arguments) => models::run(arguments),
+        Verb::Models(arguments) => models::run(arguments).map(Exit::Code),
         Verb::Status(arguments) => status::run(arguments),
-        Verb::Stop(arguments) => stop::run(arguments),
+        Verb::Stop(arguments) => stop::run(arguments).map(Exit::Code),
         Verb::Logs(arguments) => logs::run(arguments),
-        Verb::Init(arguments) => init::run(arguments),
-        Verb::Trust(arguments) => trust::run(arguments),
-        Verb::Untrust(arguments) => untrust::run(arguments),
-        Verb::Env(arguments) => env::run(arguments),
+        Verb::Init(arguments) => init::run(arguments).map(Exit::Code),
+        Verb::Trust(arguments) => trust::run(arguments).map(Exit::Code),
+        Verb::Untrust(arguments) => untrust::run(arguments).map(Exit::Code),
+        Verb::Env(arguments) => env::run(arguments).map(Exit::Code),
         Verb::Run(arguments) => run::run(arguments),
         Verb::Serve(arguments) => serve::run(arguments),
-        Verb::Completions(arguments) => completions::run(arguments),
-        Verb::Man(arguments) => man::run(arguments),
+        Verb::Completions(arguments) => completions::run(arguments).map(Exit::Code),
+        Verb::Man(arguments) => man::run(arguments).map(Exit::Code),
     }
 }

@@ -6,6 +6,7 @@ use crate::{
     base::{
         environment::Environment,
         error::{Code, Failure, Result},
+        exit::Exit,
     },
     claude::Throwaway,
     cli::RunArguments,
@@ -16,7 +17,7 @@ use crate::{
     },
 };
 
-pub(crate) fn run(arguments: RunArguments) -> Result<u8> {
+pub(crate) fn run(arguments: RunArguments) -> Result<Exit> {
     let RunArguments { choice, dry_run, command } = arguments;
     let Some((name, rest)) = command.split_first() else {
         return Err(Failure::new(Code::Usage, "`lclaude local run` requires a program")

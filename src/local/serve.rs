@@ -3,7 +3,7 @@
 use super::{format::VariableChanges, selection::warn_about_settings};
 use crate::{
     backend::MissingModel,
-    base::{environment::Environment, error::Result, scratch::Scratch, signals::Signals, ui},
+    base::{environment::Environment, error::Result, exit::Exit, scratch::Scratch, signals::Signals, ui},
     cli::{Format, ServeArguments},
     keeper::{Event, Lease, Ready},
     launch,
@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-pub(crate) fn run(arguments: ServeArguments) -> Result<u8> {
+pub(crate) fn run(arguments: ServeArguments) -> Result<Exit> {
     let ServeArguments { choice, json } = arguments;
     let environment = Environment::read()?;
     let settings = choice.settings(&environment)?;
@@ -30,7 +30,7 @@ async fn serve(plan: &Plan, downloads: Downloads, json: bool, hint: &str, signal
     let (mut lease, ready) = match run::backend_up(plan, downloads, scratch.path(), signals).await? {
         BackendUp::Ready(lease, ready) => (lease, ready),
         BackendUp::ModelMissing(missing) => return Ok(Outcome::ModelMissing(missing)),
-        BackendUp::Interrupted => return Ok(Outcome::Exited(signals.exit_code())),
+        BackendUp::Interrupted => return Ok(Outcome::Exited(signals.exit())),
     };
     let ended = match print_variables(plan, &ready, json, hint) {
         Ok(()) => hold(&mut lease, signals).await,
@@ -64,12 +64,12 @@ fn print_variables(plan: &Plan, ready: &Ready, json: bool, hint: &str) -> Result
 }
 
 /// Holds the lease until a signal comes or the backend fails.
-async fn hold(lease: &mut Lease, signals: &mut Signals) -> Result<u8> {
+async fn hold(lease: &mut Lease, signals: &mut Signals) -> Result<Exit> {
     let mut up = true;
     loop {
         let event = tokio::select! {
             event = lease.event() => event,
-            _ = signals.next() => return Ok(signals.exit_code()),
+            _ = signals.next() => return Ok(signals.exit()),
         };
         match event {
             Event::Failed { failure } | Event::ModelMissing(MissingModel { failure, .. }) => return Err(failure),

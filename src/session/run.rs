@@ -8,12 +8,13 @@ use tokio::time::timeout;
 use super::{
     child::Child,
     plan::{Downloads, Plan},
-    watch::{Ended, exit_code, watch},
+    watch::{Ended, exit, watch},
 };
 use crate::{
     backend::MissingModel,
     base::{
         error::Result,
+        exit::Exit,
         process::Terminal,
         scratch::Scratch,
         signals::Signals,
@@ -28,8 +29,8 @@ const WORD_AFTER: Duration = Duration::from_secs(1);
 
 /// What came of a session, or of another job that needs a backend.
 pub(crate) enum Outcome {
-    /// It ended with this exit code.
-    Exited(u8),
+    /// It ended, and lclaude ends like this.
+    Exited(Exit),
     /// It needs a model that must be downloaded first.
     ModelMissing(MissingModel),
 }
@@ -43,13 +44,13 @@ pub(crate) enum BackendUp {
     Interrupted,
 }
 
-/// Runs one session and returns its exit code: the child's own, or 128+N if signal N ended it or us.
+/// Runs one session. lclaude then ends as the child did, or by the signal that interrupted it before that.
 pub(crate) async fn run(plan: &Plan, child: &Child, downloads: Downloads, signals: &mut Signals) -> Result<Outcome> {
     let scratch = Scratch::make(plan.runtime())?;
     let (mut lease, ready) = match backend_up(plan, downloads, scratch.path(), signals).await? {
         BackendUp::Ready(lease, ready) => (lease, ready),
         BackendUp::ModelMissing(missing) => return Ok(Outcome::ModelMissing(missing)),
-        BackendUp::Interrupted => return Ok(Outcome::Exited(signals.exit_code())),
+        BackendUp::Interrupted => return Ok(Outcome::Exited(signals.exit())),
     };
     let ended = run_child(plan, child, &ready, &mut lease, scratch.path(), signals).await;
     user_files::restore(scratch.path());
@@ -161,7 +162,7 @@ async fn run_child(
     lease: &mut Lease,
     scratch: &Path,
     signals: &mut Signals,
-) -> Result<u8> {
+) -> Result<Exit> {
     print_notes(plan, ready, matches!(child, Child::ClaudeCode(_)))?;
     if let Child::ClaudeCode(session) = child
         && let Some(warning) = plan.verdict(&session.program)
@@ -191,5 +192,5 @@ async fn run_child(
         let log = log.unwrap_or_default();
         ui::message(format_args!("lclaude: the backend crashed and was restarted {times}{log}"));
     }
-    Ok(exit_code(status))
+    Ok(exit(status))
 }

@@ -11,9 +11,10 @@ use crate::{
     backend::MissingModel,
     base::{
         error::{Code, Failure, Result},
+        exit::Exit,
         failpoint,
-        process::{Identity, is_in_foreground},
-        signals::Signals,
+        process::Identity,
+        signals::{Received, Signals, was_interrupted_from_terminal},
     },
     keeper::{Event, Lease},
 };
@@ -58,14 +59,15 @@ pub(super) async fn watch(
                         };
                         return Ok(Ended { status: status.map_err(failed)?, crashes });
                     }
-                    signal = signals.next() => {
+                    received = signals.next() => {
                         if hold.is_active() {
+                            let signal = received.signal;
                             // It handles the signal only when it continues, and may then go on.
                             let status = end(child, identity, &mut hold, signal).await;
                             let status = status.unwrap_or(ExitStatus::from_raw(signal.as_raw()));
                             return Ok(Ended { status, crashes });
                         }
-                        forward(signal, identity);
+                        forward(received, identity);
                     }
                     () = hold.continued() => hold.stop().await,
                     event = &mut event => break event,
@@ -89,10 +91,9 @@ pub(super) async fn watch(
 }
 
 /// Forwards a signal to the child, unless the terminal already sent it there.
-pub(crate) fn forward(signal: Signal, child: Option<Identity>) {
-    let from_keyboard = matches!(signal, Signal::INT | Signal::QUIT) && is_in_foreground();
-    if let Some(child) = child.filter(|_| !from_keyboard) {
-        child.signal(signal);
+pub(crate) fn forward(received: Received, child: Option<Identity>) {
+    if let Some(child) = child.filter(|_| !received.is_typed) {
+        child.signal(received.signal);
     }
 }
 
@@ -120,8 +121,15 @@ async fn end(
     }
 }
 
-/// Returns the exit code of lclaude for the child's status.
-pub(super) fn exit_code(status: ExitStatus) -> u8 {
-    let code = status.code().or(status.signal().map(|signal| 128 + signal));
-    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(Code::Bug as u8)
+/// Returns how lclaude ends after a child with this status.
+///
+/// A child that handled Ctrl-C and exited with 130 counts as ended by it, since shells end a loop only if the command in
+/// it was.
+pub(super) fn exit(status: ExitStatus) -> Exit {
+    match Exit::of(status) {
+        Exit::Code(code) if i32::from(code) == 128 + libc::SIGINT && was_interrupted_from_terminal() => {
+            Exit::Signal(Signal::INT)
+        }
+        exit => exit,
+    }
 }

@@ -50,6 +50,7 @@ mod serve;
 mod setup;
 mod sharing;
 mod shells;
+mod signals;
 mod silent;
 mod status;
 mod stop;

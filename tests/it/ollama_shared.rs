@@ -1,7 +1,7 @@
 //! The user's own Ollama server is used as it is and left as it was.
 
 use rustix::process::Signal;
-use support::{Stage, finish, kill, messages, ollama::shared, server, turn};
+use support::{Stage, finish, json, kill, messages, ollama::shared, server, turn};
 
 #[test]
 fn shared_server_unloads_only_what_lclaude_loaded() {
@@ -89,6 +89,24 @@ fn shared_server_downloads_only_with_consent() {
     let session = stage.on("far:1b", &["--yes"]);
     own.fake.wait_event("pulled");
     finish(session, &stage.events.next("claude"));
+}
+
+#[test]
+fn busy_shared_server_is_not_a_crashed_one() {
+    let (stage, own) = shared(&[]);
+    let session = stage.on("small", &[]);
+    let claude = stage.events.next("claude");
+    own.fake.send(json!({"do": "hang"}));
+    own.fake.wait_event("done");
+    // Two checks without an answer would count as a crash, and the third request as a restart.
+    for _ in 0..3 {
+        assert_eq!(own.fake.wait_event("hanging")["path"], "/api/version");
+    }
+    own.fake.send(json!({"do": "answer"}));
+    own.fake.wait_event("done");
+    turn(&claude);
+    let ended = finish(session, &claude);
+    assert!(!ended.stderr.contains("restarted"), "{}", ended.stderr);
 }
 
 #[test]

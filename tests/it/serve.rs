@@ -2,6 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader},
+    os::unix::process::ExitStatusExt,
     process::{Command, Stdio},
 };
 
@@ -28,7 +29,7 @@ fn serve_prints_the_environment_and_runs_until_a_signal() {
         let (mut session, backend) = serving(&stage);
         assert!(session.is_running() && !backend.is_gone());
         session.signal(signal);
-        let ended = session.wait().expect(code);
+        let ended = session.wait().expect(code).expect_signal(signal);
         assert!(backend.is_gone());
         stage.assert_nothing_left();
         let line = |name: &str, value: &str| format!("export {name}='{value}';\n");
@@ -88,7 +89,7 @@ fn closed_stdout_is_not_an_error() {
     assert!(said.any(|line| line.contains("until Ctrl-C")));
     assert!(!backend.is_gone());
     kill(serving.id().try_into().expect("a process number"), Signal::INT);
-    assert_eq!(serving.wait().expect("waited for").code(), Some(130));
+    assert_eq!(serving.wait().expect("waited for").signal(), Some(Signal::INT.as_raw()));
     assert!(backend.is_gone());
 }
 

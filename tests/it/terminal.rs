@@ -6,7 +6,7 @@ use std::{fs, os::unix::fs::symlink};
 use rustix::process::Signal;
 use support::{
     Fake, Stage, has_ended, json, kill, lclaude, process_state,
-    terminal::{PROMPT, Terminal},
+    terminal::{PROMPT, Terminal, cursor},
     until,
 };
 
@@ -231,6 +231,30 @@ fn terminal_is_restored_after_the_backend_is_lost_in_raw_mode() {
     expect_code(&mut shell, 69);
     assert_eq!(shell.modes(), before);
     shell.leave();
+}
+
+#[test]
+fn cursor_stays_where_it_was_after_claude_code_is_killed() {
+    for full_screen in [false, true] {
+        let stage = stage();
+        let mut terminal = Terminal::start(stage.lclaude(&[]));
+        let _backend = stage.events.next("llama-server");
+        let claude = stage.events.next("claude");
+        let lines: String = (1..=10).map(|line| format!("line {line}\n")).collect();
+        claude.send(json!({"do": "print", "text": lines}));
+        terminal.wait_for("line 10\r\n");
+        let before = cursor(&terminal.output());
+        assert!(before.0 >= 10, "{before:?}");
+        if full_screen {
+            let modes = terminal.modes();
+            raw_mode(&claude, &mut terminal, &modes);
+            claude.send(json!({"do": "print", "text": "\x1b[5;5Hdrawn"}));
+            terminal.wait_for("drawn");
+            assert_ne!(cursor(&terminal.output()), before);
+        }
+        claude.send(json!({"do": "signal", "number": 9}));
+        assert_eq!(cursor(&terminal.wait_to_the_end(137)), before, "full screen: {full_screen}");
+    }
 }
 
 /// Makes Claude Code take over the terminal as a full-screen program does.

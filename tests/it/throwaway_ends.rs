@@ -37,13 +37,13 @@ fn home_is_removed_however_the_session_ends() {
         }),
         ("lclaude killed", |_, session, _| {
             session.signal(Signal::KILL);
-            None
+            Some(137)
         }),
         ("lclaude killed, and Claude Code ignores signals", |_, session, claude| {
             claude.send(json!({"do": "ignore_signals"}));
             claude.wait_event("done");
             session.signal(Signal::KILL);
-            None
+            Some(137)
         }),
         ("keeper killed", |stage, _, claude| {
             kill(stage.keeper(), Signal::KILL);
@@ -67,7 +67,7 @@ fn home_is_removed_however_the_session_ends() {
         let code = end(&stage, &session, &claude);
         let ended = session.wait();
         assert_eq!(ended.code, code, "{name}: {ended:#?}");
-        if code.is_none() {
+        if ended.signal == Some(Signal::KILL.as_raw()) {
             claude.wait_gone();
             stage.wait_for_sessions(0);
             stage.wait_for_nothing_left();

@@ -14,7 +14,10 @@ use std::{
 use lclaude_fakes::events::PATIENCE;
 use rustix::process::Signal;
 use socket2::{Domain, Socket, Type};
-use support::{Fake, Session, Stage, finish, json, kill, messages, port, server, terminal::Terminal, write_program};
+use support::{
+    Fake, Session, Stage, finish, json, kill, messages, port, server, session::shell_code, terminal::Terminal,
+    write_program,
+};
 
 const LOCAL: [&str; 4] = ["--backend", "llamacpp", "--model", "tiny.gguf"];
 /// A name on Hugging Face. The fake downloads it before it binds its port.
@@ -55,7 +58,7 @@ impl LiveSession {
     fn wait(mut self) -> (Option<i32>, String, Vec<String>) {
         let mut stdout = String::new();
         self.child.stdout.take().expect("a pipe").read_to_string(&mut stdout).expect("text");
-        let code = self.child.wait().expect("lclaude can be waited for").code();
+        let code = shell_code(self.child.wait().expect("lclaude can be waited for"));
         (code, stdout, self.lines.iter().collect())
     }
 }

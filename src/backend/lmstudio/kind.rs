@@ -16,7 +16,7 @@ use crate::{
         listed::ListedModel,
         plan::{BackendPlan, Endpoint},
         served::Served,
-        starting::{StartError, Starting},
+        starting::{Presence, StartError, Starting},
         subject::Subject,
         undo::Undo,
     },
@@ -110,8 +110,8 @@ impl Backend for LmStudioBackend {
         start::bring_up(plan, starting).await
     }
 
-    async fn is_still_serving(&self, plan: &BackendPlan, client: &Client, endpoint: &Endpoint) -> bool {
-        start::is_serving(plan, client, endpoint).await
+    async fn presence(&self, plan: &BackendPlan, client: &Client, endpoint: &Endpoint) -> Presence {
+        start::presence(plan, client, endpoint).await
     }
 
     async fn undo(&self, undo: &Undo) -> bool {

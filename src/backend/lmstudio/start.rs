@@ -9,7 +9,7 @@ use crate::{
         http,
         plan::{BackendPlan, Endpoint, HOST},
         served::Served,
-        starting::{Health, StartError, Starting},
+        starting::{Health, Presence, StartError, Starting},
     },
     base::error::{Code, Failure},
 };
@@ -70,12 +70,11 @@ struct LoadedInstance {
 
 /// Returns whether its server answers and has lclaude's instances loaded. The user can unload them, or LM Studio to
 /// free memory.
-pub(crate) async fn is_serving(plan: &BackendPlan, client: &Client, endpoint: &Endpoint) -> bool {
-    let known = endpoint.authorize(client.get(format!("{}/api/v1/models", endpoint.url)));
-    let Some(known) = http::get_json::<ListedModels>(known).await else {
-        return false;
-    };
-    let loaded: Vec<&str> =
-        known.models.iter().flat_map(|model| &model.loaded_instances).map(|instance| instance.id.as_str()).collect();
-    plan.models.iter().all(|name| loaded.contains(&name.as_str()))
+pub(crate) async fn presence(plan: &BackendPlan, client: &Client, endpoint: &Endpoint) -> Presence {
+    let request = endpoint.authorize(client.get(format!("{}/api/v1/models", endpoint.url)));
+    http::presence(request, |known: ListedModels| {
+        let loaded = known.models.iter().flat_map(|model| &model.loaded_instances);
+        plan.models.iter().all(|name| loaded.clone().any(|instance| instance.id == *name))
+    })
+    .await
 }

@@ -18,7 +18,7 @@ use crate::{
         listed::ListedModel,
         plan::{BackendPlan, Endpoint, Service},
         served::{FixedContext, Served},
-        starting::{StartError, Starting},
+        starting::{Presence, StartError, Starting},
         subject::Subject,
         undo::Undo,
     },
@@ -150,9 +150,8 @@ impl Backend for OllamaBackend {
         start::bring_up(plan, starting).await
     }
 
-    async fn is_still_serving(&self, _: &BackendPlan, client: &Client, endpoint: &Endpoint) -> bool {
-        // It reloads an unloaded model on the next request.
-        Server { client, url: &endpoint.url }.is_up().await
+    async fn presence(&self, _: &BackendPlan, client: &Client, endpoint: &Endpoint) -> Presence {
+        Server { client, url: &endpoint.url }.presence().await
     }
 
     async fn figures(&self, client: &Client, endpoint: &Endpoint, models: &[String]) -> Figures {

@@ -15,7 +15,7 @@ use crate::{
     backend::{
         diagnosis::{Cause, diagnose},
         http,
-        starting::{Health, Starting, unexpected_response},
+        starting::{Health, Presence, Starting, unexpected_response},
         undo::Undo,
     },
     base::{
@@ -110,15 +110,15 @@ impl Server<'_> {
         http::get_json(self.client.get(format!("{}/api/{route}", self.url))).await
     }
 
-    /// Returns whether it answers.
-    pub(crate) async fn is_up(&self) -> bool {
-        self.version().await.is_some()
-    }
-
     async fn version(&self) -> Option<String> {
         let request = self.client.get(format!("{}/api/version", self.url)).timeout(HEALTH_TIMEOUT);
         let answer = request.send().await.ok()?.error_for_status().ok()?;
         http::read_json(answer, http::ANSWER_BYTES).await.ok().map(|Version { version }| version)
+    }
+
+    /// Returns whether it is there. It loads an unloaded model again on the next request.
+    pub(crate) async fn presence(&self) -> Presence {
+        http::presence(self.client.get(format!("{}/api/version", self.url)), |_: Version| true).await
     }
 
     pub(crate) async fn look(&self) -> Health {

@@ -165,6 +165,12 @@ pub(crate) fn user_temp_dir() -> Option<PathBuf> {
     None
 }
 
+/// Returns whether a process sent the signal, rather than the terminal. Async-signal-safe.
+pub(crate) fn is_sent_by_process(info: &libc::siginfo_t) -> bool {
+    // The terminal sends Ctrl-C as the kernel (`__isig` in drivers/tty/n_tty.c).
+    info.si_code != libc::SI_KERNEL
+}
+
 /// Makes the kernel send `signal` to the child when the *thread* that spawned it ends, so spawn it from the main
 /// thread.
 pub(crate) fn die_with_parent(command: &mut Command, signal: Signal) {

@@ -161,5 +161,15 @@ pub(crate) fn user_temp_dir() -> Option<PathBuf> {
     Some(PathBuf::from(OsString::from_vec(buffer)))
 }
 
+/// Returns whether a process is known to have sent the signal: one of our POSIX session, such as the shell.
+/// Async-signal-safe.
+///
+/// `si_code` is always 0, and for Ctrl-C `si_pid` is the terminal emulator, in whose write the kernel sends the signal
+/// (`psignal_internal` in xnu's bsd/kern/kern_sig.c). The emulator isn't in the session of its own terminal.
+pub(crate) fn is_sent_by_process(info: &libc::siginfo_t) -> bool {
+    // SAFETY: getsid takes no pointers.
+    unsafe { libc::getsid(info.si_pid) == libc::getsid(0) }
+}
+
 /// Does nothing: macOS has no parent-death signal, so the keeper and the session watch each other instead.
 pub(crate) fn die_with_parent(_command: &mut Command, _signal: Signal) {}

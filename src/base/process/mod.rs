@@ -22,9 +22,11 @@ pub(crate) use descendants::{end_all, kill_adopted, reap_adopted, resident_memor
 pub(crate) use group::{Ending, Group, Listener, is_listened_on};
 pub(crate) use hold::{Hold, is_suspended, resume, suspended_tree};
 pub(crate) use identity::Identity;
-pub(crate) use system::{adopt_orphans, die_with_parent, forbids_programs, own_program, user_temp_dir};
+pub(crate) use system::{
+    adopt_orphans, die_with_parent, forbids_programs, is_sent_by_process, own_program, user_temp_dir,
+};
 pub(crate) use terminal::{LiveScreen, Terminal};
 pub(crate) use unix::{
-    close_all_but, detach, exec, fork, ignore_requests_to_end, is_ignored, is_in_foreground, open_output, user_name,
-    wait_for_children,
+    close_all_but, detach, end_by, exec, fork, ignore_requests_to_end, is_ignored, is_in_foreground, open_output,
+    user_name, wait_for_children,
 };

@@ -8,8 +8,12 @@ use super::unix::is_foreground_of;
 
 /// Turns off what a killed full-screen program leaves on: alternate screen, hidden cursor, mouse reports, focus
 /// reports, bracketed paste, the kitty keyboard protocol, colors (xterm's control sequences).
+///
+/// Leaving the alternate screen also restores the cursor that was saved on the main screen. If the program used only that,
+/// entering the alternate screen first saves the cursor where it is, so that nothing moves. (ESC 7 isn't enough: tmux
+/// keeps the two saved positions apart.) On the alternate screen, entering it changes nothing on the main screen.
 const RESET: &[u8] =
-    b"\x1b[?1049l\x1b[?25h\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?1004l\x1b[?2004l\x1b[<u\x1b[0m";
+    b"\x1b[?1049h\x1b[?1049l\x1b[?25h\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?1004l\x1b[?2004l\x1b[<u\x1b[0m";
 
 /// The terminal's settings from before the child started.
 pub(crate) struct Terminal {

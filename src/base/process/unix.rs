@@ -13,7 +13,7 @@ use std::{
 
 use rustix::{
     fs::{Mode, OFlags},
-    process::{Pid, WaitOptions},
+    process::{Pid, Resource, Rlimit, Signal, WaitOptions, getrlimit, setrlimit},
     pty::{self, OpenptFlags},
     termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr},
 };
@@ -134,6 +134,23 @@ pub(crate) fn is_ignored(signal: libc::c_int) -> bool {
     // SAFETY: a null new action changes nothing; the old one is written to a valid place.
     let result = unsafe { libc::sigaction(signal, std::ptr::null(), &raw mut action) };
     result == 0 && action.sa_sigaction == libc::SIG_IGN
+}
+
+/// Ends this process by `signal`, as if it weren't handled, without a core dump. Returns only if that failed.
+pub(crate) fn end_by(signal: Signal) {
+    // One byte: with 0, Linux still pipes a dump to the program that `core_pattern` may name (core(5)).
+    let limit = Rlimit { current: Some(1), ..getrlimit(Resource::Core) };
+    let _ = setrlimit(Resource::Core, limit);
+    // SAFETY: the default action needs no handler, the set is initialized before it is used, and raise takes a number.
+    unsafe {
+        libc::signal(signal.as_raw(), libc::SIG_DFL);
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, signal.as_raw());
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut());
+        // To this thread, so that it ends before the call returns.
+        libc::raise(signal.as_raw());
+    }
 }
 
 /// Returns whether Ctrl-C and Ctrl-\ currently send their signals to our process group: it is in the foreground, and

@@ -9,6 +9,7 @@ use crate::{
         check::{Area, Check, Severity},
         environment::Environment,
         error::Result,
+        exit::Exit,
         signals::Signals,
         ui,
     },
@@ -18,7 +19,7 @@ use crate::{
 };
 
 /// Returns exit code 1 if a check failed.
-pub(crate) fn run(arguments: DoctorArguments) -> Result<u8> {
+pub(crate) fn run(arguments: DoctorArguments) -> Result<Exit> {
     let runtime = launch::event_loop()?;
     let mut checks = Vec::new();
     let interrupted = runtime.block_on(run_checks(&arguments, &mut checks));
@@ -30,15 +31,15 @@ pub(crate) fn run(arguments: DoctorArguments) -> Result<u8> {
     } else {
         report::print(&checks);
     }
-    if let Some(code) = interrupted? {
+    if let Some(exit) = interrupted? {
         ui::message("lclaude: interrupted; some checks did not run");
-        return Ok(code);
+        return Ok(exit);
     }
-    Ok(u8::from(checks.iter().any(|check| check.state == Severity::Failure)))
+    Ok(Exit::Code(checks.iter().any(|check| check.state == Severity::Failure).into()))
 }
 
-/// Adds all checks. Returns an exit code if a signal interrupted them.
-async fn run_checks(arguments: &DoctorArguments, checks: &mut Vec<Check>) -> Result<Option<u8>> {
+/// Adds all checks. Returns how lclaude ends if a signal interrupted them.
+async fn run_checks(arguments: &DoctorArguments, checks: &mut Vec<Check>) -> Result<Option<Exit>> {
     let environment = match Environment::read() {
         Ok(environment) => environment,
         Err(failure) => {

@@ -16,6 +16,7 @@ use crate::{
     base::{
         environment::Environment,
         error::{Code, Failure, Result},
+        exit::Exit,
         process::Identity,
         scratch::Scratch,
         signals::Signals,
@@ -36,7 +37,7 @@ use crate::{
 /// How long a signal may arrive after a child process has already ended because of it.
 const SIGNAL_DELAY: Duration = Duration::from_millis(100);
 
-pub(crate) fn run(arguments: cli::SetupArguments) -> Result<u8> {
+pub(crate) fn run(arguments: cli::SetupArguments) -> Result<Exit> {
     let environment = Environment::read()?;
     launch::start_log_and_warn(&environment);
     let cli::SetupArguments { choice: selection, dry_run } = arguments;
@@ -49,7 +50,7 @@ pub(crate) fn run(arguments: cli::SetupArguments) -> Result<u8> {
         if dry_run {
             return setup.describe().await.map(|text| {
                 ui::print(&format!("{text}\n"));
-                0
+                Exit::Code(0)
             });
         }
         let mut signals = Signals::listen()?;
@@ -62,12 +63,12 @@ pub(crate) fn run(arguments: cli::SetupArguments) -> Result<u8> {
         };
         let command = setup.command_line();
         match outcome {
-            Ok(()) => Ok(0),
+            Ok(()) => Ok(Exit::Code(0)),
             Err(SetupError::Failed(failure)) if failure.help.iter().any(|help| help.contains(&command)) => Err(failure),
             Err(SetupError::Failed(failure)) => Err(failure.help(format!("{command}  # continues from here"))),
             Err(SetupError::Signalled) => {
                 ui::message_lines(format_args!("\nlclaude: interrupted; to continue: {command}"));
-                Ok(signals.exit_code())
+                Ok(signals.exit())
             }
         }
     });
@@ -202,9 +203,9 @@ impl Setup {
             let status = loop {
                 tokio::select! {
                     status = shell.wait() => break status.ok(),
-                    signal = signals.next() => {
+                    received = signals.next() => {
                         signalled = true;
-                        watch::forward(signal, identity);
+                        watch::forward(received, identity);
                     }
                 }
             };

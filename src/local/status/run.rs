@@ -1,23 +1,23 @@
 //! Prints the status once, or hands over to `--watch`.
 
-use super::{json, seen::look, text, watch};
+use super::{json, seen::Viewer, text, watch};
 use crate::{
-    base::{environment::Environment, error::Result, ui},
+    base::{environment::Environment, error::Result, exit::Exit, ui},
     cli::StatusArguments,
     launch,
 };
 
-pub(crate) fn run(arguments: StatusArguments) -> Result<u8> {
+pub(crate) fn run(arguments: StatusArguments) -> Result<Exit> {
     let environment = Environment::read()?;
     let runtime = launch::event_loop()?;
     if arguments.watch {
         return runtime.block_on(watch::run(environment.places.runtime()?));
     }
-    let seen = runtime.block_on(look(environment.places.runtime()?));
+    let seen = runtime.block_on(Viewer::new(environment.places.runtime()?).look());
     if arguments.json {
         ui::print_json(&json::text(&seen));
     } else {
         ui::print(&text::all(&seen));
     }
-    Ok(0)
+    Ok(Exit::Code(0))
 }

@@ -1,11 +1,12 @@
 //! Collects the status of all backends that lclaude runs.
 
-use std::path::Path;
+use std::{collections::HashMap, path::Path};
 
+use reqwest::Client;
 use tokio::task::{JoinSet, LocalSet};
 
 use crate::{
-    backend::{Figures, registry::figures},
+    backend::{self, Endpoint, Figures, registry::figures},
     base::process::resident_memory,
     keeper::{self, Report, State},
 };
@@ -18,27 +19,48 @@ pub(crate) struct BackendView {
     pub resident: Option<u64>,
 }
 
-/// Returns all backends, the oldest first, and then the servers that somebody else runs.
-pub(crate) async fn look(runtime: &Path) -> Vec<BackendView> {
-    // All at once, so that servers that don't respond delay this only once.
-    let local = LocalSet::new();
-    let mut looking = JoinSet::new();
-    let external = keeper::list_external(runtime);
-    let reports: Vec<Report> = keeper::list_backends(runtime).await.into_iter().chain(external).collect();
-    let memory = memory(&reports);
-    for (at, (report, resident)) in reports.into_iter().zip(memory).enumerate() {
-        let look = async move {
-            let figures = match &report.endpoint {
-                Some(endpoint) => figures(&report.about.kind, endpoint, &report.about.models).await,
-                None => Figures::default(),
-            };
-            (at, BackendView { report, figures, resident })
-        };
-        looking.spawn_local_on(look, &local);
+/// Looks at all backends, with `--watch` again and again.
+pub(crate) struct Viewer<'a> {
+    runtime: &'a Path,
+    /// The client for each URL, which is kept because making one may read all certificates.
+    clients: HashMap<String, Client>,
+}
+
+impl<'a> Viewer<'a> {
+    pub(crate) fn new(runtime: &'a Path) -> Self {
+        Viewer { runtime, clients: HashMap::new() }
     }
-    let mut seen = local.run_until(looking.join_all()).await;
-    seen.sort_by_key(|(at, _)| *at);
-    seen.into_iter().map(|(_, seen)| seen).collect()
+
+    /// Returns all backends, the oldest first, and then the servers that somebody else runs.
+    pub(crate) async fn look(&mut self) -> Vec<BackendView> {
+        let external = keeper::list_external(self.runtime);
+        let reports: Vec<Report> = keeper::list_backends(self.runtime).await.into_iter().chain(external).collect();
+        let endpoints = || reports.iter().filter_map(|report| report.endpoint.as_ref());
+        self.clients.retain(|url, _| endpoints().any(|endpoint| endpoint.url == *url));
+        for Endpoint { url, .. } in endpoints() {
+            self.clients.entry(url.clone()).or_insert_with(|| backend::figures_client(url));
+        }
+        // All at once, so that servers that don't respond delay this only once.
+        let local = LocalSet::new();
+        let mut looking = JoinSet::new();
+        let memory = memory(&reports);
+        for (at, (report, resident)) in reports.into_iter().zip(memory).enumerate() {
+            let client = report.endpoint.as_ref().and_then(|endpoint| self.clients.get(&endpoint.url)).cloned();
+            let look = async move {
+                let figures = match client.zip(report.endpoint.as_ref()) {
+                    Some((client, endpoint)) => {
+                        figures(&report.about.kind, &client, endpoint, &report.about.models).await
+                    }
+                    None => Figures::default(),
+                };
+                (at, BackendView { report, figures, resident })
+            };
+            looking.spawn_local_on(look, &local);
+        }
+        let mut seen = local.run_until(looking.join_all()).await;
+        seen.sort_by_key(|(at, _)| *at);
+        seen.into_iter().map(|(_, seen)| seen).collect()
+    }
 }
 
 /// Returns the resident memory of each backend that lclaude started.

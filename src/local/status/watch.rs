@@ -9,15 +9,17 @@ use std::{
 };
 
 use console::{Term, truncate_str};
+use rustix::process::Signal;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
     time::sleep,
 };
 
-use super::{seen::look, text};
+use super::{seen::Viewer, text};
 use crate::base::{
     error::{Code, Failure, Result},
+    exit::Exit,
     process::LiveScreen,
     signals::Signals,
     ui,
@@ -26,8 +28,8 @@ use crate::base::{
 const PERIOD: Duration = Duration::from_secs(1);
 const CTRL_C: u8 = 3;
 
-/// Returns exit code 0 after `q`, 130 after Ctrl-C.
-pub(crate) async fn run(runtime: &Path) -> Result<u8> {
+/// Returns exit code 0 after `q`, and the signal after Ctrl-C.
+pub(crate) async fn run(runtime: &Path) -> Result<Exit> {
     if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
         return Err(Failure::new(Code::Usage, "--watch requires a terminal")
             .cause("it redraws the screen and waits for keys")
@@ -40,8 +42,9 @@ pub(crate) async fn run(runtime: &Path) -> Result<u8> {
     let mut resized = signal(SignalKind::window_change()).map_err(failed)?;
     let mut keys = keys();
     let _screen = LiveScreen::open().map_err(failed)?;
+    let mut viewer = Viewer::new(runtime);
     loop {
-        let seen = look(runtime).await;
+        let seen = viewer.look().await;
         let shown = text::all(&seen);
         draw(&shown).map_err(failed)?;
         let period = sleep(PERIOD);
@@ -50,14 +53,14 @@ pub(crate) async fn run(runtime: &Path) -> Result<u8> {
             tokio::select! {
                 () = &mut period => break,
                 _ = resized.recv() => draw(&shown).map_err(failed)?,
-                _ = signals.next() => return Ok(signals.exit_code()),
+                _ = signals.next() => return Ok(signals.exit()),
                 key = keys.recv() => match key {
-                    Some(b'q' | b'Q') => return Ok(0),
+                    Some(b'q' | b'Q') => return Ok(Exit::Code(0)),
                     // The screen turns signal keys off, because Ctrl-Z would leave it open. So Ctrl-C arrives as a key.
-                    Some(CTRL_C) => return Ok(130),
+                    Some(CTRL_C) => return Ok(Exit::Signal(Signal::INT)),
                     Some(_) => {}
                     // The terminal was closed.
-                    None => return Ok(129),
+                    None => return Ok(Exit::Signal(Signal::HUP)),
                 },
             }
         }

@@ -2,8 +2,8 @@
 
 use std::{
     io::{BufRead, BufReader, Read},
-    os::unix::process::CommandExt,
-    process::{Child, ChildStdout, Command, Output, Stdio},
+    os::unix::process::{CommandExt, ExitStatusExt},
+    process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio},
 };
 
 use rustix::process::{Pid, Signal};
@@ -84,12 +84,21 @@ impl Drop for Session {
     }
 }
 
+/// Returns the exit code that a shell reports: 128+N if signal N ended the program.
+pub fn shell_code(status: ExitStatus) -> Option<i32> {
+    assert!(!status.core_dumped(), "{status}");
+    status.code().or(status.signal().map(|signal| 128 + signal))
+}
+
 /// The result of a command.
 #[derive(Debug)]
 pub struct Ended {
     /// The command line as a user would type it.
     pub command: String,
+    /// As a shell reports it: 128+N if signal N ended it.
     pub code: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
     pub stdout: String,
     pub stderr: String,
 }
@@ -108,7 +117,8 @@ impl Ended {
     fn from_output(command: String, output: Output) -> Self {
         Ended {
             command,
-            code: output.status.code(),
+            code: shell_code(output.status),
+            signal: output.status.signal(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         }
@@ -117,6 +127,13 @@ impl Ended {
     #[track_caller]
     pub fn expect(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "{self:#?}");
+        self
+    }
+
+    /// Checks that the signal ended it.
+    #[track_caller]
+    pub fn expect_signal(self, signal: Signal) -> Self {
+        assert_eq!(self.signal, Some(signal.as_raw()), "{self:#?}");
         self
     }
 

@@ -6,7 +6,11 @@ use std::{
     io::{self, PipeReader, PipeWriter, Read, Write},
     os::{
         fd::AsRawFd,
-        unix::{ffi::OsStringExt, fs::OpenOptionsExt, process::CommandExt},
+        unix::{
+            ffi::OsStringExt,
+            fs::OpenOptionsExt,
+            process::{CommandExt, ExitStatusExt},
+        },
     },
     path::PathBuf,
     process::{Child, Command},
@@ -22,12 +26,13 @@ use rustix::{
     termios::{Winsize, tcsetwinsize},
 };
 
-use super::Stage;
+use super::{Stage, session::shell_code};
 
 /// The prompt of the shell of [`Terminal::shell`].
 pub const PROMPT: &str = "ready> ";
 
 const COLUMNS: usize = 80;
+const ROWS: u16 = 24;
 
 pub struct Terminal {
     child: Child,
@@ -63,7 +68,7 @@ impl Terminal {
             .open("/dev/ptmx")
             .expect("a pseudo-terminal");
         let line = unlock(&keyboard);
-        tcsetwinsize(&keyboard, Winsize { ws_row: 24, ws_col: COLUMNS as u16, ws_xpixel: 0, ws_ypixel: 0 })
+        tcsetwinsize(&keyboard, Winsize { ws_row: ROWS, ws_col: COLUMNS as u16, ws_xpixel: 0, ws_ypixel: 0 })
             .expect("a size");
 
         let end = open_line(&line);
@@ -157,9 +162,14 @@ impl Terminal {
         self.open = None;
     }
 
-    /// Waits until the program has exited, and returns its exit code.
+    /// Waits until the program has exited, and returns its exit code as a shell reports it.
     pub fn wait(mut self) -> Option<i32> {
-        self.child.wait().expect("the program can be waited for").code()
+        shell_code(self.child.wait().expect("the program can be waited for"))
+    }
+
+    /// Waits until the program has ended, and returns the signal that ended it.
+    pub fn wait_for_signal(mut self) -> Option<i32> {
+        self.child.wait().expect("the program can be waited for").signal()
     }
 
     /// Waits until no process holds the terminal, and returns everything that was printed.
@@ -181,7 +191,7 @@ impl Terminal {
         let ended = self.child.wait().expect("the program can be waited for");
         let reader = self.open.as_mut().and_then(|open| open.reader.take()).expect("not closed yet");
         reader.join().expect("no thread panics");
-        ended.code()
+        shell_code(ended)
     }
 
     /// Exits the shell, which must have no jobs left.
@@ -262,6 +272,13 @@ fn show(mut screen: File, stop: &PipeReader, shown: &Shown) {
         shown.bytes.lock().expect("no thread panics with it").extend_from_slice(&buffer[..read]);
         shown.more.notify_all();
     }
+}
+
+/// Returns the cursor's row and column in a terminal emulator that got this output.
+pub fn cursor(output: &str) -> (u16, u16) {
+    let mut emulator = vt100::Parser::new(ROWS, COLUMNS as u16, 0);
+    emulator.process(output.as_bytes());
+    emulator.screen().cursor_position()
 }
 
 /// Renders the visible lines. It understands cursor movements and erasures only.

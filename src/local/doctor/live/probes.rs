@@ -9,7 +9,7 @@ use super::{
     stream::assemble,
 };
 use crate::{
-    backend::{BackendPlan, rate, registry},
+    backend::{self, BackendPlan, rate, registry},
     base::{
         check::{Area, Check},
         context::CLAUDE_CODE_PROMPT,
@@ -251,6 +251,7 @@ fn prompt_tokens(usage: &Value) -> u64 {
 /// Measures the prompt and answer speed. The backend's own figures take precedence where it reports them.
 pub(crate) async fn speed(client: &ApiClient, plan: &BackendPlan, ready: &Ready) -> Vec<Check> {
     let context = ready.served.context;
+    let figures_client = backend::figures_client(&ready.endpoint.url);
     let mut checks = Vec::new();
     // A fast server reads the short prompt in too short a time. A letter and a space are at most two tokens.
     for letters in [1000.min(context / 8), context / 4] {
@@ -259,7 +260,8 @@ pub(crate) async fn speed(client: &ApiClient, plan: &BackendPlan, ready: &Ready)
             Err(check) if checks.is_empty() => return vec![check],
             Err(_) => break,
         };
-        let reported = registry::figures(&plan.kind.to_string(), &ready.endpoint, &plan.models).await;
+        let kind = plan.kind.to_string();
+        let reported = registry::figures(&kind, &figures_client, &ready.endpoint, &plan.models).await;
         let read = reported.read_rate.or(read);
         let write = reported.write_rate.or(write).map(|rate| format!("{rate:.1} tokens/s"));
         let write = Check::ok(AREA, "answer speed", write.unwrap_or_else(|| NOT_MEASURED.into()));

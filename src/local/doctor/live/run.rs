@@ -12,6 +12,7 @@ use crate::{
     base::{
         check::{Area, Check, Severity},
         error::{Code, Failure, Result},
+        exit::Exit,
         scratch::Scratch,
         signals::Signals,
         ui::ProgressLine,
@@ -54,13 +55,13 @@ pub(crate) fn last_result(subject: &Subject<'_>, plan: Option<&BackendPlan>, cla
     }
 }
 
-/// Adds the checks and saves the verdict. Returns an exit code if a signal interrupted them.
+/// Adds the checks and saves the verdict. Returns how lclaude ends if a signal interrupted them.
 pub(crate) async fn check(
     subject: &Subject<'_>,
     claude: Option<PathBuf>,
     checks: &mut Vec<Check>,
     signals: &mut Signals,
-) -> Option<u8> {
+) -> Option<Exit> {
     let make_plan = async {
         let plan = Plan::new(subject.settings.clone(), subject.environment.clone())?;
         let missing = if plan.is_up() {
@@ -92,9 +93,9 @@ pub(crate) async fn check(
     let outcome = start_and_test(&plan, subject, turn.as_ref().ok(), &done, signals).await;
     let mut done = done.into_inner();
     match outcome {
-        Ok(Some(code)) => {
+        Ok(Some(exit)) => {
             checks.append(&mut done);
-            return Some(code);
+            return Some(exit);
         }
         Ok(None) => {
             if let Some(claude) = claude {
@@ -107,21 +108,21 @@ pub(crate) async fn check(
     None
 }
 
-/// Starts the backend, tests it and releases it. Returns an exit code if a signal interrupted it.
+/// Starts the backend, tests it and releases it. Returns how lclaude ends if a signal interrupted it.
 async fn start_and_test(
     plan: &Plan,
     subject: &Subject<'_>,
     turn: Option<&Child>,
     done: &RefCell<Vec<Check>>,
     signals: &mut Signals,
-) -> Result<Option<u8>> {
+) -> Result<Option<Exit>> {
     subject.environment.places.ready_runtime()?;
     let downloads = if subject.yes { Downloads::Agreed } else { Downloads::NotAgreed };
     let scratch = Scratch::make(plan.runtime())?;
     let (mut lease, ready) = match run::backend_up(plan, downloads, scratch.path(), signals).await? {
         BackendUp::Ready(lease, ready) => (lease, ready),
         BackendUp::ModelMissing(missing) => return Err(missing.failure),
-        BackendUp::Interrupted => return Ok(Some(signals.exit_code())),
+        BackendUp::Interrupted => return Ok(Some(signals.exit())),
     };
     let interrupted = tokio::select! {
         () = run_tests(plan, &ready, scratch.path(), turn, done) => None,
@@ -129,7 +130,7 @@ async fn start_and_test(
             done.borrow_mut().push(Check::failed(AREA, "backend lost", &failure));
             None
         }
-        _ = signals.next() => Some(signals.exit_code()),
+        _ = signals.next() => Some(signals.exit()),
     };
     run::release(*lease, signals).await;
     Ok(interrupted)

@@ -9,7 +9,6 @@ mod signals;
 
 use std::io::Write;
 use std::process::{ExitCode, exit};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use lclaude_fakes::control::{Command, Control};
@@ -17,6 +16,7 @@ use lclaude_fakes::process::{die_of, linger, start_self};
 use rustix::process::{Signal, kill_current_process_group, setsid};
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use serde_json::json;
+use signals::OnlyReport;
 
 const VERSION: &str = "2.1.331 (Claude Code)";
 const HELP: &str = "\
@@ -48,13 +48,13 @@ fn serve() {
     // Signals are handled before the hello, so that a test can send one as soon as it receives the hello.
     let caught = signals::catch();
     let control = Control::connect("claude", settings::describe(std::env::args_os()));
-    let ignored = signals::report(caught, control.clone());
+    let only_report = signals::report(caught, control.clone());
     for command in control.commands() {
-        obey(&command, &control, &ignored);
+        obey(&command, &control, &only_report);
     }
 }
 
-fn obey(command: &Command, control: &Control, signals_ignored: &AtomicBool) {
+fn obey(command: &Command, control: &Control, only_report: &OnlyReport) {
     let done = || control.event("done", json!({ "do": command.name() }));
     match command.name() {
         "exit" => exit(command.number("code")),
@@ -96,7 +96,7 @@ fn obey(command: &Command, control: &Control, signals_ignored: &AtomicBool) {
             done();
         }
         "ignore_signals" => {
-            signals_ignored.store(true, Ordering::SeqCst);
+            only_report.turn_on();
             done();
         }
         "suspend" => {

@@ -114,8 +114,8 @@ fn obey_test(server: Arc<Server>) {
                     server.scheduler.unload(&models::full_name(command.text("model")));
                     done();
                 }
-                "hang" => {
-                    server.hang();
+                "hang" | "answer" => {
+                    server.hang(command.name() == "hang");
                     done();
                 }
                 "log" => eprintln!("{}", command.text("text")),

@@ -32,9 +32,9 @@ impl Server {
         Self { switches, store, control, steps, scheduler, hanging: AtomicBool::new(false) }
     }
 
-    /// Makes the server accept connections without answering them from now on.
-    pub fn hang(&self) {
-        self.hanging.store(true, Ordering::SeqCst);
+    /// Makes the server accept connections without answering them from now on, or answer new requests again.
+    pub fn hang(&self, on: bool) {
+        self.hanging.store(on, Ordering::SeqCst);
     }
 
     pub fn serve(self: Arc<Self>, listener: TcpListener) -> ! {
@@ -51,6 +51,9 @@ impl Server {
         stream.set_nodelay(true)?;
         let mut reader = BufReader::new(stream.try_clone()?);
         while let Some(request) = Request::read(&mut reader)? {
+            if self.hanging.load(Ordering::SeqCst) {
+                self.control.event("hanging", request.describe());
+            }
             while self.hanging.load(Ordering::SeqCst) {
                 thread::park();
             }
