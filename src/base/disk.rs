@@ -10,6 +10,8 @@ use std::{
     path::Path,
 };
 
+/// The first size of a buffer, in bytes. Files in /proc and /sys report no size, and many small reads take longer.
+const BUFFER: usize = 4096;
 /// The largest file that is read whole. Claude Code's own state grows to some megabytes.
 const MAX_SIZE: u64 = 64 * 1024 * 1024;
 
@@ -32,7 +34,7 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
 /// # Errors
 /// `InvalidData` when it is larger than 64 MiB.
 pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(BUFFER);
     open(path)?.take(MAX_SIZE + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_SIZE {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "it is larger than 64 MiB"));

@@ -152,12 +152,13 @@ fn home() -> Result<PathBuf> {
             .cause("HOME is not set, and the system has no home directory for this user")
             .help("export HOME=/path/to/your/home"));
     };
-    if home.exists() && !home.is_dir() {
+    let found = fs::metadata(&home);
+    if found.as_ref().is_ok_and(|found| !found.is_dir()) {
         return Err(Failure::new(Code::Config, format!("your home directory {} is not a directory", home.display()))
             .cause("lclaude and Claude Code keep their configuration there")
             .help("export HOME=/path/to/your/home"));
     }
-    if !home.is_dir() {
+    if found.is_err() {
         return Err(Failure::new(Code::Config, format!("your home directory {} does not exist", home.display()))
             .cause("lclaude and Claude Code keep their configuration there")
             .help(format!("mkdir -p {}", ui::quote_path(&home)))

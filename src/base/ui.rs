@@ -23,7 +23,8 @@ pub(crate) fn message(line: impl std::fmt::Display) {
 
 /// Prints a text of several lines to stderr.
 pub(crate) fn message_lines(text: impl std::fmt::Display) {
-    let _ = writeln!(io::stderr(), "{}", clean(&text.to_string()));
+    // One write, so that another process can't print in between.
+    let _ = io::stderr().write_all(clean(&format!("{text}\n")).as_bytes());
 }
 
 /// Returns a text on one line, with every character escaped that could control a terminal.

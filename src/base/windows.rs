@@ -4,7 +4,6 @@
 //! have no routing and send prompts to Anthropic with the user's own login.
 
 use std::{
-    fs,
     io::Read,
     path::{Component, Path, PathBuf},
 };
@@ -17,16 +16,17 @@ const ENDINGS: &[&str] = &["exe", "cmd", "bat", "ps1"];
 /// Returns whether a program is a Windows program, or a script for one. It is if it lies on a Windows drive, since npm
 /// also installs scripts for `sh` there, which start `node.exe`, or if its name or content says so.
 pub(crate) fn is_windows_program(path: &Path) -> bool {
-    let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    is_from_windows(drives().as_deref(), &real) || has_windows_header(&real)
+    // Outside of WSL, place and name say nothing.
+    let is_named_so = |drives: PathBuf| {
+        let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        is_from_windows(&drives, &real)
+    };
+    drives().is_some_and(is_named_so) || has_windows_header(path)
 }
 
 /// Returns whether a path lies on a Windows drive or has the ending of a Windows program. `drives`: the directory of the
-/// drives, or `None` outside of WSL, where neither counts.
-fn is_from_windows(drives: Option<&Path>, path: &Path) -> bool {
-    let Some(drives) = drives else {
-        return false;
-    };
+/// drives.
+fn is_from_windows(drives: &Path, path: &Path) -> bool {
     let is_drive =
         |part: Component| matches!(part.as_os_str().as_encoded_bytes(), [letter] if letter.is_ascii_alphabetic());
     let on_drive = path.strip_prefix(drives).is_ok_and(|rest| rest.components().next().is_some_and(is_drive));
@@ -42,8 +42,7 @@ fn has_windows_header(path: &Path) -> bool {
 
 /// Returns the directory in which WSL mounts the Windows drives, or `None` outside of WSL.
 fn drives() -> Option<PathBuf> {
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").ok()?;
-    let kernel = kernel.to_lowercase();
+    let kernel = disk::read_to_string(Path::new("/proc/sys/kernel/osrelease")).ok()?.to_lowercase();
     // Such as 4.4.0-19041-Microsoft and 5.15.167.4-microsoft-standard-WSL2.
     let is_wsl = kernel.contains("microsoft") || kernel.contains("wsl");
     is_wsl.then(|| mount_root(&disk::read_to_string(Path::new("/etc/wsl.conf")).unwrap_or_default()))
@@ -68,25 +67,24 @@ fn mount_root(configuration: &str) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
     fn programs_on_windows_drives_are_windows_programs() {
-        let is = |drives: Option<&str>, path: &str| is_from_windows(drives.map(Path::new), Path::new(path));
         let npm = "/mnt/c/Users/me/AppData/Roaming/npm/claude";
         for (drives, path, expected) in [
-            (Some("/mnt/"), npm, true),
-            (Some("/mnt"), "/mnt/D/claude", true),
-            (Some("/"), "/c/claude", true),
-            (Some("/mnt/"), "/home/me/claude.EXE", true),
-            (Some("/mnt/"), "/home/me/claude.cmd", true),
-            (Some("/mnt/"), "/mnt/data/claude", false),
-            (Some("/mnt/"), "/usr/bin/claude", false),
-            (Some("/windows/"), npm, false),
-            (None, npm, false),
-            (None, "/home/me/claude.exe", false),
+            ("/mnt/", npm, true),
+            ("/mnt", "/mnt/D/claude", true),
+            ("/", "/c/claude", true),
+            ("/mnt/", "/home/me/claude.EXE", true),
+            ("/mnt/", "/home/me/claude.cmd", true),
+            ("/mnt/", "/mnt/data/claude", false),
+            ("/mnt/", "/usr/bin/claude", false),
+            ("/windows/", npm, false),
         ] {
-            assert_eq!(is(drives, path), expected, "{drives:?} {path}");
+            assert_eq!(is_from_windows(Path::new(drives), Path::new(path)), expected, "{drives:?} {path}");
         }
     }
 

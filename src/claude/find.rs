@@ -3,6 +3,7 @@
 use std::{
     env, fs,
     io::{self, Read},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -46,7 +47,7 @@ pub(crate) fn install_commands() -> Vec<String> {
 /// # Errors
 /// `NoClaude` without one.
 pub(crate) fn find(settings: &Settings, environment: &Environment) -> Result<PathBuf> {
-    let own = env::current_exe().and_then(|path| path.canonicalize()).ok();
+    let own = env::current_exe().ok();
     if let Some(path) = &settings.claude.path {
         let failed = |why: String| {
             Failure::new(Code::NoClaude, format!("no Claude Code at {}", path.display()))
@@ -123,15 +124,20 @@ pub(crate) fn depth(program: &Path, variables: &Variables) -> Result<u32> {
 
 /// Whether `path` is lclaude under another name: a link, a copy, or a script that runs it.
 fn is_lclaude(path: &Path, own: Option<&Path>) -> bool {
-    if own.is_some() && path.canonicalize().ok().as_deref() == own {
-        return true;
+    own.is_some_and(|own| is_link_or_copy(path, own))
+        || read_script(path).is_ok_and(|script| script.is_some_and(|script| runs_lclaude(&script)))
+}
+
+/// Returns the text of a script, or `None` if the file is another program.
+fn read_script(path: &Path) -> io::Result<Option<String>> {
+    let mut file = fs::File::open(path)?;
+    let mut text = vec![0; 2];
+    file.read_exact(&mut text)?;
+    if text != b"#!" {
+        return Ok(None);
     }
-    if own.is_some_and(|own| is_copy(path, own)) {
-        return true;
-    }
-    let mut text = Vec::new();
-    let read = fs::File::open(path).and_then(|file| file.take(MAX_SCRIPT).read_to_end(&mut text));
-    read.is_ok() && text.starts_with(b"#!") && runs_lclaude(&String::from_utf8_lossy(&text))
+    file.take(MAX_SCRIPT).read_to_end(&mut text)?;
+    Ok(Some(String::from_utf8_lossy(&text).into_owned()))
 }
 
 /// Whether a script has `lclaude` outside its comments, as a word or as the last part of a path.
@@ -147,12 +153,14 @@ fn runs_lclaude(script: &str) -> bool {
     lines.into_iter().any(has_word)
 }
 
-/// Whether both files have the same content: a copy or a hard link. Lengths are compared first, so other programs are
-/// rarely read.
-fn is_copy(path: &Path, own: &Path) -> bool {
-    let length = |path: &Path| fs::metadata(path).map(|meta| meta.len()).ok();
-    length(path).is_some_and(|found| Some(found) == length(own))
-        && fs::read(path).is_ok_and(|found| fs::read(own).is_ok_and(|own| own == found))
+/// Whether both paths lead to the same file, or to files with the same content. Lengths are compared first, so other
+/// programs are rarely read.
+fn is_link_or_copy(path: &Path, own: &Path) -> bool {
+    let (Ok(found), Ok(ours)) = (fs::metadata(path), fs::metadata(own)) else {
+        return false;
+    };
+    (found.dev(), found.ino()) == (ours.dev(), ours.ino())
+        || found.len() == ours.len() && fs::read(path).is_ok_and(|found| fs::read(own).is_ok_and(|own| own == found))
 }
 
 #[cfg(test)]

@@ -4,14 +4,7 @@
 //! the start can wait for without polling. A backend may write faster than anyone can read: what is kept in memory has
 //! a limit, and so has the work between two turns of the event loop.
 
-use std::{
-    cell::RefCell,
-    fs::{self, File, OpenOptions},
-    io::{self, Write},
-    os::{fd::OwnedFd, unix::fs::OpenOptionsExt},
-    path::{Path, PathBuf},
-    rc::Rc,
-};
+use std::{cell::RefCell, fs::File, io, os::fd::OwnedFd, rc::Rc};
 
 use tokio::{
     io::AsyncReadExt,
@@ -20,58 +13,15 @@ use tokio::{
     task::{JoinHandle, yield_now},
 };
 
+use super::log_file::LogFile;
 use crate::backend::{Endpoint, LogExcerpt};
 
 /// In bytes. A longer line is split.
 const MAX_LINE: usize = 2_000;
-/// In bytes. Then a new file is started, since a backend that logs every token for days must not fill the disk.
-const MAX_FILE: u64 = 16 * 1024 * 1024;
 /// Bytes that are read in one turn of the event loop.
 const CHUNK: usize = 16 * 1024;
 /// Lines that wait for the start; when there are more, the oldest are dropped.
 const MAX_WAITING: usize = 256;
-
-/// The log file. Failed writes are ignored.
-pub(crate) struct LogFile {
-    path: PathBuf,
-    file: Option<File>,
-    written: u64,
-    /// Text that isn't in the file yet.
-    pending: Vec<u8>,
-}
-
-impl LogFile {
-    /// Creates a file at `path`. The previous one is kept as `….old`, since it may explain a crash.
-    pub(crate) fn create(path: &Path) -> Self {
-        let open = || -> io::Result<File> {
-            if let Some(dir) = path.parent() {
-                crate::base::disk::create_private_dir(dir)?;
-            }
-            let _ = fs::rename(path, path.with_extension("old"));
-            OpenOptions::new().append(true).create(true).mode(0o600).open(path)
-        };
-        LogFile { path: path.to_owned(), file: open().ok(), written: 0, pending: Vec::new() }
-    }
-
-    /// Adds a line. [`LogFile::flush`] writes it.
-    pub(crate) fn add_line(&mut self, line: &str) {
-        if self.written > MAX_FILE {
-            self.flush();
-            *self = LogFile::create(&self.path);
-        }
-        self.pending.extend_from_slice(line.as_bytes());
-        self.pending.push(b'\n');
-        self.written += line.len() as u64 + 1;
-    }
-
-    /// Writes the added lines to the file.
-    pub(crate) fn flush(&mut self) {
-        if let Some(file) = &mut self.file {
-            let _ = file.write_all(&self.pending);
-        }
-        self.pending.clear();
-    }
-}
 
 /// Reads the output of one run of a backend.
 pub(crate) struct LogReader {
@@ -98,17 +48,13 @@ impl LogLines {
 impl LogReader {
     /// Reads `output` to its end and also sends each line to the returned receiver, until that is dropped. The key of
     /// `endpoint` is masked.
-    pub(crate) fn start(
-        output: OwnedFd,
-        file: Rc<RefCell<LogFile>>,
-        endpoint: Endpoint,
-    ) -> io::Result<(Self, LogLines)> {
+    pub(crate) fn start(output: OwnedFd, file: LogFile, endpoint: Endpoint) -> io::Result<(Self, LogLines)> {
         rustix::io::ioctl_fionbio(&output, true)?;
         // Unchecked, since it may be a pseudo-terminal, which can be polled like a pipe.
         let pipe = pipe::Receiver::from_file_unchecked(File::from(output))?;
         let excerpt = Rc::new(RefCell::new(LogExcerpt::default()));
         let (sender, lines) = broadcast::channel(MAX_WAITING);
-        let sink = Sink { file, excerpt: excerpt.clone(), sender, endpoint };
+        let sink = Sink { file, pending: Vec::new(), excerpt: excerpt.clone(), sender, endpoint };
         let task = tokio::task::spawn_local(read(pipe, sink));
         Ok((LogReader { excerpt, task }, LogLines(lines)))
     }
@@ -128,7 +74,9 @@ impl LogReader {
 
 /// Where the lines go.
 struct Sink {
-    file: Rc<RefCell<LogFile>>,
+    file: LogFile,
+    /// Lines that aren't sent to the file yet.
+    pending: Vec<u8>,
     excerpt: Rc<RefCell<LogExcerpt>>,
     sender: broadcast::Sender<String>,
     endpoint: Endpoint,
@@ -136,7 +84,7 @@ struct Sink {
 
 impl Sink {
     /// Takes a line that ended with `end`.
-    fn take(&self, line: &[u8], end: u8) {
+    fn take(&mut self, line: &[u8], end: u8) {
         if line.is_empty() {
             return;
         }
@@ -144,15 +92,23 @@ impl Sink {
         let text = self.endpoint.masked(&String::from_utf8_lossy(line));
         // Progress bars end each update with a carriage return, and the log needs none of them.
         if end == b'\n' || !text.contains('%') {
-            self.file.borrow_mut().add_line(&text);
+            self.pending.extend_from_slice(text.as_bytes());
+            self.pending.push(b'\n');
             self.excerpt.borrow_mut().push(&text);
         }
         // The receiver is gone once the backend is up.
         let _ = self.sender.send(text);
     }
+
+    /// Sends the lines taken so far to the file.
+    fn flush(&mut self) {
+        if !self.pending.is_empty() {
+            self.file.write(std::mem::take(&mut self.pending));
+        }
+    }
 }
 
-async fn read(mut pipe: pipe::Receiver, sink: Sink) {
+async fn read(mut pipe: pipe::Receiver, mut sink: Sink) {
     let mut chunk = vec![0; CHUNK];
     let mut line = Vec::new();
     loop {
@@ -172,38 +128,19 @@ async fn read(mut pipe: pipe::Receiver, sink: Sink) {
                 }
             }
         }
-        sink.file.borrow_mut().flush();
+        sink.flush();
         // A pipe that is always full must not keep sockets and timers waiting.
         yield_now().await;
     }
     sink.take(&line, b'\n');
-    sink.file.borrow_mut().flush();
+    sink.flush();
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::{fs, io::Write};
 
-    #[test]
-    fn log_rotates_at_the_size_limit() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let path = dir.path().join("backend.log");
-        let mut log = LogFile::create(&path);
-        let line = "x".repeat(1024 * 1024);
-        for _ in 0..40 {
-            log.add_line(&line);
-            log.flush();
-        }
-        log.add_line("the last");
-        log.flush();
-        let text = |path: &Path| fs::read_to_string(path).expect("text");
-        assert!(text(&path).ends_with("x\nthe last\n"));
-        for file in [path.clone(), path.with_extension("old")] {
-            // The line that exceeds the limit is still written.
-            assert!((1..=MAX_FILE as usize + line.len() + 1).contains(&text(&file).len()), "{}", file.display());
-        }
-        assert_eq!(fs::read_dir(dir.path()).expect("a directory").count(), 2);
-    }
+    use super::*;
 
     #[test]
     fn slow_receiver_gets_the_newest_lines_and_the_key_is_masked() {
@@ -213,11 +150,11 @@ mod tests {
             let path = dir.path().join("backend.log");
             let (read, mut write) = io::pipe().expect("a pipe");
             let endpoint = Endpoint::new(String::new(), 0, "sk-1".into());
-            let file = Rc::new(RefCell::new(LogFile::create(&path)));
-            let (mut log, mut lines) = LogReader::start(read.into(), file, endpoint).expect("a reader");
+            let file = LogFile::create(&path);
+            let (mut log, mut lines) = LogReader::start(read.into(), file.clone(), endpoint).expect("a reader");
             let writer = std::thread::spawn(move || {
                 writeln!(write, "ValueError: first").expect("read");
-                (0..100_000).for_each(|line| writeln!(write, "line {line} of sk-1").expect("read"));
+                (0..20_000).for_each(|line| writeln!(write, "line {line} of sk-1").expect("read"));
             });
             // Nothing takes a line before the end.
             let _ = (&mut log.task).await;
@@ -226,10 +163,11 @@ mod tests {
             while let Some(line) = lines.next().await {
                 received.push(line);
             }
-            assert_eq!((received.len(), &*received[MAX_WAITING - 1]), (MAX_WAITING, "line 99999 of ••••••••"));
+            assert_eq!((received.len(), &*received[MAX_WAITING - 1]), (MAX_WAITING, "line 19999 of ••••••••"));
             assert_eq!(log.peek().first_error().as_deref(), Some("ValueError: first"));
+            file.close().await;
             let text = fs::read_to_string(&path).expect("text");
-            assert_eq!((text.lines().count(), text.contains("sk-1")), (100_001, false));
+            assert_eq!((text.lines().count(), text.contains("sk-1")), (20_001, false));
         });
     }
 }

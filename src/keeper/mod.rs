@@ -13,6 +13,7 @@ mod leases;
 mod link;
 mod lock;
 mod log;
+mod log_file;
 mod panic;
 mod port;
 mod protocol;

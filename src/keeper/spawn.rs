@@ -1,6 +1,6 @@
 //! Starts the program of a backend, in a process group of its own.
 
-use std::{cell::RefCell, fs, io, os::unix::process::CommandExt, path::Path, process::Stdio, rc::Rc};
+use std::{fs, io, os::unix::process::CommandExt, path::Path, process::Stdio};
 
 use rustix::process::Signal;
 use tokio::{
@@ -8,7 +8,10 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::log::{LogFile, LogLines, LogReader};
+use super::{
+    log::{LogLines, LogReader},
+    log_file::LogFile,
+};
 use crate::{
     backend::{Endpoint, Program},
     base::{
@@ -30,12 +33,7 @@ pub(crate) struct BackendRun {
 
 impl BackendRun {
     /// Starts the program at `endpoint`, with its private file at `file`. Returns a channel of its log lines too.
-    pub(crate) fn start(
-        program: &Program,
-        endpoint: &Endpoint,
-        file: &Path,
-        log: Rc<RefCell<LogFile>>,
-    ) -> Result<(Self, LogLines)> {
+    pub(crate) fn start(program: &Program, endpoint: &Endpoint, file: &Path, log: LogFile) -> Result<(Self, LogLines)> {
         let failed = |error: io::Error| not_started(Code::Unavailable, &program.path, &error);
         let (read, write) = open_output(program.terminal).map_err(failed)?;
         let (log, lines) = LogReader::start(read, log, endpoint.clone()).map_err(failed)?;

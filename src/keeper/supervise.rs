@@ -18,7 +18,8 @@ use tokio::{
 use super::{
     down::Down,
     leases::{KeeperContext, Leases},
-    log::{LogFile, LogLines},
+    log::LogLines,
+    log_file::LogFile,
     port::{BackendPort, port_taken},
     protocol::{FromKeeper, Ready},
     record::Recorder,
@@ -61,7 +62,7 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(3);
 pub(crate) struct Supervisor<'a> {
     start: StartRequest,
     recorder: &'a Recorder,
-    log: Rc<RefCell<LogFile>>,
+    log: LogFile,
     client: Client,
     endpoint: Endpoint,
     port: BackendPort,
@@ -85,7 +86,7 @@ impl<'a> Supervisor<'a> {
         let token = start.token.clone();
         let new = || Endpoint::new(url, 0, token.unwrap_or_else(new_token));
         Supervisor {
-            log: Rc::new(RefCell::new(LogFile::create(&start.log))),
+            log: LogFile::create(&start.log),
             client,
             endpoint: start.endpoint.clone().unwrap_or_else(new),
             port: BackendPort::default(),
@@ -153,6 +154,7 @@ impl<'a> Supervisor<'a> {
             self.undo.get_mut().pop();
         }
         wait_for_children(CHILD_TIMEOUT).await;
+        self.log.close().await;
     }
 
     /// Runs the `stop` command of the last run, also of a lost keeper's.

@@ -6,16 +6,17 @@ use std::{
 };
 
 use super::amount::Amount;
+use crate::base::disk;
 
 /// Returns the RAM of the machine, or the container's limit if that is lower. `None` if `/proc/meminfo` can't be read.
 pub(crate) fn ram() -> Option<Amount> {
-    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let text = disk::read_to_string(Path::new("/proc/meminfo")).ok()?;
     let value = |name: &str| {
         let kilobytes = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
         kilobytes.trim().trim_end_matches(" kB").parse::<u64>().ok()?.checked_mul(1024)
     };
     let machine = Amount { total: value("MemTotal")?, free: value("MemAvailable")? };
-    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let groups = disk::read_to_string(Path::new("/proc/self/cgroup")).unwrap_or_default();
     Some(apply_limits(machine, Path::new("/sys/fs/cgroup"), &groups))
 }
 
@@ -47,7 +48,7 @@ fn apply_limits(machine: Amount, root: &Path, groups: &str) -> Amount {
 
 /// Returns the limit of a control group, or `None` if it has none or one above `machine_total`.
 fn read_limit(group: &Path, [limit, usage, cached]: [&str; 3], machine_total: u64) -> Option<Amount> {
-    let number = |name: &str| fs::read_to_string(group.join(name)).ok()?.trim().parse::<u64>().ok();
+    let number = |name: &str| disk::read_to_string(&group.join(name)).ok()?.trim().parse::<u64>().ok();
     // `max` (no limit) isn't a number. Sessions run this too, so the other files are read only if needed.
     let total = number(limit).filter(|total| *total <= machine_total)?;
     let stat = fs::read_to_string(group.join("memory.stat")).unwrap_or_default();

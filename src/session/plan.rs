@@ -216,7 +216,7 @@ impl Plan {
 
     /// Returns the warning of the last `lclaude local doctor --live` with the same backend, models and Claude Code.
     pub(crate) fn verdict(&self, claude: &Path) -> Option<String> {
-        Verdicts::read(&self.environment.places.state).get(&VerdictKey::of(&self.backend, claude))?.warning()
+        Verdicts::read(&self.environment.places.state).get(|| VerdictKey::of(&self.backend, claude))?.warning()
     }
 
     /// Returns whether Claude Code gets a small tool set and prompt: `lean` is true, or unset and the context is small.

@@ -95,9 +95,13 @@ impl Verdicts {
         disk::read(&state.join(FILE)).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
     }
 
-    /// Returns the verdict about `subject`.
-    pub(crate) fn get(&self, subject: &VerdictKey) -> Option<&Verdict> {
-        self.0.iter().find(|verdict| verdict.subject == *subject)
+    /// Returns the verdict about `subject`, which is called only if there are any: it looks at several files.
+    pub(crate) fn get(&self, subject: impl FnOnce() -> VerdictKey) -> Option<&Verdict> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let subject = subject();
+        self.0.iter().find(|verdict| verdict.subject == subject)
     }
 
     /// Stores a verdict, replacing an older one about the same subject.
@@ -138,7 +142,7 @@ mod tests {
         };
         add(1, "first");
         add(1, "second");
-        let complaints = |model| Verdicts::read(state.path()).get(&key(model)).map(|found| found.complaints.clone());
+        let complaints = |model| Verdicts::read(state.path()).get(|| key(model)).map(|found| found.complaints.clone());
         assert_eq!(complaints(1), Some(vec!["second".to_owned()]));
         (2..=MAX_VERDICTS + 1).for_each(|model| add(model, "later"));
         assert_eq!((complaints(1), complaints(2).is_some()), (None, true));

@@ -101,13 +101,42 @@ fn endless_log_delays_nothing_and_takes_no_memory() {
         stage.events.next("llama-server");
         let claude = stage.events.next("claude");
         turn(&claude);
-        if cfg!(target_os = "linux") {
-            let status = fs::read_to_string(format!("/proc/{}/status", stage.keeper())).expect("a running keeper");
-            let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
-            let peak: u64 = peak.and_then(|peak| peak.trim().parse().ok()).expect("a number");
-            assert!(peak < 48_000, "{flood}: {peak} kB");
-        }
+        assert_little_memory(&stage, flood);
         finish(session, &claude);
         stage.assert_nothing_left();
+    }
+}
+
+#[test]
+fn log_on_a_disk_that_hangs_delays_nothing_and_takes_no_memory() {
+    let stage = stage("yes | head -c 4000000\nyes &\nSERVER", "");
+    let first = session(&stage);
+    stage.events.next("llama-server");
+    finish(first, &stage.events.next("claude"));
+    // A pipe without a reader can't be opened, and it can't be renamed to a directory.
+    let log = stage.logs().pop().expect("a log");
+    let old = log.with_extension("old");
+    fs::create_dir(&old).expect("a directory");
+    fs::remove_file(&log).expect("a log");
+    assert!(stage.command("mkfifo").arg(&log).status().expect("mkfifo runs").success());
+
+    let session = session(&stage);
+    stage.events.next("llama-server");
+    let claude = stage.events.next("claude");
+    turn(&claude);
+    let status = stage.output(&["local", "status"]).expect(0).stdout;
+    assert!(status.contains("tiny: ready"), "{status}");
+    assert_little_memory(&stage, "yes");
+    finish(session, &claude);
+    stage.assert_nothing_left();
+}
+
+/// Fails if the keeper has used much memory.
+fn assert_little_memory(stage: &Stage, flood: &str) {
+    if cfg!(target_os = "linux") {
+        let status = fs::read_to_string(format!("/proc/{}/status", stage.keeper())).expect("a running keeper");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+        let peak: u64 = peak.and_then(|peak| peak.trim().parse().ok()).expect("a number");
+        assert!(peak < 48_000, "{flood}: {peak} kB");
     }
 }

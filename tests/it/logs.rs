@@ -7,7 +7,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use support::{Stage, finish, json, lclaude, messages, terminal::Terminal, turn};
+use support::{Stage, finish, json, lclaude, messages, terminal::Terminal, turn, until};
 
 #[track_caller]
 fn printed(stage: &Stage, arguments: &[&str]) -> String {
@@ -91,7 +91,8 @@ fn throwaway_session_log_can_be_printed() {
     let fake = stage.events.next("llama-server");
     let claude = stage.events.next("claude");
     fake.send(json!({"do": "log", "text": "line of a throwaway session"}));
-    turn(&claude);
+    let log = stage.runtime_files("log").pop().expect("a log");
+    until("the line is in the log", || fs::read_to_string(&log).is_ok_and(|text| text.contains("line of a throwaway")));
     for arguments in [&[][..], &["--backend", "llamacpp", "--model", "tiny.gguf"]] {
         assert!(printed(&stage, arguments).contains("line of a throwaway session\n"), "{arguments:?}");
     }

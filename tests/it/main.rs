@@ -54,6 +54,8 @@ mod signals;
 mod silent;
 mod status;
 mod stop;
+#[cfg(target_os = "linux")]
+mod stress;
 mod terminal;
 #[cfg(target_os = "linux")]
 mod thieves;

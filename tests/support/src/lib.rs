@@ -371,7 +371,7 @@ impl Stage {
     }
 
     /// Returns these processes as `PID command`.
-    fn running_commands(&self) -> Vec<String> {
+    pub fn running_commands(&self) -> Vec<String> {
         let command = |pid: i32| {
             let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             format!("{pid} {}", String::from_utf8_lossy(&line).replace('\0', " "))

@@ -44,7 +44,7 @@ pub(crate) fn last_result(subject: &Subject<'_>, plan: Option<&BackendPlan>, cla
     let (Some(plan), Some(claude)) = (plan, claude) else {
         return none("none, because a session can't start yet");
     };
-    match Verdicts::read(&subject.environment.places.state).get(&VerdictKey::of(plan, claude)) {
+    match Verdicts::read(&subject.environment.places.state).get(|| VerdictKey::of(plan, claude)) {
         None => none("none for this backend, model, context and Claude Code"),
         Some(Verdict { date, complaints, .. }) if complaints.is_empty() => {
             Check::ok(AREA, LAST, format!("passed on {date}"))
