@@ -22,4 +22,5 @@ pub(crate) mod spawn;
 pub(crate) mod trace;
 pub(crate) mod ui;
 pub(crate) mod variables;
+pub(crate) mod watch;
 pub(crate) mod windows;

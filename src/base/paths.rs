@@ -9,9 +9,11 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
+use rustix::fs::Access;
+
 use super::{
     error::{Code, Failure, Result},
-    ui,
+    process, ui,
     variables::Variables,
 };
 
@@ -26,8 +28,11 @@ pub(crate) struct Places {
     pub config_file: PathBuf,
     /// Directory for logs and for facts remembered between runs.
     pub state: PathBuf,
-    /// Directory for sockets, locks and the private files of sessions.
+    /// Directory for sockets, locks and the private files of sessions: the first usable one of `candidates`.
     runtime: PathBuf,
+    /// All places of the runtime directory, the preferred first. Another environment, such as cron's or that of a
+    /// login without `XDG_RUNTIME_DIR`, may have led to another one.
+    candidates: Vec<PathBuf>,
 }
 
 impl Places {
@@ -39,7 +44,9 @@ impl Places {
         let home = home()?;
         let config = xdg(variables, "XDG_CONFIG_HOME").unwrap_or_else(|| home.join(".config"));
         let state = xdg(variables, "XDG_STATE_HOME").unwrap_or_else(|| home.join(".local/state"));
-        let runtime = runtime_dir(variables);
+        let candidates = runtime_candidates(variables);
+        let runtime = candidates.iter().find(|place| check_candidate(place).is_ok()).or(candidates.last());
+        let runtime = runtime.cloned().unwrap_or_default();
         // Keepers and state files receive these paths as text.
         let places =
             [("HOME", &home), ("XDG_CONFIG_HOME", &config), ("XDG_STATE_HOME", &state), ("XDG_RUNTIME_DIR", &runtime)];
@@ -48,7 +55,13 @@ impl Places {
                 .cause("paths must be valid UTF-8")
                 .help(format!("export {name}=/path/in/utf-8")));
         }
-        Ok(Places { config_file: config.join("lclaude/config.toml"), state: state.join("lclaude"), runtime, home })
+        Ok(Places {
+            config_file: config.join("lclaude/config.toml"),
+            state: state.join("lclaude"),
+            runtime,
+            candidates,
+            home,
+        })
     }
 
     /// Returns the runtime directory, which may be missing.
@@ -58,12 +71,26 @@ impl Places {
     /// # Errors
     /// `Config` when it is a symlink, belongs to another user or is writable by others.
     pub(crate) fn runtime(&self) -> Result<&Path> {
-        match fs::symlink_metadata(&self.runtime) {
-            Ok(meta) => check_owner_and_mode(&self.runtime, &meta)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(not_private(&self.runtime, "cannot be read", error.to_string())),
-        }
+        check_if_there(&self.runtime)?;
         Ok(&self.runtime)
+    }
+
+    /// Returns all directories in which keepers and sessions of this user may be: the runtime directory, which may be
+    /// missing, and the other places that exist and are private.
+    ///
+    /// # Errors
+    /// Those of [`Places::runtime`].
+    pub(crate) fn runtimes(&self) -> Result<Vec<PathBuf>> {
+        let inode = |place: &Path| fs::symlink_metadata(place).ok().map(|meta| (meta.dev(), meta.ino()));
+        let mut found = vec![(self.runtime()?.to_owned(), inode(&self.runtime))];
+        for place in &self.candidates {
+            let Some(inode) = inode(place) else { continue };
+            // `XDG_RUNTIME_DIR` may name `/run/user/UID` through a link.
+            if found.iter().all(|(_, known)| *known != Some(inode)) && is_private(place) {
+                found.push((place.clone(), Some(inode)));
+            }
+        }
+        Ok(found.into_iter().map(|(place, _)| place).collect())
     }
 
     /// Returns the path of the runtime directory unchecked, for display only.
@@ -71,38 +98,41 @@ impl Places {
         &self.runtime
     }
 
-    /// Creates the runtime directory if it is missing and makes it private.
-    ///
-    /// # Errors
-    /// `Config` when it is a symlink, belongs to another user, can't be made private, or its path is too long.
-    pub(crate) fn ready_runtime(&self) -> Result<()> {
-        self.check_length()?;
-        ensure_private_dir(&self.runtime)
+    /// Returns why the runtime directory isn't in `XDG_RUNTIME_DIR`, or `None` if it is or the variable isn't set.
+    pub(crate) fn passed_over(&self, variables: &Variables) -> Option<Failure> {
+        let named = xdg(variables, "XDG_RUNTIME_DIR")?.join("lclaude");
+        if named == self.runtime { None } else { check_candidate(&named).err() }
     }
 
-    /// Checks whether [`Places::ready_runtime`] would succeed, without creating anything.
+    /// Checks whether [`ready_runtime`] would succeed, without creating anything.
     ///
     /// # Errors
-    /// The same as [`Places::ready_runtime`].
+    /// The same as [`ready_runtime`].
     pub(crate) fn check_runtime(&self) -> Result<()> {
-        self.check_length()?;
-        let runtime = self.runtime()?;
-        if runtime.exists() {
-            return Ok(());
-        }
-        rustix::fs::access(runtime.parent().unwrap_or(Path::new("/")), rustix::fs::Access::WRITE_OK)
-            .map_err(|error| not_private(runtime, "cannot be created", error.to_string()))
+        check_if_there(&self.runtime)?;
+        check_can_be_made(&self.runtime)
     }
+}
 
-    fn check_length(&self) -> Result<()> {
-        if self.runtime.as_os_str().len() <= MAX_RUNTIME_PATH {
-            return Ok(());
+/// Creates a runtime directory if it is missing, with mode 0700. If it exists, sets that mode.
+///
+/// # Errors
+/// `Config` when it is a symlink, belongs to another user, or can't be made private.
+pub(crate) fn ready_runtime(runtime: &Path) -> Result<()> {
+    match fs::DirBuilder::new().mode(0o700).create(runtime) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(not_private(runtime, "cannot be created", error.to_string()));
         }
-        Err(Failure::new(Code::Config, format!("the runtime directory's path is too long: {}", self.runtime.display()))
-            .cause("the path of a unix socket must be shorter than 104 bytes")
-            .help("set XDG_RUNTIME_DIR to a shorter private directory: export XDG_RUNTIME_DIR=/run/user/$UID")
-            .help("unset XDG_RUNTIME_DIR"))
+        _ => {}
     }
+    let meta = fs::symlink_metadata(runtime);
+    let meta = meta.map_err(|error| not_private(runtime, "cannot be read", error.to_string()))?;
+    check_owner_and_mode(runtime, &meta)?;
+    if meta.mode() & 0o077 != 0 {
+        fs::set_permissions(runtime, fs::Permissions::from_mode(0o700))
+            .map_err(|error| not_private(runtime, "cannot be made private", error.to_string()))?;
+    }
+    Ok(())
 }
 
 /// Returns the failure for a runtime directory in which files can't be created.
@@ -167,34 +197,66 @@ fn home() -> Result<PathBuf> {
     Ok(home)
 }
 
-/// Returns our directory in `$XDG_RUNTIME_DIR`, else one that is the same in every shell of this user (never
-/// `$TMPDIR`).
-fn runtime_dir(variables: &Variables) -> PathBuf {
-    if let Some(dir) = xdg(variables, "XDG_RUNTIME_DIR").filter(|dir| dir.is_dir()) {
-        return dir.join("lclaude");
-    }
-    if let Some(dir) = crate::base::process::user_temp_dir() {
-        return dir.join("lclaude");
-    }
-    let uid = rustix::process::getuid().as_raw();
-    PathBuf::from(format!("/tmp/lclaude-{uid}"))
+/// Returns the places of the runtime directory, the preferred first. All but the first are the same in every shell of
+/// this user, so never in `$TMPDIR`. The last one is used even if it isn't usable, and then is an error.
+fn runtime_candidates(variables: &Variables) -> Vec<PathBuf> {
+    let uid = rustix::process::geteuid().as_raw();
+    let parents = [xdg(variables, "XDG_RUNTIME_DIR"), process::user_runtime_dir(uid)];
+    let mut candidates: Vec<PathBuf> = parents.into_iter().flatten().map(|parent| parent.join("lclaude")).collect();
+    candidates.push(PathBuf::from(format!("/tmp/lclaude-{uid}")));
+    candidates
 }
 
-/// Creates `dir` with mode 0700. If it exists, checks that it is our own directory (not a symlink) and sets that mode.
-fn ensure_private_dir(dir: &Path) -> Result<()> {
-    match fs::DirBuilder::new().mode(0o700).create(dir) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            return Err(not_private(dir, "cannot be created", error.to_string()));
-        }
-        _ => {}
+/// Checks whether a place can be the runtime directory, except for the last one. `su` and `sudo` may keep the variable
+/// of another user, and root may have made a directory in ours.
+fn check_candidate(place: &Path) -> Result<()> {
+    check_length(place)?;
+    check_parent(place)?;
+    check_if_there(place)?;
+    check_can_be_made(place)
+}
+
+/// Returns whether only this user can have put files into an existing place.
+fn is_private(place: &Path) -> bool {
+    // Everybody has `/tmp`, whose sticky bit keeps others from replacing a directory in it.
+    let is_parent_ours = place.parent() == Some(Path::new("/tmp")) || check_parent(place).is_ok();
+    is_parent_ours && check_if_there(place).is_ok()
+}
+
+/// Checks that nobody else can replace a directory in the parent of `place`.
+fn check_parent(place: &Path) -> Result<()> {
+    let parent = place.parent().unwrap_or(Path::new("/"));
+    let meta = fs::metadata(parent).map_err(|error| not_private(place, "cannot be created", error.to_string()))?;
+    check_owner_and_mode(parent, &meta)
+}
+
+fn is_missing(place: &Path) -> bool {
+    fs::symlink_metadata(place).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+}
+
+/// Checks a runtime directory, which may be missing.
+fn check_if_there(place: &Path) -> Result<()> {
+    match fs::symlink_metadata(place) {
+        Ok(meta) => check_owner_and_mode(place, &meta),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(not_private(place, "cannot be read", error.to_string())),
     }
-    let meta = fs::symlink_metadata(dir).map_err(|error| not_private(dir, "cannot be read", error.to_string()))?;
-    check_owner_and_mode(dir, &meta)?;
-    if meta.mode() & 0o077 != 0 {
-        fs::set_permissions(dir, fs::Permissions::from_mode(0o700))
-            .map_err(|error| not_private(dir, "cannot be made private", error.to_string()))?;
+}
+
+fn check_can_be_made(place: &Path) -> Result<()> {
+    if !is_missing(place) {
+        return Ok(());
     }
-    Ok(())
+    rustix::fs::access(place.parent().unwrap_or(Path::new("/")), Access::WRITE_OK | Access::EXEC_OK)
+        .map_err(|error| not_private(place, "cannot be created", error.to_string()))
+}
+
+fn check_length(place: &Path) -> Result<()> {
+    if place.as_os_str().len() <= MAX_RUNTIME_PATH {
+        return Ok(());
+    }
+    Err(Failure::new(Code::Config, format!("the runtime directory's path is too long: {}", place.display()))
+        .cause("the path of a unix socket must be shorter than 104 bytes"))
 }
 
 fn check_owner_and_mode(dir: &Path, meta: &fs::Metadata) -> Result<()> {
@@ -217,14 +279,9 @@ fn check_owner_and_mode(dir: &Path, meta: &fs::Metadata) -> Result<()> {
 }
 
 fn not_private(dir: &Path, what: &str, why: String) -> Failure {
-    let failure = Failure::new(Code::Config, format!("the runtime directory {} {what}", dir.display()))
+    Failure::new(Code::Config, format!("the runtime directory {} {what}", dir.display()))
         .cause(why)
-        .help("export XDG_RUNTIME_DIR=/run/user/$UID  # or another private directory");
-    if env::var_os("XDG_RUNTIME_DIR").is_some_and(|dir| Path::new(&dir).is_absolute()) {
-        failure.help("unset XDG_RUNTIME_DIR")
-    } else {
-        failure
-    }
+        .help("mkdir -m 700 ~/.lclaude-run; export XDG_RUNTIME_DIR=~/.lclaude-run")
 }
 
 #[cfg(test)]

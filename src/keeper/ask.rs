@@ -2,7 +2,11 @@
 //!
 //! Every wait has a timeout, since a keeper may be suspended or belong to another version of lclaude.
 
-use std::{io, path::Path, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use tokio::{
     net::{UnixStream, unix::OwnedWriteHalf},
@@ -17,7 +21,7 @@ use super::{
     record::Record,
     report::{KeeperInfo, Report, SessionInfo, State},
     start::StartRequest,
-    sweep::{self, plan_ids},
+    sweep::{self, plans},
     timeouts::REPLY_TIMEOUT,
 };
 use crate::base::{
@@ -32,13 +36,12 @@ const MAX_ATTEMPTS: u32 = 5;
 /// Time between two checks of a keeper that has no socket.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Returns all backends that are up, starting, or left behind, oldest first.
-pub(crate) async fn list_backends(runtime: &Path) -> Vec<Report> {
+/// Returns all backends that are up, starting, or left behind, oldest first. `places`: the runtime directories.
+pub(crate) async fn list_backends(places: &[PathBuf]) -> Vec<Report> {
     // Concurrently, so that all keepers that don't answer cost one timeout.
     let mut requests = JoinSet::new();
-    for id in plan_ids(runtime) {
-        let files = PlanFiles::new(runtime, &id);
-        requests.spawn(async move { ask(&files, &id).await });
+    for (place, id) in plans(places) {
+        requests.spawn(async move { query_backend(&place, &id).await });
     }
     let mut found: Vec<Report> = requests.join_all().await.into_iter().flatten().collect();
     found.sort_by(|one, other| other.up_for.cmp(&one.up_for).then_with(|| one.about.id.cmp(&other.about.id)));
@@ -47,7 +50,8 @@ pub(crate) async fn list_backends(runtime: &Path) -> Vec<Report> {
 
 /// Returns one plan's backend, or `None` if nothing of it is left.
 pub(crate) async fn query_backend(runtime: &Path, id: &str) -> Option<Report> {
-    ask(&PlanFiles::new(runtime, id), id).await
+    let report = ask(&PlanFiles::new(runtime, id), id).await?;
+    Some(Report { runtime: runtime.to_owned(), ..report })
 }
 
 async fn ask(files: &PlanFiles, id: &str) -> Option<Report> {
@@ -81,8 +85,8 @@ async fn ask(files: &PlanFiles, id: &str) -> Option<Report> {
 /// Returns the version and PID of keepers from other versions of lclaude that serve the same models. They accept no
 /// sessions of this version. Only reads records, since a session is waiting.
 pub(crate) fn find_other_versions(start: &StartRequest) -> Vec<(String, i32)> {
-    let ids = plan_ids(&start.runtime).into_iter();
-    let records = ids.filter_map(|id| Record::read(&PlanFiles::new(&start.runtime, &id)));
+    let plans = plans(&start.places).into_iter();
+    let records = plans.filter_map(|(place, id)| Record::read(&PlanFiles::new(&place, &id)));
     let is_other = |record: &Record| {
         let KeeperInfo { version, kind, models, .. } = &record.about;
         !version.is_empty()

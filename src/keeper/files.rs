@@ -62,8 +62,8 @@ impl PlanFiles {
 
     /// Returns whether a keeper exists, in any state.
     pub(crate) fn has_keeper(&self) -> bool {
-        // Held only for a moment; a keeper that is just starting waits for it.
-        LockFile::open_existing(&self.lock()).is_ok_and(|lock| !lock.try_lock().unwrap_or(true))
+        // Held only for a moment, and shared with others who ask; a keeper that is just starting waits for it.
+        LockFile::open_existing(&self.lock()).is_ok_and(|lock| !lock.try_share().unwrap_or(true))
     }
 
     /// Returns whether a dead keeper left something to clean up.
@@ -76,6 +76,11 @@ impl PlanFiles {
     pub(crate) fn share_lease(&self) -> Option<LockFile> {
         let lease = LockFile::open(&self.lease()).ok()?;
         lease.try_share().is_ok_and(|shared| shared).then_some(lease)
+    }
+
+    /// Returns whether `lease` still marks the plan as used: others look only at a file that exists.
+    pub(crate) fn is_shared_by(&self, lease: &LockFile) -> bool {
+        lease.is_at(&self.lease())
     }
 
     /// Returns whether no session uses the plan, whatever its keeper is doing.

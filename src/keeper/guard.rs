@@ -11,7 +11,7 @@ use std::{
         fd::{AsFd, OwnedFd},
         unix::net::UnixStream,
     },
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::exit,
     time::Duration,
 };
@@ -20,7 +20,7 @@ use rustix::process::{Pid, WaitOptions, waitpid};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
-use super::{files::PlanFiles, leases::end_child, lock::LockFile, record::Record, start::StartRequest, sweep};
+use super::{dead_session::end_child, files::PlanFiles, lock::LockFile, record::Record, start::StartRequest, sweep};
 use crate::{
     backend::Service,
     base::{
@@ -189,7 +189,7 @@ async fn clean_up(request: Request, lock: OwnedFd, children: &[SessionChild]) {
     if wait_until_unused(&files).await {
         end_children(children, Duration::ZERO).await;
         sweep::clean_up(&files).await;
-        sweep::remove_dead_sessions(Path::new(&request.runtime));
+        sweep::remove_old_files(vec![request.runtime], None).await;
     }
 }
 

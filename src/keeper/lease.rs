@@ -6,10 +6,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::sleep;
+use tokio::{task::spawn_blocking, time::sleep};
 
 use super::{
-    external,
+    dead_session, external,
     files::PlanFiles,
     link::{CloseOutcome, Link},
     lock::LockFile,
@@ -166,7 +166,11 @@ impl Lease {
             return std::future::pending().await;
         };
         // Otherwise a keeper does this.
-        sweep::remove_dead_sessions(&self.start.runtime);
+        let places = self.start.places.clone();
+        if let Ok(dead) = spawn_blocking(move || dead_session::claim_all(&places)).await {
+            // The session doesn't wait for it; the next one finishes it.
+            spawn_blocking(move || drop(dead));
+        }
         match backend::visit(registry::backend(self.start.plan.kind), &self.start.plan, endpoint).await {
             Ok(served) => {
                 let ready = Ready { endpoint: endpoint.clone(), served, group: None };
@@ -198,6 +202,10 @@ impl Lease {
         }
         if self.tries > 1 {
             sleep(Duration::from_millis(1 << self.tries).min(MAX_PAUSE)).await;
+        }
+        if self.in_use.as_ref().is_some_and(|lease| !self.files.is_shared_by(lease)) {
+            // The runtime directory was cleaned. The next keeper must know that somebody uses the port and key.
+            self.in_use = self.files.share_lease();
         }
         let hello = ToKeeper::Hello { scratch: self.scratch.clone(), session: SessionInfo::of_self() };
         let mut link = Link::open(&self.start, &self.files, &hello, self.port.as_ref()).await?;

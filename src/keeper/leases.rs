@@ -9,7 +9,6 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::Signal;
 use tokio::{
     io::AsyncWriteExt,
     net::{UnixStream, unix::OwnedWriteHalf},
@@ -18,6 +17,7 @@ use tokio::{
 };
 
 use super::{
+    dead_session::{Removals, claim, end_child, is_closed},
     guard::Guard,
     panic,
     protocol::{Answer, FromKeeper, Receiver, ToKeeper, encode, send},
@@ -30,14 +30,10 @@ use crate::{
     base::{
         descriptor,
         error::{Code, Failure},
-        process::{Hold, Identity, is_suspended, resume},
-        scratch,
+        process::{Hold, Identity, is_suspended},
     },
-    claude::user_files,
 };
 
-/// How long Claude Code has to exit after its session died, before it is killed.
-const CHILD_GRACE: Duration = Duration::from_millis(500);
 /// How long it may take to tell all sessions that the keeper ends.
 const TELL_TIMEOUT: Duration = Duration::from_millis(200);
 /// How long a session may take to stop its child before the keeper does it.
@@ -80,6 +76,7 @@ struct Shared {
     port_received: Notify,
     /// Notified when a session was sent the keeper's last state.
     told: Notify,
+    removals: Removals,
 }
 
 struct LeaseInfo {
@@ -121,6 +118,7 @@ impl Leases {
             port: RefCell::default(),
             port_received: Notify::new(),
             told: Notify::new(),
+            removals: Removals::default(),
         };
         Leases { shared: Rc::new(shared) }
     }
@@ -146,6 +144,11 @@ impl Leases {
             }
             self.shared.port_received.notified().await;
         }
+    }
+
+    /// Returns the removals of what dead sessions left.
+    pub(crate) fn removals(&self) -> &Removals {
+        &self.shared.removals
     }
 
     /// Returns whether any lease is open.
@@ -254,6 +257,7 @@ impl Shared {
             sessions: self.sessions(),
             restarts: self.context.restarted.get(),
             up_for: Some(self.since.elapsed().as_secs()),
+            ..Report::default()
         }
     }
 }
@@ -369,10 +373,14 @@ async fn serve_session(receiver: &mut Receiver, write: &mut OwnedWriteHalf, scra
     }
     // A session that left because this keeper is stopping goes on with another keeper.
     if !lease.shared.is_stopping() {
+        let is_dead = is_closed(write.as_ref());
+        let claimed = is_dead.then(|| claim(scratch, &lease.shared.context.runtime));
         if let Some(child) = lease.info.child.get() {
             end_child(child, lease.held_processes()).await;
         }
-        remove_scratch(scratch, &lease.shared.context.runtime);
+        if let Some(claimed) = claimed {
+            lease.shared.removals.remove(claimed);
+        }
     }
     let last_message = lease.close().await;
     let _ = send(write, &last_message).await;
@@ -435,27 +443,5 @@ async fn send_states(write: &mut OwnedWriteHalf, lease: &OpenLease) {
         if state.changed().await.is_err() {
             return;
         }
-    }
-}
-
-/// Ends the Claude Code of a dead session. SIGCONT lets a suspended one handle the SIGHUP. One that is `held` doesn't run
-/// again, since it could send one more prompt.
-pub(super) async fn end_child(child: Identity, held: Vec<Identity>) {
-    if held.contains(&child) {
-        child.signal(Signal::KILL);
-        resume(&held);
-        return;
-    }
-    child.signal(Signal::HUP);
-    child.signal(Signal::CONT);
-    child.ends_within(CHILD_GRACE).await;
-    child.signal(Signal::KILL);
-}
-
-/// Removes `scratch`, but only if it is a session's directory directly inside `runtime`.
-fn remove_scratch(scratch: &Path, runtime: &Path) {
-    if scratch.parent() == Some(runtime) && scratch::owner(scratch).is_some() {
-        user_files::restore(scratch);
-        scratch::remove(scratch);
     }
 }

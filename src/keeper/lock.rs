@@ -1,11 +1,11 @@
 //! Lock files. The kernel releases a lock when its holder dies.
 
 use std::{
-    fs::{File, OpenOptions, TryLockError},
+    fs::{self, File, OpenOptions, TryLockError},
     io,
     os::{
         fd::{AsFd, BorrowedFd},
-        unix::fs::OpenOptionsExt,
+        unix::fs::{MetadataExt, OpenOptionsExt},
     },
     path::Path,
 };
@@ -44,6 +44,12 @@ impl LockFile {
     /// Takes the lock if it is free; returns `false` if another process holds it.
     pub(crate) fn try_lock(&self) -> io::Result<bool> {
         is_taken(self.0.try_lock())
+    }
+
+    /// Returns whether `path` still names this file.
+    pub(crate) fn is_at(&self, path: &Path) -> bool {
+        let same = |ours: fs::Metadata, named: fs::Metadata| (ours.dev(), ours.ino()) == (named.dev(), named.ino());
+        self.0.metadata().ok().zip(fs::metadata(path).ok()).is_some_and(|(ours, named)| same(ours, named))
     }
 
     /// Takes the lock together with others that share it; returns `false` if a process has it for itself.

@@ -4,6 +4,7 @@
 //! a session dies. Nothing here reads the configuration or the command line: a plan arrives complete.
 
 mod ask;
+mod dead_session;
 mod down;
 mod external;
 mod files;
@@ -20,6 +21,7 @@ mod protocol;
 mod record;
 mod refuse;
 mod report;
+mod restore;
 mod run;
 mod silent;
 mod spawn;
@@ -36,5 +38,5 @@ pub(crate) use lease::Lease;
 pub(crate) use link::SUBCOMMAND;
 pub(crate) use protocol::{FromKeeper as Event, Ready};
 pub(crate) use report::{Report, SessionInfo, State};
-pub(crate) use run::{is_up, run};
+pub(crate) use run::{is_up, place, run};
 pub(crate) use start::StartRequest;

@@ -188,6 +188,7 @@ mod tests {
             },
             lifetime: Settings::default().lifetime,
             runtime: PathBuf::new(),
+            places: Vec::new(),
             log: PathBuf::new(),
             state: PathBuf::new(),
             may_pull: false,

@@ -2,6 +2,8 @@
 //!
 //! It may come from another version of lclaude, so every field has a default, and names are strings.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use super::start::StartRequest;
@@ -15,6 +17,9 @@ use crate::{
 #[serde(default)]
 pub(crate) struct Report {
     pub about: KeeperInfo,
+    /// The runtime directory in which its keeper was found.
+    #[serde(skip)]
+    pub runtime: PathBuf,
     pub state: State,
     /// Set once the backend is ready, as is `endpoint`.
     pub served: Option<Served>,

@@ -3,7 +3,14 @@
 //! A keeper is this same binary, started by the first session that needs a backend plan. It accepts leases, runs the
 //! backend, reports every change of state, and stops the backend and itself when the last lease closes.
 
-use std::{fs, io, os::unix::net::UnixStream as StdStream, path::Path, rc::Rc, time::Duration};
+use std::{
+    cell::RefCell,
+    fs, io,
+    os::unix::net::UnixStream as StdStream,
+    path::{Path, PathBuf},
+    rc::Rc,
+    time::Duration,
+};
 
 use rustix::process::Signal;
 use tokio::{
@@ -23,6 +30,7 @@ use super::{
     protocol::{FromKeeper, Receiver},
     record::{Record, Recorder},
     report::KeeperInfo,
+    restore::{Restorer, listen},
     start::StartRequest,
     state::KeeperState,
     supervise::Supervisor,
@@ -38,6 +46,19 @@ use crate::{
         process,
     },
 };
+
+/// Returns the runtime directory in which a keeper of this plan is, or the preferred one, the first. A second keeper
+/// elsewhere would load the model again.
+pub(crate) fn place(places: &[PathBuf], plan: &BackendPlan) -> PathBuf {
+    let id = plan.id();
+    let others = places.get(1..).unwrap_or_default();
+    let held = others.iter().find(|place| PlanFiles::new(place, &id).has_keeper());
+    match held {
+        // Most users have one place, for which nothing is opened.
+        Some(held) if !PlanFiles::new(&places[0], &id).has_keeper() => held.clone(),
+        _ => places.first().cloned().unwrap_or_default(),
+    }
+}
 
 /// Returns whether a keeper of this plan accepts sessions, so that another session loads nothing.
 pub(crate) fn is_up(runtime: &Path, plan: &BackendPlan) -> bool {
@@ -108,8 +129,12 @@ async fn run_keeper(starter: StdStream, guard: Guard) -> io::Result<()> {
     };
     match opened {
         Ok((lock, listener)) => {
-            hold_backend(start, &files, context, &state, &leases, listener).await;
-            lock.unlock();
+            // Replaced if the file is deleted.
+            let lock = RefCell::new(lock);
+            hold_backend(start, &files, &lock, context, &state, &leases, listener).await;
+            // A new keeper needn't wait for the removals.
+            lock.borrow().unlock();
+            leases.removals().finish().await;
             Ok(())
         }
         Err(error) => {
@@ -126,15 +151,11 @@ async fn dismiss(last: FromKeeper, state: &KeeperState, leases: &Leases) -> io::
     Ok(())
 }
 
-fn listen(files: &PlanFiles) -> io::Result<UnixListener> {
-    let _ = fs::remove_file(files.socket());
-    UnixListener::bind(files.socket())
-}
-
 /// Runs the backend while anyone has a lease on it.
 async fn hold_backend(
     mut start: StartRequest,
     files: &PlanFiles,
+    lock: &RefCell<LockFile>,
     context: KeeperContext,
     state: &KeeperState,
     leases: &Leases,
@@ -145,20 +166,19 @@ async fn hold_backend(
     recorder.change(|_| {}).await;
     state.set(FromKeeper::Starting);
     let linger = start.lifetime.linger;
-    let sweep = {
-        let (runtime, log) = (start.runtime.clone(), start.log.clone());
-        async move { sweep::sweep(&runtime, log.parent()).await }
-    };
+    let places = start.places.clone();
+    leases.removals().start(sweep::remove_old_files(places.clone(), start.log.parent().map(Path::to_owned)));
+    let sweep = sweep::clean_up_all(places.clone());
     let kind = registry::backend(start.plan.kind);
-    let runtime = start.runtime.clone();
     let mut supervisor = Supervisor::new(start, &recorder, &context);
+    let restorer = Restorer::new(&context.runtime, files, &recorder, lock);
     // Released only when every change is undone.
     let mut exclusive_lock = None;
     let down = async {
         if let Some(name) = kind.exclusive_lock() {
             // First restore what a killed keeper changed, so that the user's own state is recorded below.
             sweep.await;
-            match lock_exclusively(&runtime, name, kind.title()) {
+            match lock_exclusively(&places, name, kind.title()) {
                 Ok(lock) => exclusive_lock = Some(lock),
                 Err(failure) => return Down::Failed(failure),
             }
@@ -172,7 +192,7 @@ async fn hold_backend(
         () = leases.wait_until_closed(linger) => None,
         () = wait_for_signal() => None,
         failure = leases.wait_for_stop() => failure.map(Down::Failed),
-        _ = accept(listener, files, leases) => None,
+        _ = accept(listener, restorer, leases) => None,
     };
     tracing::info!(pid = std::process::id(), failure = down.as_ref().map(Down::what), "keeper exiting");
     // Sessions that still hold a lease go on to another keeper, with the same port and key.
@@ -192,8 +212,7 @@ async fn hold_backend(
     }
     failpoint::reach("backend-ended");
     // Those that died before this keeper knew them.
-    let runtime = context.runtime.clone();
-    let _ = tokio::task::spawn_blocking(move || sweep::remove_dead_sessions(&runtime)).await;
+    leases.removals().start(sweep::remove_old_files(vec![context.runtime.clone()], None));
     recorder.change(Record::clean_up).await;
     failpoint::reach("keeper-cleaned-up");
 }
@@ -226,7 +245,7 @@ fn announce_end(down: Option<Down>, files: &PlanFiles, state: &KeeperState) {
 }
 
 /// Accepts sessions; never returns unless the signal handler can't be installed.
-async fn accept(mut listener: UnixListener, files: &PlanFiles, leases: &Leases) -> io::Result<()> {
+async fn accept(mut listener: UnixListener, mut restorer: Restorer<'_>, leases: &Leases) -> io::Result<()> {
     let mut woken = signal(SignalKind::from_raw(Signal::CONT.as_raw()))?;
     loop {
         tokio::select! {
@@ -235,27 +254,40 @@ async fn accept(mut listener: UnixListener, files: &PlanFiles, leases: &Leases) 
                 // For example out of file descriptors, which others may free.
                 Err(_) => sleep(Duration::from_millis(50)).await,
             },
-            // A session sends SIGCONT if it finds no socket, because the runtime directory was cleaned.
-            _ = woken.recv() => {
-                if !files.socket().exists()
-                    && let Ok(recreated) = listen(files)
-                {
-                    listener = recreated;
-                }
-            }
+            () = restorer.vanished() => listener = restored(&mut restorer, listener).await,
+            // A session that gets no answer sends SIGCONT.
+            _ = woken.recv() => listener = restored(&mut restorer, listener).await,
         }
     }
 }
 
-/// Locks a program that only one keeper at a time may set up: two that change it could not both restore it.
-fn lock_exclusively(runtime: &Path, name: &str, title: &str) -> Result<LockFile, Failure> {
-    let lock = LockFile::open(&runtime.join(name)).map_err(|error| runtime_unusable(runtime, error))?;
-    match lock.try_lock() {
-        Ok(true) => Ok(lock),
-        _ => Err(Failure::new(Code::Unavailable, format!("{title} is in use by another lclaude session"))
-            .cause(format!("that session uses a different model or context, and {title} is set up for one at a time"))
-            .help("use the same model and context, or stop the other session: lclaude local stop")),
+/// Returns the socket that sessions find, a new one if the old one was deleted.
+async fn restored(restorer: &mut Restorer<'_>, listener: UnixListener) -> UnixListener {
+    match restorer.recreate().await {
+        Ok(recreated) => recreated.unwrap_or(listener),
+        Err(error) => {
+            tracing::warn!(%error, "the keeper's files cannot be made again");
+            listener
+        }
     }
+}
+
+/// Locks a program that only one keeper at a time may set up: two that change it could not both restore it. The lock is
+/// taken in every runtime directory, since the other keeper may be in another one.
+fn lock_exclusively(places: &[PathBuf], name: &str, title: &str) -> Result<Vec<LockFile>, Failure> {
+    let mut locks = Vec::new();
+    for place in places.iter().filter(|place| place.exists()) {
+        let lock = LockFile::open(&place.join(name)).map_err(|error| runtime_unusable(place, error))?;
+        if !lock.try_lock().unwrap_or(false) {
+            return Err(Failure::new(Code::Unavailable, format!("{title} is in use by another lclaude session"))
+                .cause(format!(
+                    "that session uses a different model or context, and {title} is set up for one at a time"
+                ))
+                .help("use the same model and context, or stop the other session: lclaude local stop"));
+        }
+        locks.push(lock);
+    }
+    Ok(locks)
 }
 
 /// Returns when the keeper receives SIGTERM or SIGINT.
@@ -267,5 +299,24 @@ async fn wait_for_signal() {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn program_is_locked_for_keepers_in_every_place() {
+        let [one, other] = [(); 2].map(|()| tempfile::tempdir().expect("a directory"));
+        let place = |directory: &tempfile::TempDir| directory.path().to_owned();
+        let missing = place(&one).join("missing");
+        let held = lock_exclusively(&[missing, place(&one), place(&other)], "program.gate", "Program").expect("free");
+        assert_eq!(held.len(), 2);
+        for directory in [&one, &other] {
+            assert!(lock_exclusively(&[place(directory)], "program.gate", "Program").is_err());
+        }
+        drop(held);
+        assert!(lock_exclusively(&[place(&other), place(&one)], "program.gate", "Program").is_ok());
     }
 }

@@ -15,6 +15,8 @@ pub(crate) struct StartRequest {
     pub plan: BackendPlan,
     pub lifetime: Lifetime,
     pub runtime: PathBuf,
+    /// All runtime directories of this user, in which dead keepers and sessions may have left something.
+    pub places: Vec<PathBuf>,
     /// The backend's log.
     pub log: PathBuf,
     /// The state directory, which holds lclaude's own log.

@@ -59,7 +59,7 @@ async fn find(plan: &Plan, choice: &Selection, environment: &Environment) -> Res
                 .cause("it is loading its model")
                 .help(format!("{}  # waits until it is ready", choice.line("serve"))))
         }
-        _ => Err(not_running(plan, choice, &keeper::list_backends(plan.runtime()).await, environment)),
+        _ => Err(not_running(plan, choice, &keeper::list_backends(plan.places()).await, environment)),
     }
 }
 

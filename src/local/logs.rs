@@ -43,9 +43,9 @@ pub(crate) fn run(arguments: LogsArguments) -> Result<Exit> {
 
 /// Returns all logs, the last written at the end. A throwaway session's log is in the runtime directory.
 fn logs(environment: &Environment) -> Vec<PathBuf> {
-    let directories =
-        [Some(environment.places.state.join("logs")), environment.places.runtime().ok().map(Path::to_owned)];
-    let entries = directories.iter().flatten().flat_map(fs::read_dir).flatten().flatten();
+    let mut directories = environment.places.runtimes().unwrap_or_default();
+    directories.push(environment.places.state.join("logs"));
+    let entries = directories.iter().flat_map(fs::read_dir).flatten().flatten();
     let written = |path: &PathBuf| fs::metadata(path).and_then(|meta| meta.modified()).ok();
     let mut logs: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
     logs.retain(|path| path.extension().is_some_and(|ending| ending == "log"));

@@ -30,7 +30,7 @@ pub(crate) fn run(arguments: RunArguments) -> Result<Exit> {
     warn_about_settings(&environment, throwaway.is_none())?;
     let mut plan = Plan::new(settings, environment)?;
     if registry::backend(plan.backend.kind).is_client(name) {
-        plan = plan.for_client()?;
+        plan = plan.for_client();
     }
     let child = Child::Program(ChildProgram::find(name, rest, throwaway)?);
     launch::run_child(&plan, &child, dry_run, choice.choice.yes)

@@ -25,7 +25,7 @@ pub(crate) fn run(arguments: StopArguments) -> Result<u8> {
     let target = arguments.which.resolve(&environment)?;
     let runtime = launch::event_loop()?;
     let stopped = runtime.block_on(async {
-        let up = keeper::list_backends(environment.places.runtime()?).await;
+        let up = keeper::list_backends(&environment.places.runtimes()?).await;
         if up.is_empty() {
             ui::message("lclaude: no backend is running");
             return Ok(0);
@@ -33,7 +33,7 @@ pub(crate) fn run(arguments: StopArguments) -> Result<u8> {
         // A failure to stop one backend doesn't keep the others running.
         let mut failures = Vec::new();
         for report in select(up, target, arguments.all)? {
-            failures.extend(stop(&report, arguments.which.choice.choice.yes, &environment).await.err());
+            failures.extend(stop(&report, arguments.which.choice.choice.yes).await.err());
         }
         let mut failures = failures.into_iter();
         let first = failures.next().map_or(Ok(0), Err);
@@ -89,9 +89,9 @@ fn ask_which(mut up: Vec<Report>) -> Result<Vec<Report>> {
     }
 }
 
-async fn stop(report: &Report, yes: bool, environment: &Environment) -> Result<()> {
+async fn stop(report: &Report, yes: bool) -> Result<()> {
     let (id, name) = (&report.about.id, name(report));
-    let mut stopped = keeper::stop(environment.places.runtime()?, id, yes).await?;
+    let mut stopped = keeper::stop(&report.runtime, id, yes).await?;
     let question = match &stopped {
         StopOutcome::InUse(sessions) => Some(format!("{} {name}", used_by(sessions))),
         StopOutcome::NoAnswer => Some(format!("the keeper of {name} doesn't answer, so sessions may be using it")),
@@ -103,7 +103,7 @@ async fn stop(report: &Report, yes: bool, environment: &Environment) -> Result<(
                 .cause(why)
                 .help(format!("lclaude local stop {} --yes", report.short_id())));
         }
-        stopped = keeper::stop(environment.places.runtime()?, id, true).await?;
+        stopped = keeper::stop(&report.runtime, id, true).await?;
     }
     match stopped {
         StopOutcome::Gone(sessions) => {

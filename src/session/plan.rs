@@ -15,7 +15,7 @@ use crate::{
         context::{LEAN_BELOW, MIN_CONTEXT},
         environment::Environment,
         error::{Failure, Result},
-        ui,
+        paths, ui,
     },
     claude::{self, Routed, Routing},
     config::Settings,
@@ -42,6 +42,8 @@ pub(crate) struct Plan {
     settings: Settings,
     environment: Environment,
     runtime: PathBuf,
+    /// All runtime directories of this user.
+    places: Vec<PathBuf>,
     log: PathBuf,
 }
 
@@ -53,26 +55,27 @@ impl Plan {
     pub(crate) fn new(settings: Settings, environment: Environment) -> Result<Self> {
         enough_context(&settings)?;
         let ChosenBackend { plan: backend, tiers, reason } = backend::plan(&settings, &environment)?;
+        let places = environment.places.runtimes()?;
+        let runtime = keeper::place(&places, &backend);
         Ok(Plan {
-            log: log(&settings, &environment, &backend)?,
+            log: log(&settings, &environment, &backend, &runtime),
             endpoint: registry::backend(backend.kind).endpoint(&settings, &environment)?,
             routing: Routing::new(&settings, tiers, describe(&backend), &environment.variables)?,
             reason,
             backend,
-            runtime: environment.places.runtime()?.to_owned(),
+            runtime,
+            places,
             settings,
             environment,
         })
     }
 
     /// Returns the same plan for the server's own client, such as `ollama pull`, for which no model is loaded.
-    ///
-    /// # Errors
-    /// Those of the runtime directory.
-    pub(crate) fn for_client(mut self) -> Result<Self> {
+    pub(crate) fn for_client(mut self) -> Self {
         self.backend.models.clear();
-        self.log = log(&self.settings, &self.environment, &self.backend)?;
-        Ok(self)
+        self.runtime = keeper::place(&self.places, &self.backend);
+        self.log = log(&self.settings, &self.environment, &self.backend, &self.runtime);
+        self
     }
 
     /// Returns the variables of a child. A program other than Claude Code may be or run the server's own client.
@@ -95,9 +98,15 @@ impl Plan {
         &self.environment
     }
 
-    /// Returns the directory of sockets, locks and private files.
+    /// Returns the directory of sockets, locks and private files: the one in which the backend's keeper is, or the
+    /// preferred one.
     pub(crate) fn runtime(&self) -> &Path {
         &self.runtime
+    }
+
+    /// Returns all runtime directories of this user.
+    pub(crate) fn places(&self) -> &[PathBuf] {
+        &self.places
     }
 
     /// Creates the runtime directory if it is missing.
@@ -105,7 +114,7 @@ impl Plan {
     /// # Errors
     /// `Config` if it can't be made private.
     pub(crate) fn ready_runtime(&self) -> Result<()> {
-        self.environment.places.ready_runtime()
+        paths::ready_runtime(&self.runtime)
     }
 
     /// Returns the backend's log.
@@ -119,6 +128,7 @@ impl Plan {
             plan: self.backend.clone(),
             lifetime: self.settings.lifetime.clone(),
             runtime: self.runtime.clone(),
+            places: self.places.clone(),
             log: self.log.clone(),
             state: self.environment.places.state.clone(),
             may_pull: downloads == Downloads::Agreed && self.untrusted().is_none(),
@@ -252,14 +262,14 @@ impl Plan {
 }
 
 /// Returns the path of the backend's log.
-fn log(settings: &Settings, environment: &Environment, backend: &BackendPlan) -> Result<PathBuf> {
+fn log(settings: &Settings, environment: &Environment, backend: &BackendPlan, runtime: &Path) -> PathBuf {
     let name = format!("{}.log", backend.id());
-    Ok(if settings.throwaway == Some(true) {
+    if settings.throwaway == Some(true) {
         // A throwaway session writes nothing to the home directory.
-        environment.places.runtime()?.join(name)
+        runtime.join(name)
     } else {
         environment.places.state.join("logs").join(name)
-    })
+    }
 }
 
 /// Returns where a model runs, for Claude Code's model picker.

@@ -54,6 +54,8 @@ pub(crate) async fn run(plan: &Plan, child: &Child, downloads: Downloads, signal
     };
     let ended = run_child(plan, child, &ready, &mut lease, scratch.path(), signals).await;
     user_files::restore(scratch.path());
+    // Before the release, so that the keeper finds nothing to remove.
+    remove(scratch, signals).await;
     release(*lease, signals).await;
     print_kept_home(child);
     ended.map(Outcome::Exited)
@@ -85,15 +87,25 @@ pub(crate) async fn backend_up(
 /// Releases the lease, and waits until what only this session used is gone. A signal leaves that to the keeper, once the
 /// user knows what is waited for.
 pub(crate) async fn release(lease: Lease, signals: &mut Signals) {
-    let mut released = std::pin::pin!(lease.release());
-    if timeout(WORD_AFTER, &mut released).await.is_ok() {
+    wait_at_end(lease.release(), "waiting for the backend to end", signals).await;
+}
+
+/// Removes the private directory. A signal leaves the rest to the next lclaude, once the user knows what is waited for.
+pub(crate) async fn remove(scratch: Scratch, signals: &mut Signals) {
+    wait_at_end(scratch.remove(), "removing this session's temporary files", signals).await;
+}
+
+/// Waits at the end of a session. After a second it prints what for, and then a signal ends the wait.
+async fn wait_at_end(done: impl Future<Output = ()>, what: &str, signals: &mut Signals) {
+    let mut done = std::pin::pin!(done);
+    if timeout(WORD_AFTER, &mut done).await.is_ok() {
         return;
     }
-    ui::message("lclaude: waiting for the backend to end (Ctrl-C: don't wait)");
+    ui::message(format_args!("lclaude: {what} (Ctrl-C: don't wait)"));
     // The signal that ended the session may have come twice.
     signals.forget().await;
     tokio::select! {
-        () = released => {}
+        () = done => {}
         _ = signals.next() => {}
     }
 }
@@ -171,7 +183,7 @@ async fn run_child(
     }
     let routed = plan.route(&ready.endpoint, &ready.served, matches!(child, Child::ClaudeCode(_)));
     if child.throwaway().is_none() {
-        user_files::record(plan.environment(), routed.tiers(), scratch, plan.runtime());
+        user_files::record(plan.environment(), routed.tiers(), scratch, plan.places());
     }
     let terminal = Terminal::save();
     let (name, resume_hint) = (child.name(), child.resume_hint());

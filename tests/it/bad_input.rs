@@ -6,7 +6,7 @@ use std::{
     fs,
     os::unix::{
         ffi::OsStrExt,
-        fs::{PermissionsExt, chown, symlink},
+        fs::{PermissionsExt, symlink},
         process::CommandExt,
     },
     path::{Path, PathBuf},
@@ -15,7 +15,7 @@ use std::{
 
 use support::{
     Ended, Stage, copy_program, finish, lclaude,
-    machine::{NOBODY, needs_root},
+    machine::NOBODY,
     messages,
     messages::{note, record},
     write_program,
@@ -548,63 +548,6 @@ fn deleted_working_directory_is_an_error() {
         stage.model().display()
     );
     rejected(&stage, stage.command("/bin/sh").args(["-c", &script]), 65);
-}
-
-#[test]
-fn runtime_path_that_is_not_a_real_directory_is_rejected() {
-    messages!();
-    let stage = Stage::new();
-    let runtime = stage.runtime();
-    let elsewhere = stage.root().join("elsewhere");
-    fs::create_dir(&elsewhere).expect("a directory");
-
-    symlink(&elsewhere, &runtime).expect("a link");
-    rejected(&stage, &mut stage.lclaude(RUN), 65);
-    fs::remove_file(&runtime).expect("the file existed");
-
-    symlink("nowhere", &runtime).expect("a link");
-    rejected(&stage, &mut stage.lclaude(RUN), 65);
-    fs::remove_file(&runtime).expect("the file existed");
-
-    fs::write(&runtime, "").expect("a file");
-    rejected(&stage, &mut stage.lclaude(RUN), 65);
-}
-
-#[test]
-fn runtime_directory_of_another_user_is_rejected() {
-    if !needs_root() {
-        return;
-    }
-    messages!();
-    let stage = Stage::new();
-    let runtime = stage.runtime();
-    fs::create_dir(&runtime).expect("a directory");
-    for mode in [0o700, 0o777] {
-        chown(&runtime, Some(NOBODY), None).expect("root may change owners");
-        set_mode(&runtime, mode);
-        rejected(&stage, &mut stage.lclaude(RUN), 65);
-        let now = fs::metadata(&runtime).expect("the file exists").permissions().mode();
-        assert_eq!(now & 0o777, mode, "lclaude changed the mode of another user's directory");
-    }
-}
-
-#[test]
-fn overlong_runtime_directory_path_is_rejected() {
-    messages!();
-    let stage = Stage::new();
-    let long = stage.root().join("x".repeat(80));
-    fs::create_dir(&long).expect("a directory");
-    let mut command = stage.lclaude(RUN);
-    rejected(&stage, command.env("XDG_RUNTIME_DIR", &long), 65);
-}
-
-#[test]
-fn runtime_directory_that_cannot_be_created_is_an_error() {
-    messages!();
-    let stage = Stage::new();
-    let mut command = stage.lclaude(RUN);
-    // Even root can't create files in this directory.
-    rejected(&stage, command.env("XDG_RUNTIME_DIR", "/proc/self"), 65);
 }
 
 #[test]

@@ -355,52 +355,17 @@ fn invalid_project_file_is_diagnosed() {
 fn unusable_directories_are_diagnosed() {
     messages!();
     assert_fixes(
-        &[
-            Problem {
-                name: "runtime directory is a symlink",
-                stage: || {
-                    let stage = Stage::healthy();
-                    symlink("/tmp", stage.runtime()).expect("a link");
-                    stage
-                },
-                check: ("machine", "runtime directory", "failure"),
-                fix: "rm @RUN/lclaude",
-                edited: "",
+        &[Problem {
+            name: "state directory is a file",
+            stage: || {
+                let stage = Stage::healthy();
+                write_file(&stage, "home/.local/state/lclaude", "");
+                stage
             },
-            Problem {
-                name: "path is too long for a socket",
-                stage: || {
-                    let stage = Stage::healthy();
-                    let long = format!("run/{}", "long".repeat(25));
-                    fs::create_dir(stage.root().join(&long)).expect("a directory");
-                    let mut stage = stage;
-                    let long = stage.root().join(long).display().to_string();
-                    stage.set("XDG_RUNTIME_DIR", long);
-                    stage
-                },
-                check: ("machine", "runtime directory", "failure"),
-                fix: "unset XDG_RUNTIME_DIR",
-                edited: "",
-            },
-            Problem {
-                name: "runtime directory cannot be created",
-                stage: || with_variable("XDG_RUNTIME_DIR", "/proc/self"),
-                check: ("machine", "runtime directory", "failure"),
-                fix: "unset XDG_RUNTIME_DIR",
-                edited: "",
-            },
-            Problem {
-                name: "state directory is a file",
-                stage: || {
-                    let stage = Stage::healthy();
-                    write_file(&stage, "home/.local/state/lclaude", "");
-                    stage
-                },
-                check: ("machine", "state directory", "failure"),
-                fix: "mv @HOME/.local/state/lclaude @HOME/.local/state/lclaude.old",
-                edited: "",
-            },
-        ],
+            check: ("machine", "state directory", "failure"),
+            fix: "mv @HOME/.local/state/lclaude @HOME/.local/state/lclaude.old",
+            edited: "",
+        }],
         "",
     );
 }

@@ -160,9 +160,9 @@ pub(crate) fn forbids_programs(path: &Path) -> bool {
     rustix::fs::statvfs(path).is_ok_and(|mount| mount.f_flag.contains(rustix::fs::StatVfsMountFlags::NOEXEC))
 }
 
-/// Returns `None`: apart from `XDG_RUNTIME_DIR`, Linux has no temporary directory per user.
-pub(crate) fn user_temp_dir() -> Option<PathBuf> {
-    None
+/// Returns the user's directory for sockets, which logind creates at the first login (`pam_systemd`).
+pub(crate) fn user_runtime_dir(uid: u32) -> Option<PathBuf> {
+    Some(format!("/run/user/{uid}").into())
 }
 
 /// Returns whether a process sent the signal, rather than the terminal. Async-signal-safe.

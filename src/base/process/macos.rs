@@ -149,11 +149,12 @@ pub(crate) fn forbids_programs(path: &Path) -> bool {
     rustix::fs::statfs(path).is_ok_and(|mount| mount.f_flags & libc::MNT_NOEXEC.cast_unsigned() != 0)
 }
 
-/// Returns the user's own temporary directory, which is the same in every shell.
-pub(crate) fn user_temp_dir() -> Option<PathBuf> {
+/// Returns the user's own cache directory, which is the same in every shell. macOS has no directory for sockets, and
+/// removes old files from the temporary one.
+pub(crate) fn user_runtime_dir(_uid: u32) -> Option<PathBuf> {
     let mut buffer = vec![0u8; libc::PATH_MAX as usize];
     // SAFETY: confstr writes at most the given length of the buffer.
-    let length = unsafe { libc::confstr(libc::_CS_DARWIN_USER_TEMP_DIR, buffer.as_mut_ptr().cast(), buffer.len()) };
+    let length = unsafe { libc::confstr(libc::_CS_DARWIN_USER_CACHE_DIR, buffer.as_mut_ptr().cast(), buffer.len()) };
     if length == 0 || length > buffer.len() {
         return None;
     }

@@ -1,6 +1,10 @@
 //! Records the user's files at the start of a session, in its private directory, and puts them back at its end.
 
-use std::{fs, path::Path, time::SystemTime};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
 
 use super::{record::Record, settings, state};
 use crate::{
@@ -13,9 +17,9 @@ use crate::{
 /// The record's name in the private directory.
 const NAME: &str = "user-files.json";
 
-/// Records the user's files in `scratch`, a session's private directory in `runtime`. Errors are ignored: without a
-/// record, nothing is put back.
-pub(crate) fn record(environment: &Environment, tiers: &Tiers, scratch: &Path, runtime: &Path) {
+/// Records the user's files in `scratch`, a session's private directory. `places`: the runtime directories, where other
+/// sessions have theirs. Errors are ignored: without a record, nothing is put back.
+pub(crate) fn record(environment: &Environment, tiers: &Tiers, scratch: &Path, places: &[PathBuf]) {
     let (config_dir, state) = (config_dir(environment), answers_file(environment));
     let settings = config_dir.join("settings.json");
     let aliases = tiers.iter().filter(|(tier, _)| *tier != Tier::Subagent);
@@ -34,7 +38,7 @@ pub(crate) fn record(environment: &Environment, tiers: &Tiers, scratch: &Path, r
             && settings::is_left_by(other, record.text.as_deref())
     };
     // What another session has written, and will put back, isn't the user's.
-    if let Some(other) = records(runtime).find(is_left_by) {
+    if let Some(other) = records(places).find(is_left_by) {
         record.text = other.text;
     }
     if let Ok(text) = serde_json::to_vec(&record) {
@@ -57,8 +61,7 @@ fn read(scratch: &Path) -> Option<Record> {
     serde_json::from_slice(&disk::read(&scratch.join(NAME)).ok()?).ok()
 }
 
-/// Returns the records of the sessions in `runtime`.
-fn records(runtime: &Path) -> impl Iterator<Item = Record> {
-    let entries = fs::read_dir(runtime).into_iter().flatten().flatten().map(|entry| entry.path());
-    entries.filter(|path| scratch::owner(path).is_some()).filter_map(|path| read(&path))
+/// Returns the records of all sessions.
+fn records(places: &[PathBuf]) -> impl Iterator<Item = Record> {
+    places.iter().flat_map(|place| scratch::list(place)).filter_map(|path| read(&path))
 }

@@ -28,12 +28,16 @@ pub(crate) async fn check(subject: &Subject<'_>, plan: Option<&BackendPlan>, che
     if let Some(plan) = plan {
         checks.push(fit(subject, plan));
     }
-    if let Ok(runtime) = environment.places.runtime() {
-        checks.push(running(&keeper::list_backends(runtime).await));
+    if let Ok(places) = environment.places.runtimes() {
+        checks.push(running(&keeper::list_backends(&places).await));
     }
     checks.push(Check::of(AREA, "port", port::free_port(), |_| "a free port is available on 127.0.0.1".into()));
     checks.push(Check::of(AREA, "runtime directory", environment.places.check_runtime(), |()| {
-        format!("{} is private or can be created", environment.places.runtime_name().display())
+        let used = format!("{} is private or can be created", environment.places.runtime_name().display());
+        match environment.places.passed_over(&environment.variables) {
+            Some(failure) => format!("{used}; XDG_RUNTIME_DIR is not used: {}", failure.what),
+            None => used,
+        }
     }));
     checks.push(state_directory(&environment.places.state));
     for (name, place) in
@@ -65,7 +69,7 @@ fn memory(machine: Option<Machine>) -> Check {
 fn fit(subject: &Subject<'_>, plan: &BackendPlan) -> Check {
     let Subject { settings, environment, .. } = *subject;
     let name = "memory fit";
-    if environment.places.runtime().is_ok_and(|runtime| keeper::is_up(runtime, plan)) {
+    if environment.places.runtimes().is_ok_and(|places| keeper::is_up(&keeper::place(&places, plan), plan)) {
         return Check::ok(AREA, name, "the backend is already running");
     }
     match backend::fit::check(settings, plan, environment) {

@@ -301,7 +301,7 @@ impl Setup {
         downloads: Downloads,
         signals: &mut Signals,
     ) -> Result<Result<Held, MissingModel>, SetupError> {
-        self.environment.places.ready_runtime()?;
+        plan.ready_runtime()?;
         let scratch = Scratch::make(plan.runtime())?;
         match run::backend_up(plan, downloads, scratch.path(), signals).await? {
             BackendUp::Ready(lease, ready) => Ok(Ok(Held { lease: *lease, ready, scratch })),

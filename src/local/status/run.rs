@@ -11,9 +11,10 @@ pub(crate) fn run(arguments: StatusArguments) -> Result<Exit> {
     let environment = Environment::read()?;
     let runtime = launch::event_loop()?;
     if arguments.watch {
-        return runtime.block_on(watch::run(environment.places.runtime()?));
+        return runtime.block_on(watch::run(&environment.places.runtimes()?));
     }
-    let seen = runtime.block_on(Viewer::new(environment.places.runtime()?).look());
+    let places = environment.places.runtimes()?;
+    let seen = runtime.block_on(Viewer::new(&places).look());
     if arguments.json {
         ui::print_json(&json::text(&seen));
     } else {

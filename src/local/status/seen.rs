@@ -1,6 +1,6 @@
 //! Collects the status of all backends that lclaude runs.
 
-use std::{collections::HashMap, path::Path};
+use std::{collections::HashMap, path::PathBuf};
 
 use reqwest::Client;
 use tokio::task::{JoinSet, LocalSet};
@@ -21,20 +21,20 @@ pub(crate) struct BackendView {
 
 /// Looks at all backends, with `--watch` again and again.
 pub(crate) struct Viewer<'a> {
-    runtime: &'a Path,
+    places: &'a [PathBuf],
     /// The client for each URL, which is kept because making one may read all certificates.
     clients: HashMap<String, Client>,
 }
 
 impl<'a> Viewer<'a> {
-    pub(crate) fn new(runtime: &'a Path) -> Self {
-        Viewer { runtime, clients: HashMap::new() }
+    pub(crate) fn new(places: &'a [PathBuf]) -> Self {
+        Viewer { places, clients: HashMap::new() }
     }
 
     /// Returns all backends, the oldest first, and then the servers that somebody else runs.
     pub(crate) async fn look(&mut self) -> Vec<BackendView> {
-        let external = keeper::list_external(self.runtime);
-        let reports: Vec<Report> = keeper::list_backends(self.runtime).await.into_iter().chain(external).collect();
+        let external = keeper::list_external(self.places);
+        let reports: Vec<Report> = keeper::list_backends(self.places).await.into_iter().chain(external).collect();
         let endpoints = || reports.iter().filter_map(|report| report.endpoint.as_ref());
         self.clients.retain(|url, _| endpoints().any(|endpoint| endpoint.url == *url));
         for Endpoint { url, .. } in endpoints() {

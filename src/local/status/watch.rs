@@ -4,7 +4,7 @@
 
 use std::{
     io::{self, IsTerminal, Read},
-    path::Path,
+    path::PathBuf,
     time::Duration,
 };
 
@@ -29,7 +29,7 @@ const PERIOD: Duration = Duration::from_secs(1);
 const CTRL_C: u8 = 3;
 
 /// Returns exit code 0 after `q`, and the signal after Ctrl-C.
-pub(crate) async fn run(runtime: &Path) -> Result<Exit> {
+pub(crate) async fn run(places: &[PathBuf]) -> Result<Exit> {
     if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
         return Err(Failure::new(Code::Usage, "--watch requires a terminal")
             .cause("it redraws the screen and waits for keys")
@@ -42,7 +42,7 @@ pub(crate) async fn run(runtime: &Path) -> Result<Exit> {
     let mut resized = signal(SignalKind::window_change()).map_err(failed)?;
     let mut keys = keys();
     let _screen = LiveScreen::open().map_err(failed)?;
-    let mut viewer = Viewer::new(runtime);
+    let mut viewer = Viewer::new(places);
     loop {
         let seen = viewer.look().await;
         let shown = text::all(&seen);

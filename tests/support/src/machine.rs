@@ -4,8 +4,10 @@ use std::{
     env,
     ffi::OsStr,
     fmt::Display,
+    fs,
     io::{self, Write},
-    path::Path,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     thread,
 };
@@ -71,4 +73,40 @@ pub fn bound_by_permissions(stage: &Stage, plain: &Command) -> Command {
     }
     bound.args(plain.get_args()).stdin(Stdio::null());
     bound
+}
+
+/// The `/tmp` and `/run/user` of commands that run in other mounts, as directories on the stage.
+pub struct OwnPlaces {
+    pub tmp: PathBuf,
+    pub users: PathBuf,
+}
+
+impl OwnPlaces {
+    pub fn new(stage: &Stage) -> Self {
+        let places = stage.root().join("places");
+        let own = OwnPlaces { tmp: places.join("tmp"), users: places.join("users") };
+        for place in [&own.tmp.join(stage.root().file_name().expect("a name")), &own.users] {
+            fs::create_dir_all(place).expect("a directory");
+        }
+        fs::set_permissions(&own.tmp, fs::Permissions::from_mode(0o1777)).expect("a mode");
+        own
+    }
+
+    /// Returns the command with these directories as `/tmp` and `/run/user`. Only root may mount. The stage keeps its
+    /// path.
+    pub fn with(&self, stage: &Stage, plain: &Command) -> Command {
+        const MOUNT: &str = "set -e; mount --bind \"$1\" \"$2/${1##*/}\"; mount -t tmpfs none /run; mkdir /run/user
+            mount --bind \"$3\" /run/user; mount --rbind \"$2\" /tmp; cd \"$4\"; shift 4; exec \"$@\"";
+        let mut command = stage.command("unshare");
+        let root = stage.root();
+        command.args(["--mount", "sh", "-c", MOUNT, "sh"]).args([root, &self.tmp, &self.users, &stage.project()]);
+        for (name, value) in plain.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command.arg(plain.get_program()).args(plain.get_args()).stdin(Stdio::null());
+        command
+    }
 }

@@ -166,8 +166,12 @@ pub(crate) fn typed(command: &Command) -> String {
         .filter(|(name, _)| name.starts_with("LCLAUDE_"))
         .map(|(name, value)| format!("{name}={}", quoted(value)))
         .collect();
-    words.push(Path::new(command.get_program()).file_name().map(quoted).unwrap_or_default());
-    words.extend(command.get_args().map(quoted));
+    // A test's own mounts are nothing that a user would type.
+    let is_lclaude = |word: &&OsStr| Path::new(word) == lclaude();
+    let all: Vec<&OsStr> = std::iter::once(command.get_program()).chain(command.get_args()).collect();
+    let start = if all[0] == "unshare" { all.iter().position(is_lclaude).unwrap_or(0) } else { 0 };
+    words.push(Path::new(all[start]).file_name().map(quoted).unwrap_or_default());
+    words.extend(all[start + 1..].iter().map(|word| quoted(word)));
     words.join(" ")
 }
 

@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead, BufReader, Read},
     os::unix::process::{CommandExt, ExitStatusExt},
-    process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio},
+    process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Output, Stdio},
 };
 
 use rustix::process::{Pid, Signal};
@@ -19,13 +19,22 @@ pub struct Session {
     child: Option<Child>,
     stdout: Option<BufReader<ChildStdout>>,
     read: String,
+    stderr: Option<BufReader<ChildStderr>>,
+    read_messages: String,
 }
 
 impl Session {
     pub fn start(command: &mut Command) -> Self {
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).spawn();
         let command = typed(command);
-        Session { command, child: Some(child.expect("lclaude runs")), stdout: None, read: String::new() }
+        Session {
+            command,
+            child: Some(child.expect("lclaude runs")),
+            stdout: None,
+            read: String::new(),
+            stderr: None,
+            read_messages: String::new(),
+        }
     }
 
     pub fn pid(&self) -> i32 {
@@ -48,9 +57,13 @@ impl Session {
         if let Some(stdout) = &mut self.stdout {
             stdout.read_to_string(&mut self.read).expect("text");
         }
+        if let Some(stderr) = &mut self.stderr {
+            stderr.read_to_string(&mut self.read_messages).expect("text");
+        }
         let output = child.wait_with_output().expect("lclaude can be waited for");
         let mut ended = Ended::from_output(std::mem::take(&mut self.command), output);
         ended.stdout.insert_str(0, &self.read);
+        ended.stderr.insert_str(0, &self.read_messages);
         ended
     }
 
@@ -58,19 +71,31 @@ impl Session {
     pub fn wait_for_line(&mut self, word: &str) {
         let child = self.child.as_mut().expect("not waited for yet");
         let stdout = self.stdout.get_or_insert_with(|| BufReader::new(child.stdout.take().expect("a pipe")));
-        loop {
-            let start = self.read.len();
-            let read = stdout.read_line(&mut self.read).expect("text");
-            assert!(read > 0, "it exited before {word:?}: {}", self.read);
-            if self.read[start..].contains(word) {
-                return;
-            }
-        }
+        read_to(word, stdout, &mut self.read);
+    }
+
+    /// Reads stderr up to a line that contains `word`. The lines read are still part of the output.
+    pub fn wait_for_message(&mut self, word: &str) {
+        let child = self.child.as_mut().expect("not waited for yet");
+        let stderr = self.stderr.get_or_insert_with(|| BufReader::new(child.stderr.take().expect("a pipe")));
+        read_to(word, stderr, &mut self.read_messages);
     }
 
     pub fn is_running(&mut self) -> bool {
         let child = self.child.as_mut().expect("not waited for yet");
         child.try_wait().expect("lclaude can be waited for").is_none()
+    }
+}
+
+/// Adds lines to `text` up to one that contains `word`.
+fn read_to(word: &str, from: &mut impl BufRead, text: &mut String) {
+    loop {
+        let start = text.len();
+        let read = from.read_line(text).expect("text");
+        assert!(read > 0, "it exited before {word:?}: {text}");
+        if text[start..].contains(word) {
+            return;
+        }
     }
 }
 

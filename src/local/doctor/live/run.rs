@@ -116,7 +116,7 @@ async fn start_and_test(
     done: &RefCell<Vec<Check>>,
     signals: &mut Signals,
 ) -> Result<Option<Exit>> {
-    subject.environment.places.ready_runtime()?;
+    plan.ready_runtime()?;
     let downloads = if subject.yes { Downloads::Agreed } else { Downloads::NotAgreed };
     let scratch = Scratch::make(plan.runtime())?;
     let (mut lease, ready) = match run::backend_up(plan, downloads, scratch.path(), signals).await? {
@@ -132,6 +132,7 @@ async fn start_and_test(
         }
         _ = signals.next() => Some(signals.exit()),
     };
+    run::remove(scratch, signals).await;
     run::release(*lease, signals).await;
     Ok(interrupted)
 }

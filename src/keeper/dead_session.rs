@@ -1,0 +1,117 @@
+//! What a dead session leaves: its Claude Code, which is ended, and its private directory, which is removed.
+//!
+//! A live session removes its own directory. A throwaway home can contain a hundred thousand files, so nothing here runs
+//! on the keeper's thread, and nothing but the keeper's exit waits for it.
+
+use std::{
+    cell::RefCell,
+    os::fd::AsFd,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rustix::{io::Errno, net::SendFlags, process::Signal};
+use tokio::{
+    task::{JoinHandle, JoinSet, spawn_blocking},
+    time::timeout,
+};
+
+use crate::{
+    base::{
+        process::{Identity, resume},
+        scratch::{self, Scratch},
+    },
+    claude::user_files,
+};
+
+/// How long Claude Code has to exit after its session died, before it is killed.
+const CHILD_GRACE: Duration = Duration::from_millis(500);
+/// How long the keeper's exit waits for removals. The next keeper finishes them.
+const REMOVAL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The removals that a keeper has begun.
+#[derive(Default)]
+pub(crate) struct Removals(RefCell<JoinSet<()>>);
+
+impl Removals {
+    /// Removes a directory in the background, once it is `claimed`.
+    pub(crate) fn remove(&self, claimed: JoinHandle<Option<Scratch>>) {
+        self.start(async move {
+            if let Ok(Some(directory)) = claimed.await {
+                let _ = spawn_blocking(move || restore_and_remove(directory)).await;
+            }
+        });
+    }
+
+    /// Starts a job that the keeper's exit waits for.
+    pub(crate) fn start(&self, job: impl Future<Output = ()> + 'static) {
+        let mut running = self.0.borrow_mut();
+        while running.try_join_next().is_some() {}
+        running.spawn_local(job);
+    }
+
+    /// Waits for all removals, but not forever.
+    pub(crate) async fn finish(&self) {
+        let running = self.0.take();
+        let _ = timeout(REMOVAL_TIMEOUT, running.join_all()).await;
+    }
+}
+
+/// Takes over the directory of a session whose connection is closed, if it is one of `runtime`. A blocked thread waits
+/// for the kernel, which may close the connection before it releases the session's lock.
+pub(crate) fn claim(directory: &Path, runtime: &Path) -> JoinHandle<Option<Scratch>> {
+    let directory = (directory.parent() == Some(runtime)).then(|| directory.to_owned());
+    spawn_blocking(move || Scratch::of_dying_session(&directory?))
+}
+
+/// Returns whether the session at the other end is dead or has gone to another keeper. One that only releases its lease
+/// keeps its connection open until it has an answer.
+pub(crate) fn is_closed(connection: impl AsFd) -> bool {
+    // Nothing is sent, but the kernel still checks whether anybody could receive it.
+    rustix::net::send(connection, &[], SendFlags::DONTWAIT) == Err(Errno::PIPE)
+}
+
+/// Takes over the private directories of all dead sessions in these places, and puts the user's files back. The
+/// directories are removed when they are dropped.
+pub(crate) fn claim_all(places: &[PathBuf]) -> Vec<Scratch> {
+    let all = places.iter().flat_map(|place| scratch::list(place));
+    let dead: Vec<Scratch> = all.filter_map(|path| Scratch::of_dead_session(&path)).collect();
+    dead.iter().for_each(|directory| user_files::restore(directory.path()));
+    dead
+}
+
+fn restore_and_remove(directory: Scratch) {
+    user_files::restore(directory.path());
+    drop(directory);
+}
+
+/// Ends the Claude Code of a dead session. SIGCONT lets a suspended one handle the SIGHUP. One that is `held` doesn't run
+/// again, since it could send one more prompt.
+pub(crate) async fn end_child(child: Identity, held: Vec<Identity>) {
+    if held.contains(&child) {
+        child.signal(Signal::KILL);
+        resume(&held);
+        return;
+    }
+    child.signal(Signal::HUP);
+    child.signal(Signal::CONT);
+    child.ends_within(CHILD_GRACE).await;
+    child.signal(Signal::KILL);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::Shutdown, os::unix::net::UnixStream};
+
+    use super::*;
+
+    #[test]
+    fn released_lease_is_not_a_dead_session() {
+        let (ours, theirs) = UnixStream::pair().expect("a pair");
+        assert!(!is_closed(&ours));
+        theirs.shutdown(Shutdown::Write).expect("it is connected");
+        assert!(!is_closed(&ours));
+        drop(theirs);
+        assert!(is_closed(&ours));
+    }
+}

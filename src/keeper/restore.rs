@@ -1,0 +1,100 @@
+//! Makes the files of a running keeper again when somebody deletes them or their directory: a user, or a program that
+//! cleans up. Without them a newcomer would start a second backend.
+//!
+//! The keeper waits for an event of the system, so that it never wakes up otherwise. A private directory of a session isn't
+//! made again: its Claude Code has read what was in it.
+
+use std::{
+    cell::RefCell,
+    fs::{self, File},
+    future::pending,
+    io,
+    path::Path,
+};
+
+use tokio::net::UnixListener;
+
+use super::{files::PlanFiles, lock::LockFile, record::Recorder};
+use crate::base::{paths, scratch, watch::DirectoryWatch};
+
+/// Watches over the files of a keeper.
+pub(crate) struct Restorer<'a> {
+    runtime: &'a Path,
+    files: &'a PlanFiles,
+    recorder: &'a Recorder,
+    /// The plan's lock, held by this keeper.
+    lock: &'a RefCell<LockFile>,
+    /// `None` if the directory can't be watched. The keeper then looks only when it is woken.
+    watch: Option<DirectoryWatch>,
+    /// Keeps systemd-tmpfiles away while no session does.
+    _shared: Option<File>,
+    /// Held for the sessions, whose own locks are on a file that was deleted.
+    _in_use: Option<LockFile>,
+}
+
+impl<'a> Restorer<'a> {
+    pub(crate) fn new(
+        runtime: &'a Path,
+        files: &'a PlanFiles,
+        recorder: &'a Recorder,
+        lock: &'a RefCell<LockFile>,
+    ) -> Self {
+        let (watch, shared) = (DirectoryWatch::new(runtime).ok(), scratch::lock_runtime(runtime));
+        Restorer { runtime, files, recorder, lock, watch, _shared: shared, _in_use: None }
+    }
+
+    /// Returns once one of the keeper's files is gone. May be dropped and called again.
+    pub(crate) async fn vanished(&mut self) {
+        loop {
+            let Some(watch) = &self.watch else {
+                return pending().await;
+            };
+            if self.is_incomplete() {
+                return;
+            }
+            if watch.removed().await.is_err() {
+                self.watch = None;
+            }
+        }
+    }
+
+    /// Makes whatever is missing again. Returns a new socket, or `None` if nothing is missing.
+    ///
+    /// # Errors
+    /// Those of the file system, or if another keeper was faster. The keeper's sessions go on, but nobody finds it, until it
+    /// is woken and succeeds.
+    pub(crate) async fn recreate(&mut self) -> io::Result<Option<UnixListener>> {
+        if !self.is_incomplete() {
+            return Ok(None);
+        }
+        // It would try without end if it can't succeed.
+        self.watch = None;
+        paths::ready_runtime(self.runtime).map_err(|failure| io::Error::other(failure.what))?;
+        if !self.lock.borrow().is_at(&self.files.lock()) {
+            let lock = LockFile::open(&self.files.lock())?;
+            if !lock.try_lock()? {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            self.lock.replace(lock);
+        }
+        self.recorder.change(|_| {}).await;
+        self._in_use = self.files.share_lease();
+        let listener = listen(self.files)?;
+        self._shared = scratch::lock_runtime(self.runtime);
+        // A full disk leaves it incomplete.
+        self.watch = DirectoryWatch::new(self.runtime).ok().filter(|_| !self.is_incomplete());
+        tracing::info!(pid = std::process::id(), "the keeper's files were deleted; made them again");
+        Ok(Some(listener))
+    }
+
+    fn is_incomplete(&self) -> bool {
+        let exists = |path: &Path| fs::symlink_metadata(path).is_ok();
+        !(exists(&self.files.socket()) && exists(&self.files.record()) && exists(&self.files.lock()))
+    }
+}
+
+/// Creates the plan's socket.
+pub(crate) fn listen(files: &PlanFiles) -> io::Result<UnixListener> {
+    let _ = fs::remove_file(files.socket());
+    UnixListener::bind(files.socket())
+}
