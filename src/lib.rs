@@ -32,7 +32,7 @@ pub fn main() -> ! {
     }));
     let exit = cli::parse(std::env::args_os().skip(1).collect()).and_then(dispatch).unwrap_or_else(|failure| {
         ui::message_lines(&failure);
-        failure.exit_code().into()
+        Exit::Code(failure.exit_code())
     });
     exit.leave()
 }

@@ -2,7 +2,7 @@
 //!
 //! A shell tells the two apart: it ends a loop when Ctrl-C killed the command in it, but not after exit code 130.
 
-use std::{io::Write, os::unix::process::ExitStatusExt, process::ExitStatus};
+use std::{os::unix::process::ExitStatusExt, process::ExitStatus};
 
 use rustix::process::Signal;
 
@@ -20,15 +20,13 @@ impl Exit {
     /// Returns how lclaude ends after a child with this status: the same way, but with 128+N after signals other than
     /// those of [`Exit::Signal`].
     pub(crate) fn of(status: ExitStatus) -> Self {
-        let by = status.signal().and_then(|signal| Self::by(Signal::from_named_raw(signal)?));
+        if let Some(signal) = status.signal().and_then(Signal::from_named_raw)
+            && [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT].contains(&signal)
+        {
+            return Exit::Signal(signal);
+        }
         let code = status.code().or(status.signal().map(|signal| 128 + signal));
-        let code = code.and_then(|code| u8::try_from(code).ok()).unwrap_or(Code::Bug as u8);
-        by.unwrap_or(Exit::Code(code))
-    }
-
-    fn by(signal: Signal) -> Option<Self> {
-        let ends_like_it = [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT].contains(&signal);
-        ends_like_it.then_some(Exit::Signal(signal))
+        Exit::Code(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(Code::Bug as u8))
     }
 
     /// Ends this process.
@@ -36,7 +34,6 @@ impl Exit {
         let code = match self {
             Exit::Code(code) => code.into(),
             Exit::Signal(signal) => {
-                let _ = std::io::stdout().flush();
                 process::end_by(signal);
                 // The first process of a container isn't ended by a signal that it doesn't handle.
                 128 + signal.as_raw()
@@ -44,12 +41,6 @@ impl Exit {
         };
         // Returning from `main` would wait for a thread that may be waiting for another process's lock.
         std::process::exit(code)
-    }
-}
-
-impl From<u8> for Exit {
-    fn from(code: u8) -> Self {
-        Exit::Code(code)
     }
 }
 

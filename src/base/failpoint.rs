@@ -1,17 +1,22 @@
-//! Points in the program where a test can stop the process, to kill, suspend or delay it there. Only in debug builds.
+//! Points in the program where a test can stop the process, to kill, suspend or delay it there, or make it panic. Only in
+//! debug builds.
 
 /// Stops this process if the variable `STOP_LCLAUDE_AT` is `POINT:FILE`, `point` is that point, and the file exists. The
 /// file is removed, so only one process stops, and only once.
+///
+/// # Panics
+/// If the variable `PANIC_LCLAUDE_AT` is `point`.
 #[cfg(debug_assertions)]
+#[track_caller]
 pub(crate) fn reach(point: &str) {
-    let Ok(wanted) = std::env::var("STOP_LCLAUDE_AT") else {
-        return;
-    };
-    if let Some((_, file)) = wanted.split_once(':').filter(|(name, _)| *name == point)
+    if let Ok(wanted) = std::env::var("STOP_LCLAUDE_AT")
+        && let Some((_, file)) = wanted.split_once(':').filter(|(name, _)| *name == point)
         && std::fs::remove_file(file).is_ok()
     {
         let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::STOP);
     }
+    let panics = std::env::var("PANIC_LCLAUDE_AT").is_ok_and(|wanted| wanted == point);
+    assert!(!panics, "a test asks for a panic at {point}");
 }
 
 /// Does nothing.

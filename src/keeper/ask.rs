@@ -20,6 +20,7 @@ use super::{
     protocol::{Answer, Receiver, ToKeeper, send},
     record::Record,
     report::{KeeperInfo, Report, SessionInfo, State},
+    silent,
     start::StartRequest,
     sweep::{self, plans},
     timeouts::REPLY_TIMEOUT,
@@ -129,12 +130,12 @@ pub(crate) async fn stop(runtime: &Path, id: &str, force: bool) -> Result<StopOu
         } else if files.has_keeper() {
             if !Record::read(&files).is_some_and(|record| record.ending) {
                 // It is starting, or its socket was deleted and it recreates it when woken.
-                files.wake();
+                silent::wake(&files);
                 sleep(POLL_INTERVAL).await;
                 continue;
             }
             wait_until_free(&files).await;
-        } else if files.has_leftovers() {
+        } else if Record::is_left(&files) {
             sweep::clean_up(&files).await;
         } else {
             if let Some(guard) = Record::read(&files).and_then(|record| record.guard) {
@@ -156,8 +157,8 @@ async fn wait_until_free(files: &PlanFiles) {
         return;
     };
     let waiting = tokio::task::spawn_blocking(move || lock.lock());
-    if files.wait_for_keeper(waiting).await.is_none() {
-        files.kill().await;
+    if silent::wait_for(files, waiting).await.is_none() {
+        silent::kill(files).await;
     }
 }
 
@@ -185,7 +186,7 @@ impl KeeperClient {
         let answer = match timeout(STATUS_TIMEOUT, self.receiver.next()).await {
             Ok(answer) => Some(answer),
             Err(_) => {
-                files.wake();
+                silent::wake(files);
                 // The user waits for this answer, and may insist.
                 timeout(REPLY_TIMEOUT, self.receiver.next()).await.ok()
             }
@@ -194,8 +195,8 @@ impl KeeperClient {
             Some(Some(Answer::Stopping { sessions })) => {
                 notified.extend(sessions.iter().filter_map(|session| Identity::of(session.pid)));
                 // The connection closes when it is gone.
-                if files.wait_for_keeper(self.receiver.next::<Answer>()).await.is_none() {
-                    files.kill().await;
+                if silent::wait_for(files, self.receiver.next::<Answer>()).await.is_none() {
+                    silent::kill(files).await;
                 }
                 Some(Answer::Unknown)
             }
@@ -203,7 +204,7 @@ impl KeeperClient {
             Some(answer) => answer.or(Some(Answer::Unknown)),
             None => {
                 if force {
-                    files.kill().await;
+                    silent::kill(files).await;
                 }
                 None
             }

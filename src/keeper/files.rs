@@ -1,7 +1,7 @@
 //! A plan's files in the runtime directory.
 //!
 //! - `ID.lock`: held by the keeper until its backend is gone, so that a plan never has two.
-//! - `ID.json`: what the keeper runs, for a successor ([`Record`]). Only the holder of the lock writes it.
+//! - `ID.json`: what the keeper runs, for a successor ([`Record`](super::record::Record)). Only the holder of the lock writes it.
 //! - `ID.lease`: held together by all sessions that a keeper has answered. A keeper that doesn't answer may be killed
 //!   only while nobody holds it.
 //! - `ID.sock`: exists only while the keeper accepts new sessions.
@@ -9,19 +9,15 @@
 //! Lock files are never removed, since two processes could then each lock a file of that name.
 
 use std::{
-    fs, io,
+    fs,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use rustix::process::Signal;
-use tokio::time::timeout;
+use super::lock::LockFile;
 
-use super::{
-    lock::LockFile,
-    record::Record,
-    timeouts::{BUSY_TIMEOUT, CLEANUP_TIMEOUT, REPLY_TIMEOUT, WORD_AFTER},
-};
+/// How often to try to share the lock in `ID.lease`.
+const SHARE_TRIES: u32 = 20;
 
 #[derive(Debug, Clone)]
 pub(crate) struct PlanFiles {
@@ -66,16 +62,17 @@ impl PlanFiles {
         LockFile::open_existing(&self.lock()).is_ok_and(|lock| !lock.try_share().unwrap_or(true))
     }
 
-    /// Returns whether a dead keeper left something to clean up.
-    pub(crate) fn has_leftovers(&self) -> bool {
-        Record::read(self).is_some_and(|record| record.has_leftovers())
-    }
-
-    /// Marks the plan as used by this process until the result is dropped. Returns `None` if the file can't be locked
-    /// now, because another process is looking whether it can be.
+    /// Marks the plan as used by this process until the result is dropped. Returns `None` if the file can't be locked.
     pub(crate) fn share_lease(&self) -> Option<LockFile> {
         let lease = LockFile::open(&self.lease()).ok()?;
-        lease.try_share().is_ok_and(|shared| shared).then_some(lease)
+        for _ in 0..SHARE_TRIES {
+            if lease.try_share().ok()? {
+                return Some(lease);
+            }
+            // Another process is looking whether it is in use, which takes a moment unless that process is suspended.
+            std::thread::sleep(Duration::from_micros(100));
+        }
+        None
     }
 
     /// Returns whether `lease` still marks the plan as used: others look only at a file that exists.
@@ -85,60 +82,17 @@ impl PlanFiles {
 
     /// Returns whether no session uses the plan, whatever its keeper is doing.
     pub(crate) fn is_unused(&self) -> bool {
-        match LockFile::open_existing(&self.lease()) {
-            Ok(lease) => lease.try_lock().unwrap_or(false),
-            // No session has ever locked it.
-            Err(error) => error.kind() == io::ErrorKind::NotFound,
-        }
+        self.lock_unused().is_some()
+    }
+
+    /// Keeps sessions from using the plan until the result is dropped. Returns `None` if any uses it.
+    pub(crate) fn lock_unused(&self) -> Option<LockFile> {
+        let lease = LockFile::open(&self.lease()).ok()?;
+        lease.try_lock().is_ok_and(|locked| locked).then_some(lease)
     }
 
     /// Returns the file that all sessions lock together while they use the plan.
     pub(crate) fn lease(&self) -> PathBuf {
         self.stem.with_extension("lease")
-    }
-
-    /// Wakes the keeper, since it may be suspended. On this signal it also recreates a deleted socket.
-    pub(crate) fn wake(&self) {
-        if let Some(record) = Record::read(self) {
-            record.keeper.signal(Signal::CONT);
-            // It may still hold the lock of a killed keeper.
-            if let Some(guard) = record.guard {
-                guard.signal(Signal::CONT);
-            }
-        }
-    }
-
-    /// Kills the keeper and its backend, or what is left of them.
-    pub(crate) async fn kill(&self) {
-        let Some(record) = Record::read(self) else { return };
-        if record.keeper.is_alive() {
-            record.keeper.signal(Signal::KILL);
-        } else if let Some(guard) = record.guard {
-            guard.signal(Signal::KILL);
-        }
-        if let Some(backend) = record.backend {
-            backend.kill().await;
-        }
-    }
-
-    /// Waits for something that the keeper does at once when it is asked, and wakes it if it doesn't. Returns `None` if
-    /// it didn't do it even then.
-    pub(crate) async fn wait_for_keeper<T>(&self, done: impl Future<Output = T>) -> Option<T> {
-        let mut done = std::pin::pin!(done);
-        if let Ok(done) = timeout(WORD_AFTER, &mut done).await {
-            return Some(done);
-        }
-        self.wake();
-        timeout(self.patience(), done).await.ok()
-    }
-
-    /// Returns how long to wait for a keeper that was woken. One that is shutting down gets longest, and one that others
-    /// use longer than one that nobody uses.
-    pub(crate) fn patience(&self) -> Duration {
-        match Record::read(self) {
-            Some(record) if record.ending => CLEANUP_TIMEOUT,
-            _ if self.is_unused() => REPLY_TIMEOUT,
-            _ => BUSY_TIMEOUT,
-        }
     }
 }

@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Pid, WaitOptions, waitpid};
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, waitpid};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
@@ -25,7 +25,6 @@ use crate::{
     backend::Service,
     base::{
         descriptor,
-        error::Code,
         process::{self, Identity},
     },
 };
@@ -33,7 +32,7 @@ use crate::{
 /// How long sessions that were killed together with the keeper may take to end. The sessions that are left after that
 /// start a new keeper.
 const SESSIONS_TIMEOUT: Duration = Duration::from_millis(500);
-/// How long a new keeper waits for their end. Sessions that are killed together with the keeper need less.
+/// How long they may take before it is known which Claude Code has lost its session.
 const DEATH_TIMEOUT: Duration = Duration::from_millis(50);
 /// The longest request in bytes: a path and a few names.
 const MAX_REQUEST: usize = 8 * 1024;
@@ -76,15 +75,18 @@ impl Guard {
 
     /// Tells the guard what to clean up if this process is killed. From now on the guard holds `lock` too, so that no other
     /// keeper starts the plan's backend before it is done.
-    pub(crate) fn watch(&self, start: &StartRequest, lock: &LockFile) -> io::Result<()> {
-        let Some((connection, _)) = &self.connection else { return Ok(()) };
+    pub(crate) fn watch(&self, start: &StartRequest, lock: &LockFile) {
+        let Some((connection, _)) = &self.connection else { return };
         let adopts = matches!(start.plan.service, Service::Program(_));
         let request = Request { runtime: start.runtime.clone(), id: start.plan.id(), adopts };
-        let mut line = serde_json::to_vec(&request)?;
+        let mut line = serde_json::to_vec(&request).expect("plain data");
         line.push(b'\n');
-        descriptor::send(connection, &line, lock.as_fd())?;
         // The guard reads what follows only when this process has ended.
-        connection.set_nonblocking(true)
+        let sent = descriptor::send(connection, &line, lock.as_fd()).and_then(|_| connection.set_nonblocking(true));
+        if let Err(error) = sent {
+            // It was killed; the keeper can do without.
+            tracing::warn!(%error, "the guard is gone");
+        }
     }
 
     /// Tells the guard which process to end if this process and the session with PID `session` are killed.
@@ -118,27 +120,37 @@ fn guard_keeper(keeper: Pid, connection: &UnixStream) -> ! {
     // session would hide that the keeper has ended.
     unsafe { process::close_all_but(connection.as_fd()) };
     // Whoever ends all processes named lclaude ends the keeper and the sessions, and then this one ends too.
-    process::ignore_requests_to_end(true);
+    process::ignore_requests_to_end();
     let request = receive(connection);
     if request.as_ref().is_some_and(|(request, ..)| request.adopts) {
         process::adopt_orphans();
     }
-    let status = loop {
-        match waitpid(Some(keeper), WaitOptions::empty()) {
-            Err(rustix::io::Errno::INTR) => {}
-            Ok(Some((_, status))) => break status,
-            _ => exit(Code::Bug as i32),
-        }
-    };
-    let code = status.exit_status().unwrap_or_else(|| 128 + status.terminating_signal().unwrap_or_default());
+    let code = wait_for(keeper);
     if code != 0
         && let Some((request, lock, rest)) = request
         && let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build()
     {
         runtime.block_on(clean_up(request, lock, &children(rest.chain(connection))));
+        // A thread may still be waiting for a lock.
+        runtime.shutdown_background();
     }
-    // A thread may still be waiting for a lock.
     exit(code)
+}
+
+/// Waits for the end of the keeper, and returns its exit code, or 128+N if signal N ended it.
+fn wait_for(keeper: Pid) -> i32 {
+    let watched = Identity::of(keeper.as_raw_nonzero().get().cast_unsigned());
+    // A debugger can keep the status of a killed keeper to itself.
+    let options =
+        if watched.is_some_and(Identity::block_until_ended) { WaitOptions::NOHANG } else { WaitOptions::empty() };
+    let status = loop {
+        match waitpid(Some(keeper), options) {
+            Err(rustix::io::Errno::INTR) => {}
+            status => break status.ok().flatten().map(|(_, status)| status),
+        }
+    };
+    let code = |status: WaitStatus| status.exit_status().or_else(|| Some(128 + status.terminating_signal()?));
+    status.and_then(code).unwrap_or(128 + Signal::KILL.as_raw())
 }
 
 /// Returns what to clean up, the plan's lock, and what else was read, or `None` if the keeper ended before it ran anything.
@@ -182,10 +194,9 @@ async fn clean_up(request: Request, lock: OwnedFd, children: &[SessionChild]) {
     if let Some(backend) = Record::read(&files).and_then(|record| record.backend) {
         backend.kill().await;
     }
-    end_children(children, DEATH_TIMEOUT).await;
+    // A new keeper can start now. It waits for this process when it ends.
     drop(lock);
-    // A new keeper ends this process now.
-    process::ignore_requests_to_end(false);
+    end_children(children, DEATH_TIMEOUT).await;
     if wait_until_unused(&files).await {
         end_children(children, Duration::ZERO).await;
         sweep::clean_up(&files).await;

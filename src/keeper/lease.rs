@@ -66,6 +66,8 @@ enum Connection {
     /// There is no connection yet, or the keeper is gone.
     None,
     Keeper(Box<Link>),
+    /// The keeper has no room for this session.
+    Refused,
     /// There is no keeper, because somebody else runs the server.
     External,
 }
@@ -109,18 +111,26 @@ impl Lease {
                     let event = link.event().await;
                     match event {
                         None | Some(FromKeeper::Stopping) => {
-                            // A keeper that stops says so.
-                            self.losses += u32::from(event.is_none() && link.was_answered());
-                            link.dismiss().await;
+                            if event.is_some() {
+                                link.dismiss().await;
+                            } else {
+                                // A keeper that stops says so.
+                                self.losses += u32::from(link.was_answered());
+                            }
                             self.connection = Connection::None;
                             if self.holds_child() {
                                 return FromKeeper::Starting;
                             }
                             continue;
                         }
+                        Some(FromKeeper::Refused { failure }) => {
+                            self.connection = Connection::Refused;
+                            FromKeeper::Failed { failure }
+                        }
                         Some(event) => event,
                     }
                 }
+                Connection::Refused => std::future::pending().await,
                 Connection::External => self.visit().await,
             };
             self.note(&event);
@@ -259,7 +269,7 @@ impl Lease {
         failpoint::reach("session-releasing");
         self.in_use = None;
         let outcome = match self.connection {
-            Connection::External => return,
+            Connection::Refused | Connection::External => return,
             Connection::None => CloseOutcome::Lost,
             Connection::Keeper(link) => {
                 let gently = matches!(

@@ -1,34 +1,28 @@
-//! The keeper's side of its connections. A connection that sent `hello` is a lease for as long as it is open; one that
-//! only sends a request, or nothing yet, keeps nothing running.
+//! The leases of a keeper: who holds one, and what the keeper waits for before it ends or restarts the backend.
 
 use std::{
     cell::{Cell, RefCell},
-    os::fd::{AsFd, OwnedFd},
-    path::{Path, PathBuf},
+    os::fd::OwnedFd,
+    path::PathBuf,
     rc::Rc,
     time::Duration,
 };
 
 use tokio::{
-    io::AsyncWriteExt,
-    net::{UnixStream, unix::OwnedWriteHalf},
     sync::{Notify, watch},
     time::{Instant, timeout},
 };
 
 use super::{
-    dead_session::{Removals, claim, end_child, is_closed},
+    dead_session::Removals,
     guard::Guard,
-    panic,
-    protocol::{Answer, FromKeeper, Receiver, ToKeeper, encode, send},
-    refuse::refusal,
+    protocol::FromKeeper,
     report::{KeeperInfo, Report, SessionInfo, State},
-    timeouts::{REPLY_TIMEOUT, RETRY_HELP},
+    timeouts::RETRY_HELP,
 };
 use crate::{
     backend::MissingModel,
     base::{
-        descriptor,
         error::{Code, Failure},
         process::{Hold, Identity, is_suspended},
     },
@@ -43,7 +37,7 @@ const HOLD_CHECK: Duration = Duration::from_millis(50);
 
 #[derive(Clone)]
 pub(crate) struct Leases {
-    shared: Rc<Shared>,
+    pub(super) shared: Rc<Shared>,
 }
 
 /// What leases need to know about their keeper.
@@ -59,38 +53,40 @@ pub(crate) struct KeeperContext {
     pub guard: Rc<Guard>,
 }
 
-struct Shared {
-    context: KeeperContext,
-    state: watch::Receiver<FromKeeper>,
-    since: Instant,
-    open: watch::Sender<Vec<Rc<LeaseInfo>>>,
+/// What all leases have in common.
+pub(super) struct Shared {
+    pub(super) context: KeeperContext,
+    pub(super) state: watch::Receiver<FromKeeper>,
+    pub(super) since: Instant,
+    pub(super) open: watch::Sender<Vec<Rc<LeaseInfo>>>,
     /// When the last lease closed.
-    idle_since: Cell<Instant>,
+    pub(super) idle_since: Cell<Instant>,
     /// Set when a client asks the keeper to stop.
-    stop: watch::Sender<bool>,
+    pub(super) stop: watch::Sender<bool>,
     /// Notified for each `held`.
-    held: Notify,
+    pub(super) held: Notify,
     /// The port that a lost keeper held, as its sessions pass it on.
-    port: RefCell<Option<OwnedFd>>,
+    pub(super) port: RefCell<Option<OwnedFd>>,
     /// Notified for each of these.
-    port_received: Notify,
+    pub(super) port_received: Notify,
     /// Notified when a session was sent the keeper's last state.
-    told: Notify,
-    removals: Removals,
+    pub(super) told: Notify,
+    pub(super) removals: Removals,
 }
 
-struct LeaseInfo {
+/// One lease, as all of them know it.
+pub(super) struct LeaseInfo {
     /// `None` until the session sends `hello`.
-    session: Option<SessionInfo>,
-    since: Instant,
+    pub(super) session: Option<SessionInfo>,
+    pub(super) since: Instant,
     /// The session's Claude Code.
-    child: Cell<Option<Identity>>,
+    pub(super) child: Cell<Option<Identity>>,
     /// The restart for which the session stopped its child and descendants, and these processes.
-    held: RefCell<Option<(u32, Vec<Identity>)>>,
+    pub(super) held: RefCell<Option<(u32, Vec<Identity>)>>,
     /// What the keeper stopped itself, because the session didn't.
-    own_hold: RefCell<Hold>,
+    pub(super) own_hold: RefCell<Hold>,
     /// Whether the session was sent the keeper's last state.
-    is_told: Cell<bool>,
+    pub(super) is_told: Cell<bool>,
 }
 
 impl LeaseInfo {
@@ -123,19 +119,6 @@ impl Leases {
         Leases { shared: Rc::new(shared) }
     }
 
-    /// Serves the session that started this keeper, which holds a lease even before its `hello`.
-    pub(crate) fn accept_first(&self, receiver: Receiver, write: OwnedWriteHalf) {
-        let lease = OpenLease::new(self.shared.clone(), None);
-        tokio::task::spawn_local(serve(receiver, write, self.shared.clone(), Ok(lease)));
-    }
-
-    /// Serves a new connection.
-    pub(crate) fn accept(&self, stream: UnixStream) {
-        let refusal = refusal(&stream);
-        let (receiver, write) = Receiver::of(stream);
-        tokio::task::spawn_local(serve(receiver, write, self.shared.clone(), Err(refusal)));
-    }
-
     /// Returns the port that a lost keeper held, once a session has passed it on.
     pub(crate) async fn port(&self) -> OwnedFd {
         loop {
@@ -149,11 +132,6 @@ impl Leases {
     /// Returns the removals of what dead sessions left.
     pub(crate) fn removals(&self) -> &Removals {
         &self.shared.removals
-    }
-
-    /// Returns whether any lease is open.
-    pub(crate) fn has_open(&self) -> bool {
-        !self.shared.open.borrow().is_empty()
     }
 
     /// Returns once no lease has been open for as long as `linger`.
@@ -215,11 +193,11 @@ impl Leases {
 }
 
 impl Shared {
-    fn is_stopping(&self) -> bool {
+    pub(super) fn is_stopping(&self) -> bool {
         *self.state.borrow() == FromKeeper::Stopping
     }
 
-    fn sessions(&self) -> Vec<SessionInfo> {
+    pub(super) fn sessions(&self) -> Vec<SessionInfo> {
         let session = |lease: &Rc<LeaseInfo>| {
             let session = lease.session.clone()?;
             Some(SessionInfo { held_for: lease.since.elapsed().as_secs(), ..session })
@@ -227,7 +205,7 @@ impl Shared {
         self.open.borrow().iter().filter_map(session).collect()
     }
 
-    fn report(&self) -> Report {
+    pub(super) fn report(&self) -> Report {
         let now = self.state.borrow().clone();
         let ready = match &now {
             FromKeeper::Ready(ready) => Some(ready.clone()),
@@ -243,9 +221,9 @@ impl Shared {
             }
             FromKeeper::Ready(_) => State::Ready,
             FromKeeper::Restarting { reason } => State::Restarting { reason },
-            FromKeeper::Failed { failure } | FromKeeper::ModelMissing(MissingModel { failure, .. }) => {
-                State::Failed { failure }
-            }
+            FromKeeper::Failed { failure }
+            | FromKeeper::Refused { failure }
+            | FromKeeper::ModelMissing(MissingModel { failure, .. }) => State::Failed { failure },
             FromKeeper::Stopping | FromKeeper::Released => State::Stopping,
         };
         Report {
@@ -263,13 +241,13 @@ impl Shared {
 }
 
 /// One open lease. Dropping it closes the lease.
-struct OpenLease {
-    shared: Rc<Shared>,
-    info: Rc<LeaseInfo>,
+pub(super) struct OpenLease {
+    pub(super) shared: Rc<Shared>,
+    pub(super) info: Rc<LeaseInfo>,
 }
 
 impl OpenLease {
-    fn new(shared: Rc<Shared>, session: Option<SessionInfo>) -> Self {
+    pub(super) fn new(shared: Rc<Shared>, session: Option<SessionInfo>) -> Self {
         let info = Rc::new(LeaseInfo {
             session,
             since: Instant::now(),
@@ -283,7 +261,7 @@ impl OpenLease {
     }
 
     /// Returns what the session, or the keeper for it, stopped because the backend is down.
-    fn held_processes(&self) -> Vec<Identity> {
+    pub(super) fn held_processes(&self) -> Vec<Identity> {
         let is_down = !matches!(*self.shared.state.borrow(), FromKeeper::Listening | FromKeeper::Ready(_));
         if !is_down {
             return Vec::new();
@@ -293,7 +271,7 @@ impl OpenLease {
     }
 
     /// Closes the lease and waits until it is known whether it was the last one.
-    async fn close(self) -> FromKeeper {
+    pub(super) async fn close(self) -> FromKeeper {
         let shared = self.shared.clone();
         drop(self);
         let mut open = shared.open.subscribe();
@@ -316,132 +294,5 @@ impl Drop for OpenLease {
         self.shared.idle_since.set(Instant::now());
         self.shared.open.send_modify(|open| open.retain(|other| !Rc::ptr_eq(other, &self.info)));
         self.shared.told.notify_one();
-    }
-}
-
-/// Serves one connection. `lease`: the one that it already holds, or why it gets none.
-async fn serve(
-    mut receiver: Receiver,
-    mut write: OwnedWriteHalf,
-    shared: Rc<Shared>,
-    lease: Result<OpenLease, Option<Failure>>,
-) {
-    // One that is refused gets no second descriptor.
-    let _registered = if let Err(Some(_)) = &lease { None } else { panic::register(write.as_ref()) };
-    match timeout(REPLY_TIMEOUT, receiver.next()).await {
-        // The session goes on to another keeper, and keeps its private directory.
-        Ok(Some(ToKeeper::Hello { .. })) if shared.is_stopping() => {
-            let _ = send(&mut write, &FromKeeper::Stopping).await;
-        }
-        Ok(Some(ToKeeper::Hello { scratch, session })) => {
-            if let Err(Some(failure)) = lease {
-                let _ = send(&mut write, &FromKeeper::Failed { failure }).await;
-                return;
-            }
-            if let Some(port) = receiver.descriptor() {
-                shared.port.replace(Some(port));
-                shared.port_received.notify_one();
-            }
-            let first = lease;
-            let lease = OpenLease::new(shared, Some(session));
-            drop(first);
-            serve_session(&mut receiver, &mut write, &scratch, lease).await;
-        }
-        Ok(Some(ToKeeper::Status)) => {
-            panic::point("status");
-            let _ = send(&mut write, &Answer::Status { report: shared.report().into() }).await;
-        }
-        Ok(Some(ToKeeper::Stop { force })) => {
-            if !force && !shared.open.borrow().is_empty() {
-                let _ = send(&mut write, &Answer::InUse { sessions: shared.sessions() }).await;
-                return;
-            }
-            shared.stop.send_replace(true);
-            let _ = send(&mut write, &Answer::Stopping { sessions: shared.sessions() }).await;
-            // The client waits for the connection to close, which must not happen before this process exits.
-            std::future::pending::<()>().await;
-        }
-        _ => {}
-    }
-}
-
-/// Serves one session from its `hello` until it ends or dies.
-async fn serve_session(receiver: &mut Receiver, write: &mut OwnedWriteHalf, scratch: &Path, lease: OpenLease) {
-    tokio::select! {
-        () = receive_child(receiver, &lease) => {}
-        () = send_states(write, &lease) => {}
-    }
-    // A session that left because this keeper is stopping goes on with another keeper.
-    if !lease.shared.is_stopping() {
-        let is_dead = is_closed(write.as_ref());
-        let claimed = is_dead.then(|| claim(scratch, &lease.shared.context.runtime));
-        if let Some(child) = lease.info.child.get() {
-            end_child(child, lease.held_processes()).await;
-        }
-        if let Some(claimed) = claimed {
-            lease.shared.removals.remove(claimed);
-        }
-    }
-    let last_message = lease.close().await;
-    let _ = send(write, &last_message).await;
-    if last_message == FromKeeper::Stopping {
-        // The session waits for the connection to close, which must not happen before this process exits.
-        std::future::pending::<()>().await;
-    }
-}
-
-/// Records the session's Claude Code and what is stopped; returns when the session closes the connection or dies.
-async fn receive_child(receiver: &mut Receiver, lease: &OpenLease) {
-    while let Some(message) = receiver.next().await {
-        match message {
-            ToKeeper::Child { process } => {
-                lease.info.child.set(Some(process));
-                if let Some(session) = &lease.info.session {
-                    lease.shared.context.guard.record_child(session.pid, process);
-                }
-            }
-            ToKeeper::Held { processes } => {
-                lease.info.held.replace(Some((lease.shared.context.restarted.get(), processes)));
-                lease.shared.held.notify_one();
-            }
-            _ => {}
-        }
-    }
-}
-
-/// Sends every change of state, and the held port with `ready`; returns when the session no longer receives.
-async fn send_states(write: &mut OwnedWriteHalf, lease: &OpenLease) {
-    let mut state = lease.shared.state.clone();
-    loop {
-        let now = state.borrow_and_update().clone();
-        if now == FromKeeper::Queued {
-            if state.changed().await.is_err() {
-                return;
-            }
-            continue;
-        }
-        if matches!(now, FromKeeper::Listening | FromKeeper::Ready(_)) {
-            lease.info.own_hold.borrow_mut().release();
-        }
-        let port = match now {
-            FromKeeper::Ready(_) => lease.shared.context.port.borrow().as_ref().and_then(|port| port.try_clone().ok()),
-            _ => None,
-        };
-        let line = encode(&now);
-        let sent = match port {
-            // If there is no room for it now, the session does without the port.
-            Some(port) => descriptor::send(write.as_ref().as_fd(), &line, port.as_fd()).unwrap_or(0),
-            None => 0,
-        };
-        if write.write_all(&line[sent..]).await.is_err() {
-            return;
-        }
-        if now.is_last() {
-            lease.info.is_told.set(true);
-            lease.shared.told.notify_one();
-        }
-        if state.changed().await.is_err() {
-            return;
-        }
     }
 }

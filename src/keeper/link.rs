@@ -134,7 +134,7 @@ impl Link {
             let sent = self.write.write(&self.unsent).await.ok()?;
             self.unsent.drain(..sent);
         }
-        while let Some((step, at)) = self.unanswered {
+        if let Some((step, at)) = self.unanswered {
             if let Ok(event) = timeout_at(at, self.receiver.next()).await {
                 self.unanswered = None;
                 return event;
@@ -142,7 +142,7 @@ impl Link {
             match step {
                 Step::Wake => {
                     self.wake();
-                    self.unanswered = Some((Step::GiveUp, Instant::now() + self.files.patience()));
+                    self.unanswered = Some((Step::GiveUp, Instant::now() + silent::patience(&self.files)));
                     return Some(FromKeeper::Waiting { reason: format!("waiting for {}", silent::name(&self.files)) });
                 }
                 Step::GiveUp => return self.give_up().await,
@@ -186,17 +186,14 @@ impl Link {
                 let Ok(answer) = timeout(GENTLE_END, next).await else { return CloseOutcome::Released };
                 Some(answer)
             } else {
-                self.files.wait_for_keeper(next).await
+                silent::wait_for(&self.files, next).await
             };
             match answer {
                 Some(Some(FromKeeper::Released)) => return CloseOutcome::Released,
                 Some(Some(FromKeeper::Stopping)) => outcome = CloseOutcome::Stopped,
                 Some(Some(_)) => {}
                 Some(None) => break,
-                None if self.files.is_unused() => {
-                    self.files.kill().await;
-                    return CloseOutcome::Lost;
-                }
+                None if silent::kill_if_unused(&self.files).await => return CloseOutcome::Lost,
                 // It notices that the connection is closed when it can.
                 None => return CloseOutcome::Released,
             }
@@ -207,7 +204,7 @@ impl Link {
         } else if let Some(guard) = guard {
             guard.ends_within(REPLY_TIMEOUT).await;
         }
-        if self.files.has_leftovers() { CloseOutcome::Lost } else { outcome }
+        if Record::is_left(&self.files) { CloseOutcome::Lost } else { outcome }
     }
 
     /// Returns the guard of this connection's keeper.
@@ -220,7 +217,7 @@ impl Link {
         match self.guard.as_ref().and_then(Child::id).and_then(Identity::of) {
             // The keeper is its child.
             Some(guard) => resume(&suspended_tree(guard)),
-            None => self.files.wake(),
+            None => silent::wake(&self.files),
         }
     }
 
@@ -230,8 +227,7 @@ impl Link {
             // It has no lock, and exits when it finds the connection closed.
             return None;
         }
-        if self.files.is_unused() {
-            self.files.kill().await;
+        if silent::kill_if_unused(&self.files).await {
             return None;
         }
         Some(FromKeeper::Failed { failure: silent::failure(&self.files) })

@@ -6,6 +6,7 @@
 mod ask;
 mod dead_session;
 mod down;
+mod ending;
 mod external;
 mod files;
 mod guard;
@@ -23,6 +24,7 @@ mod refuse;
 mod report;
 mod restore;
 mod run;
+mod serve;
 mod silent;
 mod spawn;
 mod start;

@@ -70,10 +70,3 @@ fn failure(panic: &PanicHookInfo<'_>) -> Failure {
     }
     failure
 }
-
-/// Panics if a test asks for it at this point of the keeper's life. Does nothing in the release build.
-#[track_caller]
-pub(crate) fn point(name: &str) {
-    let asked = || std::env::var("TEST_LCLAUDE_PANIC").is_ok_and(|asked| asked == name);
-    assert!(!(cfg!(debug_assertions) && asked()), "a test asks for a panic at {name}");
-}

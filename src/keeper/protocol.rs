@@ -99,6 +99,10 @@ pub(crate) enum FromKeeper {
     Failed {
         failure: Failure,
     },
+    /// This session gets no lease. The keeper and its other sessions go on.
+    Refused {
+        failure: Failure,
+    },
     /// The backend needs a model that nobody has agreed to download.
     ModelMissing(MissingModel),
     /// The last lease closed; the connection closes when the backend is gone. As the first message: another keeper serves

@@ -10,7 +10,6 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
 use super::{files::PlanFiles, report::KeeperInfo, timeouts::REPLY_TIMEOUT};
@@ -58,14 +57,17 @@ impl Record {
         (self.backend, self.undo, self.ending) = (None, Vec::new(), true);
     }
 
-    /// Ends what a dead keeper left: its guard, which has nothing to do once its keeper's lock is free, and the backend.
+    /// Ends the backend of a dead keeper.
     pub(crate) async fn end(&self) {
-        if let Some(guard) = self.guard.filter(|guard| Some(*guard) != Identity::of_self()) {
-            guard.signal(Signal::TERM);
-            guard.ends_within(REPLY_TIMEOUT).await;
-        }
         if let Some(backend) = self.backend {
             backend.kill().await;
+        }
+    }
+
+    /// Waits for the guard of a dead keeper, which ends soon, unless this process is the guard.
+    pub(crate) async fn wait_for_guard(&self) {
+        if let Some(guard) = self.guard.filter(|guard| Some(*guard) != Identity::of_self()) {
+            guard.ends_within(REPLY_TIMEOUT).await;
         }
     }
 
@@ -77,6 +79,11 @@ impl Record {
     /// Returns whether its backend or a change was never cleaned up, even if the backend has exited since.
     pub(crate) fn has_leftovers(&self) -> bool {
         self.backend.is_some() || !self.undo.is_empty()
+    }
+
+    /// Returns whether a dead keeper of this plan left something to clean up.
+    pub(crate) fn is_left(files: &PlanFiles) -> bool {
+        Self::read(files).is_some_and(|record| record.has_leftovers())
     }
 
     /// Returns the record in the plan's files.

@@ -10,12 +10,18 @@ use std::{
     future::pending,
     io,
     path::Path,
+    time::Duration,
 };
 
-use tokio::net::UnixListener;
+use tokio::{net::UnixListener, time::sleep};
 
 use super::{files::PlanFiles, lock::LockFile, record::Recorder};
 use crate::base::{paths, scratch, watch::DirectoryWatch};
+
+/// How often files are made again that are deleted at once.
+const TRIES: u32 = 20;
+/// Time between two tries.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Watches over the files of a keeper.
 pub(crate) struct Restorer<'a> {
@@ -27,9 +33,9 @@ pub(crate) struct Restorer<'a> {
     /// `None` if the directory can't be watched. The keeper then looks only when it is woken.
     watch: Option<DirectoryWatch>,
     /// Keeps systemd-tmpfiles away while no session does.
-    _shared: Option<File>,
+    shared: Option<File>,
     /// Held for the sessions, whose own locks are on a file that was deleted.
-    _in_use: Option<LockFile>,
+    in_use: Option<LockFile>,
 }
 
 impl<'a> Restorer<'a> {
@@ -39,19 +45,21 @@ impl<'a> Restorer<'a> {
         recorder: &'a Recorder,
         lock: &'a RefCell<LockFile>,
     ) -> Self {
+        // Sessions lock it; from now on it is missing only if it was deleted.
+        let _ = LockFile::open(&files.lease());
         let (watch, shared) = (DirectoryWatch::new(runtime).ok(), scratch::lock_runtime(runtime));
-        Restorer { runtime, files, recorder, lock, watch, _shared: shared, _in_use: None }
+        Restorer { runtime, files, recorder, lock, watch, shared, in_use: None }
     }
 
     /// Returns once one of the keeper's files is gone. May be dropped and called again.
     pub(crate) async fn vanished(&mut self) {
         loop {
-            let Some(watch) = &self.watch else {
-                return pending().await;
-            };
-            if self.is_incomplete() {
+            if self.watch.is_some() && self.is_incomplete() {
                 return;
             }
+            let Some(watch) = &mut self.watch else {
+                return pending().await;
+            };
             if watch.removed().await.is_err() {
                 self.watch = None;
             }
@@ -64,11 +72,22 @@ impl<'a> Restorer<'a> {
     /// Those of the file system, or if another keeper was faster. The keeper's sessions go on, but nobody finds it, until it
     /// is woken and succeeds.
     pub(crate) async fn recreate(&mut self) -> io::Result<Option<UnixListener>> {
-        if !self.is_incomplete() {
-            return Ok(None);
+        let mut created = Ok(None);
+        for _ in 0..TRIES {
+            if !self.is_incomplete() {
+                return created;
+            }
+            created = self.create().await.map(Some);
+            self.watch = DirectoryWatch::new(self.runtime).ok();
+            // Whoever deletes a directory may not be done yet.
+            sleep(PAUSE).await;
         }
-        // It would try without end if it can't succeed.
+        // It would try without end.
         self.watch = None;
+        created
+    }
+
+    async fn create(&mut self) -> io::Result<UnixListener> {
         paths::ready_runtime(self.runtime).map_err(|failure| io::Error::other(failure.what))?;
         if !self.lock.borrow().is_at(&self.files.lock()) {
             let lock = LockFile::open(&self.files.lock())?;
@@ -78,19 +97,23 @@ impl<'a> Restorer<'a> {
             self.lock.replace(lock);
         }
         self.recorder.change(|_| {}).await;
-        self._in_use = self.files.share_lease();
+        if !exists(&self.files.lease()) {
+            self.in_use = self.files.share_lease();
+        }
         let listener = listen(self.files)?;
-        self._shared = scratch::lock_runtime(self.runtime);
-        // A full disk leaves it incomplete.
-        self.watch = DirectoryWatch::new(self.runtime).ok().filter(|_| !self.is_incomplete());
+        self.shared = scratch::lock_runtime(self.runtime);
         tracing::info!(pid = std::process::id(), "the keeper's files were deleted; made them again");
-        Ok(Some(listener))
+        Ok(listener)
     }
 
     fn is_incomplete(&self) -> bool {
-        let exists = |path: &Path| fs::symlink_metadata(path).is_ok();
-        !(exists(&self.files.socket()) && exists(&self.files.record()) && exists(&self.files.lock()))
+        let files = self.files;
+        ![files.socket(), files.record(), files.lock(), files.lease()].iter().all(|file| exists(file))
     }
+}
+
+fn exists(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
 }
 
 /// Creates the plan's socket.

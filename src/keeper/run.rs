@@ -31,6 +31,7 @@ use super::{
     record::{Record, Recorder},
     report::KeeperInfo,
     restore::{Restorer, listen},
+    serve,
     start::StartRequest,
     state::KeeperState,
     supervise::Supervisor,
@@ -60,9 +61,10 @@ pub(crate) fn place(places: &[PathBuf], plan: &BackendPlan) -> PathBuf {
     }
 }
 
-/// Returns whether a keeper of this plan accepts sessions, so that another session loads nothing.
+/// Returns whether a keeper of this plan is there and stays, so that another session loads nothing. Doesn't wake it.
 pub(crate) fn is_up(runtime: &Path, plan: &BackendPlan) -> bool {
-    StdStream::connect(PlanFiles::new(runtime, &plan.id()).socket()).is_ok()
+    let files = PlanFiles::new(runtime, &plan.id());
+    files.has_keeper() && Record::read(&files).is_none_or(|record| !record.ending)
 }
 
 /// Runs a keeper. Standard input is a socket to the session that started it.
@@ -97,8 +99,6 @@ async fn run_keeper(starter: StdStream, guard: Guard) -> io::Result<()> {
     panic::set_log(&start.log);
     let files = PlanFiles::new(&start.runtime, &start.plan.id());
     tracing::info!(pid = std::process::id(), plan = start.plan.id(), kind = %start.plan.kind, "keeper started");
-    panic::point("start");
-
     failpoint::reach("keeper-started");
     let (state, seen) = KeeperState::new();
     let context = KeeperContext {
@@ -110,18 +110,19 @@ async fn run_keeper(starter: StdStream, guard: Guard) -> io::Result<()> {
         guard: guard.into(),
     };
     let leases = Leases::new(seen, context.clone());
-    leases.accept_first(receiver, write);
+    serve::accept_first(&leases, receiver, write);
     drop(registered);
     let taken = tokio::select! {
         taken = take_over(&files, &state) => taken,
         // The session has ended.
         () = leases.wait_until_closed(Duration::ZERO) => return Ok(()),
-        () = wait_for_signal() => return Ok(()),
+        () = wait_for_signal() => return dismiss(FromKeeper::Stopping, &state, &leases).await,
     };
     let opened = match taken {
         Ok(Takeover::Lock(lock)) => {
             failpoint::reach("keeper-locked");
-            context.guard.watch(&start, &lock).and_then(|()| listen(&files)).map(|listener| (lock, listener))
+            context.guard.watch(&start, &lock);
+            listen(&files).map(|listener| (lock, listener))
         }
         Ok(Takeover::Elsewhere) => return dismiss(FromKeeper::Stopping, &state, &leases).await,
         Ok(Takeover::Failed(failure)) => return dismiss(FromKeeper::Failed { failure }, &state, &leases).await,
@@ -161,7 +162,8 @@ async fn hold_backend(
     leases: &Leases,
     listener: UnixListener,
 ) {
-    let recorder = Recorder::new(files.clone(), take_record(&mut start, files, &context).await);
+    let left = Record::read(files);
+    let recorder = Recorder::new(files.clone(), take_record(&mut start, files, left.as_ref(), &context).await);
     // Before anything runs that a successor would have to end.
     recorder.change(|_| {}).await;
     state.set(FromKeeper::Starting);
@@ -195,8 +197,8 @@ async fn hold_backend(
         _ = accept(listener, restorer, leases) => None,
     };
     tracing::info!(pid = std::process::id(), failure = down.as_ref().map(Down::what), "keeper exiting");
-    // Sessions that still hold a lease go on to another keeper, with the same port and key.
-    let abandons = down.is_none() && leases.has_open();
+    // Sessions that go on to another keeper use the same port and key. They may not have come to this one yet.
+    let abandons = down.is_none() && !files.is_unused();
     failpoint::reach("keeper-ending");
     let is_normal = down.is_none();
     announce_end(down, files, state);
@@ -212,20 +214,28 @@ async fn hold_backend(
     }
     failpoint::reach("backend-ended");
     // Those that died before this keeper knew them.
-    leases.removals().start(sweep::remove_old_files(vec![context.runtime.clone()], None));
+    leases.removals().start(sweep::remove_old_files(places, None));
     recorder.change(Record::clean_up).await;
+    if let Some(left) = left {
+        left.wait_for_guard().await;
+    }
     failpoint::reach("keeper-cleaned-up");
 }
 
 /// Ends what a killed keeper of this plan left running, and returns the record of this one. It has the same address and
 /// key if sessions use them.
-async fn take_record(start: &mut StartRequest, files: &PlanFiles, context: &KeeperContext) -> Record {
+async fn take_record(
+    start: &mut StartRequest,
+    files: &PlanFiles,
+    left: Option<&Record>,
+    context: &KeeperContext,
+) -> Record {
     let mut record = Record::of_self(context.about.clone(), context.guard.process());
-    if let Some(left) = Record::read(files) {
+    if let Some(left) = left {
         left.end().await;
         // Undone at the end rather than now, since the same changes are about to be needed again.
-        record.undo = left.undo;
-        record.endpoint = left.endpoint.filter(|_| !files.is_unused());
+        record.undo.clone_from(&left.undo);
+        record.endpoint = left.endpoint.clone().filter(|_| !files.is_unused());
     }
     if record.endpoint.is_some() {
         start.endpoint.clone_from(&record.endpoint);
@@ -250,7 +260,7 @@ async fn accept(mut listener: UnixListener, mut restorer: Restorer<'_>, leases: 
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => leases.accept(stream),
+                Ok((stream, _)) => serve::accept(leases, stream),
                 // For example out of file descriptors, which others may free.
                 Err(_) => sleep(Duration::from_millis(50)).await,
             },
@@ -290,15 +300,16 @@ fn lock_exclusively(places: &[PathBuf], name: &str, title: &str) -> Result<Vec<L
     Ok(locks)
 }
 
-/// Returns when the keeper receives SIGTERM or SIGINT.
+/// Returns when the keeper receives SIGTERM, SIGINT or SIGHUP.
 async fn wait_for_signal() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
+    let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
+    let [Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)] = kinds.map(signal) else {
         return std::future::pending().await;
     };
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        _ = hangup.recv() => {}
     }
 }
 
@@ -311,12 +322,12 @@ mod tests {
         let [one, other] = [(); 2].map(|()| tempfile::tempdir().expect("a directory"));
         let place = |directory: &tempfile::TempDir| directory.path().to_owned();
         let missing = place(&one).join("missing");
-        let held = lock_exclusively(&[missing, place(&one), place(&other)], "program.gate", "Program").expect("free");
+        let held = lock_exclusively(&[missing, place(&one), place(&other)], "program.lock", "Program").expect("free");
         assert_eq!(held.len(), 2);
         for directory in [&one, &other] {
-            assert!(lock_exclusively(&[place(directory)], "program.gate", "Program").is_err());
+            assert!(lock_exclusively(&[place(directory)], "program.lock", "Program").is_err());
         }
         drop(held);
-        assert!(lock_exclusively(&[place(&other), place(&one)], "program.gate", "Program").is_ok());
+        assert!(lock_exclusively(&[place(&other), place(&one)], "program.lock", "Program").is_ok());
     }
 }

@@ -68,6 +68,7 @@ fn name(state: &FromKeeper) -> &'static str {
         FromKeeper::ModelMissing(_) => "model_missing",
         FromKeeper::Stopping => "stopping",
         // One session's, not the keeper's.
+        FromKeeper::Refused { .. } => "refused",
         FromKeeper::Released => "released",
     }
 }

@@ -2,7 +2,6 @@
 
 use std::{
     cell::{Cell, RefCell},
-    fs,
     os::fd::OwnedFd,
     path::PathBuf,
     rc::Rc,
@@ -30,22 +29,20 @@ use super::{
 };
 use crate::{
     backend::{
-        self, Cause, Endpoint, HOST, LogExcerpt, Noted, Presence, Program, Progress, Served, Service, StartError,
-        Starting, Undo, describe_status, diagnose, log, registry,
+        self, Cause, Endpoint, HOST, LogExcerpt, Noted, Program, Progress, Served, Service, StartError, Starting, Undo,
+        diagnose, log, registry,
     },
     base::{
         error::{Code, Failure, Result},
         failpoint,
         port::ReservedPort,
-        process::{Ending, Listener, wait_for_children},
+        process::Listener,
         variables::Variables,
     },
 };
 
 /// Ports to try before giving up.
 const MAX_PORTS: u32 = 5;
-/// How long a killed command may take to exit.
-const CHILD_TIMEOUT: Duration = Duration::from_secs(1);
 /// Log lines of a start that count as progress. A server that logs more of them than any known one isn't waited for
 /// without end.
 const MAX_PROGRESS_LINES: u32 = 4096;
@@ -55,25 +52,23 @@ const STABLE_AFTER: Duration = Duration::from_secs(600);
 const PORT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest pause before a restart.
 const MAX_PAUSE: Duration = Duration::from_secs(60);
-/// Time between two checks of a server that lclaude didn't start.
-const CHECK_INTERVAL: Duration = Duration::from_secs(3);
 
 /// The backend of one keeper, across restarts.
 pub(crate) struct Supervisor<'a> {
-    start: StartRequest,
-    recorder: &'a Recorder,
-    log: LogFile,
-    client: Client,
-    endpoint: Endpoint,
-    port: BackendPort,
-    run: Option<BackendRun>,
-    was_ready: bool,
+    pub(super) start: StartRequest,
+    pub(super) recorder: &'a Recorder,
+    pub(super) log: LogFile,
+    pub(super) client: Client,
+    pub(super) endpoint: Endpoint,
+    pub(super) port: BackendPort,
+    pub(super) run: Option<BackendRun>,
+    pub(super) was_ready: bool,
     /// Total restarts.
-    restarted: Rc<Cell<u32>>,
+    pub(super) restarted: Rc<Cell<u32>>,
     /// The held port, for sessions.
-    port_descriptor: Rc<RefCell<Option<OwnedFd>>>,
+    pub(super) port_descriptor: Rc<RefCell<Option<OwnedFd>>>,
     /// How to undo changes to a server that keeps running.
-    undo: RefCell<Vec<Undo>>,
+    pub(super) undo: RefCell<Vec<Undo>>,
 }
 
 impl<'a> Supervisor<'a> {
@@ -145,38 +140,6 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    /// Stops the backend and all that it started, or undoes the changes to a server that lclaude didn't start.
-    pub(crate) async fn end(&mut self) {
-        self.end_run().await;
-        // In reverse order.
-        while let Some(undo) = self.undo.get_mut().last() {
-            registry::undo(undo).await;
-            self.undo.get_mut().pop();
-        }
-        wait_for_children(CHILD_TIMEOUT).await;
-        self.log.close().await;
-    }
-
-    /// Runs the `stop` command of the last run, also of a lost keeper's.
-    async fn stop_run(&mut self) {
-        let is_stop = |undo: &Undo| matches!(undo, Undo::Stop { .. });
-        while let Some(at) = self.undo.get_mut().iter().position(is_stop) {
-            registry::undo(&self.undo.get_mut()[at]).await;
-            self.undo.get_mut().remove(at);
-        }
-    }
-
-    async fn end_run(&mut self) {
-        self.stop_run().await;
-        if let (Some(run), Service::Program(program)) = (&mut self.run, &self.start.plan.service) {
-            run.end(program.ending).await;
-        }
-        // Cleared last, so that a call dropped half-way can be repeated.
-        self.run = None;
-        let _ = fs::remove_file(self.preset_file());
-        self.port.take_back();
-    }
-
     async fn bring_up(&mut self, state: &KeeperState, leases: &Leases) -> Result<Served, Down> {
         let Service::Program(program) = self.start.plan.service.clone() else {
             return self.attach(state).await;
@@ -237,7 +200,7 @@ impl<'a> Supervisor<'a> {
     }
 
     /// Returns the path of the file generated for the program.
-    fn preset_file(&self) -> PathBuf {
+    pub(super) fn preset_file(&self) -> PathBuf {
         self.start.runtime.join(format!("{}.preset", self.start.plan.id()))
     }
 
@@ -380,48 +343,6 @@ impl<'a> Supervisor<'a> {
                 }
             }
         }
-    }
-
-    /// Waits for the end of a server that isn't our child, by checking it regularly.
-    async fn wait_until_gone(&self) -> Failure {
-        let plan = &self.start.plan;
-        let kind = registry::backend(plan.kind);
-        let mut missed = false;
-        loop {
-            sleep(CHECK_INTERVAL).await;
-            let presence = kind.presence(plan, &self.client, &self.endpoint).await;
-            // A server that is being restarted refuses one check.
-            if presence == Presence::Gone && missed {
-                return Failure::new(Code::Unavailable, format!("{} is no longer available", plan.name()))
-                    .cause(format!("it exited or unloaded {}", plan.models.join(", ")))
-                    .help(RETRY_HELP);
-            }
-            missed = presence == Presence::Gone;
-        }
-    }
-
-    /// Waits until the backend is down and cleans up after it.
-    async fn wait_until_down(&mut self) -> Failure {
-        let Some(run) = &mut self.run else {
-            return self.wait_until_gone().await;
-        };
-        let status = run.child.wait().await.ok();
-        // At once, since on some systems the port was released.
-        self.port.take_back();
-        // What it started is useless without it, and may hold memory, the port and the log pipe.
-        run.end(Ending::Kill).await;
-        let log = run.log.excerpt().await.end();
-        self.end_run().await;
-        // SIGKILL alone doesn't mean out of memory, since anyone may have sent it, so only the log counts.
-        let why = match (diagnose(None, &log), log.first_error()) {
-            (Cause::OutOfMemory, _) => format!("out of memory (it {})", describe_status(status)),
-            (_, Some(error)) => format!("it {}: {error}", describe_status(status)),
-            (_, None) => format!("it {}", describe_status(status)),
-        };
-        Failure::new(Code::Unavailable, format!("{} crashed", self.start.plan.name()))
-            .cause(why)
-            .log_tail(log.lines())
-            .help(RETRY_HELP)
     }
 }
 

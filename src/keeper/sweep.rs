@@ -61,7 +61,7 @@ pub(crate) fn plans(places: &[PathBuf]) -> Vec<(PathBuf, String)> {
 /// Removes what a dead keeper of the plan left behind, unless another keeper exists. Holding the plan's lock meanwhile
 /// keeps a new keeper from starting.
 pub(crate) async fn clean_up(files: &PlanFiles) {
-    let Some(_lock) = lock_unused(files).await else {
+    let Some(lock) = lock_unused(files).await else {
         return;
     };
     let plan = files.clone();
@@ -73,16 +73,18 @@ pub(crate) async fn clean_up(files: &PlanFiles) {
         let _ = left.write(&plan);
         Some(left)
     });
-    let Ok(Some(mut left)) = left.await else {
-        return;
-    };
-    left.end().await;
-    for undo in left.undo.iter().rev() {
-        registry::undo(undo).await;
+    if let Ok(Some(mut left)) = left.await {
+        left.end().await;
+        for undo in left.undo.iter().rev() {
+            registry::undo(undo).await;
+        }
+        left.clean_up();
+        left.endpoint = None;
+        let _ = left.write(files);
+        // It may need the lock too.
+        drop(lock);
+        left.wait_for_guard().await;
     }
-    left.clean_up();
-    left.endpoint = None;
-    let _ = left.write(files);
 }
 
 /// Takes the plan's lock, unless a keeper runs. If another process is cleaning up after a dead keeper, waits for that: it

@@ -63,13 +63,10 @@ async fn watch_other(files: &PlanFiles, state: &KeeperState) -> Takeover {
             let next = match step {
                 Step::Wake => {
                     state.set(FromKeeper::Waiting { reason: reason(files) });
-                    files.wake();
-                    (Step::Kill, Instant::now() + files.patience())
+                    silent::wake(files);
+                    (Step::Kill, Instant::now() + silent::patience(files))
                 }
-                Step::Kill if files.is_unused() => {
-                    files.kill().await;
-                    (Step::Fail, Instant::now() + REPLY_TIMEOUT)
-                }
+                Step::Kill if silent::kill_if_unused(files).await => (Step::Fail, Instant::now() + REPLY_TIMEOUT),
                 Step::Kill | Step::Fail => return Takeover::Failed(silent::failure(files)),
             };
             (step, due) = next;

@@ -72,7 +72,9 @@ async fn hold(lease: &mut Lease, signals: &mut Signals) -> Result<Exit> {
             _ = signals.next() => return Ok(signals.exit()),
         };
         match event {
-            Event::Failed { failure } | Event::ModelMissing(MissingModel { failure, .. }) => return Err(failure),
+            Event::Failed { failure }
+            | Event::Refused { failure }
+            | Event::ModelMissing(MissingModel { failure, .. }) => return Err(failure),
             Event::Ready(_) if !up => {
                 ui::message("lclaude: the backend is up again at the same URL");
                 up = true;

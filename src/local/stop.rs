@@ -17,6 +17,8 @@ use crate::{
     launch,
 };
 
+/// Time after which a wait is explained to the user.
+const WORD_AFTER: Duration = Duration::from_secs(1);
 /// How long sessions may take to end Claude Code after their backend stopped.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -90,8 +92,8 @@ fn ask_which(mut up: Vec<Report>) -> Result<Vec<Report>> {
 }
 
 async fn stop(report: &Report, yes: bool) -> Result<()> {
-    let (id, name) = (&report.about.id, name(report));
-    let mut stopped = keeper::stop(&report.runtime, id, yes).await?;
+    let name = name(report);
+    let mut stopped = end(report, &name, yes).await?;
     let question = match &stopped {
         StopOutcome::InUse(sessions) => Some(format!("{} {name}", used_by(sessions))),
         StopOutcome::NoAnswer => Some(format!("the keeper of {name} doesn't answer, so sessions may be using it")),
@@ -103,7 +105,7 @@ async fn stop(report: &Report, yes: bool) -> Result<()> {
                 .cause(why)
                 .help(format!("lclaude local stop {} --yes", report.short_id())));
         }
-        stopped = keeper::stop(&report.runtime, id, true).await?;
+        stopped = end(report, &name, true).await?;
     }
     match stopped {
         StopOutcome::Gone(sessions) => {
@@ -113,6 +115,18 @@ async fn stop(report: &Report, yes: bool) -> Result<()> {
         _ => ui::message(format_args!("lclaude: {name} was already stopped")),
     }
     Ok(())
+}
+
+/// Stops a backend, and says so after a second. Ctrl-C leaves it to the keeper.
+async fn end(report: &Report, name: &str, force: bool) -> Result<StopOutcome> {
+    let mut stopped = std::pin::pin!(keeper::stop(&report.runtime, &report.about.id, force));
+    match timeout(WORD_AFTER, &mut stopped).await {
+        Ok(stopped) => stopped,
+        Err(_) => {
+            ui::message(format_args!("lclaude: waiting for {name} to end"));
+            stopped.await
+        }
+    }
 }
 
 /// Waits for sessions, which the keeper has notified, to exit.

@@ -90,7 +90,7 @@ pub(crate) async fn release(lease: Lease, signals: &mut Signals) {
     wait_at_end(lease.release(), "waiting for the backend to end", signals).await;
 }
 
-/// Removes the private directory. A signal leaves the rest to the next lclaude, once the user knows what is waited for.
+/// Removes the private directory. A signal leaves the rest to a keeper, once the user knows what is waited for.
 pub(crate) async fn remove(scratch: Scratch, signals: &mut Signals) {
     wait_at_end(scratch.remove(), "removing this session's temporary files", signals).await;
 }
@@ -101,9 +101,9 @@ async fn wait_at_end(done: impl Future<Output = ()>, what: &str, signals: &mut S
     if timeout(WORD_AFTER, &mut done).await.is_ok() {
         return;
     }
-    ui::message(format_args!("lclaude: {what} (Ctrl-C: don't wait)"));
     // The signal that ended the session may have come twice.
     signals.forget().await;
+    ui::message(format_args!("lclaude: {what} (Ctrl-C: don't wait)"));
     tokio::select! {
         () = done => {}
         _ = signals.next() => {}
@@ -132,7 +132,7 @@ async fn wait_until_ready(lease: &mut Lease, plan: &Plan, start: &StartRequest) 
         match lease.event().await {
             Event::Ready(ready) => return Ok(Wait::Ready(ready)),
             Event::ModelMissing(missing) => return Ok(Wait::ModelMissing(missing)),
-            Event::Failed { failure } => return Err(failure),
+            Event::Failed { failure } | Event::Refused { failure } => return Err(failure),
             Event::Progress(progress) => waiting.show(&progress.stage, progress.fraction, &progress.detail),
             Event::Restarting { reason } => waiting.show(&format!("restarting the backend ({reason})"), None, ""),
             Event::Waiting { reason } => waiting.show(&reason, None, ""),

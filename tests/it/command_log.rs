@@ -128,7 +128,8 @@ fn log_on_a_disk_that_hangs_delays_nothing_and_takes_no_memory() {
     assert!(status.contains("tiny: ready"), "{status}");
     assert_little_memory(&stage, "yes");
     finish(session, &claude);
-    stage.assert_nothing_left();
+    // The keeper gives the disk a moment to take the last lines.
+    stage.wait_for_nothing_left();
 }
 
 /// Fails if the keeper has used much memory.

@@ -65,11 +65,11 @@ fn new_keeper_starts_after_the_daemon_of_the_killed_one_has_ended() {
     kill(stage.keeper(), Signal::KILL);
     let restarted = stage.events.next("llama-server");
     assert!(daemon.is_gone(), "it still listens on the port");
-    assert!(has_ended(guard));
     assert_eq!(restarted.argv, backend.argv);
     stage.events.next("helper");
     turn(&claude);
     finish(session, &claude);
+    assert!(has_ended(guard));
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn guard_holds_no_connection_and_ignores_requests_to_end() {
     let stage = Stage::new();
     let (session, claude, _backend) = stage.running();
     let open = fs::read_dir(format!("/proc/{}/fd", stage.guard())).expect("it runs").count();
-    assert_eq!(open, 5, "the standard three, the connection to its keeper, and the lock");
+    assert_eq!(open, 6, "the standard three, the keeper, the connection to it, and the lock");
     kill(stage.guard(), Signal::TERM);
     turn(&claude);
     assert!(!has_ended(stage.guard()));

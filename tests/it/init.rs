@@ -134,7 +134,9 @@ fn existing_file_is_changed_only_with_consent() {
     init(&stage, &["--model", "tiny"]).expect_failure(64);
     assert_eq!(read(&file(&stage)), COMMENTED);
     // Ctrl-C kills it with SIGINT.
-    for (answer, code) in [("\n", Some(64)), ("n\n", Some(64)), ("\x04", Some(64)), ("\x03", None), ("y\n", Some(0))] {
+    for (answer, code) in
+        [("\n", Some(64)), ("n\n", Some(64)), ("\x04", Some(64)), ("\x03", Some(130)), ("y\n", Some(0))]
+    {
         let mut terminal = Terminal::start(stage.lclaude(&["local", "init", "--model", "tiny"]));
         terminal.wait_for("model = \"tiny\"");
         terminal.wait_for("Write it? [y/N] ");
@@ -244,7 +246,7 @@ fn incomplete_answers_write_nothing() {
         terminal.wait_for("Backend [llamacpp] ");
         terminal.type_in(keys);
         // Ctrl-C kills it with SIGINT.
-        let code = if keys == "\x04" { Some(64) } else { None };
+        let code = if keys == "\x04" { Some(64) } else { Some(130) };
         assert_eq!(terminal.wait(), code);
         assert!(!file(&stage).exists());
     }

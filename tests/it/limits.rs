@@ -50,7 +50,7 @@ fn keeper_with_too_many_sessions_refuses_more_and_goes_on() {
         writeln!(lease, "{}", json!({"type": "hello", "scratch": "/nonexistent"})).expect("it is read");
         let mut answer = String::new();
         BufReader::new(&lease).read_line(&mut answer).expect("an answer");
-        if answer.contains("\"failed\"") {
+        if answer.contains("\"refused\"") {
             break;
         }
         leases.push(lease);

@@ -25,7 +25,10 @@ mod foreign_text;
 mod hostile;
 mod init;
 mod install;
+#[cfg(target_os = "linux")]
 mod interleavings;
+#[cfg(target_os = "linux")]
+mod keeper_states;
 mod lean;
 mod lifetime;
 mod limits;
@@ -53,6 +56,7 @@ mod setup;
 mod sharing;
 mod shells;
 mod signals;
+#[cfg(target_os = "linux")]
 mod silent;
 mod status;
 mod stop;

@@ -8,7 +8,7 @@ use support::{Session, Stage, messages};
 /// A stage whose keepers panic at this point and log that they do.
 fn stage(point: &str) -> Stage {
     let mut stage = Stage::new();
-    stage.set("TEST_LCLAUDE_PANIC", point).set("LCLAUDE_LOG", "info");
+    stage.set("PANIC_LCLAUDE_AT", point).set("LCLAUDE_LOG", "info");
     stage
 }
 
@@ -28,7 +28,7 @@ fn wait(session: Session) {
 #[cfg_attr(not(debug_assertions), ignore = "only the debug build can be asked to panic")]
 #[test]
 fn panic_at_the_start_ends_the_session_and_no_other_keeper_starts() {
-    let stage = stage("start");
+    let stage = stage("keeper-started");
     wait(stage.session(&["-p", "x"]));
     assert_eq!(keepers(&stage), (1, 1));
     stage.assert_nothing_left();
@@ -43,8 +43,8 @@ fn panic_ends_every_session_with_its_text() {
     let (second, other_claude) = stage.joining();
     stage.output(&["local", "status"]).expect(0);
     let ended = first.wait();
-    let line = ended.stderr.lines().find(|line| line.contains("leases.rs:")).expect("its place").to_owned();
-    let place = line.split_once("leases.rs:").and_then(|(_, rest)| rest.split(' ').next()).expect("a place");
+    let line = ended.stderr.lines().find(|line| line.contains("serve.rs:")).expect("its place").to_owned();
+    let place = line.split_once("serve.rs:").and_then(|(_, rest)| rest.split(' ').next()).expect("a place");
     messages::mask(place, "PLACE");
     ended.expect_failure(70);
     wait(second);

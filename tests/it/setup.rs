@@ -122,10 +122,10 @@ fn yes_option_skips_questions_and_leaves_nothing_running() {
     }
     messages!();
     let mut stage = empty();
-    // The server takes half a second to exit, and setup waits for it.
+    // The keeper gives the server five seconds to exit. Setup doesn't wait for that.
     stage.set("FAKE_OLLAMA_IGNORE_TERM", 1);
     let ended = whole(&stage, &["local", "setup", "--yes"]);
-    stage.assert_nothing_left();
+    stage.wait_for_nothing_left();
     record(ended);
 }
 

@@ -286,6 +286,25 @@ fn killed_keeper_is_replaced_by_one_for_all_sessions() {
     }
 }
 
+/// A session that is slow to go on to the next keeper finds the port of its Claude Code, whoever came and went meanwhile.
+#[test]
+fn slow_session_keeps_its_port_after_others_have_come_and_gone() {
+    let stage = Stage::new();
+    let (first, first_claude, backend) = stage.running();
+    let (second, second_claude) = stage.joining();
+    second.signal(Signal::STOP);
+    kill(stage.keeper(), Signal::TERM);
+    let next = stage.events.next("llama-server");
+    turn(&first_claude);
+    finish(first, &first_claude);
+    next.wait_gone();
+    second.signal(Signal::CONT);
+    let last = stage.events.next("llama-server");
+    assert_eq!(last.argv, backend.argv, "the same port");
+    turn(&second_claude);
+    finish(second, &second_claude);
+}
+
 #[test]
 fn port_stays_reserved_while_the_backend_is_down() {
     let mut stage = Stage::new();

@@ -127,7 +127,7 @@ impl Backend for LmStudioBackend {
 
     fn exclusive_lock(&self) -> Option<&'static str> {
         // There is only one LM Studio, and two keepers could not both restore its state.
-        Some("lmstudio.gate")
+        Some("lmstudio.lock")
     }
 
     async fn check_installation(&self, subject: &Subject<'_>, worst: Severity) -> Vec<Check> {

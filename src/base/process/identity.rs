@@ -5,14 +5,18 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal};
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    io::Errno,
+    process::{Pid, Signal},
+};
 use serde::{Deserialize, Serialize};
 use tokio::{
     io::{Interest, unix::AsyncFd},
     time::{sleep, timeout},
 };
 
-use super::system;
+use super::{system, tree::Process};
 
 /// Time between two looks at a process that can't be watched, because there are no descriptors left or the system is
 /// too old.
@@ -57,6 +61,18 @@ impl Identity {
         self.is_alive().then_some(Watched { process: self, pid, descriptor })
     }
 
+    /// Blocks this thread until this process has ended. Returns `false` if that can't be waited for.
+    pub(crate) fn block_until_ended(self) -> bool {
+        let Some(watched) = self.watch() else { return true };
+        let Some(descriptor) = watched.descriptor else { return false };
+        loop {
+            match poll(&mut [PollFd::new(&descriptor, PollFlags::IN)], None) {
+                Err(Errno::INTR) => {}
+                ended => return ended.is_ok(),
+            }
+        }
+    }
+
     /// Returns once this process has ended, and its files, sockets and locks are released.
     pub(crate) async fn ended(self) {
         if let Some(watched) = self.watch() {
@@ -67,6 +83,12 @@ impl Identity {
     /// Waits until this process has ended, at most `limit`. Returns whether it has.
     pub(crate) async fn ends_within(self, limit: Duration) -> bool {
         timeout(limit, self.ended()).await.is_ok()
+    }
+}
+
+impl Process {
+    pub(crate) fn identity(&self) -> Identity {
+        Identity { pid: self.pid, start: self.start }
     }
 }
 

@@ -1,7 +1,5 @@
 //! Processes and their descendants.
 
-use super::identity::Identity;
-
 /// A running process, as the system lists it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Process {
@@ -15,12 +13,6 @@ pub(crate) struct Process {
     /// The ID of its POSIX session.
     pub session: i32,
     pub is_stopped: bool,
-}
-
-impl Process {
-    pub(crate) fn identity(&self) -> Identity {
-        Identity { pid: self.pid, start: self.start }
-    }
 }
 
 /// Returns `root` and all its descendants among `processes`, each after its parent.

@@ -45,12 +45,11 @@ pub(crate) unsafe fn fork() -> io::Result<Option<Pid>> {
     }
 }
 
-/// Ignores the signals that ask this process to end, or no longer does.
-pub(crate) fn ignore_requests_to_end(ignore: bool) {
-    let action = if ignore { libc::SIG_IGN } else { libc::SIG_DFL };
+/// Ignores the signals that ask this process to end.
+pub(crate) fn ignore_requests_to_end() {
     for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM] {
-        // SAFETY: neither action runs code of ours.
-        unsafe { libc::signal(signal, action) };
+        // SAFETY: the action runs no code of ours.
+        unsafe { libc::signal(signal, libc::SIG_IGN) };
     }
 }
 

@@ -1,31 +1,50 @@
-//! Watches a directory on Linux, with inotify; `macos.rs` has the same functions for macOS.
+//! Watches a directory on Linux, with dnotify (`F_NOTIFY`, fcntl(2)); `macos.rs` has the same type for macOS.
+//!
+//! Not with inotify: a process that uses it takes 15 ms longer to exit, since the kernel waits for a grace period then
+//! (measured on Linux 6.18), and each session waits for the exit of its keeper. Unlike inotify it doesn't notice that the
+//! directory itself is renamed.
 
-use std::{io, mem::MaybeUninit, os::fd::OwnedFd, path::Path};
-
-use rustix::{
-    fs::inotify::{self, CreateFlags, WatchFlags},
-    io::Errno,
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    os::{fd::AsRawFd, unix::fs::OpenOptionsExt},
+    path::Path,
 };
 
-/// Nothing else has to stay open.
-pub(super) type Watched = ();
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Returns a queue that is readable when something in the directory was removed.
-pub(super) fn watch(directory: &Path) -> io::Result<(OwnedFd, Watched)> {
-    let queue = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
-    let removed = WatchFlags::DELETE | WatchFlags::MOVED_FROM | WatchFlags::DELETE_SELF | WatchFlags::MOVE_SELF;
-    inotify::add_watch(&queue, directory, removed | WatchFlags::ONLYDIR)?;
-    Ok((queue, ()))
+/// Linux's `<fcntl.h>`, which the libc crate has only in part.
+const DN_DELETE: libc::c_int = 0x8;
+const DN_RENAME: libc::c_int = 0x10;
+const DN_MULTISHOT: libc::c_int = -0x8000_0000;
+
+/// Watches a directory for removed files.
+pub(crate) struct DirectoryWatch {
+    /// Watched as long as it is open.
+    _directory: File,
+    changes: Signal,
 }
 
-/// Empties the queue.
-pub(super) fn drain(queue: &OwnedFd) -> io::Result<()> {
-    let mut buffer = [MaybeUninit::<u8>::uninit(); 4096];
-    loop {
-        match rustix::io::read(queue, &mut buffer) {
-            Ok(_) => {}
-            Err(Errno::AGAIN) => return Ok(()),
-            Err(error) => return Err(error.into()),
+impl DirectoryWatch {
+    /// Starts to watch an existing directory.
+    ///
+    /// # Errors
+    /// Those of the system, such as too many open files.
+    pub(crate) fn new(directory: &Path) -> io::Result<Self> {
+        // First, since the signal would end this process.
+        let changes = signal(SignalKind::io())?;
+        let directory = OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY).open(directory)?;
+        let what = DN_DELETE | DN_RENAME | DN_MULTISHOT;
+        // SAFETY: the descriptor is open, and the argument is a number.
+        if unsafe { libc::fcntl(directory.as_raw_fd(), libc::F_NOTIFY, what) } != 0 {
+            return Err(io::Error::last_os_error());
         }
+        Ok(DirectoryWatch { _directory: directory, changes })
+    }
+
+    /// Returns when a file in the directory may have been removed or renamed. It may also have been something else, so
+    /// look. May be dropped and called again.
+    pub(crate) async fn removed(&mut self) -> io::Result<()> {
+        self.changes.recv().await.ok_or(io::ErrorKind::BrokenPipe.into())
     }
 }

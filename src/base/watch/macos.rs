@@ -1,4 +1,4 @@
-//! Watches a directory on macOS, with kqueue; `linux.rs` has the same functions for Linux.
+//! Watches a directory on macOS, with kqueue; `linux.rs` has the same type for Linux.
 
 use std::{
     fs::{File, OpenOptions},
@@ -13,12 +13,39 @@ use std::{
 };
 
 use rustix::event::kqueue::{self, Event, EventFilter, EventFlags, VnodeEvents};
+use tokio::io::{Interest, unix::AsyncFd};
 
-/// The watched directory, as long as it is watched.
-pub(super) type Watched = File;
+/// Watches a directory for removed files.
+pub(crate) struct DirectoryWatch {
+    queue: AsyncFd<OwnedFd>,
+    /// Watched as long as it is open.
+    _directory: File,
+}
+
+impl DirectoryWatch {
+    /// Starts to watch an existing directory.
+    ///
+    /// # Errors
+    /// Those of the system, such as too many open files.
+    pub(crate) fn new(directory: &Path) -> io::Result<Self> {
+        let (queue, directory) = watch(directory)?;
+        // SAFETY: the queue owns its descriptor, which stays the same and open.
+        let queue = unsafe { AsyncFd::register_with_interest(queue, Interest::READABLE) }?;
+        Ok(DirectoryWatch { queue, _directory: directory })
+    }
+
+    /// Returns when a file in the directory or the directory itself may have been removed or renamed. It may also have been
+    /// something else, so look. May be dropped and called again.
+    pub(crate) async fn removed(&mut self) -> io::Result<()> {
+        let mut ready = self.queue.readable().await?;
+        drain(self.queue.get_ref())?;
+        ready.clear_ready();
+        Ok(())
+    }
+}
 
 /// Returns a queue that is readable when the directory's entries have changed, or the directory was removed.
-pub(super) fn watch(directory: &Path) -> io::Result<(OwnedFd, Watched)> {
+fn watch(directory: &Path) -> io::Result<(OwnedFd, File)> {
     // Doesn't keep the file system from being unmounted (open(2)).
     let watched = OpenOptions::new().read(true).custom_flags(libc::O_EVTONLY | libc::O_DIRECTORY).open(directory)?;
     let queue = kqueue::kqueue()?;
@@ -33,7 +60,7 @@ pub(super) fn watch(directory: &Path) -> io::Result<(OwnedFd, Watched)> {
 }
 
 /// Empties the queue.
-pub(super) fn drain(queue: &OwnedFd) -> io::Result<()> {
+fn drain(queue: &OwnedFd) -> io::Result<()> {
     let mut events = Vec::with_capacity(8);
     // SAFETY: nothing is added. One call returns the only event, which is then clear.
     unsafe { kqueue::kevent(queue, &[], rustix::buffer::spare_capacity(&mut events), Some(Duration::ZERO)) }?;
