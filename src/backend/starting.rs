@@ -30,7 +30,7 @@ pub(crate) enum Health {
 pub(crate) enum Presence {
     /// It serves the plan's models.
     Serving,
-    /// It didn't answer in time, or that it can't answer now.
+    /// It didn't answer in time, or answered that it is overloaded.
     Busy,
     /// It refused the connection, or no longer has the models.
     Gone,
@@ -99,7 +99,7 @@ impl Starting<'_> {
         let _ = self.progress.send(Progress { stage: stage.into(), fraction, detail: detail.into() });
     }
 
-    /// Records what to undo at the end, and returns once it is on disk. Call it before the change is made.
+    /// Records what to undo at the end, and returns once it is written. Call it before the change is made.
     pub(crate) async fn record_undo(&self, undo: Undo) {
         (self.note)(undo).await;
     }

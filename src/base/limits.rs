@@ -74,9 +74,10 @@ impl Limit {
             let limits = getrlimit(Resource::Nofile);
             let (now, most) = (limits.current.unwrap_or(u64::MAX), limits.maximum.unwrap_or(u64::MAX));
             let cause = format!("a process may have only {now} files open: {}", text_of(libc::EMFILE));
-            let help = format!("ulimit -n {}", FILES.min(most));
+            let wanted = FILES.max(now.saturating_mul(2));
+            let help = format!("ulimit -n {}", wanted.min(most));
             let by_administrator = "  # as root, since the hard limit is too low";
-            limit(cause, if most <= now { format!("ulimit -n {FILES}{by_administrator}") } else { help })
+            limit(cause, if most <= now { format!("ulimit -n {wanted}{by_administrator}") } else { help })
         } else if is(libc::ENFILE) {
             let key = if cfg!(target_os = "macos") { "kern.maxfiles" } else { "fs.file-max" };
             limit(
@@ -113,7 +114,7 @@ mod tests {
     #[test]
     fn limits_are_recognized_in_every_form_and_again_in_their_cause() {
         for (code, help) in [
-            (libc::EMFILE, "ulimit -n 4096"),
+            (libc::EMFILE, "ulimit -n "),
             (libc::ENFILE, "sysctl "),
             (libc::EAGAIN, "ulimit -u"),
             (libc::ENOMEM, "free -h"),

@@ -233,10 +233,7 @@ fn variables(inherited: &Variables) -> Result<SettingsLayer> {
         };
         let value = value.to_str().ok_or_else(|| invalid("it is not valid UTF-8"))?.to_owned();
         let value = match *key {
-            "context" => {
-                let range = || ranges::expected("context").unwrap_or_default();
-                Value::Integer(value.parse().map_err(|_| invalid(&range()))?)
-            }
+            "context" => Value::Integer(ranges::parse_context(&value).map_err(|range| invalid(&range))?.into()),
             _ => Value::String(value),
         };
         table.insert((*key).to_owned(), value);

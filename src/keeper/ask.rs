@@ -32,6 +32,8 @@ use crate::base::{
 
 /// How long an answer to `status` may take; a working keeper never needs longer.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long an answer to `stop` may take before the keeper is woken, since it may be suspended.
+const STOP_TIMEOUT: Duration = Duration::from_millis(500);
 /// Attempts to stop a plan's keeper, since waiting sessions may each time start a new one.
 const MAX_ATTEMPTS: u32 = 5;
 /// Time between two checks of a keeper that has no socket.
@@ -121,20 +123,27 @@ pub(crate) async fn stop(runtime: &Path, id: &str, force: bool) -> Result<StopOu
     let files = PlanFiles::new(runtime, id);
     let (mut was_there, mut notified) = (false, Vec::new());
     for _ in 0..MAX_ATTEMPTS {
+        // Not one that follows it meanwhile, which others may use.
+        let keeper = silent::keeper(&files);
         if let Ok(mut client) = KeeperClient::connect(&files).await {
-            match client.stop(&files, force, &mut notified).await {
+            match client.stop(&files, keeper, force, &mut notified).await {
                 Some(Answer::InUse { sessions }) => return Ok(StopOutcome::InUse(sessions)),
                 None if !force => return Ok(StopOutcome::NoAnswer),
                 _ => {}
             }
         } else if files.has_keeper() {
-            if !Record::read(&files).is_some_and(|record| record.ending) {
-                // It is starting, or its socket was deleted and it recreates it when woken.
+            if Record::read(&files).is_some_and(|record| record.ending) {
+                wait_until_free(&files, keeper).await;
+            } else {
+                // It is starting, its guard cleans up, or its socket was deleted and it makes it again when woken.
                 silent::wake(&files);
-                sleep(POLL_INTERVAL).await;
-                continue;
+                if timeout(REPLY_TIMEOUT, wait_for_socket(&files)).await.is_err() {
+                    if !force {
+                        return Ok(StopOutcome::NoAnswer);
+                    }
+                    silent::kill(&files, keeper).await;
+                }
             }
-            wait_until_free(&files).await;
         } else if Record::is_left(&files) {
             sweep::clean_up(&files).await;
         } else {
@@ -151,14 +160,21 @@ pub(crate) async fn stop(runtime: &Path, id: &str, force: bool) -> Result<StopOu
         .help("end its sessions first; lclaude local status lists them"))
 }
 
+/// Waits until a keeper without a socket accepts connections, or is gone.
+async fn wait_for_socket(files: &PlanFiles) {
+    while files.has_keeper() && UnixStream::connect(files.socket()).await.is_err() {
+        sleep(POLL_INTERVAL).await;
+    }
+}
+
 /// Waits until the exiting keeper is gone, and kills it if it takes too long.
-async fn wait_until_free(files: &PlanFiles) {
+async fn wait_until_free(files: &PlanFiles, keeper: Option<Identity>) {
     let Ok(lock) = LockFile::open_existing(&files.lock()) else {
         return;
     };
     let waiting = tokio::task::spawn_blocking(move || lock.lock());
     if silent::wait_for(files, waiting).await.is_none() {
-        silent::kill(files).await;
+        silent::kill(files, keeper).await;
     }
 }
 
@@ -181,9 +197,15 @@ impl KeeperClient {
 
     /// Sends `stop`, and waits until the keeper refuses or is gone. Wakes a keeper that doesn't answer; with `force`,
     /// kills it. Adds the sessions that the keeper notified to `notified`.
-    async fn stop(&mut self, files: &PlanFiles, force: bool, notified: &mut Vec<Identity>) -> Option<Answer> {
+    async fn stop(
+        &mut self,
+        files: &PlanFiles,
+        keeper: Option<Identity>,
+        force: bool,
+        notified: &mut Vec<Identity>,
+    ) -> Option<Answer> {
         send(&mut self.write, &ToKeeper::Stop { force }).await.ok()?;
-        let answer = match timeout(STATUS_TIMEOUT, self.receiver.next()).await {
+        let answer = match timeout(STOP_TIMEOUT, self.receiver.next()).await {
             Ok(answer) => Some(answer),
             Err(_) => {
                 silent::wake(files);
@@ -196,7 +218,7 @@ impl KeeperClient {
                 notified.extend(sessions.iter().filter_map(|session| Identity::of(session.pid)));
                 // The connection closes when it is gone.
                 if silent::wait_for(files, self.receiver.next::<Answer>()).await.is_none() {
-                    silent::kill(files).await;
+                    silent::kill(files, keeper).await;
                 }
                 Some(Answer::Unknown)
             }
@@ -204,7 +226,7 @@ impl KeeperClient {
             Some(answer) => answer.or(Some(Answer::Unknown)),
             None => {
                 if force {
-                    silent::kill(files).await;
+                    silent::kill(files, keeper).await;
                 }
                 None
             }

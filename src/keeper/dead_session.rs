@@ -13,7 +13,7 @@ use std::{
 use rustix::{io::Errno, net::SendFlags, process::Signal};
 use tokio::{
     task::{JoinHandle, JoinSet, spawn_blocking},
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use crate::{
@@ -26,6 +26,8 @@ use crate::{
 
 /// How long Claude Code has to exit after its session died, before it is killed.
 const CHILD_GRACE: Duration = Duration::from_millis(500);
+/// How long the kernel may take to release the lock of a session whose connection it has closed.
+const RELEASE_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long the keeper's exit waits for removals. The next keeper finishes them.
 const REMOVAL_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -69,6 +71,16 @@ pub(crate) fn claim(directory: &Path, runtime: &Path) -> JoinHandle<Option<Scrat
 pub(crate) fn is_closed(connection: impl AsFd) -> bool {
     // Nothing is sent, but the kernel still checks whether anybody could receive it.
     rustix::net::send(connection, &[], SendFlags::DONTWAIT) == Err(Errno::PIPE)
+}
+
+/// Returns whether the session whose connection is closed still lives: it has given up on this keeper.
+pub(crate) async fn lives(directory: &Path) -> bool {
+    let released = async {
+        while scratch::is_alive(directory) {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(RELEASE_TIMEOUT, released).await.is_err()
 }
 
 /// Takes over the private directories of all dead sessions in these places, and puts the user's files back. The

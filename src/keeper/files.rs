@@ -29,6 +29,11 @@ impl PlanFiles {
         PlanFiles { stem: runtime.join(id) }
     }
 
+    /// Returns the plan's ID.
+    pub(crate) fn id(&self) -> String {
+        self.stem.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
     pub(crate) fn socket(&self) -> PathBuf {
         self.stem.with_extension("sock")
     }

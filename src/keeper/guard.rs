@@ -191,7 +191,10 @@ async fn clean_up(request: Request, lock: OwnedFd, children: &[SessionChild]) {
     if request.adopts {
         process::kill_adopted().await;
     }
-    if let Some(backend) = Record::read(&files).and_then(|record| record.backend) {
+    // Another keeper may have the lock already: this one releases it before its last removals, and locks a new file if that
+    // is deleted.
+    let record = Record::read(&files).filter(|record| record.guard == Identity::of_self());
+    if let Some(backend) = record.and_then(|record| record.backend) {
         backend.kill().await;
     }
     // A new keeper can start now. It waits for this process when it ends.

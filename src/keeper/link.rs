@@ -224,7 +224,7 @@ impl Link {
     /// Ends a keeper that doesn't answer, unless others use it. Returns `None` if another one can be started.
     async fn give_up(&mut self) -> Option<FromKeeper> {
         if self.guard.is_some() {
-            // It has no lock, and exits when it finds the connection closed.
+            // If it has the lock already, it ends when it finds the connection closed.
             return None;
         }
         if silent::kill_if_unused(&self.files).await {

@@ -36,7 +36,7 @@ impl LockFile {
         self.0.lock()
     }
 
-    /// Releases the lock, also for a process that has it too.
+    /// Releases the lock for every process that shares this open file: the keeper's guard too.
     pub(crate) fn unlock(&self) {
         let _ = self.0.unlock();
     }

@@ -11,6 +11,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 
 use super::{files::PlanFiles, report::KeeperInfo, timeouts::REPLY_TIMEOUT};
 use crate::{
@@ -128,7 +129,7 @@ impl Recorder {
         self.record.borrow().undo.clone()
     }
 
-    /// Changes the record and returns once it is written. A write goes on if this is canceled, and never replaces a newer
+    /// Changes the record and returns once it is written, or after a time limit. A write goes on if this is canceled, and never replaces a newer
     /// one.
     pub(crate) async fn change(&self, change: impl FnOnce(&mut Record)) {
         change(&mut self.record.borrow_mut());
@@ -144,7 +145,7 @@ impl Recorder {
                 }
             }
         };
-        // It fails only if the event loop is gone.
-        let _ = tokio::task::spawn_blocking(write).await;
+        // A disk that hangs must not keep the backend from being ended.
+        let _ = timeout(REPLY_TIMEOUT, tokio::task::spawn_blocking(write)).await;
     }
 }

@@ -12,6 +12,7 @@ use crate::base::{
 pub(crate) fn refusal(connection: impl AsFd) -> Option<Failure> {
     let error = limits::refuse_connection(connection)?;
     let mut failure = Failure::new(Code::Unavailable, "too many sessions use this backend").cause(error);
-    failure.help.push("lclaude local status  # shows the sessions; end one of them".into());
+    // A higher limit would only help the next keeper.
+    failure.help = vec!["lclaude local status  # shows the sessions; end one of them".into()];
     Some(failure)
 }

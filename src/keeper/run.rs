@@ -17,7 +17,7 @@ use tokio::{
     net::{UnixListener, UnixStream},
     signal::unix::{SignalKind, signal},
     task::LocalSet,
-    time::sleep,
+    time::{sleep, timeout},
 };
 
 use super::{
@@ -37,6 +37,7 @@ use super::{
     supervise::Supervisor,
     sweep,
     takeover::{Takeover, take_over},
+    timeouts::WORD_AFTER,
 };
 use crate::{
     backend::{BackendPlan, registry},
@@ -163,7 +164,17 @@ async fn hold_backend(
     listener: UnixListener,
 ) {
     let left = Record::read(files);
-    let recorder = Recorder::new(files.clone(), take_record(&mut start, files, left.as_ref(), &context).await);
+    let record = {
+        let mut taken = std::pin::pin!(take_record(&mut start, files, left.as_ref(), &context));
+        match timeout(WORD_AFTER, &mut taken).await {
+            Ok(record) => record,
+            Err(_) => {
+                state.set(FromKeeper::Waiting { reason: "waiting for the backend of a killed keeper to end".into() });
+                taken.await
+            }
+        }
+    };
+    let recorder = Recorder::new(files.clone(), record);
     // Before anything runs that a successor would have to end.
     recorder.change(|_| {}).await;
     state.set(FromKeeper::Starting);

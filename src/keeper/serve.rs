@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use super::{
-    dead_session::{claim, end_child, is_closed},
+    dead_session::{claim, end_child, is_closed, lives},
     leases::{Leases, OpenLease, Shared},
     panic,
     protocol::{Answer, FromKeeper, Receiver, ToKeeper, encode, send},
@@ -85,10 +85,11 @@ async fn serve_session(receiver: &mut Receiver, write: &mut OwnedWriteHalf, scra
         () = receive_child(receiver, &lease) => {}
         () = send_states(write, &lease) => {}
     }
-    // A session that left because this keeper is stopping goes on with another keeper.
-    if !lease.shared.is_stopping() {
-        let is_dead = is_closed(write.as_ref());
-        let claimed = is_dead.then(|| claim(scratch, &lease.shared.context.runtime));
+    let is_closed = is_closed(write.as_ref());
+    // A session that left because this keeper is stopping, or didn't answer, goes on with another keeper.
+    let goes_on = lease.shared.is_stopping() || (is_closed && lives(scratch).await);
+    if !goes_on {
+        let claimed = is_closed.then(|| claim(scratch, &lease.shared.context.runtime));
         if let Some(child) = lease.info.child.get() {
             end_child(child, lease.held_processes()).await;
         }

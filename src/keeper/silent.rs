@@ -14,7 +14,10 @@ use super::{
     record::Record,
     timeouts::{BUSY_TIMEOUT, CLEANUP_TIMEOUT, REPLY_TIMEOUT, WORD_AFTER},
 };
-use crate::base::error::{Code, Failure};
+use crate::base::{
+    error::{Code, Failure},
+    process::Identity,
+};
 
 /// Returns a name for the plan's keeper.
 pub(crate) fn name(files: &PlanFiles) -> String {
@@ -26,9 +29,10 @@ pub(crate) fn name(files: &PlanFiles) -> String {
 
 /// Returns the failure for a session that needs this keeper.
 pub(crate) fn failure(files: &PlanFiles) -> Failure {
-    Failure::new(Code::Unavailable, format!("{} does not answer", name(files)))
+    let id: String = files.id().chars().take(8).collect();
+    Failure::new(Code::Unavailable, format!("{} doesn't answer", name(files)))
         .cause("it was woken and waited for, and other sessions may be using its backend")
-        .help("lclaude local stop --yes  # ends the backend and the sessions that use it")
+        .help(format!("lclaude local stop {id} --yes  # ends the backend and the sessions that use it"))
 }
 
 /// Waits for something that the keeper does at once when it is asked, and wakes it if it doesn't. Returns `None` if it
@@ -63,15 +67,32 @@ pub(crate) fn wake(files: &PlanFiles) {
     }
 }
 
-/// Kills the keeper and its backend, or what is left of them. Returns when the plan's lock is free, which the kernel
-/// releases a moment later.
-pub(crate) async fn kill(files: &PlanFiles) {
-    let Some(record) = Record::read(files) else { return };
+/// Returns the keeper in the plan's record.
+pub(crate) fn keeper(files: &PlanFiles) -> Option<Identity> {
+    Record::read(files).map(|record| record.keeper)
+}
+
+/// Kills `keeper` and its backend, or what is left of them, unless another keeper has followed it. Returns when the
+/// plan's lock is free, which the kernel releases a moment later.
+pub(crate) async fn kill(files: &PlanFiles, keeper: Option<Identity>) {
+    if let Some(record) = signal_to_die(files, keeper) {
+        wait_for_end(files, &record).await;
+    }
+}
+
+/// Kills `keeper`, or its guard if it is dead, and returns its record.
+fn signal_to_die(files: &PlanFiles, keeper: Option<Identity>) -> Option<Record> {
+    let record = Record::read(files).filter(|record| Some(record.keeper) == keeper)?;
     if record.keeper.is_alive() {
         record.keeper.signal(Signal::KILL);
     } else if let Some(guard) = record.guard {
         guard.signal(Signal::KILL);
     }
+    Some(record)
+}
+
+/// Kills the backend of a killed keeper, and waits until the plan's lock is free.
+async fn wait_for_end(files: &PlanFiles, record: &Record) {
     if let Some(backend) = record.backend {
         backend.kill().await;
     }
@@ -82,7 +103,12 @@ pub(crate) async fn kill(files: &PlanFiles) {
 
 /// Kills the keeper and its backend if no session uses them. Returns whether it did.
 pub(crate) async fn kill_if_unused(files: &PlanFiles) -> bool {
-    let Some(_unused) = files.lock_unused() else { return false };
-    kill(files).await;
+    let Some(unused) = files.lock_unused() else { return false };
+    let killed = signal_to_die(files, keeper(files));
+    // Sessions that the next keeper answers must be able to share it.
+    drop(unused);
+    if let Some(record) = killed {
+        wait_for_end(files, &record).await;
+    }
     true
 }

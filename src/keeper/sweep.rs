@@ -67,7 +67,7 @@ pub(crate) async fn clean_up(files: &PlanFiles) {
     let plan = files.clone();
     let left = spawn_blocking(move || {
         plan.remove_all();
-        let mut left = Record::read(&plan).filter(Record::has_leftovers)?;
+        let mut left = Record::read(&plan).filter(|left| left.has_leftovers() || left.endpoint.is_some())?;
         // Whoever needs the lock waits longer for one that cleans up.
         left.ending = true;
         let _ = left.write(&plan);
@@ -79,7 +79,8 @@ pub(crate) async fn clean_up(files: &PlanFiles) {
             registry::undo(undo).await;
         }
         left.clean_up();
-        left.endpoint = None;
+        // Sessions that still use it go on to another keeper, with the same address and key.
+        left.endpoint.take_if(|_| files.is_unused());
         let _ = left.write(files);
         // It may need the lock too.
         drop(lock);

@@ -38,14 +38,21 @@ pub(crate) enum Takeover {
 /// # Errors
 /// Those of the file system.
 pub(crate) async fn take_over(files: &PlanFiles, state: &KeeperState) -> io::Result<Takeover> {
-    let lock = LockFile::open(&files.lock())?;
-    if lock.try_lock()? {
-        return Ok(Takeover::Lock(lock));
-    }
-    let waiting = tokio::task::spawn_blocking(move || lock.lock().map(|()| lock));
-    tokio::select! {
-        lock = waiting => Ok(Takeover::Lock(lock??)),
-        other = watch_other(files, state) => Ok(other),
+    loop {
+        let lock = LockFile::open(&files.lock())?;
+        let lock = if lock.try_lock()? {
+            lock
+        } else {
+            let waiting = tokio::task::spawn_blocking(move || lock.lock().map(|()| lock));
+            tokio::select! {
+                lock = waiting => lock??,
+                other = watch_other(files, state) => return Ok(other),
+            }
+        };
+        // Otherwise it was deleted, and another keeper may hold the file that was made again.
+        if lock.is_at(&files.lock()) {
+            return Ok(Takeover::Lock(lock));
+        }
     }
 }
 

@@ -13,12 +13,10 @@ use crate::{
         ui,
     },
     cli::StopArguments,
-    keeper::{self, Report, SessionInfo, StopOutcome},
+    keeper::{self, Report, SessionInfo, StopOutcome, WORD_AFTER},
     launch,
 };
 
-/// Time after which a wait is explained to the user.
-const WORD_AFTER: Duration = Duration::from_secs(1);
 /// How long sessions may take to end Claude Code after their backend stopped.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -117,7 +115,7 @@ async fn stop(report: &Report, yes: bool) -> Result<()> {
     Ok(())
 }
 
-/// Stops a backend, and says so after a second. Ctrl-C leaves it to the keeper.
+/// Stops a backend, and says so after a second. After Ctrl-C the keeper finishes alone, or the next lclaude cleans up.
 async fn end(report: &Report, name: &str, force: bool) -> Result<StopOutcome> {
     let mut stopped = std::pin::pin!(keeper::stop(&report.runtime, &report.about.id, force));
     match timeout(WORD_AFTER, &mut stopped).await {
@@ -136,7 +134,11 @@ async fn wait_for_exit(sessions: &[Identity]) {
             session.ended().await;
         }
     };
-    let _ = timeout(EXIT_TIMEOUT, ended).await;
+    let mut ended = std::pin::pin!(timeout(EXIT_TIMEOUT, ended));
+    if timeout(WORD_AFTER, &mut ended).await.is_err() {
+        ui::message("lclaude: waiting for the sessions to exit");
+        let _ = ended.await;
+    }
     for session in sessions.iter().filter(|session| session.is_alive()) {
         ui::message(format_args!(
             "lclaude: session {} is still running; if it is suspended, it exits when you resume it",

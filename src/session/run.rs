@@ -1,7 +1,7 @@
 //! Runs a session: takes a lease on the backend, waits until it is ready, runs the child with the routing in its
 //! environment, and releases the lease when the child exits.
 
-use std::{path::Path, time::Duration};
+use std::path::Path;
 
 use tokio::time::timeout;
 
@@ -21,11 +21,8 @@ use crate::{
         ui::{self, ProgressLine},
     },
     claude::{Throwaway, user_files},
-    keeper::{self, Event, Lease, Ready, StartRequest},
+    keeper::{self, Event, Lease, Ready, StartRequest, WORD_AFTER},
 };
-
-/// Time after which a wait is explained to the user.
-const WORD_AFTER: Duration = Duration::from_secs(1);
 
 /// What came of a session, or of another job that needs a backend.
 pub(crate) enum Outcome {
@@ -103,7 +100,7 @@ async fn wait_at_end(done: impl Future<Output = ()>, what: &str, signals: &mut S
     }
     // The signal that ended the session may have come twice.
     signals.forget().await;
-    ui::message(format_args!("lclaude: {what} (Ctrl-C: don't wait)"));
+    ui::message(format_args!("lclaude: {what} (Ctrl-C to stop waiting)"));
     tokio::select! {
         () = done => {}
         _ = signals.next() => {}

@@ -115,7 +115,9 @@ async fn end(
     match timeout(EXIT_TIMEOUT, child.wait()).await {
         Ok(status) => status.ok().filter(|status| status.signal() != Some(Signal::KILL.as_raw())),
         Err(_) => {
-            let _ = child.kill().await;
+            let _ = child.start_kill();
+            // One that is stuck in the kernel dies only when its system call returns.
+            let _ = timeout(EXIT_TIMEOUT, child.wait()).await;
             None
         }
     }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use rustix::process::Signal;
-use support::{Fake, Session, Stage, finish, kill, kill_both, messages, turn, until, write_program};
+use support::{Fake, Session, Stage, finish, kill, kill_all, kill_both, messages, turn, until, write_program};
 
 /// The daemon: starts a container for each line `run NAME COMMAND…`, and ends it at `stop NAME`.
 const DAEMON: &str = r#"
@@ -181,13 +181,22 @@ fn container_of_a_killed_keeper_is_stopped_by_the_next_one() {
 fn container_of_a_killed_keeper_and_session_is_stopped_by_local_stop() {
     let engine = Engine::configured(STOP);
     let (session, claude, backend) = engine.session();
-    kill_both(&engine.stage, session, &claude);
+    kill_all(&engine.stage, session, &claude);
     assert!(!backend.is_gone());
     engine.stage.output(&["local", "stop", "--all", "--yes"]).expect(0);
     assert!(backend.is_gone());
     // The next session removes the private directory.
     let (session, claude, _backend) = engine.session();
     finish(session, &claude);
+    engine.stage.wait_for_nothing_left();
+}
+
+#[test]
+fn container_of_a_killed_keeper_and_session_is_stopped_by_the_guard() {
+    let engine = Engine::configured(STOP);
+    let (session, claude, backend) = engine.session();
+    kill_both(&engine.stage, session, &claude);
+    backend.wait_gone();
     engine.stage.wait_for_nothing_left();
 }
 

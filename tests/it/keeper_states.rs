@@ -1,4 +1,5 @@
-//! Keepers go from state to state as the table in docs/architecture.md says, and every row of it is reached.
+//! Keepers go from state to state only as the table in docs/architecture.md says, and take every step of it except those
+//! in `NOT_WALKED`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -225,7 +226,7 @@ fn waits() -> BTreeSet<Step> {
 }
 
 #[test]
-fn every_documented_step_is_taken_and_no_other() {
+fn keepers_take_only_documented_steps_and_nearly_all_of_them() {
     let scenarios = [
         ends_and_crashes("llamacpp"),
         ends_and_crashes("command"),
@@ -240,7 +241,8 @@ fn every_documented_step_is_taken_and_no_other() {
     let walked: BTreeSet<Step> = scenarios.into_iter().flatten().collect();
     let documented = documented();
     assert!(walked.is_subset(&documented), "not documented: {:?}", walked.difference(&documented));
-    let missed = documented.difference(&walked).map(|(from, to)| (&**from, &**to)).collect::<BTreeSet<_>>();
-    let excused = BTreeSet::from(NOT_WALKED);
+    let missed: BTreeSet<Step> = documented.difference(&walked).cloned().collect();
+    let excused: BTreeSet<Step> = NOT_WALKED.map(|(from, to)| (from.to_owned(), to.to_owned())).into();
+    assert!(excused.is_subset(&documented), "excused, but not documented: {:?}", excused.difference(&documented));
     assert!(missed.is_subset(&excused), "not walked: {:?}", missed.difference(&excused));
 }

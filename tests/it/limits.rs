@@ -6,6 +6,7 @@ use std::{
     io::{BufRead, BufReader, Write},
     os::unix::net::UnixStream,
     process::Stdio,
+    time::Duration,
 };
 
 use support::{Session, Stage, Value, finish, json, lclaude, messages, turn, until, write_program};
@@ -26,6 +27,7 @@ fn too_few_open_files_are_reported_with_ulimit() {
     stage.assert_nothing_left();
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn keeper_with_too_many_sessions_refuses_more_and_goes_on() {
     messages!();
@@ -47,6 +49,7 @@ fn keeper_with_too_many_sessions_refuses_more_and_goes_on() {
     let mut leases = Vec::new();
     loop {
         let mut lease = UnixStream::connect(&socket).expect("the keeper listens");
+        lease.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout");
         writeln!(lease, "{}", json!({"type": "hello", "scratch": "/nonexistent"})).expect("it is read");
         let mut answer = String::new();
         BufReader::new(&lease).read_line(&mut answer).expect("an answer");

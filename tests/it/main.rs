@@ -25,9 +25,9 @@ mod foreign_text;
 mod hostile;
 mod init;
 mod install;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", debug_assertions))]
 mod interleavings;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", debug_assertions))]
 mod keeper_states;
 mod lean;
 mod lifetime;

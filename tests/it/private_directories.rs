@@ -149,7 +149,7 @@ fn long_removal_has_a_word_and_can_be_left_to_a_keeper() {
     let directory = private_directory(&claude);
     let delay = Delay::removals_of(&stage, session.pid());
     claude.send(json!({"do": "exit", "code": 0}));
-    session.wait_for_message("removing this session's temporary files (Ctrl-C: don't wait)");
+    session.wait_for_message("removing this session's temporary files (Ctrl-C to stop waiting)");
     session.signal(Signal::INT);
     until("the lease is released", || sessions(&stage) == [i64::from(other.pid())]);
     assert!(directory.with_extension("gone").exists(), "the removal wasn't held up");

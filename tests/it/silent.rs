@@ -2,6 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader},
+    os::unix::process::ExitStatusExt,
     process::Stdio,
     time::{Duration, Instant},
 };
@@ -46,6 +47,7 @@ fn keeper_in_use_is_waited_for_and_never_killed() {
     let (session, claude, backend) = stage.running();
     let keeper = stage.keeper();
     messages::mask(keeper, "KEEPER");
+    messages::mask(&stage.record()["about"]["id"].as_str().expect("an ID")[..8], "ID");
     let frozen = Frozen::new(keeper);
     let start = Instant::now();
     let mut newcomer = stage.lclaude(&["--backend", "llamacpp", "--model", "tiny.gguf", "-p", "second"]);
@@ -74,7 +76,7 @@ fn wait_for_a_silent_keeper_can_be_interrupted() {
     said.next().expect("a word").expect("text");
     let start = Instant::now();
     kill(newcomer.id().cast_signed(), Signal::INT);
-    newcomer.wait().expect("it runs");
+    assert_eq!(newcomer.wait().expect("it runs").signal(), Some(2));
     assert!(start.elapsed() < SILENCE, "{:?}", start.elapsed());
     drop(frozen);
     turn(&claude);

@@ -203,7 +203,7 @@ fn second_ctrl_c_during_shutdown_changes_nothing() {
         kill(session.pid(), Signal::INT);
     }
     assert!(session.child.try_wait().expect("lclaude can be waited for").is_none() && !backend.is_gone());
-    let said = vec!["lclaude: waiting for the backend to end (Ctrl-C: don't wait)".to_owned()];
+    let said = vec!["lclaude: waiting for the backend to end (Ctrl-C to stop waiting)".to_owned()];
     assert_eq!(session.wait(), (Some(130), String::new(), said));
     assert!(backend.is_gone());
 }

@@ -1,6 +1,12 @@
 //! Ends a server by `[command] stop`: one that a signal to the program doesn't end, such as a container.
 
-use std::{fs::OpenOptions, io, io::Write, path::Path, process::ExitStatus, process::Stdio};
+use std::{
+    fs::OpenOptions,
+    io::{self, Write},
+    path::Path,
+    process::{ExitStatus, Stdio},
+    time::Duration,
+};
 
 use rustix::process::Signal;
 use tokio::{io::AsyncReadExt, net::unix::pipe, process::Command, time::timeout};
@@ -19,6 +25,8 @@ use crate::{
 
 /// Bytes of its output that are kept.
 const MAX_OUTPUT: usize = 64 * 1024;
+/// How long the killed command may take to end: it may be stuck in a system call.
+const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Runs the command for the server at `endpoint`. Its output, and why it failed if it did, are added to `log`.
 pub(crate) async fn run(command: &StopCommand, endpoint: &Endpoint, log: &Path) {
@@ -81,14 +89,19 @@ async fn run_to_end(
             break;
         }
     }
-    match (ended, group) {
-        (Ok(status), _) => status.map(Some),
-        (Err(_), Some(group)) => {
-            let _ = tokio::join!(group.kill(), child.wait());
-            Ok(None)
-        }
-        (Err(_), None) => child.kill().await.map(|()| None),
+    if let Ok(status) = ended {
+        return status.map(Some);
     }
+    let killed = async {
+        // First, since what it started is known only as long as it runs.
+        if let Some(group) = group {
+            group.kill().await;
+        }
+        let _ = child.start_kill();
+        child.wait().await
+    };
+    let _ = timeout(KILL_TIMEOUT, killed).await;
+    Ok(None)
 }
 
 fn keep(output: &mut Vec<u8>, read: &[u8]) {

@@ -1,4 +1,5 @@
-//! Processes: identifying one safely, ending it with all that it started, tying a child to its parent, and the terminal they share.
+//! Processes: identifying one safely, ending it with all that it started, tying a child to its parent, and the terminal
+//! they share.
 //!
 //! All differences between operating systems are hidden here. Nothing here may depend on Claude Code or on backends.
 
