@@ -233,7 +233,11 @@ fn variables(inherited: &Variables) -> Result<SettingsLayer> {
         };
         let value = value.to_str().ok_or_else(|| invalid("it is not valid UTF-8"))?.to_owned();
         let value = match *key {
-            "context" => Value::Integer(ranges::parse_context(&value).map_err(|range| invalid(&range))?.into()),
+            // Its range is checked only if no option overrides it.
+            "context" => {
+                let range = || ranges::expected("context").unwrap_or_default();
+                Value::Integer(value.parse().map_err(|_| invalid(&range()))?)
+            }
             _ => Value::String(value),
         };
         table.insert((*key).to_owned(), value);
