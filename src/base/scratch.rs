@@ -12,11 +12,11 @@
 use std::{
     fs::{self, File, OpenOptions},
     io,
-    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
-use super::error::Result;
+use super::{disk, error::Result};
 
 /// Names in the runtime directory start with this prefix and the session's PID, which is only for people.
 const PREFIX: &str = "session-";
@@ -131,10 +131,8 @@ fn open(directory: &Path) -> io::Result<File> {
 
 /// Returns whether `path` still names the open directory.
 fn is_at(directory: &File, path: &Path) -> bool {
-    let (Ok(opened), Ok(named)) = (directory.metadata(), fs::symlink_metadata(path)) else {
-        return false;
-    };
-    (opened.dev(), opened.ino()) == (named.dev(), named.ino())
+    let (opened, named) = (directory.metadata(), fs::symlink_metadata(path));
+    opened.is_ok_and(|opened| named.is_ok_and(|named| disk::is_same(&opened, &named)))
 }
 
 /// Removes the directory and everything in it.

@@ -3,12 +3,12 @@
 use std::{
     env, fs,
     io::{self, Read},
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
 use crate::{
     base::{
+        disk,
         environment::Environment,
         error::{Code, Failure, Result},
         spawn,
@@ -159,7 +159,7 @@ fn is_link_or_copy(path: &Path, own: &Path) -> bool {
     let (Ok(found), Ok(ours)) = (fs::metadata(path), fs::metadata(own)) else {
         return false;
     };
-    (found.dev(), found.ino()) == (ours.dev(), ours.ino())
+    disk::is_same(&found, &ours)
         || found.len() == ours.len() && fs::read(path).is_ok_and(|found| fs::read(own).is_ok_and(|own| own == found))
 }
 

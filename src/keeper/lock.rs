@@ -5,10 +5,12 @@ use std::{
     io,
     os::{
         fd::{AsFd, BorrowedFd},
-        unix::fs::{MetadataExt, OpenOptionsExt},
+        unix::fs::OpenOptionsExt,
     },
     path::Path,
 };
+
+use crate::base::disk;
 
 /// An open lock file. Dropping it releases the lock.
 pub(crate) struct LockFile(File);
@@ -48,8 +50,8 @@ impl LockFile {
 
     /// Returns whether `path` still names this file.
     pub(crate) fn is_at(&self, path: &Path) -> bool {
-        let same = |ours: fs::Metadata, named: fs::Metadata| (ours.dev(), ours.ino()) == (named.dev(), named.ino());
-        self.0.metadata().ok().zip(fs::metadata(path).ok()).is_some_and(|(ours, named)| same(ours, named))
+        let (ours, named) = (self.0.metadata(), fs::metadata(path));
+        ours.is_ok_and(|ours| named.is_ok_and(|named| disk::is_same(&ours, &named)))
     }
 
     /// Takes the lock together with others that share it; returns `false` if a process has it for itself.

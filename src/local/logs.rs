@@ -3,7 +3,6 @@
 use std::{
     fs::{self, File},
     io::{self, IsTerminal, Read},
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -139,7 +138,7 @@ impl Log {
     /// Returns the log of a new run of the backend, if it replaced or truncated this file.
     fn replacement(&self, path: &Path) -> Option<Self> {
         let (current, ours) = (fs::metadata(path).ok()?, self.file.metadata().ok()?);
-        let is_same = (current.dev(), current.ino()) == (ours.dev(), ours.ino()) && current.len() >= self.read;
+        let is_same = disk::is_same(&current, &ours) && current.len() >= self.read;
         if is_same { None } else { Log::open(path).ok() }
     }
 }
