@@ -22,5 +22,6 @@ pub(crate) mod spawn;
 pub(crate) mod trace;
 pub(crate) mod ui;
 pub(crate) mod variables;
+pub(crate) mod wait;
 pub(crate) mod watch;
 pub(crate) mod windows;

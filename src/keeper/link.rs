@@ -25,13 +25,14 @@ use super::{
     record::Record,
     silent,
     start::StartRequest,
-    timeouts::{REPLY_TIMEOUT, WORD_AFTER},
+    timeouts::REPLY_TIMEOUT,
 };
 use crate::base::{
     descriptor,
     error::{Code, Failure, Result},
     failpoint,
     process::{Identity, own_program, resume, suspended_tree},
+    wait::WORD_AFTER,
 };
 
 /// The hidden subcommand that runs a keeper.

@@ -42,4 +42,3 @@ pub(crate) use protocol::{FromKeeper as Event, Ready};
 pub(crate) use report::{Report, SessionInfo, State};
 pub(crate) use run::{is_up, place, run};
 pub(crate) use start::StartRequest;
-pub(crate) use timeouts::WORD_AFTER;

@@ -17,7 +17,7 @@ use tokio::{
     net::{UnixListener, UnixStream},
     signal::unix::{SignalKind, signal},
     task::LocalSet,
-    time::{sleep, timeout},
+    time::sleep,
 };
 
 use super::{
@@ -37,7 +37,6 @@ use super::{
     supervise::Supervisor,
     sweep,
     takeover::{Takeover, take_over},
-    timeouts::WORD_AFTER,
 };
 use crate::{
     backend::{BackendPlan, registry},
@@ -46,6 +45,7 @@ use crate::{
         failpoint, limits,
         paths::runtime_unusable,
         process,
+        wait::explained,
     },
 };
 
@@ -164,17 +164,11 @@ async fn hold_backend(
     listener: UnixListener,
 ) {
     let left = Record::read(files);
-    let record = {
-        let mut taken = std::pin::pin!(take_record(&mut start, files, left.as_ref(), &context));
-        match timeout(WORD_AFTER, &mut taken).await {
-            Ok(record) => record,
-            Err(_) => {
-                state.set(FromKeeper::Waiting { reason: "waiting for the backend of a killed keeper to end".into() });
-                taken.await
-            }
-        }
-    };
-    let recorder = Recorder::new(files.clone(), record);
+    let taken = take_record(&mut start, files, left.as_ref(), &context);
+    let record = explained(taken, || {
+        state.set(FromKeeper::Waiting { reason: "waiting for the backend of a killed keeper to end".into() });
+    });
+    let recorder = Recorder::new(files.clone(), record.await);
     // Before anything runs that a successor would have to end.
     recorder.change(|_| {}).await;
     state.set(FromKeeper::Starting);
@@ -209,9 +203,9 @@ async fn hold_backend(
     };
     tracing::info!(pid = std::process::id(), failure = down.as_ref().map(Down::what), "keeper exiting");
     // Sessions that go on to another keeper use the same port and key. They may not have come to this one yet.
-    let abandons = down.is_none() && !files.is_unused();
-    failpoint::reach("keeper-ending");
     let is_normal = down.is_none();
+    let abandons = is_normal && !files.is_unused();
+    failpoint::reach("keeper-ending");
     announce_end(down, files, state);
     failpoint::reach("keeper-announced");
     let end = |record: &mut Record| {

@@ -12,11 +12,12 @@ use super::{
     files::PlanFiles,
     lock::LockFile,
     record::Record,
-    timeouts::{BUSY_TIMEOUT, CLEANUP_TIMEOUT, REPLY_TIMEOUT, WORD_AFTER},
+    timeouts::{BUSY_TIMEOUT, CLEANUP_TIMEOUT, REPLY_TIMEOUT},
 };
 use crate::base::{
     error::{Code, Failure},
     process::Identity,
+    wait::WORD_AFTER,
 };
 
 /// Returns a name for the plan's keeper.

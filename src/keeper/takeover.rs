@@ -11,15 +11,10 @@ use tokio::{
 };
 
 use super::{
-    files::PlanFiles,
-    lock::LockFile,
-    protocol::FromKeeper,
-    record::Record,
-    silent,
-    state::KeeperState,
-    timeouts::{REPLY_TIMEOUT, WORD_AFTER},
+    files::PlanFiles, lock::LockFile, protocol::FromKeeper, record::Record, silent, state::KeeperState,
+    timeouts::REPLY_TIMEOUT,
 };
-use crate::base::error::Failure;
+use crate::base::{error::Failure, wait::WORD_AFTER};
 
 /// The shortest and the longest pause between two looks at whether the other keeper accepts sessions.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));

@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-/// How long a keeper that should answer at once may take before the user is told, and it is woken, since it may be
-/// suspended.
-pub(crate) const WORD_AFTER: Duration = Duration::from_secs(1);
-/// How long a process that should answer at once may take after that.
+/// How long a process that should answer at once may take after it was woken and the user was told
+/// ([`WORD_AFTER`](crate::base::wait::WORD_AFTER)).
 pub(crate) const REPLY_TIMEOUT: Duration = Duration::from_secs(3);
 /// The same for a keeper that others use. The machine may be swapping, or its disk may be slow.
 pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(20);

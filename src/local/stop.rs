@@ -11,9 +11,10 @@ use crate::{
         error::{Code, Failure, Result},
         process::Identity,
         ui,
+        wait::explained,
     },
     cli::StopArguments,
-    keeper::{self, Report, SessionInfo, StopOutcome, WORD_AFTER},
+    keeper::{self, Report, SessionInfo, StopOutcome},
     launch,
 };
 
@@ -117,14 +118,8 @@ async fn stop(report: &Report, yes: bool) -> Result<()> {
 
 /// Stops a backend, and says so after a second. After Ctrl-C the keeper finishes alone, or the next lclaude cleans up.
 async fn end(report: &Report, name: &str, force: bool) -> Result<StopOutcome> {
-    let mut stopped = std::pin::pin!(keeper::stop(&report.runtime, &report.about.id, force));
-    match timeout(WORD_AFTER, &mut stopped).await {
-        Ok(stopped) => stopped,
-        Err(_) => {
-            ui::message(format_args!("lclaude: waiting for {name} to end"));
-            stopped.await
-        }
-    }
+    let stopped = keeper::stop(&report.runtime, &report.about.id, force);
+    explained(stopped, || ui::message(format_args!("lclaude: waiting for {name} to end"))).await
 }
 
 /// Waits for sessions, which the keeper has notified, to exit.
@@ -134,11 +129,8 @@ async fn wait_for_exit(sessions: &[Identity]) {
             session.ended().await;
         }
     };
-    let mut ended = std::pin::pin!(timeout(EXIT_TIMEOUT, ended));
-    if timeout(WORD_AFTER, &mut ended).await.is_err() {
-        ui::message("lclaude: waiting for the sessions to exit");
-        let _ = ended.await;
-    }
+    let ended = timeout(EXIT_TIMEOUT, ended);
+    let _ = explained(ended, || ui::message("lclaude: waiting for the sessions to exit")).await;
     for session in sessions.iter().filter(|session| session.is_alive()) {
         ui::message(format_args!(
             "lclaude: session {} is still running; if it is suspended, it exits when you resume it",

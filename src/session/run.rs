@@ -19,9 +19,10 @@ use crate::{
         scratch::Scratch,
         signals::Signals,
         ui::{self, ProgressLine},
+        wait::WORD_AFTER,
     },
     claude::{Throwaway, user_files},
-    keeper::{self, Event, Lease, Ready, StartRequest, WORD_AFTER},
+    keeper::{self, Event, Lease, Ready, StartRequest},
 };
 
 /// What came of a session, or of another job that needs a backend.
