@@ -107,29 +107,26 @@ impl Lease {
                     Ok(()) => continue,
                     Err(failure) => FromKeeper::Failed { failure },
                 },
-                Connection::Keeper(link) => {
-                    let event = link.event().await;
-                    match event {
-                        None | Some(FromKeeper::Stopping) => {
-                            if event.is_some() {
-                                link.dismiss().await;
-                            } else {
-                                // A keeper that stops says so.
-                                self.losses += u32::from(link.was_answered());
-                            }
-                            self.connection = Connection::None;
-                            if self.holds_child() {
-                                return FromKeeper::Starting;
-                            }
-                            continue;
-                        }
-                        Some(FromKeeper::Refused { failure }) => {
-                            self.connection = Connection::Refused;
-                            FromKeeper::Failed { failure }
-                        }
-                        Some(event) => event,
+                Connection::Keeper(link) => match link.event().await {
+                    Some(FromKeeper::Refused { failure }) => {
+                        self.connection = Connection::Refused;
+                        FromKeeper::Failed { failure }
                     }
-                }
+                    Some(event) if event != FromKeeper::Stopping => event,
+                    last => {
+                        if last.is_some() {
+                            link.dismiss().await;
+                        } else {
+                            // A keeper that stops says so.
+                            self.losses += u32::from(link.was_answered());
+                        }
+                        self.connection = Connection::None;
+                        if self.holds_child() {
+                            return FromKeeper::Starting;
+                        }
+                        continue;
+                    }
+                },
                 Connection::Refused => std::future::pending().await,
                 Connection::External => self.visit().await,
             };
