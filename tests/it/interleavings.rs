@@ -11,7 +11,7 @@ use std::{
 };
 
 use rustix::process::Signal;
-use support::{Fake, Session, Stage, finish, json, kill, process_state, turn, until};
+use support::{Fake, Session, Stage, finish, json, kill, turn, until};
 
 /// Points of a keeper while its backend starts.
 const KEEPER_STARTS: [&str; 7] = [
@@ -51,8 +51,7 @@ impl Trap {
                 model.display()
             ));
         }
-        let armed = stage.root().join("armed");
-        stage.set("STOP_LCLAUDE_AT", format!("{point}:{}", armed.display()));
+        let armed = stage.trap(point);
         Trap { stage, armed }
     }
 
@@ -69,13 +68,7 @@ impl Trap {
 
     /// Waits until a process has stopped, and returns it.
     fn caught(&self) -> i32 {
-        let mut found = None;
-        until("a process has stopped", || {
-            let stopped = self.stage.processes().into_iter().find(|pid| process_state(*pid) == Some('T'));
-            found = stopped.filter(|_| !self.armed.exists());
-            found.is_some()
-        });
-        found.expect("just found")
+        self.stage.caught(&self.armed)
     }
 
     /// Waits for the Claude Codes of these sessions, in this order.

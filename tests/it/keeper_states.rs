@@ -4,10 +4,11 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::{self, File},
+    path::PathBuf,
 };
 
 use rustix::process::Signal;
-use support::{Session, Stage, finish, json, kill, process_state, repository, turn, until};
+use support::{Session, Stage, finish, json, kill, repository, turn, until};
 
 /// A pair of states that follow each other.
 type Step = (String, String);
@@ -161,30 +162,19 @@ fn gives_up(kind: &str) -> BTreeSet<Step> {
     taken(&stage)
 }
 
-/// A stage whose first keeper stops at `point`.
-fn trapped(point: &str) -> Stage {
+/// A stage whose first keeper stops at `point`, and its trap.
+fn trapped(point: &str) -> (Stage, PathBuf) {
     let mut stage = stage("llamacpp", "");
-    let armed = stage.root().join("armed");
-    stage.set("STOP_LCLAUDE_AT", format!("{point}:{}", armed.display()));
+    let armed = stage.trap(point);
     fs::write(&armed, "").expect("a file");
-    stage
-}
-
-/// Returns the keeper that has stopped.
-fn stopped(stage: &Stage) -> i32 {
-    let mut found = None;
-    until("a keeper has stopped", || {
-        found = stage.processes().into_iter().find(|pid| process_state(*pid) == Some('T'));
-        found.is_some()
-    });
-    found.expect("just found")
+    (stage, armed)
 }
 
 /// Two keepers of one plan.
 fn meets(point: &str) -> BTreeSet<Step> {
-    let stage = trapped(point);
+    let (stage, armed) = trapped(point);
     let first = session(&stage);
-    stopped(&stage);
+    stage.caught(&armed);
     // The first session wakes it after a second.
     let second = session(&stage);
     let claudes = [(); 2].map(|()| stage.events.next("claude"));
@@ -196,9 +186,9 @@ fn meets(point: &str) -> BTreeSet<Step> {
 
 /// The only session dies before the backend is up.
 fn is_left_alone() -> BTreeSet<Step> {
-    let stage = trapped("keeper-locked");
+    let (stage, armed) = trapped("keeper-locked");
     let first = session(&stage);
-    let keeper = stopped(&stage);
+    let keeper = stage.caught(&armed);
     first.signal(Signal::KILL);
     drop(first);
     kill(keeper, Signal::CONT);

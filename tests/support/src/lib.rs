@@ -321,6 +321,24 @@ impl Stage {
         entries.filter(|path| path.is_dir()).collect()
     }
 
+    /// Makes the first process that reaches `point` (`src/base/failpoint.rs`) stop there, once the returned file exists.
+    pub fn trap(&mut self, point: &str) -> PathBuf {
+        let armed = self.root().join("armed");
+        self.set("STOP_LCLAUDE_AT", format!("{point}:{}", armed.display()));
+        armed
+    }
+
+    /// Waits until a process has stopped in the trap, and returns it.
+    pub fn caught(&self, armed: &Path) -> i32 {
+        let mut found = None;
+        until("a process has stopped", || {
+            let stopped = self.processes().into_iter().find(|pid| process_state(*pid) == Some('T'));
+            found = stopped.filter(|_| !armed.exists());
+            found.is_some()
+        });
+        found.expect("just found")
+    }
+
     /// Waits until there are `count` private directories of sessions.
     pub fn wait_for_sessions(&self, count: usize) {
         until(&format!("there are {count} sessions"), || self.runtime_sessions().len() == count);
