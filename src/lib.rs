@@ -1,6 +1,6 @@
 //! `lclaude` runs Claude Code on a local model.
 //!
-//! The modules, lowest first: base, config, memory, backend, claude, keeper, cli, session, launch, local, complete.
+//! The modules, lowest first: base, config, memory, warm, backend, claude, keeper, cli, session, launch, local, complete.
 //! Each imports only from modules before it. `docs/architecture.md` describes them.
 #![warn(missing_docs, unreachable_pub)]
 
@@ -15,6 +15,7 @@ mod launch;
 mod local;
 mod memory;
 mod session;
+mod warm;
 
 use base::{
     error::{Code, Failure, Result},

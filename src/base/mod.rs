@@ -18,6 +18,7 @@ pub(crate) mod port;
 pub(crate) mod process;
 pub(crate) mod scratch;
 pub(crate) mod signals;
+pub(crate) mod size;
 pub(crate) mod spawn;
 pub(crate) mod trace;
 pub(crate) mod ui;

@@ -28,6 +28,8 @@ pub(crate) struct Places {
     pub config_file: PathBuf,
     /// Directory for logs and for facts remembered between runs.
     pub state: PathBuf,
+    /// Directory for what can be made again, at a price.
+    pub cache: PathBuf,
     /// Directory for sockets, locks and the private files of sessions: the first usable one of `candidates`.
     runtime: PathBuf,
     /// All places of the runtime directory, the preferred first. Another environment, such as cron's or that of a
@@ -44,6 +46,9 @@ impl Places {
         let home = home()?;
         let config = xdg(variables, "XDG_CONFIG_HOME").unwrap_or_else(|| home.join(".config"));
         let state = xdg(variables, "XDG_STATE_HOME").unwrap_or_else(|| home.join(".local/state"));
+        // No session fails because of it.
+        let cache = xdg(variables, "XDG_CACHE_HOME").filter(|cache| cache.to_str().is_some());
+        let cache = cache.unwrap_or_else(|| home.join(".cache"));
         let candidates = runtime_candidates(variables);
         let runtime = candidates.iter().find(|place| check_candidate(place).is_ok()).or(candidates.last());
         let runtime = runtime.cloned().unwrap_or_default();
@@ -58,6 +63,7 @@ impl Places {
         Ok(Places {
             config_file: config.join("lclaude/config.toml"),
             state: state.join("lclaude"),
+            cache: cache.join("lclaude"),
             runtime,
             candidates,
             home,

@@ -22,6 +22,7 @@ pub(crate) enum Verb {
     Status(StatusArguments),
     Stop(StopArguments),
     Logs(LogsArguments),
+    Cache(CacheArguments),
     Init(InitArguments),
     Trust(TrustArguments),
     Untrust(UntrustArguments),
@@ -45,7 +46,7 @@ Help for one command: `lclaude local COMMAND --help`";
 /// The verbs by topic, in the order of the help.
 const GROUPS: &[(&str, &[&str])] = &[
     ("Getting started", &["setup", "doctor", "models"]),
-    ("Running backends", &["status", "stop", "logs"]),
+    ("Running backends", &["status", "stop", "logs", "cache"]),
     ("Projects", &["init", "trust", "untrust"]),
     ("Other programs", &["env", "run", "serve"]),
     ("Shell", &["completions", "man"]),
@@ -172,6 +173,31 @@ pub(crate) struct LogsArguments {
     /// Keep printing new lines until Ctrl-C
     #[arg(short, long)]
     pub follow: bool,
+}
+
+/// List or clear what is kept to start sessions faster
+///
+/// Lists the snapshots of prompt caches: how many tokens each saves, and for which model and
+/// project. They contain Claude Code's tools and instructions, and nothing that you typed.
+#[derive(Debug, clap::Args)]
+#[command(
+    verbatim_doc_comment,
+    after_help = "\
+Examples:
+  lclaude local cache
+  lclaude local cache --json
+  lclaude local cache --clear --yes    # remove everything, without asking"
+)]
+pub(crate) struct CacheArguments {
+    /// Remove everything that isn't in use
+    #[arg(long)]
+    pub clear: bool,
+    /// Remove it without asking
+    #[arg(long, requires = "clear")]
+    pub yes: bool,
+    /// Print one JSON object
+    #[arg(long, conflicts_with = "clear")]
+    pub json: bool,
 }
 
 /// Create a .lclaude.toml for this project

@@ -27,6 +27,8 @@ const KEYS: &[&str] = &[
     "lifetime.linger",
     "lifetime.startup_timeout",
     "lifetime.restarts",
+    "warm.enabled",
+    "warm.max_size",
     "ollama.path",
     "ollama.instance",
     "ollama.host",

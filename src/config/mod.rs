@@ -15,6 +15,7 @@ mod settings;
 mod source;
 mod tier;
 pub(crate) mod trust;
+mod warm;
 
 pub(crate) use edit::{Edit, render, set_value};
 pub(crate) use endpoint::Auth;
@@ -26,3 +27,4 @@ pub(crate) use ranges::parse_context;
 pub(crate) use settings::{Lifetime, OllamaInstance, Settings, Thinking};
 pub(crate) use source::Source;
 pub(crate) use tier::Tier;
+pub(crate) use warm::WarmSettings;

@@ -9,7 +9,7 @@ use super::keys::{quote_key, shorten};
 use crate::base::{
     context::CONTEXT_LIMITS,
     error::{Code, Failure, Result},
-    ui,
+    size, ui,
 };
 
 /// The values that a key may have.
@@ -17,11 +17,13 @@ use crate::base::{
 enum Range {
     Number(u32, u32),
     Time(Duration, Duration),
+    /// In bytes.
+    Size(u64, u64),
     /// LM Studio's part of a model.
     Part,
 }
 
-use Range::{Number, Part, Time};
+use Range::{Number, Part, Size, Time};
 
 const TENTH: Duration = Duration::from_millis(100);
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -38,6 +40,8 @@ const RANGES: &[(&str, Range, &str)] = &[
     ("lifetime.linger", Time(Duration::ZERO, YEAR), "\"10m\""),
     ("lifetime.startup_timeout", Time(TENTH, DAY), "\"10m\""),
     ("lifetime.restarts", Number(0, 1000), "3"),
+    // A prompt's cache has at least some megabytes.
+    ("warm.max_size", Size(1_000_000, 100_000_000_000_000), "\"8GB\""),
     ("lmstudio.gpu", Part, "\"max\""),
     ("lmstudio.parallel", Number(1, 1024), "1"),
     // llama.cpp's GGML_MAX_N_THREADS.
@@ -119,10 +123,15 @@ impl Range {
             (Time(least, most), DeValue::String(time)) => {
                 humantime::parse_duration(time).is_ok_and(|time| (*least..=*most).contains(&time))
             }
+            (Size(least, most), DeValue::String(size)) => {
+                size::parse(size).is_some_and(|size| (*least..=*most).contains(&size))
+            }
             (Part, DeValue::String(part)) => {
                 matches!(&**part, "max" | "off") || part.parse().is_ok_and(|part| (0.0..=1.0).contains(&part))
             }
-            (Number(..), DeValue::Float(_)) | (Time(..) | Part, DeValue::Integer(_) | DeValue::Float(_)) => false,
+            (Number(..), DeValue::Float(_)) | (Time(..) | Size(..) | Part, DeValue::Integer(_) | DeValue::Float(_)) => {
+                false
+            }
             _ => true,
         }
     }
@@ -135,6 +144,10 @@ impl fmt::Display for Range {
             Time(least, most) => {
                 let shown = humantime::format_duration;
                 write!(f, "a time from {} to {}, in quotes and with a unit", shown(*least), shown(*most))
+            }
+            Size(least, most) => {
+                let shown = ui::format_bytes;
+                write!(f, "a size from {} to {}, in quotes and with a unit", shown(*least), shown(*most))
             }
             Part => write!(f, "\"max\", \"off\", or a number from 0 to 1 in quotes"),
         }
@@ -201,6 +214,7 @@ mod tests {
             let (least, most) = match range {
                 Number(least, most) => (least.to_string(), most.to_string()),
                 Time(least, most) => (format!("\"{}ms\"", least.as_millis()), format!("\"{}s\"", most.as_secs())),
+                Size(least, most) => (format!("\"{least}B\""), format!("\"{most}B\"")),
                 Part => ("\"0\"".into(), "\"1.0\"".into()),
             };
             assert_eq!(check_text(&format!("{key} = {least}")), Ok(()));

@@ -9,7 +9,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{endpoint::EndpointSettings, kind::Kind, source::Source, tier::Tier};
+use super::{endpoint::EndpointSettings, kind::Kind, source::Source, tier::Tier, warm::WarmSettings};
 use crate::base::{
     context::{CONTEXT_LIMITS, DEFAULT_CONTEXT, MIN_CONTEXT},
     environment::Environment,
@@ -35,6 +35,7 @@ pub(crate) struct Settings {
     pub models: Models,
     pub claude: ClaudeSettings,
     pub lifetime: Lifetime,
+    pub warm: WarmSettings,
     pub ollama: OllamaSettings,
     pub lmstudio: LmStudioSettings,
     pub llamacpp: LlamaCppSettings,

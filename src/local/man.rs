@@ -41,6 +41,10 @@ const FILES: &[(&str, &str)] = &[
         "A project's configuration: the nearest file from the working directory up to the root of the git repository.",
     ),
     ("~/.local/state/lclaude/", "The logs of the backends and of lclaude (below XDG_STATE_HOME if that is set)."),
+    (
+        "~/.cache/lclaude/",
+        "What is kept to start sessions faster (below XDG_CACHE_HOME if that is set). It may be removed at any time.",
+    ),
     ("$XDG_RUNTIME_DIR/lclaude/", "Sockets and private files of sessions."),
 ];
 

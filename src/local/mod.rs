@@ -1,6 +1,7 @@
 //! The verbs of `lclaude local`, one file or folder each. They start backends only through `session`, and `cli` parses
 //! their arguments.
 
+mod cache;
 mod completions;
 mod doctor;
 mod env;
@@ -15,6 +16,7 @@ mod serve;
 mod setup;
 mod status;
 mod stop;
+mod table;
 mod trust;
 mod untrust;
 mod which;
@@ -33,6 +35,7 @@ pub(crate) fn run(verb: Verb) -> Result<Exit> {
         Verb::Status(arguments) => status::run(arguments),
         Verb::Stop(arguments) => stop::run(arguments).map(Exit::Code),
         Verb::Logs(arguments) => logs::run(arguments),
+        Verb::Cache(arguments) => cache::run(arguments).map(Exit::Code),
         Verb::Init(arguments) => init::run(arguments).map(Exit::Code),
         Verb::Trust(arguments) => trust::run(arguments).map(Exit::Code),
         Verb::Untrust(arguments) => untrust::run(arguments).map(Exit::Code),

@@ -7,6 +7,7 @@ use std::io::{self, IsTerminal};
 
 use serde_json::{Value, json};
 
+use super::table;
 use crate::{
     backend::{
         self, ListedModel, Tiers,
@@ -59,7 +60,7 @@ pub(crate) fn run(arguments: ModelsArguments) -> Result<u8> {
     if arguments.json {
         ui::print_json(&format!("{:#}\n", as_json(&settings, machine.as_ref(), &rows, &failures)));
     } else {
-        ui::print(&table(&rows, io::stdout().is_terminal()));
+        ui::print(&render(&rows, io::stdout().is_terminal()));
         for problem in rows.iter().filter_map(|row| row.model.problem.as_ref()) {
             ui::message(format_args!("lclaude: warning: {problem}"));
         }
@@ -113,7 +114,7 @@ const FORMAT: u32 = 2;
 const COLUMNS: [&str; 9] = ["NAME", "BACKEND", "SIZE", "QUANT", "TRAINED", "TOOLS", "THINKS", "FITS", "TIERS"];
 
 /// Returns aligned columns for a terminal, or tab-separated fields otherwise.
-fn table(rows: &[Row], is_terminal: bool) -> String {
+fn render(rows: &[Row], is_terminal: bool) -> String {
     if rows.is_empty() {
         return String::new();
     }
@@ -134,16 +135,7 @@ fn table(rows: &[Row], is_terminal: bool) -> String {
         ]
     };
     let lines: Vec<[String; 9]> = std::iter::once(COLUMNS.map(str::to_owned)).chain(rows.iter().map(cells)).collect();
-    if !is_terminal {
-        return lines.iter().map(|line| format!("{}\n", line.join("\t"))).collect();
-    }
-    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
-    let widths: [usize; 9] = std::array::from_fn(width);
-    let aligned = |line: &[String; 9]| {
-        let cells = line.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
-        format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
-    };
-    lines.iter().map(aligned).collect()
+    table::render(&lines, is_terminal)
 }
 
 fn fit_name(fits: Fit) -> &'static str {

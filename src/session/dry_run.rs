@@ -12,6 +12,7 @@ use crate::{
     base::ui,
     claude::{Routed, SessionPlan},
     config::Settings,
+    warm::Store,
 };
 
 const PORT: &str = "PORT";
@@ -96,10 +97,24 @@ fn describe_backend(
     line!(out, "  {} from {}; context: {asked} tokens requested{rest}", backend.model_list(), backend.origin)?;
     let context_note = plan.check_context(&known.expected).unwrap_or_else(|failure| Some(failure.to_string()));
     context_note.iter().flat_map(|note| note.lines()).try_for_each(|line| line!(out, "  {line}"))?;
+    if !matches!(backend.service, Service::Running(_)) {
+        line!(out, "  warm start: {}", warm_start(plan))?;
+    }
     if !missing.is_empty() {
         line!(out, "  downloads first: {}", missing.join(", "))?;
     }
     Ok(url)
+}
+
+/// Describes what is kept between sessions.
+fn warm_start(plan: &Plan) -> String {
+    let settings = plan.settings();
+    match Store::of_session(settings, &plan.environment().places, false) {
+        Some(store) => {
+            format!("at most {} in {}", ui::format_bytes(settings.warm.max_size), store.directory().display())
+        }
+        None => "off".into(),
+    }
 }
 
 fn describe_child(out: &mut String, child: &Child, routed: &Routed) -> fmt::Result {

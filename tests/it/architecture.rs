@@ -15,6 +15,7 @@ use syn::{Attribute, Item, ItemMod, ItemUse, UseTree, visit::Visit};
 const LAYERS: &[&[&str]] = &[
     &["base"],
     &["config", "memory"],
+    &["warm"],
     &["backend"],
     &["claude"],
     &["keeper"],

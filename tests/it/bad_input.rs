@@ -180,7 +180,7 @@ fn named_pipes_never_block() {
     messages!();
     let stage = Stage::new();
     let (project, state) = (stage.project(), stage.home().join(".local/state/lclaude"));
-    let cached = stage.home().join(".cache/huggingface/hub/models--a--b/snapshots/1");
+    let cached = stage.cache().join("huggingface/hub/models--a--b/snapshots/1");
     for directory in [&project.join(".claude"), &state, &cached] {
         fs::create_dir_all(directory).expect("a directory");
     }
@@ -263,6 +263,10 @@ fn numbers_and_times_out_of_range_are_rejected_with_line_range_and_fix() {
         "model = 'a'\n\n[profiles.small]\ncontext = 1e308",
         "[profiles.small]\nlifetime = { linger = \"-1s\" }",
         "[llamacpp]\nthreads = 0",
+        "[warm]\nmax_size = \"8 parsecs\"",
+        "[warm]\nmax_size = \"1kB\"",
+        "[warm]\nmax_size = 8000000000",
+        "[profiles.small]\nwarm = { max_size = \"9999TB\" }",
         "[lmstudio]\ngpu = 'all'",
         "[command]\nstop_timeout = \"0s\"",
     ] {
@@ -306,6 +310,8 @@ fn invalid_configurations_are_rejected() {
         "[lifetime]\nlinger = 'a while'",
         "[lifetime]\nlinger = -1",
         "[lifetime]\nrestarts = 'often'",
+        "[warm]\nenabled = 'yes'",
+        "[warm]\nmaxsize = '8GB'",
         "[llamacpp]\nthreads = -2",
         "[llamacpp]\nargs = [1]",
         "[llamacpp]\nenv = { A = 1 }",

@@ -240,7 +240,7 @@ fn model_to_be_downloaded_is_not_reported_as_present() {
     let stage = configured("backend = \"llamacpp\"\n[llamacpp]\nhf = \"me/x-GGUF:Q4_K_M\"\n");
     let model = || check_text(find_check(&stage.doctor("").1, "backends", "model"));
     record("before the download", model());
-    write_file(&stage, "home/.cache/huggingface/hub/models--me--x-GGUF/snapshots/1/x-Q4_K_M.gguf", "GGUF");
+    write_file(&stage, "cache/huggingface/hub/models--me--x-GGUF/snapshots/1/x-Q4_K_M.gguf", "GGUF");
     record("after the download", model());
 }
 

@@ -6,6 +6,7 @@ mod architecture;
 mod arguments;
 mod as_named;
 mod bad_input;
+mod cache;
 mod choice;
 mod command;
 mod command_key;

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     base::{
         error::{Code, Failure, Result},
+        size,
         ui::{self, format_bytes},
     },
     memory::{self, Estimate, Fit, Layout},
@@ -87,10 +88,7 @@ fn parse_total(text: &str) -> Option<u64> {
         rest = after.split_once('m').map_or("", |(_, after)| after);
     }
     plain.push_str(rest);
-    let (number, unit) = plain.trim().split_once(' ')?;
-    let power = ["Bytes", "KiB", "MiB", "GiB", "TiB"].iter().position(|known| *known == unit)?;
-    let number: f64 = number.parse().ok().filter(|number| *number >= 0.0)?;
-    Some((number * 1024_f64.powi(i32::try_from(power).ok()?)) as u64)
+    size::parse(&plain)
 }
 
 #[cfg(test)]

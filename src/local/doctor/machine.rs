@@ -1,6 +1,6 @@
 //! Checks the machine: memory, disk space, ports, running backends, and the directories that lclaude needs.
 
-use std::{fs, os::unix::fs::MetadataExt, path::Path};
+use std::{fs, io, os::unix::fs::MetadataExt, path::Path};
 
 use rustix::fs::{Access, access, statvfs};
 
@@ -8,11 +8,14 @@ use crate::{
     backend::{self, BackendPlan, subject::Subject},
     base::{
         check::{Area, Check},
+        paths::Places,
         port,
         ui::{self, format_bytes},
     },
+    config::Settings,
     keeper::{self, Report},
     memory::{Amount, Machine},
+    warm::Store,
 };
 
 const AREA: Area = Area::Machine;
@@ -40,6 +43,7 @@ pub(crate) async fn check(subject: &Subject<'_>, plan: Option<&BackendPlan>, che
         }
     }));
     checks.push(state_directory(&environment.places.state));
+    checks.push(warm_starts(subject.settings, &environment.places));
     for (name, place) in
         [("runtime disk", environment.places.runtime_name()), ("state disk", &environment.places.state)]
     {
@@ -136,6 +140,32 @@ fn state_directory(place: &Path) -> Check {
             .help(format!("chmod u+w {}", ui::quote_path(existing)));
     }
     Check::ok(AREA, name, format!("{} is writable", place.display()))
+}
+
+/// Checks the directory of what is kept to start sessions faster. A session works without it.
+fn warm_starts(settings: &Settings, places: &Places) -> Check {
+    let name = "warm starts";
+    let store = Store::at(places, settings.warm.max_size);
+    let directory = store.directory();
+    let existing = nearest_existing(directory);
+    let unusable = |why: String| {
+        Check::warning(AREA, name, format!("{} cannot be used", directory.display()))
+            .cause(format!("{why}; sessions start slower"))
+            .help(format!("ls -ld {}", ui::quote_path(existing)))
+    };
+    if !settings.warm.enabled {
+        return Check::ok(AREA, name, "off");
+    }
+    let used = match store.usage() {
+        Ok(usage) => usage.bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+        Err(error) => return unusable(error.to_string()),
+    };
+    if access(existing, Access::WRITE_OK | Access::EXEC_OK).is_err() {
+        return unusable(format!("{} is not writable", existing.display()));
+    }
+    let most = format_bytes(settings.warm.max_size);
+    Check::ok(AREA, name, format!("{} of at most {most} in {}", format_bytes(used), directory.display()))
 }
 
 /// Returns `place` if it exists, or else the nearest existing directory above it.

@@ -25,7 +25,10 @@ use std::{
     ffi::OsStr,
     fs,
     io::{self, Write},
-    os::unix::{fs::symlink, process::CommandExt},
+    os::unix::{
+        fs::{PermissionsExt, symlink},
+        process::CommandExt,
+    },
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::OnceLock,
@@ -127,7 +130,7 @@ impl Stage {
     pub fn bare() -> Self {
         let (directory, prefix) = STAGE.rsplit_once('/').expect("a path");
         let root = tempfile::Builder::new().prefix(prefix).tempdir_in(directory).expect("a directory");
-        for directory in ["home", "run", "bin", "project", "tmp"] {
+        for directory in ["home", "run", "bin", "project", "tmp", "cache"] {
             fs::create_dir(root.path().join(directory)).expect("a directory");
         }
         // Hides this machine's graphics card.
@@ -162,6 +165,16 @@ impl Stage {
         self.root().join("run/lclaude")
     }
 
+    /// Returns the directory of caches, where `~/.cache` would be.
+    pub fn cache(&self) -> PathBuf {
+        self.root().join("cache")
+    }
+
+    /// Returns the directory of lclaude's records and snapshots, which may be missing.
+    pub fn warm(&self) -> PathBuf {
+        self.cache().join("lclaude/warm")
+    }
+
     /// Returns the path of `tiny.gguf`.
     pub fn model(&self) -> PathBuf {
         self.project().join("tiny.gguf")
@@ -194,6 +207,7 @@ impl Stage {
             .env_clear()
             .env("HOME", self.home())
             .env("XDG_RUNTIME_DIR", self.root().join("run"))
+            .env("XDG_CACHE_HOME", self.cache())
             .env("PATH", format!("{}:/usr/bin:/bin", self.bin().display()))
             // Otherwise Claude Code uses one directory for all sessions of the user.
             .env("CLAUDE_CODE_TMPDIR", self.root().join("tmp"))
@@ -364,6 +378,7 @@ impl Stage {
             })
             .collect();
         assert!(private.is_empty(), "private files left: {private:#?}");
+        assert_private(&self.warm());
     }
 
     /// Like [`Stage::assert_nothing_left`], but waits for processes to end, such as after lclaude was killed.
@@ -402,6 +417,16 @@ impl Drop for Stage {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             self.assert_nothing_left();
+        }
+    }
+}
+
+/// Fails if others may read or write what is in a directory, which may be missing.
+fn assert_private(directory: &Path) {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| (entry.path(), 0o600));
+    for (path, mode) in std::iter::once((directory.to_owned(), 0o700)).chain(entries) {
+        if let Ok(found) = fs::symlink_metadata(&path) {
+            assert_eq!(found.permissions().mode() & 0o7777, mode, "{}", path.display());
         }
     }
 }

@@ -257,9 +257,10 @@ fn replaced_alone(text: &str, value: &str, name: &str) -> String {
 
 /// Masks the directories of a [`Stage`](crate::Stage), whose names are random.
 fn without_stages(text: &str) -> String {
-    const DIRECTORIES: [(&str, &str); 6] = [
+    const DIRECTORIES: [(&str, &str); 7] = [
         ("/home", "[HOME]"),
         ("/project", "[PROJECT]"),
+        ("/cache", "[CACHE]"),
         ("/bin", "[BIN]"),
         ("/run/lclaude", "[RUNTIME]"),
         ("/run", "[RUN]"),
