@@ -16,6 +16,7 @@ use super::{
     names,
     plan::{BackendPlan, Endpoint},
     served::{FixedContext, Served},
+    slots::PromptCache,
     starting::{Presence, Progress, StartError, Starting},
     subject::Subject,
     undo::Undo,
@@ -234,6 +235,11 @@ pub(crate) trait Backend: Sync {
     /// shown.
     fn shows_log(&self) -> bool {
         false
+    }
+
+    /// Returns what becomes of the beginning of a prompt that its server has read. Blocks: it may read a model's header.
+    fn prompt_cache(&self, _plan: &BackendPlan, _environment: &Environment) -> PromptCache {
+        PromptCache::Unknown
     }
 
     /// Returns its live figures, as far as it answers in time.

@@ -93,6 +93,16 @@ pub(crate) struct Program {
     pub ending: Ending,
     /// Ends what a signal to the program doesn't end. Runs before the program's group is ended.
     pub stop: Option<Box<StopCommand>>,
+    /// Where it may keep files between its runs.
+    pub cache: Option<CacheDirectory>,
+}
+
+/// A directory for a program's files. If it can't be made, the program does without.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CacheDirectory {
+    /// The option that names it.
+    pub option: String,
+    pub path: PathBuf,
 }
 
 /// The command that ends a server which doesn't end with its program, such as a container.
@@ -233,6 +243,7 @@ impl Program {
             terminal: false,
             ending: Ending::Terminate,
             stop: None,
+            cache: None,
         }
     }
 
@@ -253,6 +264,9 @@ impl Program {
         let mut command = Command::new(&self.path);
         limits::restore_files(&mut command);
         command.args(self.arguments.iter().map(filled));
+        if let Some(cache) = self.cache.as_ref().filter(|cache| cache.path.is_dir()) {
+            command.arg(&cache.option).arg(&cache.path);
+        }
         remove_variables(&mut command, |name| self.removed.iter().any(|pattern| matches(pattern, name)));
         command.envs(self.environment.iter().map(|(name, value)| (name, filled(value))));
         if let Some(variable) = &self.key_variable {

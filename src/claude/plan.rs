@@ -6,6 +6,7 @@ use std::{
     process::Command,
 };
 
+use serde::Serialize;
 use serde_json::Value;
 
 use super::{
@@ -20,6 +21,7 @@ use crate::{
         disk,
         environment::Environment,
         error::{Code, Failure, Result},
+        fingerprint::Fingerprint,
         ui,
         variables::DEPTH,
     },
@@ -85,6 +87,13 @@ impl SessionPlan {
             lean.push("--exclude-dynamic-system-prompt-sections".into());
         }
         lean
+    }
+
+    /// Returns what decides how the session's prompt starts, apart from the project, or `None` if it starts with words of the
+    /// user's own.
+    pub(crate) fn prompt_shape(&self) -> Option<impl Serialize> {
+        let [own, typed] = [&self.own_arguments, &self.arguments].map(|arguments| arguments::prompt_options(arguments));
+        Some((Fingerprint::of(&self.program), own?, typed?, self.user_settings.clone()))
     }
 
     /// Returns the complete command, and writes the overlay to `scratch`.

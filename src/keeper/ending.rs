@@ -63,6 +63,9 @@ impl Supervisor<'_> {
 
     /// Stops the backend and all that it started, or undoes the changes to a server that lclaude didn't start.
     pub(crate) async fn end(&mut self) {
+        if let Some(task) = self.warm_task.take() {
+            task.finish().await;
+        }
         self.end_run().await;
         // In reverse order.
         while let Some(undo) = self.undo.get_mut().last() {

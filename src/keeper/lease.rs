@@ -18,6 +18,7 @@ use super::{
     start::StartRequest,
     sweep,
     timeouts::RETRY_HELP,
+    warm::FirstRequest,
 };
 use crate::{
     backend::{self, Service, registry},
@@ -243,6 +244,13 @@ impl Lease {
         if let Connection::Keeper(link) = &mut self.connection {
             // `event` notices a lost keeper.
             link.post(&ToKeeper::Child { process: child });
+        }
+    }
+
+    /// Reports how the conversation of this session starts.
+    pub(crate) fn requested(&mut self, request: FirstRequest) {
+        if let Connection::Keeper(link) = &mut self.connection {
+            link.post(&ToKeeper::Requested(request.into()));
         }
     }
 

@@ -19,6 +19,7 @@ use super::{
     protocol::FromKeeper,
     report::{KeeperInfo, Report, SessionInfo, State},
     timeouts::RETRY_HELP,
+    warm::{FirstRequest, Requests},
 };
 use crate::{
     backend::MissingModel,
@@ -72,6 +73,7 @@ pub(super) struct Shared {
     /// Notified when a session was sent the keeper's last state.
     pub(super) told: Notify,
     pub(super) removals: Removals,
+    pub(super) requests: watch::Sender<Option<(FirstRequest, bool)>>,
 }
 
 /// One lease, as all of them know it.
@@ -115,6 +117,7 @@ impl Leases {
             port_received: Notify::new(),
             told: Notify::new(),
             removals: Removals::default(),
+            requests: watch::Sender::default(),
         };
         Leases { shared: Rc::new(shared) }
     }
@@ -127,6 +130,11 @@ impl Leases {
             }
             self.shared.port_received.notified().await;
         }
+    }
+
+    /// Returns what sessions report about their first requests.
+    pub(crate) fn requests(&self) -> Requests {
+        self.shared.requests.subscribe()
     }
 
     /// Returns the removals of what dead sessions left.

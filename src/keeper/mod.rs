@@ -33,6 +33,8 @@ mod supervise;
 mod sweep;
 mod takeover;
 mod timeouts;
+mod warm;
+mod warm_server;
 
 pub(crate) use ask::{StopOutcome, find_other_versions, list_backends, query_backend, stop};
 pub(crate) use external::list as list_external;
@@ -42,3 +44,4 @@ pub(crate) use protocol::{FromKeeper as Event, Ready};
 pub(crate) use report::{Report, SessionInfo, State};
 pub(crate) use run::{is_up, place, run};
 pub(crate) use start::StartRequest;
+pub(crate) use warm::{ConversationKind, FirstRequest, WarmStart};

@@ -13,7 +13,10 @@ use tokio::{
     net::{UnixStream, unix::OwnedWriteHalf},
 };
 
-use super::report::{Report, SessionInfo};
+use super::{
+    report::{Report, SessionInfo},
+    warm::FirstRequest,
+};
 use crate::{
     backend::{Endpoint, MissingModel, Progress, Served},
     base::{
@@ -41,6 +44,8 @@ pub(crate) enum ToKeeper {
     /// These processes, the child and its descendants, are stopped until the backend listens again. Continue them if the
     /// session dies.
     Held { processes: Vec<Identity> },
+    /// How the first request of the session's conversation starts, sent when Claude Code sends that request.
+    Requested(Box<FirstRequest>),
     /// Asks what runs and who uses it.
     Status,
     /// Stops the backend and the keeper. Needs `force` while sessions use them.

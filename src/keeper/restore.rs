@@ -16,7 +16,10 @@ use std::{
 use tokio::{net::UnixListener, time::sleep};
 
 use super::{files::PlanFiles, lock::LockFile, record::Recorder};
-use crate::base::{paths, scratch, watch::DirectoryWatch};
+use crate::base::{
+    paths, scratch,
+    watch::{Changes, DirectoryWatch},
+};
 
 /// How often files are made again that are deleted at once.
 const TRIES: u32 = 20;
@@ -47,7 +50,7 @@ impl<'a> Restorer<'a> {
     ) -> Self {
         // Sessions lock it; from now on it is missing only if it was deleted.
         let _ = LockFile::open(&files.lease());
-        let (watch, shared) = (DirectoryWatch::new(runtime).ok(), scratch::lock_runtime(runtime));
+        let (watch, shared) = (DirectoryWatch::new(runtime, Changes::Removed).ok(), scratch::lock_runtime(runtime));
         Restorer { runtime, files, recorder, lock, watch, shared, in_use: None }
     }
 
@@ -60,7 +63,7 @@ impl<'a> Restorer<'a> {
             let Some(watch) = &mut self.watch else {
                 return pending().await;
             };
-            if watch.removed().await.is_err() {
+            if watch.changed().await.is_err() {
                 self.watch = None;
             }
         }
@@ -78,7 +81,7 @@ impl<'a> Restorer<'a> {
                 return created;
             }
             created = self.create().await.map(Some);
-            self.watch = DirectoryWatch::new(self.runtime).ok();
+            self.watch = DirectoryWatch::new(self.runtime, Changes::Removed).ok();
             // Whoever deletes a directory may not be done yet.
             sleep(PAUSE).await;
         }

@@ -177,7 +177,7 @@ async fn hold_backend(
     leases.removals().start(sweep::remove_old_files(places.clone(), start.log.parent().map(Path::to_owned)));
     let sweep = sweep::clean_up_all(places.clone());
     let kind = registry::backend(start.plan.kind);
-    let mut supervisor = Supervisor::new(start, &recorder, &context);
+    let mut supervisor = Supervisor::new(start, &recorder, &context, leases);
     let restorer = Restorer::new(&context.runtime, files, &recorder, lock);
     // Released only when every change is undone.
     let mut exclusive_lock = None;

@@ -119,6 +119,10 @@ async fn receive_child(receiver: &mut Receiver, lease: &OpenLease) {
                 lease.info.held.replace(Some((lease.shared.context.restarted.get(), processes)));
                 lease.shared.held.notify_one();
             }
+            ToKeeper::Requested(request) => {
+                let is_alone = lease.shared.open.borrow().len() == 1;
+                lease.shared.requests.send_replace(Some((*request, is_alone)));
+            }
             _ => {}
         }
     }

@@ -4,6 +4,7 @@ use std::{fmt, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::warm::WarmStart;
 use crate::{
     backend::{BackendPlan, Endpoint},
     config::Lifetime,
@@ -29,6 +30,9 @@ pub(crate) struct StartRequest {
     /// The address and key of a server that somebody else runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<Endpoint>,
+    /// What the session wants of warm starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warm: Option<WarmStart>,
 }
 
 impl fmt::Debug for StartRequest {

@@ -26,6 +26,8 @@ use super::{
     start::StartRequest,
     state::KeeperState,
     timeouts::RETRY_HELP,
+    warm::{ServerLost, Warm},
+    warm_server::{WarmServer, WarmTask},
 };
 use crate::{
     backend::{
@@ -69,11 +71,15 @@ pub(crate) struct Supervisor<'a> {
     pub(super) port_descriptor: Rc<RefCell<Option<OwnedFd>>>,
     /// How to undo changes to a server that keeps running.
     pub(super) undo: RefCell<Vec<Undo>>,
+    warm: Warm,
+    /// The server that is up, until it is kept warm.
+    warm_server: Option<WarmServer>,
+    pub(super) warm_task: Option<WarmTask>,
 }
 
 impl<'a> Supervisor<'a> {
     /// `recorder`: keeps what another keeper needs if this one is killed, and has what the previous one didn't undo.
-    pub(crate) fn new(start: StartRequest, recorder: &'a Recorder, context: &KeeperContext) -> Self {
+    pub(crate) fn new(start: StartRequest, recorder: &'a Recorder, context: &KeeperContext, leases: &Leases) -> Self {
         let (url, client) = match &start.plan.service {
             Service::Running(url) => (url.clone(), backend::client_for(url)),
             Service::Program(_) | Service::Managed { .. } => (String::new(), backend::client()),
@@ -90,6 +96,9 @@ impl<'a> Supervisor<'a> {
             restarted: context.restarted.clone(),
             port_descriptor: context.port.clone(),
             undo: RefCell::new(recorder.undo()),
+            warm: Warm::new(start.warm.clone(), &start.plan, leases.requests()),
+            warm_server: None,
+            warm_task: None,
             recorder,
             start,
         }
@@ -115,7 +124,12 @@ impl<'a> Supervisor<'a> {
                         served,
                         group: self.run.as_ref().map(|run| run.group),
                     }));
-                    self.wait_until_down().await
+                    self.warm_task = self.warm_server.take().map(|server| WarmTask::start(server, self.warm.requests()));
+                    let failure = self.wait_until_down().await;
+                    if let Some(task) = self.warm_task.take() {
+                        task.stop().await;
+                    }
+                    failure
                 }
                 Err(down) if !was_ready => return down,
                 Err(down) => {
@@ -156,15 +170,23 @@ impl<'a> Supervisor<'a> {
                 let undo = self.undo.get_mut().clone();
                 self.recorder.change(|record| record.undo = undo).await;
             }
+            let search = self.warm.look().await;
             let lines = self.spawn(&program)?;
             failpoint::reach("backend-spawned");
             let (group, endpoint) = (self.run.as_ref().map(|run| run.group), self.endpoint.clone());
             self.recorder.change(|record| (record.backend, record.endpoint) = (group, Some(endpoint))).await;
             let unfit = match self.wait_until_ready(Some(lines), state).await {
-                Ok(mut served) => {
-                    served.notes.extend(self.port.warning());
-                    return Ok(served);
-                }
+                Ok(mut served) => match self.warm.restore(search, &self.client, &self.endpoint).await {
+                    Ok(server) => {
+                        self.warm_server = server;
+                        served.notes.extend(self.port.warning());
+                        return Ok(served);
+                    }
+                    Err(ServerLost) => {
+                        self.end_run().await;
+                        continue;
+                    }
+                },
                 Err(unfit) => unfit,
             };
             self.end_run().await;
@@ -186,6 +208,7 @@ impl<'a> Supervisor<'a> {
 
     /// Uses a server that is already running.
     async fn attach(&mut self, state: &KeeperState) -> Result<Served, Down> {
+        let search = self.warm.look().await;
         let served = self.wait_until_ready(None, state).await.map_err(|unfit| match unfit {
             StartError::ModelMissing(missing) => Down::ModelMissing(missing),
             StartError::Failed(failure) => failure.into(),
@@ -196,6 +219,8 @@ impl<'a> Supervisor<'a> {
         }
         let endpoint = self.endpoint.clone();
         self.recorder.change(|record| record.endpoint = Some(endpoint)).await;
+        // There is nothing to restore.
+        self.warm_server = self.warm.restore(search, &self.client, &self.endpoint).await.unwrap_or(None);
         Ok(served)
     }
 

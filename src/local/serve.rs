@@ -27,7 +27,7 @@ pub(crate) fn run(arguments: ServeArguments) -> Result<Exit> {
 
 async fn serve(plan: &Plan, downloads: Downloads, json: bool, hint: &str, signals: &mut Signals) -> Result<Outcome> {
     let scratch = Scratch::make(plan.runtime())?;
-    let (mut lease, ready) = match run::backend_up(plan, downloads, scratch.path(), signals).await? {
+    let (mut lease, ready) = match run::backend_up(plan, &plan.start(downloads), scratch.path(), signals).await? {
         BackendUp::Ready(lease, ready) => (lease, ready),
         BackendUp::ModelMissing(missing) => return Ok(Outcome::ModelMissing(missing)),
         BackendUp::Interrupted => return Ok(Outcome::Exited(signals.exit())),

@@ -22,4 +22,4 @@ pub(crate) use advice::{describe, refusal, warning};
 pub(crate) use amount::Amount;
 pub(crate) use estimate::{Estimate, ModelMemory, compare, total_ram};
 pub(crate) use machine::{Fit, Machine};
-pub(crate) use shape::Layout;
+pub(crate) use shape::{Layout, PromptReuse, Shape};

@@ -61,6 +61,17 @@ pub(crate) struct Shape {
     pub trained: Option<u32>,
 }
 
+/// Which prompts can reuse the cache of another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PromptReuse {
+    /// All that start the same: both use the cache as far as they agree.
+    AnyPrefix,
+    /// Those that start with the whole other one, since a recurrent state can't be taken back.
+    WholePrefix,
+    /// None: a layer with a sliding window has forgotten the beginning.
+    Nothing,
+}
+
 /// What one layer keeps in the cache.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 struct ModelLayer {
@@ -98,6 +109,17 @@ impl Shape {
     pub(crate) fn glm_4_7_flash() -> Self {
         let layer = ModelLayer { k: 512 + 64, ..ModelLayer::default() };
         Shape { layers: vec![layer; 47], heads: 20, working: 3 * 10_240 + 5 * 2048, trained: Some(202_752) }
+    }
+
+    /// Returns which prompts can reuse its cache.
+    pub(crate) fn reuse(&self) -> PromptReuse {
+        if self.layers.iter().any(|layer| layer.window.is_some()) {
+            PromptReuse::Nothing
+        } else if self.layers.iter().any(|layer| layer.state > 0) {
+            PromptReuse::WholePrefix
+        } else {
+            PromptReuse::AnyPrefix
+        }
     }
 
     /// Returns the bytes of the KV cache, recurrent states included.

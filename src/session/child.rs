@@ -91,6 +91,14 @@ impl Child {
         }
     }
 
+    /// Returns the plan of Claude Code, if the child is that.
+    pub(crate) fn claude(&self) -> Option<&SessionPlan> {
+        match self {
+            Child::ClaudeCode(plan) => Some(plan),
+            Child::Program(_) => None,
+        }
+    }
+
     /// Returns the command that continues the work of a child that had to be ended.
     pub(crate) fn resume_hint(&self) -> Option<&'static str> {
         matches!(self, Child::ClaudeCode(_)).then_some("lclaude -c  # continues the conversation")

@@ -9,4 +9,5 @@ mod hold;
 pub(crate) mod plan;
 pub(crate) mod run;
 pub(crate) mod verdict;
+mod warmth;
 pub(crate) mod watch;

@@ -17,9 +17,10 @@ use crate::{
         error::{Failure, Result},
         paths, ui,
     },
-    claude::{self, Routed, Routing},
+    claude::{self, Routed, Routing, SessionPlan},
     config::Settings,
-    keeper::{self, StartRequest},
+    keeper::{self, ConversationKind, StartRequest, WarmStart},
+    warm::{Key, Store},
 };
 
 /// Whether missing models may be downloaded.
@@ -134,7 +135,22 @@ impl Plan {
             may_pull: downloads == Downloads::Agreed && self.untrusted().is_none(),
             token: registry::backend(self.backend.kind).token(&self.environment),
             endpoint: self.endpoint.clone(),
+            warm: None,
         }
+    }
+
+    /// Returns what this session wants of warm starts, or `None` if they are off, or nothing about its prompt is known
+    /// before it is sent. A server that lclaude doesn't start gets no requests of its own.
+    pub(crate) fn warm_start(&self, session: &SessionPlan) -> Option<WarmStart> {
+        if matches!(self.backend.service, Service::Running(_)) {
+            return None;
+        }
+        let writes = session.throwaway.is_none();
+        let store = Store::of_session(&self.settings, &self.environment.places, writes)?;
+        let shape = (session.prompt_shape()?, &self.backend.models, self.settings.lean);
+        let directory = self.environment.working_dir().ok()?.as_os_str().as_encoded_bytes();
+        let conversation = ConversationKind { project: Key::of(&(&shape, directory)), anywhere: Key::of(&shape) };
+        Some(WarmStart { store, conversation })
     }
 
     /// Returns whether the backend is up, so that another session loads nothing.

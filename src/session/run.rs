@@ -8,6 +8,7 @@ use tokio::time::timeout;
 use super::{
     child::Child,
     plan::{Downloads, Plan},
+    warmth::Warmth,
     watch::{Ended, exit, watch},
 };
 use crate::{
@@ -45,12 +46,14 @@ pub(crate) enum BackendUp {
 /// Runs one session. lclaude then ends as the child did, or by the signal that interrupted it before that.
 pub(crate) async fn run(plan: &Plan, child: &Child, downloads: Downloads, signals: &mut Signals) -> Result<Outcome> {
     let scratch = Scratch::make(plan.runtime())?;
-    let (mut lease, ready) = match backend_up(plan, downloads, scratch.path(), signals).await? {
+    let start = StartRequest { warm: child.claude().and_then(|claude| plan.warm_start(claude)), ..plan.start(downloads) };
+    let (mut lease, ready) = match backend_up(plan, &start, scratch.path(), signals).await? {
         BackendUp::Ready(lease, ready) => (lease, ready),
         BackendUp::ModelMissing(missing) => return Ok(Outcome::ModelMissing(missing)),
         BackendUp::Interrupted => return Ok(Outcome::Exited(signals.exit())),
     };
-    let ended = run_child(plan, child, &ready, &mut lease, scratch.path(), signals).await;
+    let warmth = start.warm.as_ref().and_then(|warm| Warmth::start(warm, scratch.path()));
+    let ended = run_child(plan, child, &ready, &mut lease, warmth, scratch.path(), signals).await;
     user_files::restore(scratch.path());
     // Before the release, so that the keeper finds nothing to remove.
     remove(scratch, signals).await;
@@ -62,14 +65,13 @@ pub(crate) async fn run(plan: &Plan, child: &Child, downloads: Downloads, signal
 /// Takes a lease on the backend and waits until it is ready.
 pub(crate) async fn backend_up(
     plan: &Plan,
-    downloads: Downloads,
+    start: &StartRequest,
     scratch: &Path,
     signals: &mut Signals,
 ) -> Result<BackendUp> {
-    let start = plan.start(downloads);
     let mut lease = Lease::new(start.clone(), scratch);
     let up = tokio::select! {
-        up = wait_until_ready(&mut lease, plan, &start) => up,
+        up = wait_until_ready(&mut lease, plan, start) => up,
         _ = signals.next() => Ok(Wait::Interrupted),
     };
     let other = match up {
@@ -170,16 +172,18 @@ async fn run_child(
     child: &Child,
     ready: &Ready,
     lease: &mut Lease,
+    mut warmth: Option<Warmth>,
     scratch: &Path,
     signals: &mut Signals,
 ) -> Result<Exit> {
-    print_notes(plan, ready, matches!(child, Child::ClaudeCode(_)))?;
-    if let Child::ClaudeCode(session) = child
+    print_notes(plan, ready, child.claude().is_some())?;
+    if let Some(session) = child.claude()
         && let Some(warning) = plan.verdict(&session.program)
     {
         ui::message_lines(format_args!("lclaude: {warning}"));
     }
-    let routed = plan.route(&ready.endpoint, &ready.served, matches!(child, Child::ClaudeCode(_)));
+    let mut routed = plan.route(&ready.endpoint, &ready.served, child.claude().is_some());
+    routed.table.extend(warmth.as_ref().map(Warmth::variable));
     if child.throwaway().is_none() {
         user_files::record(plan.environment(), routed.tiers(), scratch, plan.places());
     }
@@ -187,7 +191,7 @@ async fn run_child(
     let (name, resume_hint) = (child.name(), child.resume_hint());
     let mut child = child.spawn(&routed, scratch)?;
     tracing::info!(pid = std::process::id(), name, child = ?child.id(), backend = ?ready.endpoint, "child started");
-    let ended = watch(&mut child, &name, lease, ready.endpoint.port, signals).await;
+    let ended = watch(&mut child, &name, lease, &mut warmth, ready.endpoint.port, signals).await;
     if !ended.as_ref().is_ok_and(|ended| ended.status.code().is_some()) {
         terminal.restore();
     }

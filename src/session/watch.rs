@@ -1,12 +1,12 @@
 //! Watches a running child: forwards signals to it, stops it while another user could take the backend's port, and ends
 //! it if the backend fails.
 
-use std::{os::unix::process::ExitStatusExt, process::ExitStatus, time::Duration};
+use std::{future::pending, os::unix::process::ExitStatusExt, process::ExitStatus, time::Duration};
 
 use rustix::process::Signal;
 use tokio::{process, time::timeout};
 
-use super::hold::ChildHold;
+use super::{hold::ChildHold, warmth::Warmth};
 use crate::{
     backend::MissingModel,
     base::{
@@ -16,7 +16,7 @@ use crate::{
         process::Identity,
         signals::{Received, Signals, was_interrupted_from_terminal},
     },
-    keeper::{Event, Lease},
+    keeper::{Event, FirstRequest, Lease},
 };
 
 /// How long the child may take to exit after its backend failed.
@@ -36,6 +36,7 @@ pub(super) async fn watch(
     child: &mut process::Child,
     name: &str,
     lease: &mut Lease,
+    warmth: &mut Option<Warmth>,
     port: u16,
     signals: &mut Signals,
 ) -> Result<Ended> {
@@ -47,6 +48,7 @@ pub(super) async fn watch(
     let mut hold = ChildHold::new(identity, port);
     let mut crashes = 0;
     loop {
+        let mut first_request = None;
         let event = {
             // Kept across signals, because dropping it could cancel a renewal of the lease.
             let mut event = std::pin::pin!(lease.event());
@@ -70,10 +72,18 @@ pub(super) async fn watch(
                         forward(received, identity);
                     }
                     () = hold.continued() => hold.stop().await,
-                    event = &mut event => break event,
+                    request = requested(warmth) => {
+                        first_request = Some(request);
+                        break None;
+                    }
+                    event = &mut event => break Some(event),
                 }
             }
         };
+        if let Some(request) = first_request {
+            lease.requested(request);
+        }
+        let Some(event) = event else { continue };
         crashes += u32::from(matches!(event, Event::Restarting { .. }));
         match event {
             Event::Failed { failure } | Event::ModelMissing(MissingModel { failure, .. }) => {
@@ -87,6 +97,14 @@ pub(super) async fn watch(
             }
             _ => {}
         }
+    }
+}
+
+/// Returns the session's first request, if one is waited for.
+async fn requested(warmth: &mut Option<Warmth>) -> FirstRequest {
+    match warmth {
+        Some(warmth) => warmth.first_request().await,
+        None => pending().await,
     }
 }
 

@@ -3,7 +3,6 @@
 //!
 //! Only files: nothing here talks to a server, and nothing may depend on a backend. Every function blocks. A store that
 //! can't be used is never an error of a session: its answer is then `None` or `false`, and the debug log says why.
-#![allow(dead_code, unused_imports, reason = "the keeper will use it")]
 
 mod bound;
 mod checksum;
@@ -11,6 +10,7 @@ mod directory;
 mod key;
 mod names;
 mod pending;
+mod prefix;
 mod records;
 mod saving;
 mod snapshot;
@@ -21,5 +21,6 @@ mod tests;
 pub(crate) use bound::Usage;
 pub(crate) use key::Key;
 pub(crate) use pending::PendingSnapshot;
+pub(crate) use prefix::Prefix;
 pub(crate) use snapshot::{Entry, SnapshotFile, SnapshotInfo};
 pub(crate) use store::Store;

@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
@@ -23,7 +24,7 @@ use crate::{
 };
 
 /// Records and snapshots in one directory. Cheap to clone; nothing is opened or created before it is needed.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Store {
     directory: PathBuf,
     max_size: u64,
@@ -46,6 +47,11 @@ impl Store {
     /// Returns the user's store, whether it is switched off or not.
     pub(crate) fn at(places: &Places, max_size: u64) -> Self {
         Self::new(places.cache.join("warm"), max_size, true)
+    }
+
+    /// Returns whether it changes anything.
+    pub(crate) fn writes(&self) -> bool {
+        self.writes
     }
 
     /// Returns the directory of the snapshots' files, which may be missing.

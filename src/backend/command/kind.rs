@@ -15,6 +15,7 @@ use crate::{
         metrics,
         plan::{BackendPlan, Endpoint},
         served::Served,
+        slots::PromptCache,
         starting::{StartError, Starting},
         subject::Subject,
         undo::Undo,
@@ -60,6 +61,10 @@ impl Backend for CommandBackend {
             }
         }
         Ok(Some(listed))
+    }
+
+    fn prompt_cache(&self, _: &BackendPlan, _: &Environment) -> PromptCache {
+        PromptCache::Memory
     }
 
     async fn bring_up(&self, plan: &BackendPlan, starting: &Starting<'_>) -> Result<Served, StartError> {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use reqwest::Client;
 
-use super::{cache, checks, memory, model, plan, start};
+use super::{cache, checks, memory, model, plan, snapshots, start};
 use crate::{
     backend::{
         diagnosis::Diagnosis,
@@ -16,6 +16,7 @@ use crate::{
         metrics,
         plan::{BackendPlan, Endpoint},
         served::Served,
+        slots::PromptCache,
         starting::{Progress, StartError, Starting},
         subject::Subject,
     },
@@ -132,6 +133,10 @@ impl Backend for LlamaCppBackend {
 
     fn progress(&self, line: &str) -> Option<Progress> {
         start::progress(line)
+    }
+
+    fn prompt_cache(&self, plan: &BackendPlan, environment: &Environment) -> PromptCache {
+        snapshots::prompt_cache(plan, environment)
     }
 
     async fn figures(&self, client: &Client, endpoint: &Endpoint, models: &[String]) -> Figures {

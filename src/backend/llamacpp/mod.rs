@@ -9,6 +9,7 @@ mod kind;
 mod memory;
 mod model;
 mod plan;
+mod snapshots;
 mod start;
 
 pub(crate) use kind::LlamaCppBackend;

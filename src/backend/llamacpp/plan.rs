@@ -9,7 +9,7 @@ use super::{
 use crate::{
     backend::{
         install,
-        plan::{BackendPlan, HOST, Program, Service},
+        plan::{BackendPlan, CacheDirectory, HOST, Program, Service},
         program::{self, MissingProgram},
     },
     base::{
@@ -19,6 +19,7 @@ use crate::{
         process::Ending,
     },
     config::{Kind, Settings},
+    warm::Store,
 };
 
 const PROGRAM: &str = "llama-server";
@@ -87,6 +88,7 @@ pub(crate) fn plan(settings: &Settings, environment: &Environment) -> Result<Bac
     arguments.push("--metrics".into());
     arguments.extend(options.args.iter().cloned());
 
+    let cache = snapshots_directory(settings, environment, models.len());
     // A download runs in a terminal to get its progress bar; `NO_COLOR` keeps colors out of the log.
     let mut environment = options.env.clone();
     if downloads {
@@ -110,11 +112,18 @@ pub(crate) fn plan(settings: &Settings, environment: &Environment) -> Result<Bac
             shares_port: true,
             terminal: downloads,
             ending: Ending::Kill,
+            cache,
             ..server
         }),
         models: models.iter().map(ModelSource::name).collect(),
         context: settings.context(),
     })
+}
+
+/// Returns where the slot of the only model is saved, or `None` if it isn't.
+fn snapshots_directory(settings: &Settings, environment: &Environment, models: usize) -> Option<CacheDirectory> {
+    let store = Store::of_session(settings, &environment.places, true).filter(|_| models == 1)?;
+    Some(CacheDirectory { option: "--slot-save-path".into(), path: store.directory().to_owned() })
 }
 
 /// Returns the preset file (INI) that lists the router's models.
@@ -134,6 +143,14 @@ pub(crate) fn files(plan: &BackendPlan) -> Vec<PathBuf> {
     let single = program.arguments.iter().skip_while(|argument| *argument != "--model").nth(1).map(String::as_str);
     let preset = program.file.as_deref().unwrap_or_default().lines();
     single.into_iter().chain(preset.filter_map(|line| line.strip_prefix("model = "))).map(PathBuf::from).collect()
+}
+
+/// Returns the Hugging Face repository that a plan's command line names.
+pub(crate) fn repository(plan: &BackendPlan) -> Option<&str> {
+    let Service::Program(program) = &plan.service else {
+        return None;
+    };
+    program.arguments.iter().skip_while(|argument| *argument != "-hf").nth(1).map(String::as_str)
 }
 
 /// Options that lclaude sets itself, with the help on what to use instead.

@@ -16,6 +16,7 @@ use crate::{
         listed::ListedModel,
         plan::{BackendPlan, Endpoint},
         served::Served,
+        slots::PromptCache,
         starting::{Presence, StartError, Starting},
         subject::Subject,
         undo::Undo,
@@ -104,6 +105,10 @@ impl Backend for LmStudioBackend {
 
     async fn model_names(&self, settings: &Settings, environment: &Environment) -> Vec<String> {
         listing::names(settings, environment).await.unwrap_or_default()
+    }
+
+    fn prompt_cache(&self, _: &BackendPlan, _: &Environment) -> PromptCache {
+        PromptCache::Memory
     }
 
     async fn bring_up(&self, plan: &BackendPlan, starting: &Starting<'_>) -> Result<Served, StartError> {

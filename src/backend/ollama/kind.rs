@@ -18,6 +18,7 @@ use crate::{
         listed::ListedModel,
         plan::{BackendPlan, Endpoint, Service},
         served::{FixedContext, Served},
+        slots::PromptCache,
         starting::{Presence, StartError, Starting},
         subject::Subject,
         undo::Undo,
@@ -144,6 +145,10 @@ impl Backend for OllamaBackend {
 
     fn client_variables(&self, endpoint: &Endpoint) -> Vec<(&'static str, String)> {
         vec![(variables::ADDRESS, endpoint.url.clone())]
+    }
+
+    fn prompt_cache(&self, _: &BackendPlan, _: &Environment) -> PromptCache {
+        PromptCache::Memory
     }
 
     async fn bring_up(&self, plan: &BackendPlan, starting: &Starting<'_>) -> Result<Served, StartError> {

@@ -15,7 +15,9 @@ use std::{
 use rustix::event::kqueue::{self, Event, EventFilter, EventFlags, VnodeEvents};
 use tokio::io::{Interest, unix::AsyncFd};
 
-/// Watches a directory for removed files.
+use super::Changes;
+
+/// Watches the entries of a directory.
 pub(crate) struct DirectoryWatch {
     queue: AsyncFd<OwnedFd>,
     /// Watched as long as it is open.
@@ -27,16 +29,16 @@ impl DirectoryWatch {
     ///
     /// # Errors
     /// Those of the system, such as too many open files.
-    pub(crate) fn new(directory: &Path) -> io::Result<Self> {
+    pub(crate) fn new(directory: &Path, _: Changes) -> io::Result<Self> {
         let (queue, directory) = watch(directory)?;
         // SAFETY: the queue owns its descriptor, which stays the same and open.
         let queue = unsafe { AsyncFd::register_with_interest(queue, Interest::READABLE) }?;
         Ok(DirectoryWatch { queue, _directory: directory })
     }
 
-    /// Returns when a file in the directory or the directory itself may have been removed or renamed. It may also have been
-    /// something else, so look. May be dropped and called again.
-    pub(crate) async fn removed(&mut self) -> io::Result<()> {
+    /// Returns when the directory, or anything in it, may have been added, removed or renamed. It may also have been something
+    /// else, so look. May be dropped and called again.
+    pub(crate) async fn changed(&mut self) -> io::Result<()> {
         let mut ready = self.queue.readable().await?;
         drain(self.queue.get_ref())?;
         ready.clear_ready();

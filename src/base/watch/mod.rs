@@ -1,4 +1,4 @@
-//! Notices when files are removed, without looking again and again.
+//! Notices when files are added or removed, without looking again and again.
 
 #[cfg(target_os = "linux")]
 #[path = "linux.rs"]
@@ -8,6 +8,13 @@ mod system;
 mod system;
 
 pub(crate) use system::DirectoryWatch;
+
+/// What to watch a directory for. The system may report more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Changes {
+    Added,
+    Removed,
+}
 
 #[cfg(test)]
 mod tests {
@@ -25,16 +32,25 @@ mod tests {
         for name in ["one", "two", "three"] {
             fs::write(watched.join(name), "").expect("a file");
         }
-        let mut watch = DirectoryWatch::new(&watched).expect("it can be watched");
+        let mut watch = DirectoryWatch::new(&watched, Changes::Removed).expect("it can be watched");
         let changes: [fn(&Path) -> io::Result<()>; 3] = [
             |watched| fs::remove_file(watched.join("one")),
             |watched| fs::rename(watched.join("two"), watched.with_file_name("elsewhere")),
             |watched| fs::remove_file(watched.join("three")),
         ];
         for change in changes {
-            assert!(timeout(Duration::ZERO, watch.removed()).await.is_err(), "nothing was removed");
+            assert!(timeout(Duration::ZERO, watch.changed()).await.is_err(), "nothing was removed");
             change(&watched).expect("it exists");
-            watch.removed().await.expect("an event");
+            watch.changed().await.expect("an event");
         }
+    }
+
+    #[tokio::test]
+    async fn new_file_is_noticed() {
+        let root = tempfile::tempdir().expect("a directory");
+        let mut watch = DirectoryWatch::new(root.path(), Changes::Added).expect("it can be watched");
+        assert!(timeout(Duration::ZERO, watch.changed()).await.is_err(), "nothing was added");
+        fs::write(root.path().join("new"), "").expect("a file");
+        watch.changed().await.expect("an event");
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! As of Claude Code 2.1.331. An option that is not in the table is passed on and assumed to take no value.
 
+mod shape;
 mod table;
 
 use std::{
@@ -11,6 +12,7 @@ use std::{
 };
 
 use crate::base::error::{Code, Failure, Result};
+pub(crate) use shape::prompt_options;
 use table::{
     Arity::{self, Many, One, Optional},
     FLAGS, OPTIONS, UNLISTED,

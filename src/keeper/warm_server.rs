@@ -1,0 +1,233 @@
+//! A running server that is kept warm: it reads the beginning of an earlier prompt while Claude Code starts, and what it has
+//! read is saved for the next start.
+//!
+//! llama-server has one slot and does one thing after the other. What is queued together, reading the beginning and saving
+//! the slot, is done together, so a snapshot never has anything of a conversation in it; that is checked nevertheless.
+
+use std::{cell::Cell, time::Duration};
+
+use reqwest::Client;
+use tokio::{
+    sync::{Notify, watch},
+    task::{JoinHandle, spawn_blocking, spawn_local},
+    time::{sleep, timeout},
+};
+
+use super::warm::{FirstRequest, Found, KnownPrefix, Requests, project_key, shared_key};
+use crate::{
+    backend::{Endpoint, PrefixTokens, PromptCache, SlotCache, Slots, holds, prime},
+    memory::PromptReuse,
+    warm::{Key, PendingSnapshot, Prefix, SnapshotInfo, Store},
+};
+
+/// How long the end of the last session waits for a snapshot that is being saved.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(2);
+/// A snapshot is saved after a conversation's first answer only if the server then has to read at most this part of the
+/// prompt again, a tenth.
+const MAX_LOSS: usize = 10;
+/// How often the server is asked whether a request waits for its slot, which is no event.
+const QUEUE_CHECK: Duration = Duration::from_millis(50);
+
+/// One run of a server, from when it is up.
+pub(crate) struct WarmServer {
+    pub(super) store: Store,
+    pub(super) found: Found,
+    /// The snapshot that it was given.
+    pub(super) restored: Option<Key>,
+    pub(super) model: String,
+    pub(super) backend: String,
+    pub(super) client: Client,
+    pub(super) endpoint: Endpoint,
+}
+
+/// The task that keeps a server warm.
+pub(crate) struct WarmTask {
+    task: JoinHandle<()>,
+    is_saving: watch::Receiver<bool>,
+}
+
+impl WarmTask {
+    /// Starts to keep a server warm that is ready.
+    pub(crate) fn start(server: WarmServer, requests: Requests) -> Self {
+        let (saving, is_saving) = watch::channel(false);
+        WarmTask { task: spawn_local(async move { server.keep(requests, &saving).await }), is_saving }
+    }
+
+    /// Waits a short time until a snapshot is saved, and stops.
+    pub(crate) async fn finish(mut self) {
+        let _ = timeout(FINISH_TIMEOUT, self.is_saving.wait_for(|is_saving| !is_saving)).await;
+        self.stop().await;
+    }
+
+    /// Stops, and removes what isn't saved yet.
+    pub(crate) async fn stop(self) {
+        self.task.abort();
+        let _ = self.task.await;
+    }
+}
+
+impl WarmServer {
+    async fn keep(self, mut requests: Requests, saving: &watch::Sender<bool>) {
+        if let Some(known) = self.found.prefix.as_ref().filter(|_| self.restored.is_none()) {
+            // A prompt that starts the same needs what is being read, so it loses nothing when it waits. For another one
+            // the server stops, and keeps what it has read.
+            let differs = |seen: &Option<(FirstRequest, bool)>| {
+                seen.as_ref().is_some_and(|(seen, _)| seen.prefix != known.prefix)
+            };
+            tokio::select! {
+                () = self.prime(known, saving) => {}
+                _ = requests.wait_for(differs) => {}
+            }
+            saving.send_replace(false);
+        }
+        loop {
+            let seen = requests.borrow_and_update().clone();
+            if let Some((request, is_alone)) = seen {
+                self.record(&request).await;
+                if is_alone && self.is_worth_saving(&request).await {
+                    saving.send_replace(true);
+                    self.save_after_answer(&request.prefix, saving).await;
+                    saving.send_replace(false);
+                }
+            }
+            if requests.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Reads the prefix of an earlier conversation, and saves what is read.
+    async fn prime(&self, known: &KnownPrefix, saving: &watch::Sender<bool>) {
+        let KnownPrefix { prefix, is_own } = known;
+        let PromptCache::Slot(slot) = &self.found.cache else {
+            if self.found.cache == PromptCache::Memory {
+                let prefix = if *is_own { prefix.clone() } else { prefix.clone().anywhere() };
+                prime(&self.client, &self.endpoint, &prefix.request(&self.model)).await;
+            }
+            return;
+        };
+        let Some(PrefixTokens { all, shared }) = self.slots().tokens(&self.model, prefix).await else { return };
+        if slot.reuse == PromptReuse::WholePrefix || !*is_own {
+            // Projects share only a snapshot that ends where they begin to differ.
+            let key = shared_key(&self.found.server, prefix).filter(|_| slot.reuse == PromptReuse::WholePrefix);
+            self.read_and_save(slot, &all[..shared], key, None, saving).await;
+        }
+        if *is_own {
+            let key = project_key(&self.found.server, prefix);
+            self.read_and_save(slot, &all, Some(key), prefix.directory(), saving).await;
+        }
+    }
+
+    /// Saves a snapshot once the server has answered the request that it has.
+    async fn save_after_answer(&self, prefix: &Prefix, saving: &watch::Sender<bool>) {
+        let PromptCache::Slot(slot) = &self.found.cache else { return };
+        if let Some(tokens) = self.slots().tokens(&self.model, prefix).await {
+            let key = project_key(&self.found.server, prefix);
+            self.read_and_save(slot, &tokens.all, Some(key), prefix.directory(), saving).await;
+        }
+    }
+
+    /// Makes the slot hold these tokens, and saves it under `key`.
+    async fn read_and_save(
+        &self,
+        slot: &SlotCache,
+        tokens: &[i32],
+        key: Option<Key>,
+        project: Option<&str>,
+        saving: &watch::Sender<bool>,
+    ) {
+        if tokens.is_empty() {
+            return;
+        }
+        let bytes = (tokens.len() as u64).div_ceil(1000).saturating_mul(slot.bytes);
+        let pending = match key {
+            Some(key) => self.blocking(move |store| store.begin_save(&key, bytes)).await.flatten(),
+            None => None,
+        };
+        let slots = self.slots();
+        let Some(pending) = pending else {
+            slots.read(tokens, || {}).await;
+            return;
+        };
+        let (queued, is_read) = (Notify::new(), Cell::new(None));
+        let read = async {
+            let read = slots.read(tokens, || queued.notify_one()).await;
+            is_read.set(Some(read));
+            saving.send_replace(true);
+            queued.notify_one();
+        };
+        let save = async {
+            // Behind the reading, and before all requests that are still to come.
+            tokio::select! {
+                () = queued.notified() => {}
+                () = self.wait_until_queued() => {}
+            }
+            is_read.get() != Some(false) && slots.save(pending.name()).await
+        };
+        let ((), is_saved) = tokio::join!(read, save);
+        if is_saved && is_read.get() == Some(true) {
+            self.commit(pending, tokens, project).await;
+        }
+    }
+
+    /// Returns once a request waits for the server's slot.
+    async fn wait_until_queued(&self) {
+        loop {
+            sleep(QUEUE_CHECK).await;
+            if self.slots().has_queue().await {
+                return;
+            }
+        }
+    }
+
+    async fn commit(&self, pending: PendingSnapshot, tokens: &[i32], project: Option<&str>) {
+        let about = SnapshotInfo {
+            model: self.model.clone(),
+            backend: self.backend.clone(),
+            tokens: tokens.len() as u64,
+            project: project.map(str::to_owned),
+        };
+        let (tokens, model) = (tokens.to_vec(), self.model.clone());
+        let kept = self.blocking(move |store| {
+            let file = store.directory().join(pending.name());
+            match holds(&file, &tokens) {
+                Ok(true) => pending.commit(about),
+                other => {
+                    tracing::warn!(?other, "the slot held something else, so it is not kept");
+                    false
+                }
+            }
+        });
+        tracing::info!(model, kept = ?kept.await, "snapshot saved");
+    }
+
+    async fn record(&self, request: &FirstRequest) {
+        let FirstRequest { conversation, prefix, .. } = request.clone();
+        self.blocking(move |store| {
+            if let Ok(record) = serde_json::to_value(&prefix) {
+                store.set_record(&conversation.project, &conversation.anywhere, &record);
+            }
+        })
+        .await;
+    }
+
+    /// Returns whether a snapshot is missing that costs little now: the server loses what comes after the prefix.
+    async fn is_worth_saving(&self, request: &FirstRequest) -> bool {
+        let FirstRequest { prefix, size, .. } = request;
+        if !matches!(self.found.cache, PromptCache::Slot(_)) || size.saturating_sub(prefix.size()) > prefix.size() / MAX_LOSS {
+            return false;
+        }
+        let key = project_key(&self.found.server, prefix);
+        self.blocking(move |store| !store.has_snapshot(&key)).await.unwrap_or(false)
+    }
+
+    fn slots(&self) -> Slots<'_> {
+        Slots { client: &self.client, endpoint: &self.endpoint }
+    }
+
+    /// Works on the store in another thread.
+    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(Store) -> T + Send + 'static) -> Option<T> {
+        let store = self.store.clone();
+        spawn_blocking(move || work(store)).await.ok()
+    }
+}
