@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use reqwest::Client;
 
 use super::{
+    activity::ActivityEvent,
     diagnosis::{Cause, Diagnosis},
     figures::Figures,
     listed::ListedModel,
@@ -228,6 +229,21 @@ pub(crate) trait Backend: Sync {
 
     /// Returns the progress that a log line reports, if any.
     fn progress(&self, _line: &str) -> Option<Progress> {
+        None
+    }
+
+    /// Returns what a log line says about a request that the server is working on, if anything.
+    fn activity(&self, _line: &str) -> Option<ActivityEvent> {
+        None
+    }
+
+    /// Returns whether its log reports requests, so that their progress is known.
+    fn reports_activity(&self) -> bool {
+        false
+    }
+
+    /// Asks the server about the request that it is working on. This may take as long as a part of the prompt.
+    async fn ask_activity(&self, _client: &Client, _endpoint: &Endpoint) -> Option<ActivityEvent> {
         None
     }
 

@@ -3,6 +3,7 @@
 //! A kind is a folder that implements one trait and is listed in the registry. Nothing here starts or supervises a
 //! server: the keeper handles ports, processes, retries, logs and leases.
 
+mod activity;
 pub(crate) mod address;
 mod certificates;
 mod checks;
@@ -37,6 +38,7 @@ pub(crate) mod subject;
 mod undo;
 mod visit;
 
+pub(crate) use activity::{ActivityEvent, RequestKey, Step};
 pub(crate) use choose::{ChosenBackend, Tiers, choose, detect, plan};
 pub(crate) use diagnosis::{Cause, describe_status, diagnose};
 pub(crate) use downloads::refuse_download;

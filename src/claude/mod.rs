@@ -23,5 +23,6 @@ pub(crate) use recording::{Recorded, Recording};
 pub(crate) use routing::{Routed, Routing};
 pub(crate) use settings::managed::check_managed_settings;
 pub(crate) use settings::overlay::{files as settings_files, find_hijackers};
+pub(crate) use settings::status_line::StatusLineFile;
 pub(crate) use throwaway::{Throwaway, answers_file, config_dir};
 pub(crate) use variables::{BETAS_OFF, is_overridden};

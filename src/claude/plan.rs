@@ -1,6 +1,7 @@
 //! The plan of one Claude Code session: the program, its arguments and its settings.
 
 use std::{
+    env,
     ffi::OsString,
     path::{Path, PathBuf},
     process::Command,
@@ -13,7 +14,10 @@ use super::{
     arguments::{self, EarlierOptions, Request, SessionRequest},
     find::{self, find},
     routing::{self, Routed},
-    settings::overlay,
+    settings::{
+        overlay,
+        status_line::{self, StatusLineFile},
+    },
     throwaway::{Throwaway, config_dir},
 };
 use crate::{
@@ -42,7 +46,17 @@ pub(crate) struct SessionPlan {
     /// The home of a throwaway session.
     pub throwaway: Option<Throwaway>,
     user_settings: Option<Value>,
+    status_line: StatusLine,
     depth: u32,
+}
+
+/// The status line of a session.
+#[derive(Debug)]
+enum StatusLine {
+    /// The user turned ours off, or nothing shows it.
+    Off,
+    /// Ours, below the user's own `statusLine`.
+    On(Option<Value>),
 }
 
 impl SessionPlan {
@@ -58,14 +72,48 @@ impl SessionPlan {
         let user_settings = written.map(|written| overlay::read(&written, here)).transpose()?;
         let throwaway = Throwaway::if_wanted(settings, environment)?;
         let program = find(settings, environment)?;
-        Ok(SessionPlan {
+        let mut plan = SessionPlan {
             depth: find::depth(&program, &environment.variables)?,
             program,
             own_arguments,
             arguments: session.arguments,
             user_settings,
             throwaway,
-        })
+            status_line: StatusLine::Off,
+        };
+        // Without a terminal interface nothing shows it.
+        if settings.claude.status_line.unwrap_or(true) && !plan.prints() {
+            let config_dir = plan.throwaway.is_none().then(|| config_dir(environment));
+            plan.status_line = StatusLine::On(plan.own_status_line(config_dir.as_deref(), here));
+        }
+        Ok(plan)
+    }
+
+    /// Returns whether Claude Code prints an answer and exits.
+    pub(crate) fn prints(&self) -> bool {
+        arguments::has_print(&self.own_arguments) || arguments::has_print(&self.arguments)
+    }
+
+    /// Returns the last value of an option of Claude Code's, among `[claude] args` and the command line.
+    pub(crate) fn option(&self, name: &str) -> Option<String> {
+        let words: Vec<_> =
+            self.own_arguments.iter().chain(&self.arguments).map(|word| word.to_string_lossy()).collect();
+        let before = words.iter().take_while(|word| *word != "--").count();
+        let value = |at: usize| {
+            let (given, value) =
+                words[at].split_once('=').map_or((&*words[at], None), |(given, value)| (given, Some(value)));
+            (given == name).then(|| value.or(words.get(at + 1).map(|word| &**word)).unwrap_or_default().to_owned())
+        };
+        (0..before).rev().find_map(value)
+    }
+
+    /// Returns the user's own `statusLine`, unless they turned their customizations off.
+    fn own_status_line(&self, config_dir: Option<&Path>, project: &Path) -> Option<Value> {
+        if ["--bare", "--safe-mode", "--restricted"].iter().any(|option| self.option(option).is_some()) {
+            return None;
+        }
+        let sources = self.option("--setting-sources");
+        status_line::find(config_dir, project, sources.as_deref(), self.user_settings.as_ref())
     }
 
     /// Returns the arguments of a lean session, without those that the user sets. Most of the default prompt describes
@@ -106,11 +154,24 @@ impl SessionPlan {
         if let Some(throwaway) = &self.throwaway {
             overlay::merge(&mut settings, throwaway.settings());
         }
-        disk::create_private(&overlay, &serde_json::to_vec(&settings).expect("plain data")).map_err(|error| {
-            Failure::new(Code::Config, format!("cannot write {}", overlay.display()))
-                .cause(error)
-                .help(format!("df -h {}", scratch.display()))
-        })?;
+        let write = |path: &Path, content: Vec<u8>| {
+            disk::create_private(path, &content).map_err(|error| {
+                Failure::new(Code::Config, format!("cannot write {}", path.display()))
+                    .cause(error)
+                    .help(format!("df -h {}", scratch.display()))
+            })
+        };
+        let line = scratch.join("line.json");
+        // A shell has to find both. The program is gone if lclaude was reinstalled just now.
+        let program = env::current_exe().ok().filter(|program| program.exists());
+        if let (StatusLine::On(own), Some(program), Some(file)) =
+            (&self.status_line, program.as_deref().and_then(Path::to_str), line.to_str())
+        {
+            let content = StatusLineFile::new(own.as_ref(), routed.keeper.as_deref());
+            write(&line, serde_json::to_vec(&content).expect("plain data"))?;
+            settings["statusLine"] = status_line::overlay(own.as_ref(), program, file);
+        }
+        write(&overlay, serde_json::to_vec(&settings).expect("plain data"))?;
         let mut command = Command::new(&self.program);
         command.env(DEPTH, self.depth.to_string());
         // Ours come between, so that a configured option with many values doesn't take the prompt as another value.

@@ -5,7 +5,7 @@
 use std::{
     collections::BTreeMap,
     ffi::{OsStr, OsString},
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
 };
 
@@ -55,6 +55,8 @@ pub(crate) struct Routed {
     pub removed: Vec<OsString>,
     /// Whether Claude Code gets a small tool set and prompt.
     pub lean: bool,
+    /// The socket of the backend's keeper, or `None` if it has none.
+    pub keeper: Option<PathBuf>,
     /// Inherited ones that lead out of a home of its own.
     elsewhere: Vec<&'static str>,
     tiers: Tiers,
@@ -119,6 +121,7 @@ impl Routing {
                 .collect(),
             table,
             lean,
+            keeper: None,
             tiers: self.tiers.clone(),
             description,
         }

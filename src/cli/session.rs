@@ -15,6 +15,7 @@ use super::{
     choice::{Choice, HEADING},
     command::{Invocation, SessionArguments},
     local,
+    verbs::{LineArguments, Verb},
 };
 use crate::{
     base::{
@@ -27,6 +28,9 @@ use crate::{
 
 /// The hidden verb that the shell completions call.
 const COMPLETE_VERB: [&str; 3] = [local::NAME, "complete", "--"];
+
+/// The verb that Claude Code runs for its status line.
+const LINE_VERB: [&str; 2] = [local::NAME, "line"];
 
 /// Run Claude Code on a local model
 ///
@@ -109,6 +113,13 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Invocation> {
     }
     if arguments.iter().take(COMPLETE_VERB.len()).eq(COMPLETE_VERB) {
         return Ok(Invocation::Complete(arguments[COMPLETE_VERB.len()..].to_vec()));
+    }
+    if let [local, verb, file] = &arguments[..]
+        && [local, verb].into_iter().eq(LINE_VERB)
+        && !file.as_encoded_bytes().starts_with(b"-")
+    {
+        // Claude Code runs it every second, and clap takes longer than all the rest.
+        return Ok(Invocation::Local(Verb::Line(LineArguments { file: file.into() })));
     }
     let name = OsString::from("lclaude");
     let parsed = Arguments::try_parse_from(iter::once(&name).chain(&arguments)).map_err(|error| {

@@ -29,6 +29,7 @@ pub(crate) enum Verb {
     Env(EnvArguments),
     Run(RunArguments),
     Serve(ServeArguments),
+    Line(LineArguments),
     Completions(CompletionsArguments),
     Man(ManArguments),
 }
@@ -48,7 +49,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Getting started", &["setup", "doctor", "models"]),
     ("Running backends", &["status", "stop", "logs", "cache"]),
     ("Projects", &["init", "trust", "untrust"]),
-    ("Other programs", &["env", "run", "serve"]),
+    ("Other programs", &["env", "run", "serve", "line"]),
     ("Shell", &["completions", "man"]),
 ];
 
@@ -316,6 +317,17 @@ pub(crate) struct ServeArguments {
     /// Print one JSON object: url, token, models, context, env, removed
     #[arg(long)]
     pub json: bool,
+}
+
+/// Print a session's status line
+///
+/// Claude Code runs this every second in sessions that lclaude starts. `[claude] status_line =
+/// false` turns it off.
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct LineArguments {
+    /// Read what the session wrote here
+    pub file: PathBuf,
 }
 
 /// Print a shell completion script

@@ -24,6 +24,7 @@ const KEYS: &[&str] = &[
     "claude.env.*",
     "claude.max_output_tokens",
     "claude.thinking",
+    "claude.status_line",
     "lifetime.linger",
     "lifetime.startup_timeout",
     "lifetime.restarts",

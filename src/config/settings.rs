@@ -112,6 +112,8 @@ pub(crate) struct ClaudeSettings {
     pub env: BTreeMap<String, String>,
     pub max_output_tokens: Option<u32>,
     pub thinking: Thinking,
+    /// Whether sessions get a status line; by default they do.
+    pub status_line: Option<bool>,
 }
 
 /// Whether Claude Code asks the model to think. `auto` does so if the model is known to support it.

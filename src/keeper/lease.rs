@@ -44,6 +44,8 @@ pub(crate) struct Lease {
     start: StartRequest,
     files: PlanFiles,
     scratch: PathBuf,
+    /// Whether the keeper reports what the server is doing.
+    watches: bool,
     child: Option<Identity>,
     /// The processes that are stopped until the backend listens again.
     held: Vec<Identity>,
@@ -84,6 +86,7 @@ impl Lease {
             files: PlanFiles::new(&start.runtime, &start.plan.id()),
             start,
             scratch: scratch.to_owned(),
+            watches: false,
             child: None,
             held: Vec::new(),
             connection: if is_external { Connection::External } else { Connection::None },
@@ -154,6 +157,11 @@ impl Lease {
         }
     }
 
+    /// Returns the lease with [`FromKeeper::Activity`] among its events.
+    pub(crate) fn watching(self, watches: bool) -> Self {
+        Lease { watches, ..self }
+    }
+
     /// Updates what is known about the keeper.
     fn note(&mut self, event: &FromKeeper) {
         match event {
@@ -215,7 +223,8 @@ impl Lease {
             // The runtime directory was cleaned. The next keeper must know that somebody uses the port and key.
             self.in_use = self.files.share_lease();
         }
-        let hello = ToKeeper::Hello { scratch: self.scratch.clone(), session: SessionInfo::of_self() };
+        let hello =
+            ToKeeper::Hello { scratch: self.scratch.clone(), session: SessionInfo::of_self(), watches: self.watches };
         let mut link = Link::open(&self.start, &self.files, &hello, self.port.as_ref()).await?;
         self.tries += 1;
         if let Some(child) = self.child {
@@ -245,6 +254,11 @@ impl Lease {
             // `event` notices a lost keeper.
             link.post(&ToKeeper::Child { process: child });
         }
+    }
+
+    /// Returns the request for the keeper.
+    pub(crate) fn start(&self) -> &StartRequest {
+        &self.start
     }
 
     /// Reports how the conversation of this session starts.

@@ -16,6 +16,7 @@ use tokio::{
 use super::{
     dead_session::Removals,
     guard::Guard,
+    progress::ActivityTracker,
     protocol::FromKeeper,
     report::{KeeperInfo, Report, SessionInfo, State},
     timeouts::RETRY_HELP,
@@ -52,6 +53,8 @@ pub(crate) struct KeeperContext {
     /// The held port that is lent to the backend, which each session holds too.
     pub port: Rc<RefCell<Option<OwnedFd>>>,
     pub guard: Rc<Guard>,
+    /// What the server is doing.
+    pub activity: Rc<ActivityTracker>,
 }
 
 /// What all leases have in common.
@@ -227,7 +230,7 @@ impl Shared {
             FromKeeper::Ready(_) if self.open.borrow().is_empty() => {
                 State::Lingering { left: self.context.linger.saturating_sub(self.idle_since.get().elapsed()).as_secs() }
             }
-            FromKeeper::Ready(_) => State::Ready,
+            FromKeeper::Ready(_) | FromKeeper::Activity(_) => State::Ready,
             FromKeeper::Restarting { reason } => State::Restarting { reason },
             FromKeeper::Failed { failure }
             | FromKeeper::Refused { failure }
@@ -237,6 +240,7 @@ impl Shared {
         Report {
             about: self.context.about.clone(),
             state,
+            activity: ready.as_ref().and_then(|ready| self.context.activity.look(&ready.endpoint)),
             served: ready.as_ref().map(|ready| ready.served.clone()),
             group: ready.as_ref().and_then(|ready| ready.group),
             endpoint: ready.map(|ready| ready.endpoint),

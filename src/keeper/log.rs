@@ -13,7 +13,7 @@ use tokio::{
     task::{JoinHandle, yield_now},
 };
 
-use super::log_file::LogFile;
+use super::{log_file::LogFile, progress::ActivityTracker};
 use crate::backend::{Endpoint, LogExcerpt};
 
 /// In bytes. A longer line is split.
@@ -46,15 +46,20 @@ impl LogLines {
 }
 
 impl LogReader {
-    /// Reads `output` to its end and also sends each line to the returned receiver, until that is dropped. The key of
-    /// `endpoint` is masked.
-    pub(crate) fn start(output: OwnedFd, file: LogFile, endpoint: Endpoint) -> io::Result<(Self, LogLines)> {
+    /// Reads `output` to its end and also sends each line to `tracker`, and to the returned receiver until that is dropped.
+    /// The key of `endpoint` is masked.
+    pub(crate) fn start(
+        output: OwnedFd,
+        file: LogFile,
+        endpoint: Endpoint,
+        tracker: Rc<ActivityTracker>,
+    ) -> io::Result<(Self, LogLines)> {
         rustix::io::ioctl_fionbio(&output, true)?;
         // Unchecked, since it may be a pseudo-terminal, which can be polled like a pipe.
         let pipe = pipe::Receiver::from_file_unchecked(File::from(output))?;
         let excerpt = Rc::new(RefCell::new(LogExcerpt::default()));
         let (sender, lines) = broadcast::channel(MAX_WAITING);
-        let sink = Sink { file, pending: Vec::new(), excerpt: excerpt.clone(), sender, endpoint };
+        let sink = Sink { file, pending: Vec::new(), excerpt: excerpt.clone(), sender, endpoint, tracker };
         let task = tokio::task::spawn_local(read(pipe, sink));
         Ok((LogReader { excerpt, task }, LogLines(lines)))
     }
@@ -80,6 +85,7 @@ struct Sink {
     excerpt: Rc<RefCell<LogExcerpt>>,
     sender: broadcast::Sender<String>,
     endpoint: Endpoint,
+    tracker: Rc<ActivityTracker>,
 }
 
 impl Sink {
@@ -96,6 +102,7 @@ impl Sink {
             self.pending.push(b'\n');
             self.excerpt.borrow_mut().push(&text);
         }
+        self.tracker.read(&text);
         // The receiver is gone once the backend is up.
         let _ = self.sender.send(text);
     }
@@ -141,6 +148,7 @@ mod tests {
     use std::{fs, io::Write};
 
     use super::*;
+    use crate::backend::registry;
 
     #[test]
     fn slow_receiver_gets_the_newest_lines_and_the_key_is_masked() {
@@ -151,7 +159,9 @@ mod tests {
             let (read, mut write) = io::pipe().expect("a pipe");
             let endpoint = Endpoint::new(String::new(), 0, "sk-1".into());
             let file = LogFile::create(&path);
-            let (mut log, mut lines) = LogReader::start(read.into(), file.clone(), endpoint).expect("a reader");
+            let tracker = Rc::new(ActivityTracker::new(registry::ALL[0].kind(), 1));
+            let (mut log, mut lines) =
+                LogReader::start(read.into(), file.clone(), endpoint, tracker).expect("a reader");
             let writer = std::thread::spawn(move || {
                 writeln!(write, "ValueError: first").expect("read");
                 (0..20_000).for_each(|line| writeln!(write, "line {line} of sk-1").expect("read"));

@@ -1,8 +1,8 @@
 //! The protocol between sessions and keepers: one JSON object per line, at most 1 MiB, over a unix socket.
 //!
 //! A keeper first reads its [`StartRequest`](super::start::StartRequest) from the session that started it. Every
-//! session, including that one, then sends `hello`, and the open connection becomes its lease. `status` and `stop` take
-//! no lease and get an [`Answer`]. They may come from another version of lclaude, so unknown messages are ignored and
+//! session, including that one, then sends `hello`, and the open connection becomes its lease. `status`, `glance` and
+//! `stop` take no lease and get an [`Answer`]. They may come from another version of lclaude, so unknown messages are ignored and
 //! missing fields have defaults.
 
 use std::{os::fd::OwnedFd, path::PathBuf};
@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::{
-    report::{Report, SessionInfo},
+    report::{Activity, Glance, Report, SessionInfo},
     warm::FirstRequest,
 };
 use crate::{
@@ -38,6 +38,9 @@ pub(crate) enum ToKeeper {
         /// Shown to the user.
         #[serde(default)]
         session: SessionInfo,
+        /// Whether it wants `activity` messages.
+        #[serde(default)]
+        watches: bool,
     },
     /// The running Claude Code process, to end if its session dies.
     Child { process: Identity },
@@ -48,6 +51,8 @@ pub(crate) enum ToKeeper {
     Requested(Box<FirstRequest>),
     /// Asks what runs and who uses it.
     Status,
+    /// Asks what the server is doing.
+    Glance,
     /// Stops the backend and the keeper. Needs `force` while sessions use them.
     Stop {
         #[serde(default)]
@@ -58,13 +63,14 @@ pub(crate) enum ToKeeper {
     Unknown,
 }
 
-/// The answer to `status` or `stop`.
+/// The answer to `status`, `glance` or `stop`.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(crate) enum Answer {
     Status {
         report: Box<Report>,
     },
+    Glance(Box<Glance>),
     /// Not stopped, because these sessions use it.
     InUse {
         #[serde(default)]
@@ -93,6 +99,8 @@ pub(crate) enum FromKeeper {
     Starting,
     Progress(Progress),
     Ready(Ready),
+    /// What the server is doing, to sessions that watch it. Not a state.
+    Activity(Activity),
     /// The backend crashed and is restarting on the same port. If that is lent to it, it starts once every session has
     /// sent `held`.
     Restarting {

@@ -33,6 +33,67 @@ pub(crate) struct Report {
     pub restarts: u32,
     /// Seconds since the keeper started, or `None` if it didn't answer.
     pub up_for: Option<u64>,
+    /// What the server is doing, if its kind reports that.
+    pub activity: Option<Activity>,
+}
+
+/// The part of a report that the status line shows.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Glance {
+    pub state: State,
+    pub activity: Option<Activity>,
+    /// The context window in tokens, once the backend is ready.
+    pub context: Option<u32>,
+}
+
+/// What a server is doing for its last request. All numbers are tokens; `None` stands for unknown.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Activity {
+    pub phase: Phase,
+    /// While it reads: what it has of the prompt, including what was cached. While it writes: the answer so far.
+    pub tokens: Option<u64>,
+    /// While it reads: the whole prompt. An estimate until the prompt is read.
+    pub of: Option<u64>,
+    /// While it reads: the part of the prompt that it has, from 0 to 1.
+    pub fraction: Option<f64>,
+    pub tokens_per_second: Option<f64>,
+    /// Seconds until the whole prompt is read.
+    pub seconds_left: Option<u64>,
+    /// Seconds since the phase began.
+    pub seconds: u64,
+    /// The tokens in the server's context.
+    pub used: Option<u64>,
+    /// How much of the last prompt was cached.
+    pub prompt_cache: Option<PromptUse>,
+}
+
+impl Activity {
+    /// Returns the activity of a server that has nothing to do.
+    pub(crate) fn idle() -> Self {
+        Activity { phase: Phase::Idle, ..Activity::default() }
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Phase {
+    Idle,
+    Reading,
+    Writing,
+    /// Sent by another version.
+    #[default]
+    #[serde(other)]
+    Unknown,
+}
+
+/// How much of a prompt the server had in its cache, in tokens.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct PromptUse {
+    pub cached: u64,
+    pub total: u64,
 }
 
 /// What stays the same for a keeper's lifetime.

@@ -27,6 +27,7 @@ use super::{
     leases::{KeeperContext, Leases},
     lock::LockFile,
     panic,
+    progress::ActivityTracker,
     protocol::{FromKeeper, Receiver},
     record::{Record, Recorder},
     report::KeeperInfo,
@@ -48,6 +49,12 @@ use crate::{
         wait::explained,
     },
 };
+
+/// Returns the socket of the plan's keeper, or `None` if it has none, because somebody else runs the server.
+pub(crate) fn socket(runtime: &Path, plan: &BackendPlan, is_external: bool) -> Option<PathBuf> {
+    let has_keeper = registry::backend(plan.kind).needs_keeper() || !is_external;
+    has_keeper.then(|| PlanFiles::new(runtime, &plan.id()).socket())
+}
 
 /// Returns the runtime directory in which a keeper of this plan is, or the preferred one, the first. A second keeper
 /// elsewhere would load the model again.
@@ -108,6 +115,7 @@ async fn run_keeper(starter: StdStream, guard: Guard) -> io::Result<()> {
         linger: start.lifetime.linger,
         restarted: Rc::default(),
         port: Rc::default(),
+        activity: ActivityTracker::new(start.plan.kind, start.plan.models.len()).into(),
         guard: guard.into(),
     };
     let leases = Leases::new(seen, context.clone());

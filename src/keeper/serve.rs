@@ -13,8 +13,10 @@ use super::{
     dead_session::{claim, end_child, is_closed, lives},
     leases::{Leases, OpenLease, Shared},
     panic,
+    progress::Told,
     protocol::{Answer, FromKeeper, Receiver, ToKeeper, encode, send},
     refuse::refusal,
+    report::{Glance, Report},
     timeouts::REPLY_TIMEOUT,
 };
 use crate::base::{descriptor, error::Failure, failpoint};
@@ -47,7 +49,7 @@ async fn serve(
         Ok(Some(ToKeeper::Hello { .. })) if shared.is_stopping() => {
             let _ = send(&mut write, &FromKeeper::Stopping).await;
         }
-        Ok(Some(ToKeeper::Hello { scratch, session })) => {
+        Ok(Some(ToKeeper::Hello { scratch, session, watches })) => {
             if let Err(Some(failure)) = lease {
                 let _ = send(&mut write, &FromKeeper::Refused { failure }).await;
                 return;
@@ -59,11 +61,16 @@ async fn serve(
             let first = lease;
             let lease = OpenLease::new(shared, Some(session));
             drop(first);
-            serve_session(&mut receiver, &mut write, &scratch, lease).await;
+            serve_session(&mut receiver, &mut write, &scratch, lease, watches).await;
         }
         Ok(Some(ToKeeper::Status)) => {
             failpoint::reach("status");
             let _ = send(&mut write, &Answer::Status { report: shared.report().into() }).await;
+        }
+        Ok(Some(ToKeeper::Glance)) => {
+            let Report { state, activity, served, .. } = shared.report();
+            let glance = Glance { state, activity, context: served.map(|served| served.context) };
+            let _ = send(&mut write, &Answer::Glance(glance.into())).await;
         }
         Ok(Some(ToKeeper::Stop { force })) => {
             if !force && !shared.open.borrow().is_empty() {
@@ -80,10 +87,18 @@ async fn serve(
 }
 
 /// Serves one session from its `hello` until it ends or dies.
-async fn serve_session(receiver: &mut Receiver, write: &mut OwnedWriteHalf, scratch: &Path, lease: OpenLease) {
+///
+/// `watches`: whether it wants to know what the server is doing.
+async fn serve_session(
+    receiver: &mut Receiver,
+    write: &mut OwnedWriteHalf,
+    scratch: &Path,
+    lease: OpenLease,
+    watches: bool,
+) {
     tokio::select! {
         () = receive_child(receiver, &lease) => {}
-        () = send_states(write, &lease) => {}
+        () = send_states(write, &lease, watches) => {}
     }
     let is_closed = is_closed(write.as_ref());
     // A session that left because this keeper is stopping, or didn't answer, goes on with another keeper.
@@ -128,9 +143,11 @@ async fn receive_child(receiver: &mut Receiver, lease: &OpenLease) {
     }
 }
 
-/// Sends every change of state, and the held port with `ready`; returns when the session no longer receives.
-async fn send_states(write: &mut OwnedWriteHalf, lease: &OpenLease) {
+/// Sends every change of state, and the held port with `ready`; returns when the session no longer receives. To a session
+/// that `watches`, sends what the server is doing while it is ready.
+async fn send_states(write: &mut OwnedWriteHalf, lease: &OpenLease, watches: bool) {
     let mut state = lease.shared.state.clone();
+    let tracker = &lease.shared.context.activity;
     loop {
         let now = state.borrow_and_update().clone();
         if now == FromKeeper::Queued {
@@ -159,8 +176,25 @@ async fn send_states(write: &mut OwnedWriteHalf, lease: &OpenLease) {
             lease.info.is_told.set(true);
             lease.shared.told.notify_one();
         }
-        if state.changed().await.is_err() {
-            return;
+        let mut last = Told::default();
+        loop {
+            let activity = async {
+                match &now {
+                    FromKeeper::Ready(ready) if watches => tracker.next(&mut last, &ready.endpoint).await,
+                    _ => std::future::pending().await,
+                }
+            };
+            let activity = tokio::select! {
+                biased;
+                changed = state.changed() => match changed {
+                    Ok(()) => break,
+                    Err(_) => return,
+                },
+                activity = activity => activity,
+            };
+            if send(write, &FromKeeper::Activity(activity)).await.is_err() {
+                return;
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Starts the program of a backend, in a process group of its own.
 
-use std::{fs, io, os::unix::process::CommandExt, path::Path, process::Stdio};
+use std::{fs, io, os::unix::process::CommandExt, path::Path, process::Stdio, rc::Rc};
 
 use rustix::process::Signal;
 use tokio::{
@@ -11,6 +11,7 @@ use tokio::{
 use super::{
     log::{LogLines, LogReader},
     log_file::LogFile,
+    progress::ActivityTracker,
 };
 use crate::{
     backend::{Endpoint, Program},
@@ -32,11 +33,18 @@ pub(crate) struct BackendRun {
 }
 
 impl BackendRun {
-    /// Starts the program at `endpoint`, with its private file at `file`. Returns a channel of its log lines too.
-    pub(crate) fn start(program: &Program, endpoint: &Endpoint, file: &Path, log: LogFile) -> Result<(Self, LogLines)> {
+    /// Starts the program at `endpoint`, with its private file at `file`. Returns a channel of its log lines too, which
+    /// `tracker` also reads.
+    pub(crate) fn start(
+        program: &Program,
+        endpoint: &Endpoint,
+        file: &Path,
+        log: LogFile,
+        tracker: Rc<ActivityTracker>,
+    ) -> Result<(Self, LogLines)> {
         let failed = |error: io::Error| not_started(Code::Unavailable, &program.path, &error);
         let (read, write) = open_output(program.terminal).map_err(failed)?;
-        let (log, lines) = LogReader::start(read, log, endpoint.clone()).map_err(failed)?;
+        let (log, lines) = LogReader::start(read, log, endpoint.clone(), tracker).map_err(failed)?;
         if let Some(content) = &program.file {
             fs::write(file, content).map_err(|error| runtime_unusable(file.parent().unwrap_or(file), error))?;
         }

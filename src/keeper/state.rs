@@ -70,6 +70,7 @@ fn name(state: &FromKeeper) -> &'static str {
         // One session's, not the keeper's.
         FromKeeper::Refused { .. } => "refused",
         FromKeeper::Released => "released",
+        FromKeeper::Activity(_) => "activity",
     }
 }
 

@@ -20,6 +20,7 @@ use super::{
     log::LogLines,
     log_file::LogFile,
     port::{BackendPort, port_taken},
+    progress::ActivityTracker,
     protocol::{FromKeeper, Ready},
     record::Recorder,
     spawn::BackendRun,
@@ -69,6 +70,8 @@ pub(crate) struct Supervisor<'a> {
     pub(super) restarted: Rc<Cell<u32>>,
     /// The held port, for sessions.
     pub(super) port_descriptor: Rc<RefCell<Option<OwnedFd>>>,
+    /// What the server is doing.
+    pub(super) activity: Rc<ActivityTracker>,
     /// How to undo changes to a server that keeps running.
     pub(super) undo: RefCell<Vec<Undo>>,
     warm: Warm,
@@ -95,6 +98,7 @@ impl<'a> Supervisor<'a> {
             was_ready: start.endpoint.is_some(),
             restarted: context.restarted.clone(),
             port_descriptor: context.port.clone(),
+            activity: context.activity.clone(),
             undo: RefCell::new(recorder.undo()),
             warm: Warm::new(start.warm.clone(), &start.plan, leases.requests()),
             warm_server: None,
@@ -254,7 +258,9 @@ impl<'a> Supervisor<'a> {
     /// Starts the program and returns a channel of its log lines.
     fn spawn(&mut self, program: &Program) -> Result<LogLines> {
         self.port.lend();
-        let (run, lines) = BackendRun::start(program, &self.endpoint, &self.preset_file(), self.log.clone())?;
+        self.activity.reset();
+        let (log, tracker) = (self.log.clone(), self.activity.clone());
+        let (run, lines) = BackendRun::start(program, &self.endpoint, &self.preset_file(), log, tracker)?;
         self.run = Some(run);
         Ok(lines)
     }

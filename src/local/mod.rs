@@ -7,9 +7,11 @@ mod doctor;
 mod env;
 mod format;
 mod init;
+mod line;
 mod logs;
 mod man;
 mod models;
+mod own_line;
 mod run;
 mod selection;
 mod serve;
@@ -34,6 +36,7 @@ pub(crate) fn run(verb: Verb) -> Result<Exit> {
         Verb::Models(arguments) => models::run(arguments).map(Exit::Code),
         Verb::Status(arguments) => status::run(arguments),
         Verb::Stop(arguments) => stop::run(arguments).map(Exit::Code),
+        Verb::Line(arguments) => line::run(arguments).map(Exit::Code),
         Verb::Logs(arguments) => logs::run(arguments),
         Verb::Cache(arguments) => cache::run(arguments).map(Exit::Code),
         Verb::Init(arguments) => init::run(arguments).map(Exit::Code),

@@ -27,7 +27,7 @@ pub(crate) fn run(arguments: ServeArguments) -> Result<Exit> {
 
 async fn serve(plan: &Plan, downloads: Downloads, json: bool, hint: &str, signals: &mut Signals) -> Result<Outcome> {
     let scratch = Scratch::make(plan.runtime())?;
-    let (mut lease, ready) = match run::backend_up(plan, &plan.start(downloads), scratch.path(), signals).await? {
+    let (mut lease, ready) = match run::backend_up(plan, Lease::new(plan.start(downloads), scratch.path()), signals).await? {
         BackendUp::Ready(lease, ready) => (lease, ready),
         BackendUp::ModelMissing(missing) => return Ok(Outcome::ModelMissing(missing)),
         BackendUp::Interrupted => return Ok(Outcome::Exited(signals.exit())),
@@ -79,7 +79,12 @@ async fn hold(lease: &mut Lease, signals: &mut Signals) -> Result<Exit> {
                 ui::message("lclaude: the backend is up again at the same URL");
                 up = true;
             }
-            Event::Ready(_) | Event::Queued | Event::Listening | Event::Stopping | Event::Released => {}
+            Event::Ready(_)
+            | Event::Queued
+            | Event::Listening
+            | Event::Activity(_)
+            | Event::Stopping
+            | Event::Released => {}
             event @ (Event::Waiting { .. } | Event::Starting | Event::Progress(_) | Event::Restarting { .. }) => {
                 if std::mem::take(&mut up) {
                     ui::message(match event {

@@ -7,6 +7,7 @@ pub(crate) mod child;
 pub(crate) mod dry_run;
 mod hold;
 pub(crate) mod plan;
+mod reading;
 pub(crate) mod run;
 pub(crate) mod verdict;
 mod warmth;

@@ -82,6 +82,7 @@ impl Plan {
     /// Returns the variables of a child. A program other than Claude Code may be or run the server's own client.
     pub(crate) fn route(&self, endpoint: &Endpoint, served: &Served, is_claude: bool) -> Routed {
         let mut routed = self.routing.route(endpoint, served, self.is_lean(served));
+        routed.keeper = keeper::socket(&self.runtime, &self.backend, self.endpoint.is_some());
         if !is_claude {
             let client = registry::backend(self.backend.kind).client_variables(endpoint);
             routed.table.extend(client.into_iter().map(|(name, value)| (name.to_owned(), value)));

@@ -8,6 +8,7 @@ use tokio::time::timeout;
 use super::{
     child::Child,
     plan::{Downloads, Plan},
+    reading::ReadingLine,
     warmth::Warmth,
     watch::{Ended, exit, watch},
 };
@@ -46,13 +47,15 @@ pub(crate) enum BackendUp {
 /// Runs one session. lclaude then ends as the child did, or by the signal that interrupted it before that.
 pub(crate) async fn run(plan: &Plan, child: &Child, downloads: Downloads, signals: &mut Signals) -> Result<Outcome> {
     let scratch = Scratch::make(plan.runtime())?;
-    let start = StartRequest { warm: child.claude().and_then(|claude| plan.warm_start(claude)), ..plan.start(downloads) };
-    let (mut lease, ready) = match backend_up(plan, &start, scratch.path(), signals).await? {
+    let warm = child.claude().and_then(|claude| plan.warm_start(claude));
+    let start = StartRequest { warm: warm.clone(), ..plan.start(downloads) };
+    let lease = Lease::new(start, scratch.path()).watching(ReadingLine::is_wanted(child));
+    let (mut lease, ready) = match backend_up(plan, lease, signals).await? {
         BackendUp::Ready(lease, ready) => (lease, ready),
         BackendUp::ModelMissing(missing) => return Ok(Outcome::ModelMissing(missing)),
         BackendUp::Interrupted => return Ok(Outcome::Exited(signals.exit())),
     };
-    let warmth = start.warm.as_ref().and_then(|warm| Warmth::start(warm, scratch.path()));
+    let warmth = warm.and_then(|warm| Warmth::start(warm, scratch.path()));
     let ended = run_child(plan, child, &ready, &mut lease, warmth, scratch.path(), signals).await;
     user_files::restore(scratch.path());
     // Before the release, so that the keeper finds nothing to remove.
@@ -62,16 +65,10 @@ pub(crate) async fn run(plan: &Plan, child: &Child, downloads: Downloads, signal
     ended.map(Outcome::Exited)
 }
 
-/// Takes a lease on the backend and waits until it is ready.
-pub(crate) async fn backend_up(
-    plan: &Plan,
-    start: &StartRequest,
-    scratch: &Path,
-    signals: &mut Signals,
-) -> Result<BackendUp> {
-    let mut lease = Lease::new(start.clone(), scratch);
+/// Takes the lease on the backend and waits until it is ready.
+pub(crate) async fn backend_up(plan: &Plan, mut lease: Lease, signals: &mut Signals) -> Result<BackendUp> {
     let up = tokio::select! {
-        up = wait_until_ready(&mut lease, plan, start) => up,
+        up = wait_until_ready(&mut lease, plan) => up,
         _ = signals.next() => Ok(Wait::Interrupted),
     };
     let other = match up {
@@ -125,7 +122,7 @@ fn print_kept_home(child: &Child) {
 }
 
 /// Waits until the model can answer, and shows the progress.
-async fn wait_until_ready(lease: &mut Lease, plan: &Plan, start: &StartRequest) -> Result<Wait> {
+async fn wait_until_ready(lease: &mut Lease, plan: &Plan) -> Result<Wait> {
     let mut waiting = ProgressLine::new();
     let mut was_started = false;
     loop {
@@ -136,9 +133,10 @@ async fn wait_until_ready(lease: &mut Lease, plan: &Plan, start: &StartRequest) 
             Event::Progress(progress) => waiting.show(&progress.stage, progress.fraction, &progress.detail),
             Event::Restarting { reason } => waiting.show(&format!("restarting the backend ({reason})"), None, ""),
             Event::Waiting { reason } => waiting.show(&reason, None, ""),
+            Event::Activity(_) => {}
             Event::Queued | Event::Starting | Event::Listening | Event::Stopping | Event::Released => {
                 if !std::mem::replace(&mut was_started, true) {
-                    report_other_versions(start);
+                    report_other_versions(lease.start());
                 }
                 let (kind, models) = (plan.backend.kind, plan.backend.model_list());
                 waiting.show(&format!("starting {kind} ({models})"), None, "");
@@ -189,9 +187,11 @@ async fn run_child(
     }
     let terminal = Terminal::save();
     let (name, resume_hint) = (child.name(), child.resume_hint());
+    let mut reading = ReadingLine::new(ReadingLine::is_wanted(child));
     let mut child = child.spawn(&routed, scratch)?;
     tracing::info!(pid = std::process::id(), name, child = ?child.id(), backend = ?ready.endpoint, "child started");
-    let ended = watch(&mut child, &name, lease, &mut warmth, ready.endpoint.port, signals).await;
+    let ended =
+        watch(&mut child, &name, lease, &mut warmth, ready.endpoint.port, &mut reading, signals).await;
     if !ended.as_ref().is_ok_and(|ended| ended.status.code().is_some()) {
         terminal.restore();
     }

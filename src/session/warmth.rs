@@ -16,9 +16,9 @@ pub(super) struct Warmth {
 
 impl Warmth {
     /// Starts to wait. Returns `None` if nothing may be kept of this session, or if the system can't watch a directory.
-    pub(super) fn start(warm: &WarmStart, scratch: &Path) -> Option<Self> {
+    pub(super) fn start(warm: WarmStart, scratch: &Path) -> Option<Self> {
         let recording = Some(scratch).filter(|_| warm.store.writes()).and_then(Recording::start)?;
-        Some(Warmth { recording, conversation: warm.conversation.clone(), is_done: false })
+        Some(Warmth { recording, conversation: warm.conversation, is_done: false })
     }
 
     /// Returns the variable that makes Claude Code tell its first request, and its value.

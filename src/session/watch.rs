@@ -6,7 +6,7 @@ use std::{future::pending, os::unix::process::ExitStatusExt, process::ExitStatus
 use rustix::process::Signal;
 use tokio::{process, time::timeout};
 
-use super::{hold::ChildHold, warmth::Warmth};
+use super::{hold::ChildHold, reading::ReadingLine, warmth::Warmth};
 use crate::{
     backend::MissingModel,
     base::{
@@ -38,6 +38,7 @@ pub(super) async fn watch(
     lease: &mut Lease,
     warmth: &mut Option<Warmth>,
     port: u16,
+    reading: &mut ReadingLine,
     signals: &mut Signals,
 ) -> Result<Ended> {
     let identity = child.id().and_then(Identity::of);
@@ -55,6 +56,7 @@ pub(super) async fn watch(
             loop {
                 tokio::select! {
                     status = child.wait() => {
+                        reading.clear();
                         let failed = |error| {
                             let what = format!("cannot wait for {name}");
                             Failure::new(Code::Bug, what).cause(error).help("report this as a bug")
@@ -62,6 +64,7 @@ pub(super) async fn watch(
                         return Ok(Ended { status: status.map_err(failed)?, crashes });
                     }
                     received = signals.next() => {
+                        reading.clear();
                         if hold.is_active() {
                             let signal = received.signal;
                             // It handles the signal only when it continues, and may then go on.
@@ -84,6 +87,10 @@ pub(super) async fn watch(
             lease.requested(request);
         }
         let Some(event) = event else { continue };
+        match &event {
+            Event::Activity(activity) => reading.update(activity),
+            _ => reading.clear(),
+        }
         crashes += u32::from(matches!(event, Event::Restarting { .. }));
         match event {
             Event::Failed { failure } | Event::ModelMissing(MissingModel { failure, .. }) => {

@@ -2,5 +2,6 @@
 
 mod session;
 mod setup;
+mod status_line;
 mod throwaway;
 mod user_files;

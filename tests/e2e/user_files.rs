@@ -25,7 +25,7 @@ fn run_in_session(stage: &Stage, options: &[&str], command: &str) -> Terminal {
     let mut lclaude = stage.command(support::lclaude());
     lclaude.args(options);
     let mut terminal = Terminal::start(lclaude);
-    terminal.wait_for("shortcuts");
+    real::wait_for_prompt(&terminal);
     terminal.type_in(command);
     // Spaces are drawn as movements of the cursor.
     terminal.wait_for(command.rsplit(' ').next().expect("a word"));
@@ -77,10 +77,10 @@ fn npm_leaves_nothing_of_a_throwaway_session() {
     );
     stage.script("npm", &script);
     let before = stage.home_snapshot();
-    let mut terminal = run_in_session(&stage, &["--throwaway"], "/status");
+    let terminal = run_in_session(&stage, &["--throwaway"], "/status");
     until("npm ran", || ran.exists());
     terminal.type_in("\x1b");
-    terminal.wait_for("shortcuts");
+    real::wait_for_prompt(&terminal);
     quit(terminal);
     stage.assert_home_is(&before);
 }

@@ -60,6 +60,7 @@ mod signals;
 #[cfg(target_os = "linux")]
 mod silent;
 mod status;
+mod status_line;
 mod stop;
 #[cfg(target_os = "linux")]
 mod stress;

@@ -140,6 +140,10 @@ fn json_has_stable_fields_and_no_key() {
         "context": {"asked": 65536, "granted": 65536, "trained": 131_072, "used": 15},
         "busy": false,
         "tokens_per_second": {"read": 100.0, "written": 20.0},
+        "progress": {
+            "phase": "idle", "tokens": null, "of": null, "tokens_per_second": null, "seconds_left": null,
+        },
+        "prompt_cache": null,
         "memory": {"resident_bytes": "a number", "model_bytes": null, "graphics_card_bytes": null},
         "url": format!("http://127.0.0.1:{}", port(&fake)),
         "port": port(&fake),

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use reqwest::Client;
 
-use super::{cache, checks, memory, model, plan, snapshots, start};
+use super::{activity, cache, checks, memory, model, plan, snapshots, start};
 use crate::{
     backend::{
+        activity::ActivityEvent,
         diagnosis::Diagnosis,
         figures::Figures,
         install,
@@ -137,6 +138,18 @@ impl Backend for LlamaCppBackend {
 
     fn prompt_cache(&self, plan: &BackendPlan, environment: &Environment) -> PromptCache {
         snapshots::prompt_cache(plan, environment)
+    }
+
+    fn activity(&self, line: &str) -> Option<ActivityEvent> {
+        activity::parse(line)
+    }
+
+    fn reports_activity(&self) -> bool {
+        true
+    }
+
+    async fn ask_activity(&self, client: &Client, endpoint: &Endpoint) -> Option<ActivityEvent> {
+        activity::ask(client, endpoint).await
     }
 
     async fn figures(&self, client: &Client, endpoint: &Endpoint, models: &[String]) -> Figures {

@@ -3,6 +3,7 @@
 //!
 //! Options, responses and log texts are those of release b11434 (`common/arg.cpp`, `tools/server`), seen in runs of it.
 
+mod activity;
 mod cache;
 mod checks;
 mod kind;

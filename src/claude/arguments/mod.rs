@@ -231,7 +231,7 @@ fn parse_command(word: &str, first: bool, rest: &[OsString]) -> Result<Option<Re
 }
 
 /// Whether `-p` or `--print` is given before a `--`, alone or combined with other short flags.
-fn has_print(arguments: &[OsString]) -> bool {
+pub(crate) fn has_print(arguments: &[OsString]) -> bool {
     let words = arguments.iter().map(|argument| argument.to_string_lossy()).take_while(|word| word != "--");
     words.into_iter().any(|word| {
         let flags = word.strip_prefix('-').filter(|flags| !flags.starts_with('-') && word.len() > 1);

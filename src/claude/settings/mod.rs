@@ -6,3 +6,4 @@ mod kinds;
 pub(crate) mod managed;
 pub(crate) mod models;
 pub(crate) mod overlay;
+pub(crate) mod status_line;

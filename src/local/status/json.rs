@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::seen::BackendView;
-use crate::keeper::State;
+use crate::keeper::{Phase, State};
 
 pub(crate) fn text(seen: &[BackendView]) -> String {
     let backends: Vec<Value> = seen.iter().map(backend).collect();
@@ -18,6 +18,7 @@ fn backend(seen: &BackendView) -> Value {
         .sessions
         .iter()
         .map(|session| json!({ "pid": session.pid, "directory": session.directory, "seconds": session.held_for }));
+    let activity = report.activity.as_ref();
     json!({
         "id": about.id,
         "state": state(&report.state),
@@ -33,6 +34,16 @@ fn backend(seen: &BackendView) -> Value {
         },
         "busy": figures.busy,
         "tokens_per_second": { "read": figures.read_rate, "written": figures.write_rate },
+        "progress": activity.map(|activity| json!({
+            "phase": phase(activity.phase),
+            "tokens": activity.tokens,
+            "of": activity.of,
+            "tokens_per_second": activity.tokens_per_second,
+            "seconds_left": activity.seconds_left,
+        })),
+        "prompt_cache": activity
+            .and_then(|activity| activity.prompt_cache)
+            .map(|prompt| json!({ "cached": prompt.cached, "total": prompt.total })),
         "memory": {
             "resident_bytes": resident,
             "model_bytes": figures.model.map(|(bytes, _)| bytes),
@@ -48,6 +59,15 @@ fn backend(seen: &BackendView) -> Value {
         "log": Some(&about.log).filter(|log| !log.is_empty()),
         "lclaude": about.version,
     })
+}
+
+fn phase(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Idle => "idle",
+        Phase::Reading => "reading",
+        Phase::Writing => "writing",
+        Phase::Unknown => "unknown",
+    }
 }
 
 fn state(state: &State) -> &'static str {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::seen::BackendView;
 use crate::{
     base::ui::{self, format_bytes},
-    keeper::State,
+    keeper::{Activity, State},
 };
 
 /// Returns the blocks of all backends.
@@ -27,6 +27,13 @@ fn block(seen: &BackendView) -> String {
     if let Some(served) = &report.served {
         let used = figures.used.map(|used| format!(", {used} in use")).unwrap_or_default();
         line("context", format!("{} tokens{used}", served.context));
+    }
+    let activity = report.activity.as_ref();
+    if let Some(activity) = activity.map(Activity::describe).filter(|words| !words.is_empty()) {
+        line("now", activity.join(", "));
+    }
+    if let Some(prompt) = activity.and_then(|activity| activity.prompt_cache) {
+        line("cache", format!("{} of {} tokens of the last prompt", prompt.cached, prompt.total));
     }
     let rates = [(figures.read_rate, "prefill"), (figures.write_rate, "generation")];
     let rates: Vec<String> =

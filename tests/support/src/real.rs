@@ -47,18 +47,26 @@ impl Stage {
     }
 }
 
+/// Waits until an interactive Claude Code takes a prompt. Keys typed before the whole screen is drawn are lost.
+#[track_caller]
+pub fn wait_for_prompt(terminal: &Terminal) {
+    terminal.wait_for_window(|lines| {
+        let shows = |text: &str| lines.iter().any(|line| line.contains(text));
+        shows("manual mode on") && !shows("esc to interrupt")
+    });
+}
+
 /// Has an interactive Claude Code create the proof, quits it, and returns everything that was printed.
 pub fn create_proof_and_quit(mut terminal: Terminal) -> String {
     terminal.wait_for("Claude Code");
     terminal.wait_for("tiny");
-    // Keys typed before the whole screen is drawn are lost.
-    terminal.wait_for("shortcuts");
+    wait_for_prompt(&terminal);
     terminal.type_in("create the proof");
     terminal.wait_for("proof");
     terminal.type_in("\r");
     terminal.wait_for("wrote");
     // While the turn lasts, Ctrl-C interrupts it.
-    terminal.wait_for("shortcuts");
+    wait_for_prompt(&terminal);
     terminal.type_in("\x03");
     // Claude Code asks for a second Ctrl-C.
     terminal.wait_for("again");

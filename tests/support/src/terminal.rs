@@ -140,6 +140,14 @@ impl Terminal {
         assert!(found.is_some(), "{:#?}\nafter {:?}", self.screen(), self.output());
     }
 
+    /// Like [`Terminal::wait_for_screen`] for a full-screen program, which uses all that a terminal can do.
+    #[track_caller]
+    pub fn wait_for_window(&self, is: impl Fn(&[String]) -> bool) {
+        let found = self.shown.wait_until(|bytes| is(&window(bytes)).then_some(()));
+        let last = window(&self.shown.bytes.lock().expect("no thread panics with it"));
+        assert!(found.is_some(), "{last:#?}");
+    }
+
     /// Everything that was printed, including control sequences.
     pub fn output(&self) -> String {
         String::from_utf8_lossy(&self.shown.bytes.lock().expect("no thread panics with it")).into_owned()
@@ -279,6 +287,13 @@ pub fn cursor(output: &str) -> (u16, u16) {
     let mut emulator = vt100::Parser::new(ROWS, COLUMNS as u16, 0);
     emulator.process(output.as_bytes());
     emulator.screen().cursor_position()
+}
+
+/// Returns the lines of a terminal emulator that got this output, without empty ones.
+fn window(bytes: &[u8]) -> Vec<String> {
+    let mut emulator = vt100::Parser::new(ROWS, COLUMNS as u16, 0);
+    emulator.process(bytes);
+    emulator.screen().rows(0, COLUMNS as u16).filter(|line| !line.trim().is_empty()).collect()
 }
 
 /// Renders the visible lines. It understands cursor movements and erasures only.
