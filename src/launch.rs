@@ -37,6 +37,7 @@ pub(crate) fn session(typed: cli::SessionArguments) -> Result<Exit> {
     };
     let overrides = Overrides {
         lean: typed.lean,
+        tools: typed.toolset,
         throwaway: typed.throwaway,
         program: typed.program.clone(),
         ..typed.choice.overrides(model)

@@ -24,6 +24,8 @@ pub(crate) struct Figures {
     pub write_rate: Option<f64>,
     /// Bytes of its loaded models, and how many of them are in GPU memory.
     pub model: Option<(u64, u64)>,
+    /// The names of its loaded models, if it tells.
+    pub loaded: Option<Vec<String>>,
 }
 
 /// Returns an answer that arrives within the timeout, or `None`.

@@ -84,7 +84,7 @@ impl<'a> Metrics<'a> {
                 .zip(self.sum("vllm:request_prefill_time_seconds_sum"))
                 .and_then(|(tokens, seconds)| rate(tokens - hits, seconds)),
             write_rate: self.rate("vllm:generation_tokens_total", "vllm:request_decode_time_seconds_sum"),
-            model: None,
+            ..Figures::default()
         })
     }
 
@@ -111,7 +111,7 @@ impl<'a> Metrics<'a> {
             read_rate: None,
             // The rate of the last seconds; 0 while it is idle.
             write_rate: self.sum("sglang:gen_throughput").filter(|rate| *rate > 0.0),
-            model: None,
+            ..Figures::default()
         })
     }
 
@@ -188,8 +188,13 @@ vllm:request_prefill_time_seconds_sum{engine="0"} 4.0
 vllm:generation_tokens_total{engine="0"} 100.0
 vllm:request_decode_time_seconds_sum{engine="0"} 5.0
 "#;
-        let expected =
-            Figures { used: Some(4000), busy: Some(true), read_rate: Some(500.0), write_rate: Some(20.0), model: None };
+        let expected = Figures {
+            used: Some(4000),
+            busy: Some(true),
+            read_rate: Some(500.0),
+            write_rate: Some(20.0),
+            ..Figures::default()
+        };
         assert_eq!(read(text), expected);
         // An older name, and no size of the cache.
         let idle = read("vllm:num_requests_running 0\nvllm:gpu_cache_usage_perc 0.5\n");

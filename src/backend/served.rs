@@ -24,6 +24,9 @@ pub(crate) struct Served {
     /// The help for a context that is too small, if a larger `--context` isn't enough.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub more_context: Option<String>,
+    /// Other models of this server that a session can switch to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<String>,
     /// Other messages for the user.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,

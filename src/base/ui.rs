@@ -143,6 +143,11 @@ pub(crate) fn can_ask() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
+/// Returns whether a person can see messages.
+pub(crate) fn is_seen() -> bool {
+    io::stderr().is_terminal()
+}
+
 /// Asks for a line and returns it trimmed, or `None` at the end of the input.
 pub(crate) fn ask(question: &str) -> Option<String> {
     let _ = write!(io::stderr(), "{} ", one_line(question));

@@ -15,10 +15,13 @@ use super::{
     find::{self, find},
     routing::{self, Routed},
     settings::{
-        overlay,
+        managed::are_managed,
+        models, overlay,
         status_line::{self, StatusLineFile},
     },
     throwaway::{Throwaway, config_dir},
+    tools::{LEAN_TOOLS, LeftOut, Named},
+    version::{Version, find_version},
 };
 use crate::{
     base::{
@@ -29,11 +32,14 @@ use crate::{
         ui,
         variables::DEPTH,
     },
-    config::Settings,
+    config::{Settings, ToolSet},
 };
 
-/// The tools of a lean session, as `--tools` takes them.
-pub(crate) const LEAN_TOOLS: &str = "Bash,Edit,Glob,Grep,Read,Write";
+const MOVE_SECTIONS: &str = "--exclude-dynamic-system-prompt-sections";
+/// The first version that has it (its release notes).
+const MOVES_SECTIONS: Version = (2, 1, 98);
+/// The version in which `--managed-settings`, which is not in the help, was seen to set prices.
+const HAS_PRICES: Version = (2, 1, 331);
 
 /// A Claude Code session, planned before the backend's port and key are known.
 #[derive(Debug)]
@@ -45,8 +51,11 @@ pub(crate) struct SessionPlan {
     pub arguments: Vec<OsString>,
     /// The home of a throwaway session.
     pub throwaway: Option<Throwaway>,
+    /// If the place of the program tells it.
+    version: Option<Version>,
     user_settings: Option<Value>,
     status_line: StatusLine,
+    named_tools: Named,
     depth: u32,
 }
 
@@ -72,7 +81,15 @@ impl SessionPlan {
         let user_settings = written.map(|written| overlay::read(&written, here)).transpose()?;
         let throwaway = Throwaway::if_wanted(settings, environment)?;
         let program = find(settings, environment)?;
+        let config_dir = throwaway.is_none().then(|| config_dir(environment));
+        let named_tools = Named::new(
+            own_arguments.iter().chain(&session.arguments),
+            user_settings.as_ref(),
+            overlay::files(config_dir.as_deref(), here),
+        );
         let mut plan = SessionPlan {
+            named_tools,
+            version: find_version(&program),
             depth: find::depth(&program, &environment.variables)?,
             program,
             own_arguments,
@@ -82,16 +99,15 @@ impl SessionPlan {
             status_line: StatusLine::Off,
         };
         // Without a terminal interface nothing shows it.
-        if settings.claude.status_line.unwrap_or(true) && !plan.prints() {
-            let config_dir = plan.throwaway.is_none().then(|| config_dir(environment));
+        if settings.claude.status_line.unwrap_or(true) && !plan.is_print() {
             plan.status_line = StatusLine::On(plan.own_status_line(config_dir.as_deref(), here));
         }
         Ok(plan)
     }
 
     /// Returns whether Claude Code prints an answer and exits.
-    pub(crate) fn prints(&self) -> bool {
-        arguments::has_print(&self.own_arguments) || arguments::has_print(&self.arguments)
+    pub(crate) fn is_print(&self) -> bool {
+        [&self.own_arguments, &self.arguments].into_iter().any(|arguments| arguments::has_print(arguments))
     }
 
     /// Returns the last value of an option of Claude Code's, among `[claude] args` and the command line.
@@ -116,25 +132,43 @@ impl SessionPlan {
         status_line::find(config_dir, project, sources.as_deref(), self.user_settings.as_ref())
     }
 
-    /// Returns the arguments of a lean session, without those that the user sets. Most of the default prompt describes
-    /// tools.
-    pub(crate) fn lean(&self) -> Vec<OsString> {
-        let given = |names: &[&str]| {
-            let all = self.own_arguments.iter().chain(&self.arguments).map(|argument| argument.to_string_lossy());
-            all.take_while(|word| word != "--").any(|word| names.contains(&word.split('=').next().unwrap_or_default()))
-        };
-        let mut lean: Vec<OsString> = Vec::new();
-        if !given(&["--tools"]) {
-            lean.extend(["--tools".into(), LEAN_TOOLS.into()]);
+    /// Returns what a session with these tools leaves out.
+    pub(crate) fn left_out(&self, set: ToolSet) -> LeftOut {
+        self.named_tools.left_out(set)
+    }
+
+    /// Returns the arguments that lclaude adds, without those that the user sets.
+    pub(crate) fn added(&self, routed: &Routed) -> Vec<OsString> {
+        let is_lean = routed.tools == ToolSet::Lean;
+        let knows = |least: Version| self.version.is_some_and(|version| version >= least);
+        let mut added: Vec<OsString> = Vec::new();
+        // Most of the default prompt describes tools.
+        if is_lean && !self.named_tools.lists_all() {
+            added.extend(["--tools".into(), LEAN_TOOLS.into()]);
         }
         // Limits MCP servers to those of `--mcp-config`.
-        if !given(&["--strict-mcp-config"]) {
-            lean.push("--strict-mcp-config".into());
+        if is_lean && !self.has_option(&["--strict-mcp-config"]) {
+            added.push("--strict-mcp-config".into());
         }
-        if !given(&["--exclude-dynamic-system-prompt-sections", "--system-prompt", "--system-prompt-file"]) {
-            lean.push("--exclude-dynamic-system-prompt-sections".into());
+        // Moves what differs between projects from the system prompt to the first message, so that the backend's prompt
+        // cache holds for all of them. It has no effect in a terminal (seen).
+        let moves = is_lean || self.is_print() && knows(MOVES_SECTIONS);
+        if moves && !self.has_option(&[MOVE_SECTIONS, "--system-prompt", "--system-prompt-file"]) {
+            added.push(MOVE_SECTIONS.into());
         }
-        lean
+        // An administrator's settings override these, and the user's replace them.
+        if knows(HAS_PRICES) && !self.has_option(&["--managed-settings"]) && !are_managed() {
+            added.extend([
+                "--managed-settings".into(),
+                models::prices(routed.tiers(), routed.others()).to_string().into(),
+            ]);
+        }
+        added
+    }
+
+    fn has_option(&self, names: &[&str]) -> bool {
+        let all = self.own_arguments.iter().chain(&self.arguments).map(|argument| argument.to_string_lossy());
+        all.take_while(|word| word != "--").any(|word| names.contains(&word.split('=').next().unwrap_or_default()))
     }
 
     /// Returns what decides how the session's prompt starts, apart from the project, or `None` if it starts with words of the
@@ -150,7 +184,7 @@ impl SessionPlan {
     /// `Config` if the overlay can't be written.
     pub(crate) fn command(&self, routed: &Routed, scratch: &Path) -> Result<Command> {
         let overlay = scratch.join("settings.json");
-        let mut settings = overlay::build(self.user_settings.clone(), &routed.table, routed.models());
+        let mut settings = overlay::build(self.user_settings.clone(), &routed.table, routed.models(), &routed.left_out);
         if let Some(throwaway) = &self.throwaway {
             overlay::merge(&mut settings, throwaway.settings());
         }
@@ -176,9 +210,7 @@ impl SessionPlan {
         command.env(DEPTH, self.depth.to_string());
         // Ours come between, so that a configured option with many values doesn't take the prompt as another value.
         command.args(&self.own_arguments);
-        if routed.lean {
-            command.args(self.lean());
-        }
+        command.args(self.added(routed));
         command.arg("--settings").arg(overlay).args(&self.arguments);
         Ok(command)
     }

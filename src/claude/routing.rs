@@ -12,6 +12,7 @@ use std::{
 use super::{
     settings::models,
     throwaway::Throwaway,
+    tools::LeftOut,
     variables::{self, REMOVED_NAMES, Table},
 };
 use serde_json::Value;
@@ -20,9 +21,10 @@ use crate::{
     backend::{Endpoint, Served, Tiers},
     base::{
         error::{Code, Failure, Result},
+        ui,
         variables::Variables,
     },
-    config::{Settings, Thinking},
+    config::{Settings, Thinking, ToolSet},
 };
 
 /// Bounds of the default output limit, in tokens. The default is an eighth of the context.
@@ -39,7 +41,7 @@ pub(crate) struct Routing {
     /// The variables that lclaude itself was started with.
     inherited: Variables,
     tiers: Tiers,
-    description: String,
+    place: Place,
     /// The requested context, in tokens.
     asked_context: u32,
 }
@@ -53,15 +55,32 @@ pub(crate) struct Routed {
     pub table: Table,
     /// Inherited variables to remove.
     pub removed: Vec<OsString>,
-    /// Whether Claude Code gets a small tool set and prompt.
-    pub lean: bool,
     /// The socket of the backend's keeper, or `None` if it has none.
     pub keeper: Option<PathBuf>,
+    /// Which tools Claude Code gets.
+    pub tools: ToolSet,
+    /// Rules of the tools that the session leaves out.
+    pub left_out: Vec<&'static str>,
     /// Inherited ones that lead out of a home of its own.
     elsewhere: Vec<&'static str>,
     tiers: Tiers,
+    /// Other models that Claude Code can switch to.
+    others: Vec<String>,
     /// The models' description in the model picker.
     description: String,
+    /// The line below Claude Code's header.
+    announcement: String,
+}
+
+/// Where the models run.
+#[derive(Debug)]
+pub(crate) struct Place {
+    /// For the model picker: `on this machine, by ollama`.
+    pub description: String,
+    /// The same in short: `on ollama`.
+    pub server: String,
+    /// Whether prompts stay on this machine.
+    pub is_local: bool,
 }
 
 impl Routing {
@@ -69,7 +88,7 @@ impl Routing {
     ///
     /// # Errors
     /// `Refused` if an administrator's settings forbid it, `Config` if `[claude] env` sets a routing variable.
-    pub(crate) fn new(settings: &Settings, tiers: Tiers, description: String, inherited: &Variables) -> Result<Self> {
+    pub(crate) fn new(settings: &Settings, tiers: Tiers, place: Place, inherited: &Variables) -> Result<Self> {
         super::settings::managed::check_managed_settings()?;
         Ok(Routing {
             environment: checked_env(settings)?,
@@ -77,24 +96,25 @@ impl Routing {
             thinking: settings.claude.thinking,
             inherited: inherited.clone(),
             tiers,
-            description,
+            place,
             asked_context: settings.context(),
         })
     }
 
     /// Returns the variables of a program whose backend is at `endpoint` and serves `served`.
     ///
-    /// `lean`: whether Claude Code gets a small tool set and prompt.
-    pub(crate) fn route(&self, endpoint: &Endpoint, served: &Served, lean: bool) -> Routed {
+    /// `tools`: which tools Claude Code gets.
+    pub(crate) fn route(&self, endpoint: &Endpoint, served: &Served, tools: ToolSet) -> Routed {
         let (min, max) = OUTPUT_LIMITS;
         let own_host = crate::backend::address::unusual_own_host(&endpoint.url);
-        let description = format!("{}; {}", self.description, served.contexts(self.asked_context));
+        let description = format!("{}; {}", self.place.description, served.contexts(self.asked_context));
         let table = variables::table(&variables::Facts {
             url: &endpoint.url,
             token: &endpoint.token,
             headers: endpoint.custom_headers().as_deref(),
             tiers: &self.tiers,
             description: &description,
+            is_local: self.place.is_local,
             context: served.context,
             max_output_tokens: self.max_output_tokens.unwrap_or((served.context / 8).clamp(min, max)),
             thinking: match self.thinking {
@@ -102,7 +122,7 @@ impl Routing {
                 Thinking::On => true,
                 Thinking::Off => false,
             },
-            lean,
+            lean: tools == ToolSet::Lean,
             own_host: own_host.as_deref(),
             no_proxy: ["NO_PROXY", "no_proxy"]
                 .map(|name| self.inherited.get_even_empty(name).and_then(OsStr::to_str).map(str::to_owned)),
@@ -120,11 +140,21 @@ impl Routing {
                 .filter(|name| self.inherited.is_set(name))
                 .collect(),
             table,
-            lean,
             keeper: None,
+            tools,
+            left_out: Vec::new(),
             tiers: self.tiers.clone(),
+            others: served.others.clone(),
             description,
+            announcement: self.announcement(served),
         }
+    }
+
+    /// Returns which model answers, where, and with which context.
+    fn announcement(&self, served: &Served) -> String {
+        let start = if self.place.is_local { "local: " } else { "" };
+        let (models, server) = (models::names(&self.tiers, &[]).join(", "), &self.place.server);
+        ui::one_line(format!("{start}{models} {server}, {}k context", served.context / 1024))
     }
 }
 
@@ -136,6 +166,13 @@ impl Routed {
         removed.retain(|name| name.to_str().is_none_or(|name| !table.contains_key(name)));
         removed.extend(self.elsewhere.iter().map(OsString::from));
         Routed { table, removed, ..self }
+    }
+
+    /// Returns the same for a Claude Code session that leaves tools out.
+    pub(crate) fn leaving_out(mut self, left_out: LeftOut) -> Self {
+        self.left_out = left_out.rules;
+        self.table.extend(left_out.variables);
+        self
     }
 
     /// Applies the variables to a child's environment.
@@ -158,9 +195,14 @@ impl Routed {
         &self.tiers
     }
 
+    /// Returns the models that Claude Code can request besides those of its tiers.
+    pub(crate) fn others(&self) -> &[String] {
+        &self.others
+    }
+
     /// Returns the overlay's settings about models.
     pub(crate) fn models(&self) -> Value {
-        models::settings(&self.tiers, &self.description)
+        models::settings(&self.tiers, &self.others, &self.description, &self.announcement)
     }
 
     /// Returns the variables to remove if the program runs in an unknown environment, such as another shell.

@@ -21,6 +21,8 @@ pub(crate) struct Facts<'a> {
     pub tiers: &'a Tiers,
     /// The model's description in the model picker.
     pub description: &'a str,
+    /// Whether prompts stay on this machine.
+    pub is_local: bool,
     /// The backend's actual context window, in tokens.
     pub context: u32,
     pub max_output_tokens: u32,
@@ -71,6 +73,8 @@ pub(crate) fn table(facts: &Facts) -> Table {
             ("DISABLE_INSTALLATION_CHECKS", "1"),
             // Background sessions and the agent view start daemons that outlive the backend.
             ("CLAUDE_CODE_DISABLE_AGENT_VIEW", "1"),
+            // Otherwise Claude Code sends the whole conversation again for a summary, some minutes after the last turn.
+            ("CLAUDE_CODE_ENABLE_AWAY_SUMMARY", "0"),
             // A slow machine can take minutes to prefill a long prompt; the defaults time out.
             ("CLAUDE_STREAM_IDLE_TIMEOUT_MS", "1800000"),
             ("API_TIMEOUT_MS", "3600000"),
@@ -81,6 +85,10 @@ pub(crate) fn table(facts: &Facts) -> Table {
     // The context window, which decides when to compact and which `/context` shows.
     table.insert("CLAUDE_CODE_MAX_CONTEXT_TOKENS".into(), facts.context.to_string());
     table.insert("CLAUDE_CODE_MAX_OUTPUT_TOKENS".into(), facts.max_output_tokens.to_string());
+    if facts.is_local {
+        // A word in the footer, so that nobody takes the session for one in the cloud.
+        table.insert("CLAUDE_CODE_FOOTER_INDICATOR".into(), "local".into());
+    }
     if !facts.thinking {
         table.insert("CLAUDE_CODE_DISABLE_THINKING".into(), "1".into());
     }
@@ -144,12 +152,8 @@ pub(crate) fn throwaway(home: &Path, tmp: &Path) -> Table {
 
 /// Inherited variables that would make a throwaway session use the user's memory or plugins. The overlay omits them,
 /// because the effect of an empty directory name is unknown.
-pub(crate) const REMOVED_IN_THROWAWAY: &[&str] = &[
-    "CLAUDE_CODE_REMOTE_MEMORY_DIR",
-    "CLAUDE_COWORK_MEMORY_PATH_OVERRIDE",
-    "CLAUDE_CODE_PLUGIN_CACHE_DIR",
-    "CLAUDE_CODE_PLUGIN_SEED_DIR",
-];
+pub(crate) const REMOVED_IN_THROWAWAY: &[&str] =
+    &[MEMORY_DIR, "CLAUDE_COWORK_MEMORY_PATH_OVERRIDE", "CLAUDE_CODE_PLUGIN_CACHE_DIR", "CLAUDE_CODE_PLUGIN_SEED_DIR"];
 
 /// Patterns of inherited variables that would send requests, credentials or prompts elsewhere. Variables that the table
 /// sets are replaced, not removed.
@@ -192,6 +196,12 @@ pub(crate) const REMOVED: &[&str] = &[
     "CLAUDE_CODE_EXTRA_BODY",
     "CLAUDE_CODE_EXTRA_METADATA",
     "CLAUDE_CODE_DISABLE_THINKING",
+    // Set for sessions in Anthropic's cloud: other tools (11 more, 87 kB instead of 77) and another prompt.
+    "CLAUDE_CODE_REMOTE*",
+    // Numbers that change with every request, models of a gateway, and the beta fields of Anthropic's API.
+    "CLAUDE_CODE_ENABLE_TOKEN_USAGE_ATTACHMENT",
+    "CLAUDE_CODE_ENABLE_GATEWAY_MODEL_DISCOVERY",
+    "CLAUDE_CODE_SIMULATE_PROXY_USAGE",
     // Set by a Claude Code session that lclaude runs in.
     "CLAUDECODE",
     "CLAUDE_CODE_ENTRYPOINT",
@@ -275,6 +285,11 @@ pub(crate) const REMOVED_NAMES: &[&str] = &[
     "CLAUDE_CODE_MODEL_CATALOG",
     "CLAUDE_CODE_MODEL_CATALOG_URL",
     "CLAUDE_CODE_OAUTH_TOKEN",
+    "CLAUDE_CODE_ENABLE_GATEWAY_MODEL_DISCOVERY",
+    "CLAUDE_CODE_ENABLE_TOKEN_USAGE_ATTACHMENT",
+    "CLAUDE_CODE_REMOTE",
+    "CLAUDE_CODE_REMOTE_ENVIRONMENT_TYPE",
+    "CLAUDE_CODE_SIMULATE_PROXY_USAGE",
     "CLAUDE_CODE_SUBAGENT_MODEL",
     "CLAUDE_CODE_SUBAGENT_MODEL_FORCE",
     "CLAUDE_CODE_USE_ANTHROPIC_AWS",
@@ -305,9 +320,12 @@ pub(crate) const REMOVED_NAMES: &[&str] = &[
     "OTEL_TRACES_EXPORTER",
 ];
 
+/// Where the user's memory is, which sessions outside the cloud use too.
+const MEMORY_DIR: &str = "CLAUDE_CODE_REMOTE_MEMORY_DIR";
+
 /// Whether an inherited variable must not reach the child.
 pub(crate) fn is_removed(name: &str) -> bool {
-    REMOVED.iter().any(|pattern| matches(pattern, name))
+    name != MEMORY_DIR && REMOVED.iter().any(|pattern| matches(pattern, name))
 }
 
 /// Whether an inherited variable is removed or replaced for the child.

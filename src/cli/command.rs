@@ -3,6 +3,7 @@
 use std::{ffi::OsString, path::PathBuf};
 
 use super::{choice::Choice, verbs::Verb};
+use crate::config::ToolSet;
 
 /// What a command line asks lclaude to do.
 #[derive(Debug)]
@@ -23,6 +24,7 @@ pub(crate) enum Invocation {
 pub(crate) struct SessionArguments {
     pub choice: Choice,
     pub lean: bool,
+    pub toolset: Option<ToolSet>,
     pub throwaway: Option<bool>,
     pub keep: bool,
     pub dry_run: bool,

@@ -22,7 +22,7 @@ use crate::{
         error::{Code, Failure, Result},
         ui,
     },
-    config::find_nearest,
+    config::{ToolSet, find_nearest},
     keeper,
 };
 
@@ -52,6 +52,9 @@ struct Arguments {
     /// Use six tools, a short prompt, and only the MCP servers from --mcp-config
     #[arg(long, help_heading = SESSION)]
     lean: bool,
+    /// Give Claude Code these tools: local (default), all or lean
+    #[arg(long, value_name = "SET", help_heading = SESSION, value_parser = parse_tool_set, conflicts_with = "lean")]
+    toolset: Option<ToolSet>,
     /// Use an empty temporary home, without your history, settings, memory and login
     #[arg(
         long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
@@ -146,13 +149,22 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Invocation> {
         Some(word) if !escaped => check_misspelled(&word.to_string_lossy())?,
         _ => {}
     }
-    let Arguments { choice, lean, throwaway, keep, dry_run, model: models, settings, claude, .. } = parsed;
+    let Arguments { choice, lean, toolset, throwaway, keep, dry_run, model: models, settings, claude, .. } = parsed;
     let (program, claude) = match wrapped {
         Some((program, rest)) => (Some(program), rest),
         None => (None, claude),
     };
-    let session = SessionArguments { choice, lean, throwaway, keep, dry_run, models, settings, program, claude };
+    let session =
+        SessionArguments { choice, lean, toolset, throwaway, keep, dry_run, models, settings, program, claude };
     Ok(Invocation::Session(session))
+}
+
+/// Parses the name of a tool set, for clap.
+fn parse_tool_set(name: &str) -> Result<ToolSet, String> {
+    let found = ToolSet::ALL.into_iter().find(|(known, _)| *known == name);
+    found
+        .map(|(_, set)| set)
+        .ok_or_else(|| format!("expected one of {}", ToolSet::ALL.map(|(known, _)| known).join(", ")))
 }
 
 /// Returns the Claude Code program at the start of the arguments, and the arguments after it. An editor's process
@@ -177,8 +189,18 @@ fn wrapped_program(arguments: &[OsString]) -> Option<(PathBuf, Vec<OsString>)> {
 }
 
 /// lclaude's options, to detect misspelled ones among Claude Code's.
-const OWN_OPTIONS: &[&str] =
-    &["--backend", "--profile", "--context", "--lean", "--throwaway", "--keep", "--config", "--dry-run", "--yes"];
+const OWN_OPTIONS: &[&str] = &[
+    "--backend",
+    "--profile",
+    "--context",
+    "--lean",
+    "--toolset",
+    "--throwaway",
+    "--keep",
+    "--config",
+    "--dry-run",
+    "--yes",
+];
 
 /// Rejects an unknown option that resembles one of lclaude's.
 fn check_misspelled(word: &str) -> Result<()> {

@@ -25,6 +25,7 @@ const KEYS: &[&str] = &[
     "claude.max_output_tokens",
     "claude.thinking",
     "claude.status_line",
+    "claude.tools",
     "lifetime.linger",
     "lifetime.startup_timeout",
     "lifetime.restarts",

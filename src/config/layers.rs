@@ -16,6 +16,7 @@ use super::{
     ranges,
     settings::{Settings, Sources},
     source::Source,
+    tools::{self, ToolSet},
 };
 use crate::base::{
     environment::Environment,
@@ -30,6 +31,7 @@ pub(crate) struct Overrides {
     pub profile: Option<String>,
     pub context: Option<u32>,
     pub lean: bool,
+    pub tools: Option<ToolSet>,
     pub throwaway: Option<bool>,
     pub model: Option<String>,
     /// The Claude Code program that an editor's process wrapper was given.
@@ -46,7 +48,7 @@ impl Overrides {
 
     /// Sets what was typed, which overrides every other source.
     fn apply_to(&self, settings: &mut Settings) {
-        let Overrides { backend, profile, context, lean, throwaway, model, program } = self.clone();
+        let Overrides { backend, profile, context, lean, tools, throwaway, model, program } = self.clone();
         let Settings { sources, .. } = settings;
         set(sources, "--backend", backend, &mut settings.backend);
         set(sources, "--profile", profile, &mut settings.profile);
@@ -54,6 +56,10 @@ impl Overrides {
         set(sources, "--lean", lean.then_some(true), &mut settings.lean);
         set(sources, "--throwaway", throwaway, &mut settings.throwaway);
         set(sources, "--model", model, &mut settings.model);
+        if tools.is_some() {
+            settings.claude.tools = tools;
+            sources.insert("claude.tools".into(), Source::Option("--toolset"));
+        }
         if program.is_some() {
             settings.claude.path = program;
             sources.insert("claude.path".into(), Source::Option("the first argument"));
@@ -125,6 +131,8 @@ pub(crate) fn load(
     settings.untrusted = project.filter(|project| !project.is_trusted()).map(|project| project.path.clone());
     settings.resolve_paths(environment);
     settings.drop_overridden_tiers();
+    let sources = ["lean", "claude.tools"].map(|key| settings.source(key));
+    settings.claude.tools = tools::resolve(settings.lean, settings.claude.tools, sources)?;
     settings.validate()?;
     project::check(&settings, &user_table)?;
     Ok(settings)

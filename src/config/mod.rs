@@ -14,6 +14,7 @@ mod ranges;
 mod settings;
 mod source;
 mod tier;
+mod tools;
 pub(crate) mod trust;
 mod warm;
 
@@ -27,4 +28,5 @@ pub(crate) use ranges::parse_context;
 pub(crate) use settings::{Lifetime, OllamaInstance, Settings, Thinking};
 pub(crate) use source::Source;
 pub(crate) use tier::Tier;
+pub(crate) use tools::ToolSet;
 pub(crate) use warm::WarmSettings;

@@ -29,7 +29,8 @@ use crate::base::{
 pub(crate) const FILE_NAME: &str = ".lclaude.toml";
 
 /// The keys that an untrusted file may set, which only select among what the user already has.
-const ALLOWED_UNTRUSTED: &[&str] = &["backend", "model", "models", "context", "lean", "throwaway", "profile"];
+const ALLOWED_UNTRUSTED: &[&str] =
+    &["backend", "model", "models", "context", "lean", "throwaway", "profile", "claude.tools"];
 
 /// Longest model name, in bytes.
 const MAX_NAME: usize = 256;
@@ -218,12 +219,16 @@ fn collect(table: &Table, prefix: &str, found: &mut Vec<ProjectSetting>) {
     }
 }
 
+fn first_part(key: &str) -> &str {
+    key.split('.').next().unwrap_or(key)
+}
+
 /// Returns why a setting requires trust, or `None` if it doesn't.
 fn trust_reason(key: &str, value: &Value) -> Option<&'static str> {
-    let first = key.split('.').next().unwrap_or(key);
+    let first = first_part(key);
     match (first, value.as_str()) {
         ("model" | "models", Some(name)) => invalid_name_reason(name),
-        _ if ALLOWED_UNTRUSTED.contains(&first) => None,
+        _ if ALLOWED_UNTRUSTED.contains(&first) || ALLOWED_UNTRUSTED.contains(&key) => None,
         _ => Some("requires trust"),
     }
 }
@@ -349,7 +354,8 @@ mod tests {
         assert!(restricted("[models]\nopus='a'\nhaiku='b/c'\n[claude]\n").is_empty());
         assert_eq!(restricted("[models]\nopus='/a'\nhaiku='b'"), ["models.opus"]);
         assert_eq!(restricted("\"models.opus\" = 'x'"), ["\"models.opus\""]);
-        for key in keys::all().filter(|key| !ALLOWED_UNTRUSTED.contains(&key.split('.').next().expect("a part"))) {
+        let is_allowed = |key: &str| ALLOWED_UNTRUSTED.contains(&key) || ALLOWED_UNTRUSTED.contains(&first_part(key));
+        for key in keys::all().filter(|key| !is_allowed(key)) {
             let key = key.replace('*', "X");
             assert_eq!(restricted(&format!("{key} = 'x'")), [key]);
         }

@@ -9,7 +9,9 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{endpoint::EndpointSettings, kind::Kind, source::Source, tier::Tier, warm::WarmSettings};
+use super::{
+    endpoint::EndpointSettings, kind::Kind, source::Source, tier::Tier, tools::ToolSet, warm::WarmSettings,
+};
 use crate::base::{
     context::{CONTEXT_LIMITS, DEFAULT_CONTEXT, MIN_CONTEXT},
     environment::Environment,
@@ -28,8 +30,8 @@ pub(crate) struct Settings {
     pub context_check: Option<bool>,
     /// Whether to refuse a model that doesn't fit in memory.
     pub memory_check: Option<bool>,
-    /// Whether to use fewer tools and a shorter prompt. If unset, the context window decides.
-    pub lean: Option<bool>,
+    /// `true` is another name of `[claude] tools = "lean"`; `false` means `local` where the context is small.
+    pub(super) lean: Option<bool>,
     /// Whether each session gets an empty home that is deleted afterwards.
     pub throwaway: Option<bool>,
     pub models: Models,
@@ -114,6 +116,8 @@ pub(crate) struct ClaudeSettings {
     pub thinking: Thinking,
     /// Whether sessions get a status line; by default they do.
     pub status_line: Option<bool>,
+    /// Which tools Claude Code gets. If unset, the context window decides.
+    pub tools: Option<ToolSet>,
 }
 
 /// Whether Claude Code asks the model to think. `auto` does so if the model is known to support it.

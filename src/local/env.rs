@@ -24,7 +24,7 @@ pub(crate) fn run(arguments: EnvArguments) -> Result<u8> {
     let ready = runtime.block_on(find(&plan, &choice, &environment))?;
     run::print_notes(&plan, &ready, false)?;
     warn_about_settings(&environment, true)?;
-    let routed = plan.routing.route(&ready.endpoint, &ready.served, plan.is_lean(&ready.served));
+    let routed = plan.routing.route(&ready.endpoint, &ready.served, plan.tools(&ready.served));
     let variables = VariableChanges {
         set: routed.variables(),
         // Only variables that are set in this environment, which is that of the calling shell.

@@ -43,7 +43,7 @@ async fn serve(plan: &Plan, downloads: Downloads, json: bool, hint: &str, signal
 /// Prints the variables, and how to use them. Stdout is complete and flushed before the wait begins.
 fn print_variables(plan: &Plan, ready: &Ready, json: bool, hint: &str) -> Result<()> {
     run::print_notes(plan, ready, false)?;
-    let routed = plan.routing.route(&ready.endpoint, &ready.served, plan.is_lean(&ready.served));
+    let routed = plan.routing.route(&ready.endpoint, &ready.served, plan.tools(&ready.served));
     let variables = VariableChanges { set: routed.variables(), removed: routed.removed_anywhere() };
     if json {
         let object = serde_json::json!({

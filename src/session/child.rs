@@ -112,11 +112,15 @@ impl Child {
         }
     }
 
-    /// Returns the child's variables, including those of a throwaway home.
+    /// Returns the child's variables, including those of a throwaway home and of tools that are left out.
     pub(crate) fn variables(&self, routed: &Routed, scratch: &Path) -> Routed {
+        let routed = match self {
+            Child::ClaudeCode(plan) => routed.clone().leaving_out(plan.left_out(routed.tools)),
+            Child::Program(_) => routed.clone(),
+        };
         match self.throwaway() {
-            Some(throwaway) => routed.clone().housed(throwaway, scratch),
-            None => routed.clone(),
+            Some(throwaway) => routed.housed(throwaway, scratch),
+            None => routed,
         }
     }
 

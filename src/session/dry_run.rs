@@ -129,6 +129,9 @@ fn describe_child(out: &mut String, child: &Child, routed: &Routed) -> fmt::Resu
         line!(out, "  in an empty home, {end} at the end; copied into it: {}", throwaway.carried())?;
     }
     line!(out, "  {}", ui::quote_command(words.into_iter()))?;
+    if !routed.left_out.is_empty() {
+        line!(out, "  without {}", routed.left_out.join(", "))?;
+    }
     for name in routed.environment.keys().filter(|name| !routed.table.contains_key(name.as_str())) {
         line!(out, "  + {name}={MASKED}")?;
     }
@@ -143,9 +146,7 @@ fn describe_child(out: &mut String, child: &Child, routed: &Routed) -> fmt::Resu
 
 fn claude_words(session: &SessionPlan, routed: &Routed) -> Vec<String> {
     let mut words = to_text(&session.own_arguments);
-    if routed.lean {
-        words.extend(to_text(&session.lean()));
-    }
+    words.extend(to_text(&session.added(routed)));
     words.extend(["--settings".into(), "OVERLAY".into()]);
     words.extend(to_text(&session.arguments));
     command_words(&session.program, words)

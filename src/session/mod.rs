@@ -6,6 +6,7 @@
 pub(crate) mod child;
 pub(crate) mod dry_run;
 mod hold;
+mod left_out;
 pub(crate) mod plan;
 mod reading;
 pub(crate) mod run;

@@ -17,8 +17,8 @@ use crate::{
         error::{Failure, Result},
         paths, ui,
     },
-    claude::{self, Routed, Routing, SessionPlan},
-    config::Settings,
+    claude::{self, Place, Routed, Routing, SessionPlan},
+    config::{Settings, ToolSet},
     keeper::{self, ConversationKind, StartRequest, WarmStart},
     warm::{Key, Store},
 };
@@ -61,7 +61,7 @@ impl Plan {
         Ok(Plan {
             log: log(&settings, &environment, &backend, &runtime),
             endpoint: registry::backend(backend.kind).endpoint(&settings, &environment)?,
-            routing: Routing::new(&settings, tiers, describe(&backend), &environment.variables)?,
+            routing: Routing::new(&settings, tiers, place(&backend), &environment.variables)?,
             reason,
             backend,
             runtime,
@@ -81,7 +81,7 @@ impl Plan {
 
     /// Returns the variables of a child. A program other than Claude Code may be or run the server's own client.
     pub(crate) fn route(&self, endpoint: &Endpoint, served: &Served, is_claude: bool) -> Routed {
-        let mut routed = self.routing.route(endpoint, served, self.is_lean(served));
+        let mut routed = self.routing.route(endpoint, served, self.tools(served));
         routed.keeper = keeper::socket(&self.runtime, &self.backend, self.endpoint.is_some());
         if !is_claude {
             let client = registry::backend(self.backend.kind).client_variables(endpoint);
@@ -148,7 +148,7 @@ impl Plan {
         }
         let writes = session.throwaway.is_none();
         let store = Store::of_session(&self.settings, &self.environment.places, writes)?;
-        let shape = (session.prompt_shape()?, &self.backend.models, self.settings.lean);
+        let shape = (session.prompt_shape()?, &self.backend.models, &self.settings.claude.tools);
         let directory = self.environment.working_dir().ok()?.as_os_str().as_encoded_bytes();
         let conversation = ConversationKind { project: Key::of(&(&shape, directory)), anywhere: Key::of(&shape) };
         Some(WarmStart { store, conversation })
@@ -246,9 +246,10 @@ impl Plan {
         Verdicts::read(&self.environment.places.state).get(|| VerdictKey::of(&self.backend, claude))?.warning()
     }
 
-    /// Returns whether Claude Code gets a small tool set and prompt: `lean` is true, or unset and the context is small.
-    pub(crate) fn is_lean(&self, served: &Served) -> bool {
-        self.settings.lean.unwrap_or(served.context < LEAN_BELOW)
+    /// Returns which tools Claude Code gets. Unless configured, the context decides.
+    pub(crate) fn tools(&self, served: &Served) -> ToolSet {
+        let by_context = if served.context < LEAN_BELOW { ToolSet::Lean } else { ToolSet::Local };
+        self.settings.claude.tools.unwrap_or(by_context)
     }
 
     /// Returns a note about what a lean session leaves out, or `None` if the session isn't lean.
@@ -259,12 +260,11 @@ impl Plan {
             true => "six tools, only MCP servers from --mcp-config, no auto memory".into(),
             false => format!("no auto memory; start claude with --tools {} --strict-mcp-config", claude::LEAN_TOOLS),
         };
-        let why = if self.settings.lean == Some(true) {
-            ""
-        } else {
-            ", because the context is small (set lean = false to turn this off)"
+        let why = match self.settings.claude.tools {
+            Some(_) => "",
+            None => ", because the context is small (set lean = false to turn this off)",
         };
-        self.is_lean(served).then(|| format!("lean: {what}{why}"))
+        (self.tools(served) == ToolSet::Lean).then(|| format!("lean: {what}{why}"))
     }
 
     fn more_context(&self, served: &Served) -> String {
@@ -289,10 +289,16 @@ fn log(settings: &Settings, environment: &Environment, backend: &BackendPlan, ru
     }
 }
 
-/// Returns where a model runs, for Claude Code's model picker.
-fn describe(backend: &BackendPlan) -> String {
-    match &backend.service {
-        Service::Running(url) if is_remote(url) => format!("at {url}"),
-        _ => format!("on this machine, by {}", backend.kind),
+/// Returns where the models run.
+fn place(backend: &BackendPlan) -> Place {
+    let forwarded = registry::backend(backend.kind).sends_prompts_to(backend);
+    let remote = match &backend.service {
+        Service::Running(url) if is_remote(url) => Some(format!("at {url}")),
+        _ => None,
+    };
+    Place {
+        server: remote.clone().unwrap_or_else(|| format!("on {}", backend.kind)),
+        description: remote.clone().unwrap_or_else(|| format!("on this machine, by {}", backend.kind)),
+        is_local: remote.is_none() && forwarded.is_none(),
     }
 }

@@ -34,7 +34,7 @@ impl ReadingLine {
             return false;
         };
         let streams = session.option("--output-format").is_some_and(|format| format == "stream-json");
-        session.prints() && !streams && io::stdout().is_terminal() && io::stderr().is_terminal()
+        session.is_print() && !streams && io::stdout().is_terminal() && io::stderr().is_terminal()
     }
 
     /// Shows or clears the line.

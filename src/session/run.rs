@@ -7,6 +7,7 @@ use tokio::time::timeout;
 
 use super::{
     child::Child,
+    left_out,
     plan::{Downloads, Plan},
     reading::ReadingLine,
     warmth::Warmth,
@@ -175,15 +176,17 @@ async fn run_child(
     signals: &mut Signals,
 ) -> Result<Exit> {
     print_notes(plan, ready, child.claude().is_some())?;
-    if let Some(session) = child.claude()
-        && let Some(warning) = plan.verdict(&session.program)
-    {
-        ui::message_lines(format_args!("lclaude: {warning}"));
+    if let Some(session) = child.claude() {
+        if let Some(warning) = plan.verdict(&session.program) {
+            ui::message_lines(format_args!("lclaude: {warning}"));
+        }
+        let left_out = session.left_out(plan.tools(&ready.served));
+        left_out::print_once(&left_out, &plan.environment().places.state, session.throwaway.is_none());
     }
     let mut routed = plan.route(&ready.endpoint, &ready.served, child.claude().is_some());
     routed.table.extend(warmth.as_ref().map(Warmth::variable));
     if child.throwaway().is_none() {
-        user_files::record(plan.environment(), routed.tiers(), scratch, plan.places());
+        user_files::record(plan.environment(), routed.tiers(), routed.others(), scratch, plan.places());
     }
     let terminal = Terminal::save();
     let (name, resume_hint) = (child.name(), child.resume_hint());

@@ -4,6 +4,7 @@
 //! them it uses the fakes, which load instantly.
 
 mod prompt;
+mod requests;
 
 use std::{
     fs,
@@ -19,6 +20,10 @@ const RUNS: usize = 21;
 const COUNTS: [usize; 3] = [1, 10, 40];
 
 fn main() {
+    // Alone, because they need no quiet machine and no release build.
+    if std::env::args().any(|argument| argument == "requests") {
+        return requests::all();
+    }
     println!("{:<62}{:>12}{:>12}{:>12}", "", "lclaude", "plain", "at most");
     binary_size();
     for count in COUNTS {
@@ -38,6 +43,7 @@ fn main() {
         restart(count);
     }
     prompt::all();
+    requests::all();
 }
 
 fn line(what: &str, lclaude: impl std::fmt::Display, plain: impl std::fmt::Display, limit: &str) {

@@ -4,4 +4,5 @@ mod session;
 mod setup;
 mod status_line;
 mod throwaway;
+mod tools;
 mod user_files;

@@ -222,6 +222,14 @@ fn interactive_session_works_like_claude_code() {
     let shown = real::create_proof_and_quit(Terminal::start(stage.with_bash(&[])));
     assert_eq!(stage.proof(), "made-by-local-model\n");
     assert!(shown.contains("lclaude --resume "), "{shown}");
+    // The line below the header and the word in the footer. Spaces may be drawn as movements of the cursor.
+    let shown = shown.replace(' ', "");
+    assert!(shown.contains("◆local") && shown.contains("context"), "{shown}");
+    // Prices of an unknown model would be invented.
+    let state = fs::read_to_string(stage.home().join(".claude.json")).expect("a file");
+    let state: Value = serde_json::from_str(&state).expect("JSON");
+    assert_eq!(state["projects"][&project]["lastCost"], 0, "{state:#}");
+    assert_eq!(state["projects"][&project]["lastModelUsage"]["tiny"]["costUSD"], 0, "{state:#}");
 }
 
 #[test]

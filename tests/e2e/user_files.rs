@@ -2,23 +2,12 @@
 
 use std::fs;
 
-use lclaude_fakes::scripted_model::Script;
-use support::{Stage, json, real, terminal::Terminal, throwaway::endpoint, until};
-
-const BEFORE: &str = "{\"model\": \"opus\",  \"theme\": \"dark\"}";
-
-/// Returns a stage whose user has used Claude Code in the project, with a server that records requests.
-fn lived_in() -> Option<Stage> {
-    let stage = real::stage(&Script::default())?;
-    let url = endpoint(Some(stage.root().join("requests")));
-    stage.config(&format!("backend = \"endpoint\"\nmodel = \"m\"\n[endpoint]\nurl = \"{url}\"\n"));
-    let project = stage.project().display().to_string();
-    let state = json!({"hasCompletedOnboarding": true, "projects": {project: {"hasTrustDialogAccepted": true}}});
-    fs::write(stage.home().join(".claude.json"), state.to_string()).expect("a file");
-    fs::create_dir(stage.home().join(".claude")).expect("a directory");
-    fs::write(stage.home().join(".claude/settings.json"), BEFORE).expect("a file");
-    Some(stage)
-}
+use support::{
+    Stage, json,
+    requests::{SETTINGS, lived_in, quit},
+    terminal::Terminal,
+    until,
+};
 
 /// Starts an interactive session and runs one of Claude Code's commands in it.
 fn run_in_session(stage: &Stage, options: &[&str], command: &str) -> Terminal {
@@ -33,13 +22,6 @@ fn run_in_session(stage: &Stage, options: &[&str], command: &str) -> Terminal {
     terminal
 }
 
-fn quit(mut terminal: Terminal) {
-    terminal.type_in("\x03");
-    terminal.wait_for("again");
-    terminal.type_in("\x03");
-    assert_eq!(terminal.wait(), Some(0));
-}
-
 #[test]
 fn chosen_model_and_flags_do_not_outlive_the_session() {
     let Some(stage) = lived_in() else { return };
@@ -48,7 +30,7 @@ fn chosen_model_and_flags_do_not_outlive_the_session() {
     terminal.wait_for("saved");
     assert!(settings().contains("haiku"), "{}", settings());
     quit(terminal);
-    assert_eq!(settings(), BEFORE);
+    assert_eq!(settings(), SETTINGS);
     let state = fs::read_to_string(stage.home().join(".claude.json")).expect("a file");
     assert!(!state.contains("officialMarketplace") && !state.contains("migrationVersion"), "{state}");
 }

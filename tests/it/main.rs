@@ -64,11 +64,13 @@ mod status_line;
 mod stop;
 #[cfg(target_os = "linux")]
 mod stress;
+mod switching;
 mod terminal;
 #[cfg(target_os = "linux")]
 mod thieves;
 mod throwaway;
 mod throwaway_ends;
+mod toolset;
 mod trust;
 mod user_files;
 mod waiting;

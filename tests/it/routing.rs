@@ -29,6 +29,10 @@ const CONSTANT: &[(&str, &str)] = &[
     ("CLAUDE_CODE_DISABLE_LEGACY_MODEL_REMAP", "1"),
     ("CLAUDE_CODE_RESUME_HINT_COMMAND", "lclaude"),
     ("DISABLE_INSTALLATION_CHECKS", "1"),
+    ("CLAUDE_CODE_ENABLE_AWAY_SUMMARY", "0"),
+    ("CLAUDE_CODE_FOOTER_INDICATOR", "local"),
+    ("CLAUDE_CODE_DISABLE_CRON", "1"),
+    ("CLAUDE_CODE_DISABLE_WORKFLOWS", "1"),
     ("CLAUDE_CODE_DISABLE_AGENT_VIEW", "1"),
     ("CLAUDE_STREAM_IDLE_TIMEOUT_MS", "1800000"),
     ("API_TIMEOUT_MS", "3600000"),
@@ -76,6 +80,11 @@ const HIJACKERS: &[&str] = &[
     "CLAUDE_CODE_AUTO_MODE_MODEL",
     "CLAUDE_CODE_EXTRA_BODY",
     "CLAUDE_CODE_ENABLE_TELEMETRY",
+    "CLAUDE_CODE_REMOTE",
+    "CLAUDE_CODE_REMOTE_ENVIRONMENT_TYPE",
+    "CLAUDE_CODE_ENABLE_GATEWAY_MODEL_DISCOVERY",
+    "CLAUDE_CODE_ENABLE_TOKEN_USAGE_ATTACHMENT",
+    "CLAUDE_CODE_SIMULATE_PROXY_USAGE",
     "OTEL_LOGS_EXPORTER",
     "OTEL_METRICS_EXPORTER",
     "OTEL_TRACES_EXPORTER",
@@ -89,6 +98,7 @@ const INHERITED: &[&str] = &[
     "CLAUDECODE",
     "CLAUDE_CODE_ENTRYPOINT",
     "CLAUDE_CODE_SESSION_ID",
+    "CLAUDE_CODE_REMOTE_SESSION_ID",
     "CLAUDE_CODE_SESSION_ACCESS_TOKEN",
     "CLAUDE_CODE_SKIP_BEDROCK_AUTH",
     "CLAUDE_CODE_SKIP_VERTEX_AUTH",
@@ -271,8 +281,9 @@ fn overlay_has_settings_that_variables_cannot_set() {
     let (claude, _) = session(&stage, &[]);
     let settings = &claude.settings;
     assert_eq!(settings["permissions"]["disableAutoMode"], "disable");
-    assert_eq!(settings["permissions"]["deny"], json!(["WebSearch"]));
     assert_eq!(settings["skipWebFetchPreflight"], true);
+    let announcements = settings["companyAnnouncements"].as_array().expect("a list");
+    assert_eq!(announcements, &[json!("local: tiny on llamacpp, 64k context")]);
     // A teammate in a tmux pane would have no token.
     assert_eq!(settings["teammateMode"], "in-process");
 }

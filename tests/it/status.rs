@@ -136,6 +136,7 @@ fn json_has_stable_fields_and_no_key() {
         "kind": "llamacpp",
         "program": stage.bin().join("llama-server"),
         "models": ["tiny"],
+        "loaded": null,
         "origin": stage.model(),
         "context": {"asked": 65536, "granted": 65536, "trained": 131_072, "used": 15},
         "busy": false,

@@ -160,7 +160,12 @@ impl Backend for OllamaBackend {
     }
 
     async fn figures(&self, client: &Client, endpoint: &Endpoint, models: &[String]) -> Figures {
-        Figures { model: answer_in_time(models::in_memory(client, &endpoint.url, models)).await, ..Figures::default() }
+        match answer_in_time(models::in_memory(client, &endpoint.url, models)).await {
+            Some((size, card, names)) => {
+                Figures { model: Some((size, card)), loaded: Some(names), ..Figures::default() }
+            }
+            None => Figures::default(),
+        }
     }
 
     async fn undo(&self, undo: &Undo) -> bool {

@@ -14,6 +14,7 @@ use crate::{
     backend::{http, listed::ListedModel},
     base::{environment::Environment, error::Result},
     config::{OllamaInstance, Settings},
+    memory::Layout,
 };
 
 /// Returns the installed models.
@@ -36,14 +37,15 @@ fn of_stores(settings: &Settings, environment: &Environment) -> Vec<ListedModel>
         for name in store::stored(&place) {
             // The user's own store takes precedence, as in a session.
             if !found.iter().any(|listed| store::is_same(&listed.name, &name)) {
-                found.push(of_store(settings, &place, &name));
+                found.push(of_store(&memory::layout(settings), &place, &name));
             }
         }
     }
     found
 }
 
-fn of_store(settings: &Settings, place: &Path, name: &str) -> ListedModel {
+/// Returns a model of the store at `place`.
+pub(crate) fn of_store(layout: &Layout, place: &Path, name: &str) -> ListedModel {
     let listed = ListedModel::named(name);
     let Some(blobs) = Blobs::of(place, name) else {
         return listed;
@@ -51,7 +53,6 @@ fn of_store(settings: &Settings, place: &Path, name: &str) -> ListedModel {
     if blobs.is_remote() || store::is_cloud(name) {
         return listed;
     }
-    let layout = memory::layout(settings);
     let listed = match &blobs.weights {
         Some(file) => listed.with_file(file, layout.clone()),
         None => listed,
@@ -61,7 +62,7 @@ fn of_store(settings: &Settings, place: &Path, name: &str) -> ListedModel {
         size: Some(blobs.size).filter(|size| *size > 0).or(listed.size),
         tools: tools.or(listed.tools),
         thinking: thinking.or(listed.thinking),
-        model: listed.model.as_ref().map(|_| memory::model(name, &blobs, layout)),
+        model: listed.model.as_ref().map(|_| memory::model(name, &blobs, layout.clone())),
         ..listed
     }
 }

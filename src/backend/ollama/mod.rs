@@ -16,6 +16,7 @@ mod server;
 mod service;
 mod start;
 mod store;
+mod switch;
 mod unknown;
 mod variables;
 

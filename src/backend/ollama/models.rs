@@ -124,9 +124,17 @@ pub(crate) async fn out_of_reach(
     })
 }
 
-/// Returns the bytes of those `models` that are loaded, and how many of them are in GPU memory.
-pub(crate) async fn in_memory(client: &Client, url: &str, models: &[String]) -> Option<(u64, u64)> {
+/// Returns those `models` that are loaded: their bytes, how many of them are in GPU memory, and their names.
+pub(crate) async fn in_memory(client: &Client, url: &str, models: &[String]) -> Option<(u64, u64, Vec<String>)> {
     let loaded = Server { client, url }.loaded().await;
-    let ours = loaded.iter().filter(|loaded| models.iter().any(|model| store::is_same(model, &loaded.name)));
-    ours.map(|model| (model.size, model.size_vram)).reduce(|(a, b), (c, d)| (a.saturating_add(c), b.saturating_add(d)))
+    let (mut size, mut on_card, mut names) = (0_u64, 0_u64, Vec::new());
+    for one in loaded {
+        // Ollama spells names in its own way.
+        if let Some(name) = models.iter().find(|model| store::is_same(model, &one.name)) {
+            size = size.saturating_add(one.size);
+            on_card = on_card.saturating_add(one.size_vram);
+            names.push(name.clone());
+        }
+    }
+    (!names.is_empty()).then_some((size, on_card, names))
 }

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use super::{
     plan::{client_command, runs_in_cloud},
     server::Server,
-    store, variables,
+    store, switch, variables,
 };
 use crate::{
     backend::{
@@ -47,6 +47,7 @@ pub(crate) async fn bring_up(plan: &BackendPlan, starting: &Starting<'_>) -> Res
         served.context = plan.context;
         return Ok(served);
     }
+    let others = switch::Others::read(plan, starting.variables);
     if !is_shared {
         served.notes.extend(loaded_by_own_server(starting.client, starting.variables).await);
     }
@@ -88,6 +89,7 @@ pub(crate) async fn bring_up(plan: &BackendPlan, starting: &Starting<'_>) -> Res
             }
         }
     }
+    served.others = others.with_context(served.context).await;
     let loaded = server.loaded().await;
     let stayed = |model: &String| store::is_cloud(model) || loaded.iter().any(|one| store::is_same(&one.name, model));
     // If a runner has several names, the list can't tell whether each model is loaded.

@@ -45,6 +45,11 @@ pub(crate) fn check_managed_settings() -> Result<()> {
     files_in(managed_dir()).into_iter().chain(managed_preferences()).try_for_each(|file| respect(&file))
 }
 
+/// Returns whether an administrator has settings on this machine.
+pub(crate) fn are_managed() -> bool {
+    files_in(managed_dir()).into_iter().chain(managed_preferences()).any(|file| file.exists())
+}
+
 fn files_in(dir: &Path) -> Vec<PathBuf> {
     let mut files = vec![dir.join("managed-settings.json")];
     let parts = fs::read_dir(dir.join("managed-settings.d")).into_iter().flatten().flatten().map(|entry| entry.path());

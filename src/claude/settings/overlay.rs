@@ -15,7 +15,10 @@ use crate::{
         disk,
         error::{Code, Failure, Result},
     },
-    claude::variables::{REMOVED_NAMES, Table, is_obeyed_from_settings, is_overridden, is_removed},
+    claude::{
+        tools::WEB_SEARCH,
+        variables::{REMOVED_NAMES, Table, is_obeyed_from_settings, is_overridden, is_removed},
+    },
 };
 
 /// Returns the user's own `--settings`, which is a file or inline JSON, as in Claude Code.
@@ -55,19 +58,21 @@ pub(crate) fn read(written: &OsStr, here: &Path) -> Result<Value> {
     }
 }
 
-/// Returns the overlay: the user's settings with ours merged over them. `models`: see [`super::models`].
-pub(crate) fn build(user: Option<Value>, table: &Table, models: Value) -> Value {
+/// Returns the overlay: the user's settings with ours merged over them.
+///
+/// `models`: see [`super::models`]. `denied`: rules of tools that the session leaves out.
+pub(crate) fn build(user: Option<Value>, table: &Table, models: Value, denied: &[&str]) -> Value {
     let listed = user.iter().flat_map(env_names).map(String::as_str).filter(|name| is_removed(name));
     let removed = REMOVED_NAMES.iter().copied().chain(listed).map(|name| (name.to_owned(), String::new()));
     let env: Map<String, Value> =
         removed.chain(table.clone()).map(|(name, value)| (name, Value::String(value))).collect();
+    let denied: Vec<&str> = [WEB_SEARCH].iter().chain(denied).copied().collect();
     let mut ours = json!({
         "env": env,
         "permissions": {
             // The classifier of auto mode sends about ten large requests for each tool call.
             "disableAutoMode": "disable",
-            // WebSearch runs on Anthropic's servers.
-            "deny": ["WebSearch"],
+            "deny": denied,
         },
         // The preflight asks Anthropic about each URL before fetching it.
         "skipWebFetchPreflight": true,
@@ -183,11 +188,11 @@ mod tests {
             "availableModels": ["haiku"],
         });
         let table = Table::from([("ANTHROPIC_BASE_URL".to_owned(), "http://127.0.0.1:1".to_owned())]);
-        let overlay = build(Some(user), &table, json!({"availableModels": ["m"]}));
+        let overlay = build(Some(user), &table, json!({"availableModels": ["m"]}), &["Monitor"]);
         assert_eq!(overlay["env"]["ANTHROPIC_BASE_URL"], "http://127.0.0.1:1");
         assert_eq!(overlay["env"]["MINE"], "1");
         assert_eq!(overlay["env"]["ANTHROPIC_API_KEY"], "");
-        assert_eq!(overlay["permissions"]["deny"], json!(["Bash", "WebSearch"]));
+        assert_eq!(overlay["permissions"]["deny"], json!(["Bash", "WebSearch", "Monitor"]));
         assert_eq!(overlay["permissions"]["allow"], json!(["Edit"]));
         assert_eq!(overlay.get("apiKeyHelper"), None);
         assert_eq!(overlay["availableModels"], json!(["m"]));

@@ -17,16 +17,20 @@ use crate::{
 /// The record's name in the private directory.
 const NAME: &str = "user-files.json";
 
-/// Records the user's files in `scratch`, a session's private directory. `places`: the runtime directories, where other
+/// Records the user's files in `scratch`, a session's private directory. `others`: models that the session can switch to,
+/// besides those of the tiers. `places`: the runtime directories, where other
 /// sessions have theirs. Errors are ignored: without a record, nothing is put back.
-pub(crate) fn record(environment: &Environment, tiers: &Tiers, scratch: &Path, places: &[PathBuf]) {
+pub(crate) fn record(environment: &Environment, tiers: &Tiers, others: &[String], scratch: &Path, places: &[PathBuf]) {
     let (config_dir, state) = (config_dir(environment), answers_file(environment));
     let settings = config_dir.join("settings.json");
     let aliases = tiers.iter().filter(|(tier, _)| *tier != Tier::Subagent);
     let mut record = Record {
         projects: config_dir.join("projects"),
         since: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
-        aliases: aliases.map(|(tier, model)| (tier.name().to_owned(), model.to_owned())).collect(),
+        aliases: aliases
+            .map(|(tier, model)| (tier.name().to_owned(), model.to_owned()))
+            .chain(others.iter().map(|model| (model.clone(), model.clone())))
+            .collect(),
         text: disk::read_to_string(&settings).ok(),
         flags: state::flags(&state),
         settings,

@@ -25,6 +25,7 @@ fn backend(seen: &BackendView) -> Value {
         "kind": about.kind,
         "program": about.name,
         "models": about.models,
+        "loaded": figures.loaded,
         "origin": about.origin,
         "context": {
             "asked": about.context,

@@ -47,10 +47,11 @@ impl<'a> Viewer<'a> {
         for (at, (report, resident)) in reports.into_iter().zip(memory).enumerate() {
             let client = report.endpoint.as_ref().and_then(|endpoint| self.clients.get(&endpoint.url)).cloned();
             let look = async move {
+                // A session may have switched to another model.
+                let others = report.served.iter().flat_map(|served| &served.others);
+                let models: Vec<String> = report.about.models.iter().chain(others).cloned().collect();
                 let figures = match client.zip(report.endpoint.as_ref()) {
-                    Some((client, endpoint)) => {
-                        figures(&report.about.kind, &client, endpoint, &report.about.models).await
-                    }
+                    Some((client, endpoint)) => figures(&report.about.kind, &client, endpoint, &models).await,
                     None => Figures::default(),
                 };
                 (at, BackendView { report, figures, resident })

@@ -24,6 +24,13 @@ fn block(seen: &BackendView) -> String {
     let mut text = ui::one_line(format_args!("{id}  {kind}  {models}: {}", state(seen))) + "\n";
     let mut line = |name: &str, value: String| text.push_str(&format!("  {name:<9} {}\n", ui::one_line(value)));
     line("model", about.origin.clone());
+    // Only if a session has switched to another model.
+    let switched = |loaded: &&Vec<String>| {
+        report.served.iter().any(|served| loaded.iter().any(|name| served.others.contains(name)))
+    };
+    if let Some(loaded) = figures.loaded.as_ref().filter(switched) {
+        line("loaded", loaded.join(", "));
+    }
     if let Some(served) = &report.served {
         let used = figures.used.map(|used| format!(", {used} in use")).unwrap_or_default();
         line("context", format!("{} tokens{used}", served.context));

@@ -13,6 +13,7 @@ pub mod messages;
 pub mod models;
 pub mod ollama;
 pub mod real;
+pub mod requests;
 pub mod server;
 pub mod session;
 pub mod terminal;

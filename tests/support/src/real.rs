@@ -67,6 +67,13 @@ pub fn create_proof_and_quit(mut terminal: Terminal) -> String {
     terminal.wait_for("wrote");
     // While the turn lasts, Ctrl-C interrupts it.
     wait_for_prompt(&terminal);
+    terminal.type_in("/cost");
+    terminal.wait_for("/cost");
+    terminal.type_in("\r");
+    // Claude Code would invent a price for an unknown model.
+    terminal.wait_for("$0.0000");
+    terminal.type_in("\x1b");
+    wait_for_prompt(&terminal);
     terminal.type_in("\x03");
     // Claude Code asks for a second Ctrl-C.
     terminal.wait_for("again");

@@ -21,6 +21,7 @@ use crate::{
         ui,
     },
     claude::{SessionPlan, arguments::SessionRequest},
+    config::ToolSet,
     keeper::Ready,
     session::{child::Child, plan::Plan},
 };
@@ -96,7 +97,7 @@ async fn run(child: &Child, plan: &Plan, ready: &Ready, places: [&Path; 3]) -> R
                 .help(format!("df -h {}", ui::quote_path(scratch)))
         })?;
     }
-    let routed = plan.routing.route(&ready.endpoint, &ready.served, true);
+    let routed = plan.routing.route(&ready.endpoint, &ready.served, ToolSet::Lean);
     let mut command = child.command(&routed, scratch)?;
     command.env("CLAUDE_CONFIG_DIR", own).env("CLAUDE_CODE_TMPDIR", scratch).current_dir(work);
     command.stdin(Stdio::null());
