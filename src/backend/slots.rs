@@ -73,6 +73,24 @@ pub(crate) enum RestoreError {
     Lost,
 }
 
+/// The answer of `/v1/messages/count_tokens`.
+#[derive(Deserialize)]
+struct Count {
+    input_tokens: usize,
+}
+
+/// The answer of `/apply-template`.
+#[derive(Deserialize)]
+struct Prompt {
+    prompt: String,
+}
+
+/// The answer of `/tokenize`.
+#[derive(Deserialize)]
+struct Tokens {
+    tokens: Vec<i32>,
+}
+
 /// A server, and how to reach it.
 #[derive(Clone, Copy)]
 pub(crate) struct Slots<'a> {
@@ -86,10 +104,6 @@ impl Slots<'_> {
     pub(crate) async fn tokens(&self, model: &str, prefix: &Prefix) -> Option<PrefixTokens> {
         let one = self.tokenize(prefix, "a").await?;
         let counted = json!({"model": model, "tools": prefix.tools(), "system": prefix.system(), "messages": [prefix.message("a")]});
-        #[derive(Deserialize)]
-        struct Count {
-            input_tokens: usize,
-        }
         let count: Count = self.post("v1/messages/count_tokens", &counted).await?;
         if count.input_tokens != one.len() {
             tracing::warn!(counted = count.input_tokens, built = one.len(), "the server builds another prompt");
@@ -106,14 +120,6 @@ impl Slots<'_> {
 
     /// Returns the tokens of the prompt in which the user says `text`.
     async fn tokenize(&self, prefix: &Prefix, text: &str) -> Option<Vec<i32>> {
-        #[derive(Deserialize)]
-        struct Prompt {
-            prompt: String,
-        }
-        #[derive(Deserialize)]
-        struct Tokens {
-            tokens: Vec<i32>,
-        }
         let Prompt { prompt } = self.post("apply-template", &chat(prefix, text)).await?;
         // As the server itself tokenizes a prompt.
         let body = json!({"content": prompt, "add_special": true, "parse_special": true});

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use serde::de::IgnoredAny;
 use tokio::time::sleep;
 
 use crate::{
@@ -78,20 +79,17 @@ impl Recording {
     fn read(&self) -> Found {
         let mut found = Found::Nothing;
         for path in fs::read_dir(&self.directory).into_iter().flatten().flatten().map(|entry| entry.path()) {
-            if path.to_string_lossy().ends_with(".request.json") {
-                if fs::symlink_metadata(&path).is_ok_and(|about| about.len() <= MAX_BODY) {
-                    let body = disk::read(&path).unwrap_or_default();
-                    if let Some(prefix) = Prefix::of(&body) {
-                        return Found::Request(Recorded { prefix, size: body.len() });
-                    }
-                    // Complete bodies end like this, whatever they are about.
-                    if !body.ends_with(b"}") || serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_err() {
-                        found = Found::Partial;
-                        continue;
-                    }
-                }
+            let is_request = path.to_string_lossy().ends_with(".request.json")
+                && fs::symlink_metadata(&path).is_ok_and(|about| about.len() <= MAX_BODY);
+            let body = if is_request { disk::read(&path).unwrap_or_default() } else { Vec::new() };
+            if let Some(prefix) = Prefix::of(&body) {
+                return Found::Request(Recorded { prefix, size: body.len() });
             }
-            let _ = fs::remove_file(path);
+            if is_request && serde_json::from_slice::<IgnoredAny>(&body).is_err() {
+                found = Found::Partial;
+            } else {
+                let _ = fs::remove_file(path);
+            }
         }
         found
     }

@@ -12,7 +12,7 @@ pub(crate) use command::{Invocation, SessionArguments};
 pub(crate) use local::{NAME as LOCAL, command as local_command};
 pub(crate) use session::{command as session_command, help, parse};
 pub(crate) use verbs::{
-    CacheArguments, CompletionsArguments, DoctorArguments, EnvArguments, Format, InitArguments, LineArguments, LogsArguments,
-    ManArguments, ModelsArguments, RunArguments, ServeArguments, SetupArguments, Shell, StatusArguments, StopArguments,
-    TargetArguments, TrustArguments, UntrustArguments, Verb,
+    CacheArguments, CompletionsArguments, DoctorArguments, EnvArguments, Format, InitArguments, LineArguments,
+    LogsArguments, ManArguments, ModelsArguments, RunArguments, ServeArguments, SetupArguments, Shell, StatusArguments,
+    StopArguments, TargetArguments, TrustArguments, UntrustArguments, Verb,
 };

@@ -9,9 +9,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    endpoint::EndpointSettings, kind::Kind, source::Source, tier::Tier, tools::ToolSet, warm::WarmSettings,
-};
+use super::{endpoint::EndpointSettings, kind::Kind, source::Source, tier::Tier, tools::ToolSet, warm::WarmSettings};
 use crate::base::{
     context::{CONTEXT_LIMITS, DEFAULT_CONTEXT, MIN_CONTEXT},
     environment::Environment,

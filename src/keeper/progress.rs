@@ -82,10 +82,18 @@ impl ActivityTracker {
         self.phase.send_replace(Phase::Idle);
     }
 
-    /// Returns how much of the last prompt was cached, and its number: 1 for the first one of this server.
-    #[expect(dead_code, reason = "the warm start will read it")]
-    pub(crate) fn last_prompt(&self) -> Option<(PromptUse, u64)> {
-        self.requests.borrow().last_prompt()
+    /// Returns how much of the server's first prompt was cached, once that prompt is answered and as long as there was no
+    /// other. Otherwise it stays pending.
+    pub(crate) async fn first_prompt(&self) -> PromptUse {
+        let mut phase = self.phase.subscribe();
+        loop {
+            phase.borrow_and_update();
+            if let Some((prompt, 1)) = self.requests.borrow().last_prompt() {
+                return prompt;
+            }
+            // The sender is this tracker's.
+            let _ = phase.changed().await;
+        }
     }
 
     /// Returns what the server is doing, or `None` if its kind doesn't report that. Also asks the server at `endpoint`,

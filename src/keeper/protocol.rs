@@ -211,6 +211,7 @@ mod tests {
             may_pull: false,
             token: Some(secret.clone()),
             endpoint: Some(Endpoint::new("http://127.0.0.1:1".into(), 1, secret.clone())),
+            warm: None,
         };
         let shown = format!("{start:?} {:?}", start.endpoint);
         assert!(shown.contains("/bin/server") && shown.contains("tiny"), "{shown}");

@@ -100,7 +100,7 @@ impl<'a> Supervisor<'a> {
             port_descriptor: context.port.clone(),
             activity: context.activity.clone(),
             undo: RefCell::new(recorder.undo()),
-            warm: Warm::new(start.warm.clone(), &start.plan, leases.requests()),
+            warm: Warm::new(start.warm.clone(), &start.plan, leases.requests(), context.activity.clone()),
             warm_server: None,
             warm_task: None,
             recorder,
@@ -128,7 +128,8 @@ impl<'a> Supervisor<'a> {
                         served,
                         group: self.run.as_ref().map(|run| run.group),
                     }));
-                    self.warm_task = self.warm_server.take().map(|server| WarmTask::start(server, self.warm.requests()));
+                    self.warm_task =
+                        self.warm_server.take().map(|server| WarmTask::start(server, self.warm.requests()));
                     let failure = self.wait_until_down().await;
                     if let Some(task) = self.warm_task.take() {
                         task.stop().await;

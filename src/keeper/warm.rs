@@ -4,6 +4,8 @@
 //! Nothing about warm starts is ever an error for a session, and nothing can change an answer: the server itself compares
 //! each prompt with what it has read.
 
+use std::rc::Rc;
+
 use reqwest::Client;
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -11,7 +13,7 @@ use tokio::{
     task::{JoinHandle, spawn_blocking},
 };
 
-use super::warm_server::WarmServer;
+use super::{progress::ActivityTracker, warm_server::WarmServer};
 use crate::{
     backend::{BackendPlan, Endpoint, PromptCache, RestoreError, Slots, registry},
     base::{environment::Environment, fingerprint},
@@ -52,6 +54,7 @@ pub(crate) struct Warm {
     start: Option<WarmStart>,
     plan: BackendPlan,
     requests: Requests,
+    activity: Rc<ActivityTracker>,
 }
 
 /// What is being looked for on the disk.
@@ -78,8 +81,13 @@ pub(super) struct KnownPrefix {
 pub(crate) struct ServerLost;
 
 impl Warm {
-    pub(crate) fn new(start: Option<WarmStart>, plan: &BackendPlan, requests: Requests) -> Self {
-        Warm { start, plan: plan.clone(), requests }
+    pub(crate) fn new(
+        start: Option<WarmStart>,
+        plan: &BackendPlan,
+        requests: Requests,
+        activity: Rc<ActivityTracker>,
+    ) -> Self {
+        Warm { start, plan: plan.clone(), requests, activity }
     }
 
     /// Prepares for a start of the server: makes the directory that it is told, and begins to look for a snapshot.
@@ -129,6 +137,7 @@ impl Warm {
             backend: self.plan.kind.to_string(),
             client: client.clone(),
             endpoint: endpoint.clone(),
+            activity: self.activity.clone(),
         };
         Ok(Some(server))
     }

@@ -4,7 +4,7 @@
 //! llama-server has one slot and does one thing after the other. What is queued together, reading the beginning and saving
 //! the slot, is done together, so a snapshot never has anything of a conversation in it; that is checked nevertheless.
 
-use std::{cell::Cell, time::Duration};
+use std::{cell::Cell, rc::Rc, time::Duration};
 
 use reqwest::Client;
 use tokio::{
@@ -13,7 +13,11 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::warm::{FirstRequest, Found, KnownPrefix, Requests, project_key, shared_key};
+use super::{
+    progress::ActivityTracker,
+    report::PromptUse,
+    warm::{FirstRequest, Found, KnownPrefix, Requests, project_key, shared_key},
+};
 use crate::{
     backend::{Endpoint, PrefixTokens, PromptCache, SlotCache, Slots, holds, prime},
     memory::PromptReuse,
@@ -38,6 +42,7 @@ pub(crate) struct WarmServer {
     pub(super) backend: String,
     pub(super) client: Client,
     pub(super) endpoint: Endpoint,
+    pub(super) activity: Rc<ActivityTracker>,
 }
 
 /// The task that keeps a server warm.
@@ -84,6 +89,12 @@ impl WarmServer {
             let seen = requests.borrow_and_update().clone();
             if let Some((request, is_alone)) = seen {
                 self.record(&request).await;
+                if let Some(key) = self.restored_for(&request) {
+                    tokio::select! {
+                        used = self.activity.first_prompt() => self.note_use(key, used).await,
+                        _ = requests.changed() => requests.mark_changed(),
+                    }
+                }
                 if is_alone && self.is_worth_saving(&request).await {
                     saving.send_replace(true);
                     self.save_after_answer(&request.prefix, saving).await;
@@ -201,6 +212,19 @@ impl WarmServer {
         tracing::info!(model, kept = ?kept.await, "snapshot saved");
     }
 
+    /// Returns the snapshot that a request should have reused.
+    fn restored_for(&self, request: &FirstRequest) -> Option<&Key> {
+        let known = self.found.prefix.as_ref().filter(|known| known.prefix == request.prefix)?;
+        self.restored.as_ref().filter(|_| known.is_own)
+    }
+
+    /// Notes whether a request reused the restored snapshot.
+    async fn note_use(&self, key: &Key, used: PromptUse) {
+        tracing::info!(%key, cached = used.cached, total = used.total, "snapshot used");
+        let key = key.clone();
+        self.blocking(move |store| if used.cached > 0 { store.hit(&key) } else { store.miss(&key) }).await;
+    }
+
     async fn record(&self, request: &FirstRequest) {
         let FirstRequest { conversation, prefix, .. } = request.clone();
         self.blocking(move |store| {
@@ -214,7 +238,9 @@ impl WarmServer {
     /// Returns whether a snapshot is missing that costs little now: the server loses what comes after the prefix.
     async fn is_worth_saving(&self, request: &FirstRequest) -> bool {
         let FirstRequest { prefix, size, .. } = request;
-        if !matches!(self.found.cache, PromptCache::Slot(_)) || size.saturating_sub(prefix.size()) > prefix.size() / MAX_LOSS {
+        if !matches!(self.found.cache, PromptCache::Slot(_))
+            || size.saturating_sub(prefix.size()) > prefix.size() / MAX_LOSS
+        {
             return false;
         }
         let key = project_key(&self.found.server, prefix);

@@ -35,8 +35,8 @@ struct Last {
     output: String,
 }
 
-/// Returns the output of the user's command, or `None` if there is none. `input`: what Claude Code says. `file`: the file
-/// that names the command, next to which the output is kept.
+/// Returns the output of the user's command, or `None` if they have no command. `input`: what Claude Code says. `file`: the
+/// file that names the command, next to which the output is kept.
 pub(super) fn output(line: &StatusLineFile, input: &[u8], file: &Path) -> Option<String> {
     let command = line.command.as_ref()?;
     let kept = file.with_extension("last");

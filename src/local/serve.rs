@@ -27,11 +27,12 @@ pub(crate) fn run(arguments: ServeArguments) -> Result<Exit> {
 
 async fn serve(plan: &Plan, downloads: Downloads, json: bool, hint: &str, signals: &mut Signals) -> Result<Outcome> {
     let scratch = Scratch::make(plan.runtime())?;
-    let (mut lease, ready) = match run::backend_up(plan, Lease::new(plan.start(downloads), scratch.path()), signals).await? {
-        BackendUp::Ready(lease, ready) => (lease, ready),
-        BackendUp::ModelMissing(missing) => return Ok(Outcome::ModelMissing(missing)),
-        BackendUp::Interrupted => return Ok(Outcome::Exited(signals.exit())),
-    };
+    let (mut lease, ready) =
+        match run::backend_up(plan, Lease::new(plan.start(downloads), scratch.path()).into(), signals).await? {
+            BackendUp::Ready(lease, ready) => (lease, ready),
+            BackendUp::ModelMissing(missing) => return Ok(Outcome::ModelMissing(missing)),
+            BackendUp::Interrupted => return Ok(Outcome::Exited(signals.exit())),
+        };
     let ended = match print_variables(plan, &ready, json, hint) {
         Ok(()) => hold(&mut lease, signals).await,
         Err(failure) => Err(failure),

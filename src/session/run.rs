@@ -50,7 +50,7 @@ pub(crate) async fn run(plan: &Plan, child: &Child, downloads: Downloads, signal
     let scratch = Scratch::make(plan.runtime())?;
     let warm = child.claude().and_then(|claude| plan.warm_start(claude));
     let start = StartRequest { warm: warm.clone(), ..plan.start(downloads) };
-    let lease = Lease::new(start, scratch.path()).watching(ReadingLine::is_wanted(child));
+    let lease = Box::new(Lease::new(start, scratch.path()).watching(ReadingLine::is_wanted(child)));
     let (mut lease, ready) = match backend_up(plan, lease, signals).await? {
         BackendUp::Ready(lease, ready) => (lease, ready),
         BackendUp::ModelMissing(missing) => return Ok(Outcome::ModelMissing(missing)),
@@ -67,18 +67,18 @@ pub(crate) async fn run(plan: &Plan, child: &Child, downloads: Downloads, signal
 }
 
 /// Takes the lease on the backend and waits until it is ready.
-pub(crate) async fn backend_up(plan: &Plan, mut lease: Lease, signals: &mut Signals) -> Result<BackendUp> {
+pub(crate) async fn backend_up(plan: &Plan, mut lease: Box<Lease>, signals: &mut Signals) -> Result<BackendUp> {
     let up = tokio::select! {
         up = wait_until_ready(&mut lease, plan) => up,
         _ = signals.next() => Ok(Wait::Interrupted),
     };
     let other = match up {
-        Ok(Wait::Ready(ready)) => return Ok(BackendUp::Ready(Box::new(lease), ready)),
+        Ok(Wait::Ready(ready)) => return Ok(BackendUp::Ready(lease, ready)),
         Ok(Wait::ModelMissing(missing)) => Ok(BackendUp::ModelMissing(missing)),
         Ok(Wait::Interrupted) => Ok(BackendUp::Interrupted),
         Err(failure) => Err(failure),
     };
-    release(lease, signals).await;
+    release(*lease, signals).await;
     other
 }
 
@@ -193,8 +193,7 @@ async fn run_child(
     let mut reading = ReadingLine::new(ReadingLine::is_wanted(child));
     let mut child = child.spawn(&routed, scratch)?;
     tracing::info!(pid = std::process::id(), name, child = ?child.id(), backend = ?ready.endpoint, "child started");
-    let ended =
-        watch(&mut child, &name, lease, &mut warmth, ready.endpoint.port, &mut reading, signals).await;
+    let ended = watch(&mut child, &name, lease, &mut warmth, ready.endpoint.port, &mut reading, signals).await;
     if !ended.as_ref().is_ok_and(|ended| ended.status.code().is_some()) {
         terminal.restore();
     }

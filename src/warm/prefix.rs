@@ -129,7 +129,8 @@ mod tests {
 
     fn request(directory: &str, question: &str) -> Vec<u8> {
         let part = |text: &str| json!({"type": "text", "text": text});
-        let environment = format!("<system-reminder>\n# Environment\n - Primary working directory: {directory}\n - more");
+        let environment =
+            format!("<system-reminder>\n# Environment\n - Primary working directory: {directory}\n - more");
         json!({
             "model": "m",
             "tools": [{"name": "Bash", "description": "Runs.", "input_schema": {"z": 1, "a": 2}}],

@@ -3,7 +3,8 @@
 use std::fs;
 
 use lclaude_fakes::scripted_model::Script;
-use support::{json, real, terminal::Terminal};
+use rustix::process::Signal;
+use support::{json, kill, real, terminal::Terminal};
 
 #[test]
 fn status_line_follows_a_request() {
@@ -45,5 +46,25 @@ fn status_line_follows_a_request() {
     terminal.wait_to_the_end(0);
     assert_eq!(stage.proof(), "made-by-local-model\n");
     assert_eq!(fs::read_to_string(&own).expect("a file"), settings);
+    stage.assert_nothing_left();
+}
+
+/// What lclaude relies on to run a project's own command.
+#[test]
+fn status_line_of_a_project_does_not_run_in_an_untrusted_folder() {
+    let Some(stage) = real::stage(&Script::default()) else { return };
+    fs::write(stage.home().join(".claude.json"), "{\"hasCompletedOnboarding\": true}").expect("a file");
+    let ran = stage.root().join("ran");
+    let own = json!({"statusLine": {"type": "command", "command": format!("touch {}", ran.display())}});
+    fs::create_dir(stage.project().join(".claude")).expect("a directory");
+    fs::write(stage.project().join(".claude/settings.json"), own.to_string()).expect("a file");
+
+    let mut command = stage.command(support::lclaude());
+    command.args(["--backend", "llamacpp", "--model", "tiny.gguf", "--tools", "Bash"]);
+    let terminal = Terminal::start(command);
+    terminal.wait_for_window(|lines| lines.iter().any(|line| line.contains("Yes, I trust this folder")));
+    kill(terminal.pid(), Signal::TERM);
+    assert_eq!(terminal.wait(), Some(143));
+    assert!(!ran.exists());
     stage.assert_nothing_left();
 }

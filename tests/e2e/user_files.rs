@@ -3,7 +3,7 @@
 use std::fs;
 
 use support::{
-    Stage, json,
+    Stage, json, real,
     requests::{SETTINGS, lived_in, quit},
     terminal::Terminal,
     until,

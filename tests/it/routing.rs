@@ -142,7 +142,16 @@ fn child_gets_all_variables_in_environment_and_overlay() {
     }
     // There are no other variables.
     let known = |name: &str| {
-        let own = ["HOME", "PATH", "TERM", "XDG_RUNTIME_DIR", "CLAUDE_CODE_TMPDIR", "FAKE_EVENTS", "LCLAUDE_DEPTH"];
+        let own = [
+            "HOME",
+            "PATH",
+            "TERM",
+            "XDG_RUNTIME_DIR",
+            "XDG_CACHE_HOME",
+            "CLAUDE_CODE_TMPDIR",
+            "FAKE_EVENTS",
+            "LCLAUDE_DEPTH",
+        ];
         table.contains_key(name) || own.contains(&name)
     };
     assert_eq!(claude.env.keys().find(|name| !known(name)), None);

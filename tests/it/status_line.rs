@@ -146,6 +146,37 @@ fn status_shows_what_the_server_is_doing() {
 }
 
 #[test]
+fn server_is_asked_only_while_it_works_and_somebody_watches() {
+    let stage = Stage::new();
+    let (session, claude, backend) = interactive(&stage, &[]);
+    let slots = || {
+        let mut count = 0;
+        while backend.has_event("request") {
+            count += usize::from(backend.wait_event("request")["path"] == "/slots");
+        }
+        count
+    };
+    // It has nothing to do.
+    for _ in 0..10 {
+        shown(&stage, &claude, &said(0));
+    }
+    log(&backend, &[CHOSEN, BEGUN, READING]);
+    until("the keeper has read the log", || {
+        stage.logs().iter().any(|log| fs::read_to_string(log).is_ok_and(|text| text.contains("progress = 0.17")))
+    });
+    assert_eq!(slots(), 0);
+    let began = Instant::now();
+    for _ in 0..10 {
+        assert!(shown(&stage, &claude, &said(0)).contains("reading 17%"));
+    }
+    backend.wait_event("request");
+    // The first one was just counted.
+    let (asked, most) = (1 + slots(), 1 + began.elapsed().as_secs() as usize);
+    assert!(asked <= most, "{asked} times in {:?}", began.elapsed());
+    finish(session, &claude);
+}
+
+#[test]
 fn users_own_line_comes_first_and_its_command_stays_private() {
     let stage = Stage::new();
     let settings = stage.home().join(".claude/settings.json");
@@ -237,6 +268,22 @@ fn line_of_a_server_of_somebody_else_shows_what_claude_code_says() {
     let session = Session::start(&mut stage.lclaude(&[]));
     let claude = stage.events.next("claude");
     assert_eq!(shown(&stage, &claude, &said(21_400)), "local · tiny · 21k/65k\n");
+    finish(session, &claude);
+}
+
+#[test]
+fn nothing_is_invented_for_a_server_that_reports_nothing() {
+    let stage = Stage::ollama();
+    let session = Session::start(&mut stage.lclaude(&["--model", "small"]));
+    let (_backend, claude) = (stage.events.next("ollama"), stage.events.next("claude"));
+    assert_eq!(shown(&stage, &claude, &said(21_400)), "local · tiny · 21k/65k\n");
+    let ended = stage.ended(&mut stage.lclaude(&["local", "status", "--json"])).expect(0);
+    let told: Value = serde_json::from_str(&ended.stdout).expect("JSON");
+    let backend = &told["backends"][0];
+    assert_eq!(
+        (&backend["state"], &backend["progress"], &backend["prompt_cache"]),
+        (&json!("ready"), &Value::Null, &Value::Null)
+    );
     finish(session, &claude);
 }
 

@@ -84,7 +84,7 @@ fn dangerous_settings_require_trust() {
         "backend = 'endpoint'\n[endpoint]\nurl = 'https://evil.example'",
         "[endpoint]\ntoken_env = 'AWS_SECRET_ACCESS_KEY'",
         "[lifetime]\nlinger = '999h'",
-        "[warm]\nmax_size = '900TB'",
+        "[warm]\nmax_size = '90TB'",
         "context_check = false",
         "model = 'tiny'\ncontext = 50000\n[claude]\nthinking = true",
     ] {

@@ -13,8 +13,22 @@ use crate::{
 /// Options whose effect on the cache isn't part of a slot's file, or with which a restored slot gives wrong answers (seen
 /// with `--swa-full`). A name stands for all that start with it.
 const UNSAFE: &[&str] = &[
-    "--swa-full", "--mmproj", "-mm", "--lora", "--control-vector", "--model-draft", "-md", "--draft", "--spec-",
-    "--hf-repo-draft", "-hfd", "--cache-reuse", "--slot-save-path", "--override-kv", "--slots", "--no-slots",
+    "--swa-full",
+    "--mmproj",
+    "-mm",
+    "--lora",
+    "--control-vector",
+    "--model-draft",
+    "-md",
+    "--draft",
+    "--spec-",
+    "--hf-repo-draft",
+    "-hfd",
+    "--cache-reuse",
+    "--slot-save-path",
+    "--override-kv",
+    "--slots",
+    "--no-slots",
 ];
 
 /// Tokens in which a slot's size is given.

@@ -88,7 +88,9 @@ mod tests {
     fn prompt_and_unrelated_options_do_not_count() {
         let print = options("-p hello");
         assert_eq!(print.as_deref(), Some(&["-p".to_owned()][..]));
-        for same in ["-p", "one -p two three", "-p --output-format json x", "-p -c", "-p --resume abc x", "-p -- --tools X"] {
+        for same in
+            ["-p", "one -p two three", "-p --output-format json x", "-p -c", "-p --resume abc x", "-p -- --tools X"]
+        {
             assert_eq!(options(same), print, "{same}");
         }
         for other in ["", "-p --tools Bash", "-p --tools Bash Read", "-p --tools=Read", "-p --mcp-config a.json"] {

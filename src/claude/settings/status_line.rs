@@ -23,7 +23,7 @@ const REFRESH_INTERVAL: u32 = 1;
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct StatusLineFile {
-    /// The socket of the keeper, or `None` if there is none.
+    /// The socket of the keeper, or `None` without a keeper.
     pub keeper: Option<String>,
     /// The user's own command line.
     pub command: Option<String>,

@@ -303,7 +303,7 @@ impl Setup {
     ) -> Result<Result<Held, MissingModel>, SetupError> {
         plan.ready_runtime()?;
         let scratch = Scratch::make(plan.runtime())?;
-        match run::backend_up(plan, Lease::new(plan.start(downloads), scratch.path()), signals).await? {
+        match run::backend_up(plan, Lease::new(plan.start(downloads), scratch.path()).into(), signals).await? {
             BackendUp::Ready(lease, ready) => Ok(Ok(Held { lease: *lease, ready, scratch })),
             BackendUp::ModelMissing(missing) => Ok(Err(missing)),
             BackendUp::Interrupted => Err(SetupError::Signalled),

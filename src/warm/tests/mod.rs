@@ -5,17 +5,13 @@ mod processes;
 
 use std::{
     env, fs,
-    io::Read,
-    os::unix::{
-        fs::{MetadataExt, PermissionsExt, chown, symlink},
-        process::ExitStatusExt,
-    },
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, SystemTime},
 };
 
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+use rustix::process::{Pid, WaitOptions, waitpid};
 use serde_json::{Value, json};
 
 use super::{Key, SnapshotInfo, Store};

@@ -119,11 +119,12 @@ async fn start_and_test(
     plan.ready_runtime()?;
     let downloads = if subject.yes { Downloads::Agreed } else { Downloads::NotAgreed };
     let scratch = Scratch::make(plan.runtime())?;
-    let (mut lease, ready) = match run::backend_up(plan, Lease::new(plan.start(downloads), scratch.path()), signals).await? {
-        BackendUp::Ready(lease, ready) => (lease, ready),
-        BackendUp::ModelMissing(missing) => return Err(missing.failure),
-        BackendUp::Interrupted => return Ok(Some(signals.exit())),
-    };
+    let (mut lease, ready) =
+        match run::backend_up(plan, Lease::new(plan.start(downloads), scratch.path()).into(), signals).await? {
+            BackendUp::Ready(lease, ready) => (lease, ready),
+            BackendUp::ModelMissing(missing) => return Err(missing.failure),
+            BackendUp::Interrupted => return Ok(Some(signals.exit())),
+        };
     let interrupted = tokio::select! {
         () = run_tests(plan, &ready, scratch.path(), turn, done) => None,
         failure = lost(&mut lease) => {
