@@ -16,6 +16,7 @@ use std::{
 use reqwest::Client;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 use super::{http, plan::Endpoint};
 use crate::{memory::PromptReuse, warm::Prefix};
@@ -26,8 +27,13 @@ const SLOT: u32 = 0;
 const READ_TIMEOUT: Duration = Duration::from_secs(3600);
 /// How long the server may take to write or read gigabytes.
 const FILE_TIMEOUT: Duration = Duration::from_secs(600);
-/// The number of requests that wait, in `/metrics`.
+/// The numbers of requests that wait and that are worked on, in `/metrics`.
 const QUEUED: &[u8] = b"llamacpp:requests_deferred ";
+const PROCESSED: &[u8] = b"llamacpp:requests_processing ";
+/// How often [`Slots::wake_queue`] looks at first, and at most.
+const QUEUE_CHECKS: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1)];
+/// The server rounds a context up, by less than this many tokens.
+const CONTEXT_PADDING: usize = 1024;
 /// The longest answer with tokens, in bytes.
 const TOKENS_BYTES: usize = 16 << 20;
 /// How the list of tokens in a slot's file starts: a mark and the version of its format.
@@ -162,11 +168,39 @@ impl Slots<'_> {
 
     /// Returns whether a request waits until the slot is free.
     pub(crate) async fn has_queue(&self) -> bool {
+        self.counts().await.is_some_and(|[queued, _]| queued)
+    }
+
+    /// Lets a request go on that waited while the slot was saved.
+    ///
+    /// When a request ends, llama-server b11434 takes only one of those that wait. If that is to save the slot, the others
+    /// wait forever, until another request ends. So this sends one that the server refuses at once: its prompt is longer
+    /// than `context`. It changes nothing in the slot.
+    pub(crate) async fn wake_queue(&self, context: u32) {
+        let [mut pause, longest] = QUEUE_CHECKS;
+        while let Some([true, is_busy]) = self.counts().await {
+            if !is_busy {
+                let body =
+                    json!({"prompt": vec![0; context as usize + CONTEXT_PADDING], "n_predict": 0, "id_slot": SLOT});
+                let request = self.client.post(format!("{}/completion", self.endpoint.url)).json(&body);
+                // The answer is an error.
+                let _ = self.endpoint.authorize(request).timeout(READ_TIMEOUT).send().await;
+            }
+            sleep(pause).await;
+            pause = longest.min(pause * 2);
+        }
+    }
+
+    /// Returns whether requests wait, and whether one is worked on, or `None` if the server doesn't tell.
+    async fn counts(&self) -> Option<[bool; 2]> {
         let request = self.client.get(format!("{}/metrics", self.endpoint.url));
-        let Ok(answer) = self.endpoint.authorize(request).timeout(READ_TIMEOUT).send().await else { return false };
-        let body = http::read_body(answer, http::ANSWER_BYTES).await.unwrap_or_default();
-        let mut lines = body.split(|byte| *byte == b'\n').filter_map(|line| line.strip_prefix(QUEUED));
-        lines.any(|count| count.trim_ascii() != b"0")
+        let answer = self.endpoint.authorize(request).timeout(READ_TIMEOUT).send().await.ok()?;
+        let body = http::read_body(answer, http::ANSWER_BYTES).await.ok()?;
+        let number = |name: &[u8]| {
+            let mut lines = body.split(|byte| *byte == b'\n').filter_map(|line| line.strip_prefix(name));
+            lines.next().map(|count| count.trim_ascii() != b"0")
+        };
+        Some([number(QUEUED)?, number(PROCESSED)?])
     }
 
     /// Saves the slot in the file of this name, in the directory that the server was started with. Returns whether it

@@ -135,6 +135,7 @@ impl Warm {
             restored,
             model,
             backend: self.plan.kind.to_string(),
+            context: self.plan.context,
             client: client.clone(),
             endpoint: endpoint.clone(),
             activity: self.activity.clone(),

@@ -40,6 +40,8 @@ pub(crate) struct WarmServer {
     pub(super) restored: Option<Key>,
     pub(super) model: String,
     pub(super) backend: String,
+    /// The server's context, in tokens.
+    pub(super) context: u32,
     pub(super) client: Client,
     pub(super) endpoint: Endpoint,
     pub(super) activity: Rc<ActivityTracker>,
@@ -79,9 +81,14 @@ impl WarmServer {
             let differs = |seen: &Option<(FirstRequest, bool)>| {
                 seen.as_ref().is_some_and(|(seen, _)| seen.prefix != known.prefix)
             };
+            let others = requests.clone();
             tokio::select! {
-                () = self.prime(known, saving) => {}
+                () = self.prime(known, &others, saving) => {}
                 _ = requests.wait_for(differs) => {}
+            }
+            if matches!(self.found.cache, PromptCache::Slot(_)) {
+                // Saving may have been interrupted.
+                self.slots().wake_queue(self.context).await;
             }
             saving.send_replace(false);
         }
@@ -108,7 +115,7 @@ impl WarmServer {
     }
 
     /// Reads the prefix of an earlier conversation, and saves what is read.
-    async fn prime(&self, known: &KnownPrefix, saving: &watch::Sender<bool>) {
+    async fn prime(&self, known: &KnownPrefix, requests: &Requests, saving: &watch::Sender<bool>) {
         let KnownPrefix { prefix, is_own } = known;
         let PromptCache::Slot(slot) = &self.found.cache else {
             if self.found.cache == PromptCache::Memory {
@@ -123,7 +130,8 @@ impl WarmServer {
             let key = shared_key(&self.found.server, prefix).filter(|_| slot.reuse == PromptReuse::WholePrefix);
             self.read_and_save(slot, &all[..shared], key, None, saving).await;
         }
-        if *is_own {
+        // A conversation that has begun would have to be read again.
+        if *is_own && (slot.reuse == PromptReuse::AnyPrefix || requests.borrow().is_none()) {
             let key = project_key(&self.found.server, prefix);
             self.read_and_save(slot, &all, Some(key), prefix.directory(), saving).await;
         }
@@ -176,6 +184,7 @@ impl WarmServer {
             is_read.get() != Some(false) && slots.save(pending.name()).await
         };
         let ((), is_saved) = tokio::join!(read, save);
+        slots.wake_queue(self.context).await;
         if is_saved && is_read.get() == Some(true) {
             self.commit(pending, tokens, project).await;
         }
@@ -209,7 +218,9 @@ impl WarmServer {
                 }
             }
         });
-        tracing::info!(model, kept = ?kept.await, "snapshot saved");
+        // Not in the macro, which evaluates nothing if the log is off.
+        let kept = kept.await;
+        tracing::info!(model, ?kept, "snapshot saved");
     }
 
     /// Returns the snapshot that a request should have reused.

@@ -1,10 +1,12 @@
 //! Benchmarks: prints the medians of lclaude and of the plain programs, for several numbers of sessions.
 //!
 //! It never fails because of a figure. Run it with `shell/bench.sh`, which sets the paths of the real programs. Without
-//! them it uses the fakes, which load instantly.
+//! them it uses the fakes, which load instantly. `shell/bench.sh warm` prints the figures of the warm start instead, which
+//! take minutes.
 
 mod prompt;
 mod requests;
+mod warm;
 
 use std::{
     fs,
@@ -20,9 +22,13 @@ const RUNS: usize = 21;
 const COUNTS: [usize; 3] = [1, 10, 40];
 
 fn main() {
-    // Alone, because they need no quiet machine and no release build.
-    if std::env::args().any(|argument| argument == "requests") {
-        return requests::all();
+    // cargo adds `--bench`.
+    let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
+    match arguments.next().as_deref() {
+        Some("warm") => return warm::all(arguments.next().as_deref()),
+        // Alone, because they need no quiet machine and no release build.
+        Some("requests") => return requests::all(),
+        _ => {}
     }
     println!("{:<62}{:>12}{:>12}{:>12}", "", "lclaude", "plain", "at most");
     binary_size();

@@ -2,7 +2,9 @@
 
 mod session;
 mod setup;
+mod shapes;
 mod status_line;
 mod throwaway;
 mod tools;
 mod user_files;
+mod warm;

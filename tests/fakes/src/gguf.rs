@@ -68,33 +68,31 @@ impl Value {
     }
 }
 
-/// A row-major F32 matrix, or a vector when it has one row.
+/// A row-major F32 tensor.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tensor {
     name: String,
-    columns: usize,
+    /// The innermost dimension first, as GGUF lists them.
+    dimensions: Vec<usize>,
     data: Vec<f32>,
 }
 
 impl Tensor {
-    /// A matrix of `data.len() / columns` rows.
-    pub fn matrix(name: &str, columns: usize, data: Vec<f32>) -> Self {
-        assert!(columns > 0 && data.len().is_multiple_of(columns), "{name}: rows of unequal length");
-        Self { name: name.to_owned(), columns, data }
+    /// A tensor with these dimensions, the innermost first.
+    pub fn new(name: &str, dimensions: &[usize], data: Vec<f32>) -> Self {
+        assert_eq!(data.len(), dimensions.iter().product::<usize>(), "{name}: numbers for {dimensions:?}");
+        Self { name: name.to_owned(), dimensions: dimensions.to_vec(), data }
     }
 
     pub fn vector(name: &str, data: Vec<f32>) -> Self {
-        Self::matrix(name, data.len(), data)
+        Self::new(name, &[data.len()], data)
     }
 
-    /// GGUF lists the innermost dimension first, and a vector has only one.
-    fn dimensions(&self) -> Vec<u64> {
-        let rows = self.data.len() / self.columns;
-        let mut dimensions = vec![self.columns as u64];
-        if rows > 1 {
-            dimensions.push(rows as u64);
-        }
-        dimensions
+    /// Returns this matrix with zeros in some rows.
+    pub fn with_zero_rows(mut self, rows: impl Iterator<Item = usize>) -> Self {
+        let columns = self.dimensions[0];
+        rows.for_each(|row| self.data[row * columns..][..columns].fill(0.0));
+        self
     }
 
     fn bytes(&self) -> usize {
@@ -129,10 +127,9 @@ impl Gguf {
         let mut offset = 0;
         for tensor in &self.tensors {
             put_string(&mut head, &tensor.name);
-            let dimensions = tensor.dimensions();
-            put_u32(&mut head, dimensions.len() as u32);
-            for dimension in dimensions {
-                head.extend(dimension.to_le_bytes());
+            put_u32(&mut head, tensor.dimensions.len() as u32);
+            for dimension in &tensor.dimensions {
+                put_u64(&mut head, *dimension);
             }
             put_u32(&mut head, TENSOR_TYPE_F32);
             put_u64(&mut head, offset);
@@ -214,7 +211,7 @@ mod tests {
     #[test]
     fn tensors_are_aligned_and_innermost_dimension_comes_first() {
         let mut gguf = Gguf::default();
-        gguf.tensors.push(Tensor::matrix("m", 3, vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0]));
+        gguf.tensors.push(Tensor::new("m", &[3, 2], vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0]));
         gguf.tensors.push(Tensor::vector("v", vec![7.0]));
         let bytes = written(&gguf);
 
@@ -236,8 +233,8 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "rows of unequal length")]
+    #[should_panic(expected = "numbers for [2, 2]")]
     fn a_ragged_matrix_is_refused() {
-        Tensor::matrix("m", 2, vec![0.0; 3]);
+        Tensor::new("m", &[2, 2], vec![0.0; 3]);
     }
 }

@@ -1,11 +1,15 @@
 //! A small GGUF file with hand-set weights: a real llama-server that loads it answers by script.
 //!
-//! The one transformer block is all zeros, so each token's embedding passes through unchanged, and
+//! The layers fill the prompt cache, but add nothing: each token's embedding passes through unchanged, and
 //! the output matrix maps it to the next token. So the last token of the prompt determines the
 //! whole answer, and the chat template chooses that token: `<|act|>` when tools are offered,
 //! `<|done|>` after a tool's result, `<|long|>` when the user says [`LONG_WORD`], and `<|assistant|>`
 //! otherwise. It needs no download, is deterministic, and runs a whole agent loop in a second.
+//!
+//! Such an answer doesn't depend on the prompt cache. To find out whether a cache is right, use [`Weights::Random`].
 
+mod network;
+mod random;
 mod vocabulary;
 mod weights;
 
@@ -14,6 +18,8 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use crate::gguf::{Gguf, Value};
+pub use network::Shape;
+use random::Random;
 use vocabulary::Vocabulary;
 
 /// This word in the last user message requests [`Script::long`]. The template contains it too.
@@ -21,6 +27,15 @@ pub const LONG_WORD: &str = "at-length";
 
 const END: &str = "<|end|>";
 const TEMPLATE: &str = include_str!("template.jinja");
+
+/// What a model's answers come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weights {
+    /// The script: only the last token of the prompt matters.
+    Scripted,
+    /// Random numbers from this seed: the answers are nonsense, and every token of the prompt matters.
+    Random(u64),
+}
 
 /// The model's answers. Every answer is a list of pieces, one token each. No piece may occur twice
 /// in a script, because the model sees only the last token.
@@ -41,6 +56,8 @@ pub struct Script {
     pub template: String,
     /// The context that the model was trained for, in tokens.
     pub context: u32,
+    pub shape: Shape,
+    pub weights: Weights,
 }
 
 impl Default for Script {
@@ -57,7 +74,20 @@ impl Default for Script {
             long_is_endless: false,
             template: TEMPLATE.to_owned(),
             context: 131_072,
+            shape: Shape::Tiny,
+            weights: Weights::Scripted,
         }
+    }
+}
+
+impl Script {
+    /// Replaces the template, in which the tools come first, by one that begins with the system prompt, as those of
+    /// Qwen3-Coder and Gemma.
+    pub fn system_first(mut self) -> Self {
+        let changed = self.template.replacen("system_first = false", "system_first = true", 1);
+        assert!(changed != self.template, "the template has no such switch");
+        self.template = changed;
+        self
     }
 }
 
@@ -100,12 +130,24 @@ fn model(script: &Script) -> Gguf {
         }
     }
 
-    let mut gguf =
-        Gguf { tensors: weights::tensors(vocabulary.len(), &successors, vocabulary.id(END)), ..Gguf::default() };
-    gguf.set("general.architecture", Value::String("llama".to_owned()));
+    let mut gguf = Gguf::default();
+    let (width, tokens) = (script.shape.width(), vocabulary.len());
+    match script.weights {
+        Weights::Scripted => {
+            network::add(&mut gguf, script.shape, true, &mut Random::new(0));
+            gguf.tensors.extend(weights::tensors(width, tokens, &successors, vocabulary.id(END)));
+        }
+        Weights::Random(seed) => {
+            let mut random = Random::new(seed);
+            network::add(&mut gguf, script.shape, false, &mut random);
+            gguf.tensors.push(random.tensor("token_embd.weight", &[width, tokens]));
+            // The answer doesn't end at once or begin with half a character, so that there is a first token to compare.
+            let output = random.tensor("output.weight", &[width, tokens]);
+            gguf.tensors.push(output.with_zero_rows(vocabulary.without_text()));
+        }
+    }
     gguf.set("general.name", Value::String("tiny-scripted".to_owned()));
-    gguf.set("llama.context_length", Value::U32(script.context));
-    weights::describe(&mut gguf);
+    gguf.set(&format!("{}.context_length", script.shape.architecture()), Value::U32(script.context));
     vocabulary.describe(&mut gguf);
     gguf.set("tokenizer.chat_template", Value::String(script.template.clone()));
     gguf
