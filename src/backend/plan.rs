@@ -263,10 +263,11 @@ impl Program {
         };
         let mut command = Command::new(&self.path);
         limits::restore_files(&mut command);
-        command.args(self.arguments.iter().map(filled));
+        // First, since the user's own arguments come last.
         if let Some(cache) = self.cache.as_ref().filter(|cache| cache.path.is_dir()) {
             command.arg(&cache.option).arg(&cache.path);
         }
+        command.args(self.arguments.iter().map(filled));
         remove_variables(&mut command, |name| self.removed.iter().any(|pattern| matches(pattern, name)));
         command.envs(self.environment.iter().map(|(name, value)| (name, filled(value))));
         if let Some(variable) = &self.key_variable {

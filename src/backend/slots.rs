@@ -25,8 +25,8 @@ use crate::{memory::PromptReuse, warm::Prefix};
 const SLOT: u32 = 0;
 /// How long the server may take to read a prompt. A processor can take many minutes.
 const READ_TIMEOUT: Duration = Duration::from_secs(3600);
-/// How long the server may take to write or read gigabytes.
-const FILE_TIMEOUT: Duration = Duration::from_secs(600);
+/// How long the server may take to read gigabytes from a file.
+const FILE_TIMEOUT: Duration = Duration::from_secs(60);
 /// The numbers of requests that wait and that are worked on, in `/metrics`.
 const QUEUED: &[u8] = b"llamacpp:requests_deferred ";
 const PROCESSED: &[u8] = b"llamacpp:requests_processing ";
@@ -108,17 +108,17 @@ impl Slots<'_> {
     /// Returns the tokens that a prompt with this prefix starts with, or `None` if the server counts another number than
     /// the prompt has.
     pub(crate) async fn tokens(&self, model: &str, prefix: &Prefix) -> Option<PrefixTokens> {
-        let one = self.tokenize(prefix, "a").await?;
-        let counted = json!({"model": model, "tools": prefix.tools(), "system": prefix.system(), "messages": [prefix.message("a")]});
-        let count: Count = self.post("v1/messages/count_tokens", &counted).await?;
+        let one = self.tokenize(prefix, ".").await?;
+        let count: Count = self.post("v1/messages/count_tokens", &prefix.request(model)).await?;
         if count.input_tokens != one.len() {
             tracing::warn!(counted = count.input_tokens, built = one.len(), "the server builds another prompt");
             return None;
         }
-        let other = self.tokenize(prefix, "0").await?;
+        // As what follows starts in Claude Code.
+        let other = self.tokenize(prefix, "<").await?;
         let all = common(&one, &other);
         let shared = match prefix.elsewhere() {
-            Some(elsewhere) => common(&one[..all], &self.tokenize(&elsewhere, "a").await?),
+            Some(elsewhere) => common(&one[..all], &self.tokenize(&elsewhere, ".").await?),
             None => 0,
         };
         Some(PrefixTokens { all: one[..all].to_vec(), shared })
@@ -203,10 +203,10 @@ impl Slots<'_> {
         Some([number(QUEUED)?, number(PROCESSED)?])
     }
 
-    /// Saves the slot in the file of this name, in the directory that the server was started with. Returns whether it
-    /// succeeded.
+    /// Saves the slot in the file of this name, in the directory that the server was started with, once the requests that came
+    /// before are done. Returns whether it succeeded.
     pub(crate) async fn save(&self, name: &str) -> bool {
-        self.act("save", name).await.is_ok_and(|answer| answer.status().is_success())
+        self.act("save", name, READ_TIMEOUT).await.is_ok_and(|answer| answer.status().is_success())
     }
 
     /// Restores the slot from the file of this name.
@@ -214,7 +214,7 @@ impl Slots<'_> {
     /// # Errors
     /// If the server refuses the file, or is gone.
     pub(crate) async fn restore(&self, name: &str) -> Result<(), RestoreError> {
-        let answer = self.act("restore", name).await.map_err(|_| RestoreError::Lost)?;
+        let answer = self.act("restore", name, FILE_TIMEOUT).await.map_err(|_| RestoreError::Lost)?;
         if answer.status().is_success() {
             return Ok(());
         }
@@ -222,10 +222,10 @@ impl Slots<'_> {
         Err(RestoreError::Refused(http::error_message(&body).unwrap_or_default()))
     }
 
-    async fn act(&self, action: &str, name: &str) -> Result<reqwest::Response, reqwest::Error> {
+    async fn act(&self, action: &str, name: &str, limit: Duration) -> Result<reqwest::Response, reqwest::Error> {
         let url = format!("{}/slots/{SLOT}?action={action}", self.endpoint.url);
         let request = self.client.post(url).json(&json!({"filename": name}));
-        self.endpoint.authorize(request).timeout(FILE_TIMEOUT).send().await
+        self.endpoint.authorize(request).timeout(limit).send().await
     }
 }
 

@@ -36,10 +36,11 @@ use crate::{
 };
 
 const MOVE_SECTIONS: &str = "--exclude-dynamic-system-prompt-sections";
-/// The first version that has it (its release notes).
-const MOVES_SECTIONS: Version = (2, 1, 98);
 /// The version in which `--managed-settings`, which is not in the help, was seen to set prices.
 const HAS_PRICES: Version = (2, 1, 331);
+
+/// Claude Code's own output styles (2.1.331).
+const STYLES: [&str; 3] = ["default", "Explanatory", "Learning"];
 
 /// A Claude Code session, planned before the backend's port and key are known.
 #[derive(Debug)]
@@ -56,6 +57,8 @@ pub(crate) struct SessionPlan {
     user_settings: Option<Value>,
     status_line: StatusLine,
     named_tools: Named,
+    /// Whether the system prompt has a style of the user's.
+    has_own_style: bool,
     depth: u32,
 }
 
@@ -87,8 +90,11 @@ impl SessionPlan {
             user_settings.as_ref(),
             overlay::files(config_dir.as_deref(), here),
         );
+        let has_own_style = styles(user_settings.as_ref(), overlay::files(config_dir.as_deref(), here))
+            .any(|style| !STYLES.contains(&&*style));
         let mut plan = SessionPlan {
             named_tools,
+            has_own_style,
             version: find_version(&program),
             depth: find::depth(&program, &environment.variables)?,
             program,
@@ -125,7 +131,7 @@ impl SessionPlan {
 
     /// Returns the user's own `statusLine`, unless they turned their customizations off.
     fn own_status_line(&self, config_dir: Option<&Path>, project: &Path) -> Option<Value> {
-        if ["--bare", "--safe-mode", "--restricted"].iter().any(|option| self.option(option).is_some()) {
+        if self.has_option(&["--bare", "--safe-mode", "--restricted"]) {
             return None;
         }
         let sources = self.option("--setting-sources");
@@ -150,10 +156,10 @@ impl SessionPlan {
         if is_lean && !self.has_option(&["--strict-mcp-config"]) {
             added.push("--strict-mcp-config".into());
         }
-        // Moves what differs between projects from the system prompt to the first message, so that the backend's prompt
-        // cache holds for all of them. It has no effect in a terminal (seen).
-        let moves = is_lean || self.is_print() && knows(MOVES_SECTIONS);
-        if moves && !self.has_option(&[MOVE_SECTIONS, "--system-prompt", "--system-prompt-file"]) {
+        // Moves what differs between projects from the system prompt to the first message. Not in other sessions: the memory
+        // would then follow what is kept for the next session, and 600 tokens more would have to be read each time. In a
+        // terminal it has no effect (seen).
+        if is_lean && !self.has_option(&[MOVE_SECTIONS, "--system-prompt", "--system-prompt-file"]) {
             added.push(MOVE_SECTIONS.into());
         }
         // An administrator's settings override these, and the user's replace them.
@@ -167,13 +173,15 @@ impl SessionPlan {
     }
 
     fn has_option(&self, names: &[&str]) -> bool {
-        let all = self.own_arguments.iter().chain(&self.arguments).map(|argument| argument.to_string_lossy());
-        all.take_while(|word| word != "--").any(|word| names.contains(&word.split('=').next().unwrap_or_default()))
+        names.iter().any(|name| self.option(name).is_some())
     }
 
     /// Returns what decides how the session's prompt starts, apart from the project, or `None` if it starts with words of the
     /// user's own.
     pub(crate) fn prompt_shape(&self) -> Option<impl Serialize> {
+        if self.has_own_style {
+            return None;
+        }
         let [own, typed] = [&self.own_arguments, &self.arguments].map(|arguments| arguments::prompt_options(arguments));
         Some((Fingerprint::of(&self.program), own?, typed?, self.user_settings.clone()))
     }
@@ -214,6 +222,15 @@ impl SessionPlan {
         command.arg("--settings").arg(overlay).args(&self.arguments);
         Ok(command)
     }
+}
+
+/// Returns the output styles that settings name, whichever of them counts.
+fn styles(given: Option<&Value>, files: impl Iterator<Item = PathBuf>) -> impl Iterator<Item = String> {
+    let read = |file: PathBuf| serde_json::from_slice::<Value>(&disk::read(&file).ok()?).ok();
+    files
+        .filter_map(read)
+        .chain(given.cloned())
+        .filter_map(|settings| Some(settings["outputStyle"].as_str()?.to_owned()))
 }
 
 /// Checks `[claude] args` and `[claude] env`.

@@ -26,6 +26,8 @@ const VARIABLE: &str = "OTEL_LOG_RAW_API_BODIES";
 /// A file exists before it is complete, and its completion is no event on macOS.
 const RETRY: Duration = Duration::from_millis(2);
 const MAX_RETRIES: u32 = 500;
+/// How often the directory is replaced while Claude Code makes it again.
+const ATTEMPTS: u32 = 20;
 /// The longest body that is read.
 const MAX_BODY: u64 = 16 << 20;
 
@@ -97,8 +99,13 @@ impl Recording {
     /// Removes what was written, and puts a file in the directory's place, without which Claude Code would make it again.
     /// It ignores that it can't write (seen).
     fn end(&self) {
-        let _ = fs::remove_dir_all(&self.directory);
-        let _ = disk::create_private(&self.directory, b"");
+        for _ in 0..ATTEMPTS {
+            let _ = fs::remove_dir_all(&self.directory);
+            if disk::create_private(&self.directory, b"").is_ok() {
+                return;
+            }
+        }
+        tracing::warn!("requests are written until the session ends");
     }
 }
 

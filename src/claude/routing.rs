@@ -154,7 +154,7 @@ impl Routing {
     fn announcement(&self, served: &Served) -> String {
         let start = if self.place.is_local { "local: " } else { "" };
         let (models, server) = (models::names(&self.tiers, &[]).join(", "), &self.place.server);
-        ui::one_line(format!("{start}{models} {server}, {}k context", served.context / 1024))
+        ui::one_line(format!("{start}{models} {server}, {}k context", served.context / 1000))
     }
 }
 

@@ -179,7 +179,8 @@ pub(crate) struct LogsArguments {
 /// List or clear what is kept to start sessions faster
 ///
 /// Lists the snapshots of prompt caches: how many tokens each saves, and for which model and
-/// project. They contain Claude Code's tools and instructions, and nothing that you typed.
+/// project. They contain Claude Code's tools and instructions, the descriptions of your agents,
+/// skills and MCP tools, and the path of the project, but nothing of a conversation.
 #[derive(Debug, clap::Args)]
 #[command(
     verbatim_doc_comment,

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::{Arg, ArgAction, Command, ValueHint};
 
 use super::names::{self, ChosenOptions};
-use crate::{base::ui, claude::arguments, cli};
+use crate::{base::ui, claude::arguments, cli, config::ToolSet};
 
 /// A line of the answer, with tab-separated fields.
 enum Completion {
@@ -106,6 +106,7 @@ impl Line<'_> {
         match argument.get_id().as_str() {
             "backend" => return names::backends().map(word).collect(),
             "profile" => return self.chosen.profiles().into_iter().map(word).collect(),
+            "toolset" => return ToolSet::ALL.map(|(name, _)| word(name.to_owned())).into(),
             "model" => {
                 let models = self.chosen.models().into_iter().map(word);
                 return models.chain([Completion::Files(".gguf")]).collect();

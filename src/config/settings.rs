@@ -28,7 +28,8 @@ pub(crate) struct Settings {
     pub context_check: Option<bool>,
     /// Whether to refuse a model that doesn't fit in memory.
     pub memory_check: Option<bool>,
-    /// `true` is another name of `[claude] tools = "lean"`; `false` means `local` where the context is small.
+    /// `true` is another name of `[claude] tools = "lean"`; `false` turns lean off, also where the
+    /// context is small.
     pub(super) lean: Option<bool>,
     /// Whether each session gets an empty home that is deleted afterwards.
     pub throwaway: Option<bool>,

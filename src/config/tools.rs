@@ -27,6 +27,10 @@ impl ToolSet {
 /// `Config` if one source sets both.
 pub(super) fn resolve(lean: Option<bool>, tools: Option<ToolSet>, sources: [Source; 2]) -> Result<Option<ToolSet>> {
     let Some(lean) = lean else { return Ok(tools) };
+    // `false` only says that the session isn't lean.
+    if !lean && tools == Some(ToolSet::All) {
+        return Ok(tools);
+    }
     let [source, other] = sources;
     let (set, name) = if lean { (ToolSet::Lean, "lean") } else { (ToolSet::Local, "local") };
     if tools.is_some() && source == other {

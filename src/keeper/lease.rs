@@ -18,7 +18,7 @@ use super::{
     start::StartRequest,
     sweep,
     timeouts::RETRY_HELP,
-    warm::FirstRequest,
+    warm::request::FirstRequest,
 };
 use crate::{
     backend::{self, Service, registry},
@@ -259,6 +259,11 @@ impl Lease {
     /// Returns the request for the keeper.
     pub(crate) fn start(&self) -> &StartRequest {
         &self.start
+    }
+
+    /// Returns whether a keeper has this lease.
+    pub(crate) fn is_connected(&self) -> bool {
+        matches!(self.connection, Connection::Keeper(_))
     }
 
     /// Reports how the conversation of this session starts.

@@ -20,7 +20,7 @@ use super::{
     protocol::FromKeeper,
     report::{KeeperInfo, Report, SessionInfo, State},
     timeouts::RETRY_HELP,
-    warm::{FirstRequest, Requests},
+    warm::request::{FirstRequest, Requests},
 };
 use crate::{
     backend::MissingModel,

@@ -38,7 +38,6 @@ mod sweep;
 mod takeover;
 mod timeouts;
 mod warm;
-mod warm_server;
 
 pub(crate) use ask::{StopOutcome, find_other_versions, list_backends, query_backend, stop};
 pub(crate) use external::list as list_external;

@@ -24,6 +24,7 @@ use crate::{
 
 /// The shortest time between two questions to the server, and between two messages to a session.
 const PERIOD: Duration = Duration::from_secs(1);
+
 /// Follows what the server of one keeper is doing.
 pub(crate) struct ActivityTracker {
     kind: &'static dyn Backend,

@@ -15,7 +15,7 @@ use tokio::{
 
 use super::{
     report::{Activity, Glance, Report, SessionInfo},
-    warm::FirstRequest,
+    warm::request::FirstRequest,
 };
 use crate::{
     backend::{Endpoint, MissingModel, Progress, Served},

@@ -81,6 +81,10 @@ impl Requests {
                     return;
                 };
                 let request = self.running.remove(at);
+                // Only what lclaude reads in advance is answered with one token. It says nothing about a conversation.
+                if request.is_written && request.written <= 1 {
+                    return;
+                }
                 self.kept = Some(kept);
                 if let Some(prompt) = request.prompt(Some(kept).filter(|_| is_whole)) {
                     self.last_prompt = Some((prompt, request.number));
@@ -145,6 +149,8 @@ impl Request {
     fn take(&mut self, step: Step, now: Instant) {
         match step {
             Step::Reading { tokens, fraction, rate } => {
+                // If less is done than is similar, the similar part isn't reused. Fractions have two decimals.
+                self.share = self.share.filter(|share| fraction + 0.01 >= *share);
                 let batch = tokens.saturating_sub(self.read);
                 // The rate of this batch, since later ones are slower than the mean.
                 let span = self.read_at.filter(|_| batch > 0).map(|at| now - at).filter(|span| *span >= MIN_SPAN);
@@ -334,8 +340,8 @@ mod tests {
         let idle =
             Activity { phase: Phase::Idle, used: Some(24_313), prompt_cache: Some(second), ..Activity::default() };
         assert_eq!(requests.activity(now), idle);
-        // Nothing was written, as for a primed prompt.
-        assert_eq!(after(&end(100, 0, 300, true)).0.last_prompt(), Some((PromptUse { cached: 200, total: 300 }, 1)));
+        // As for a prompt that is read in advance.
+        assert_eq!(after(&end(100, 1, 300, true)).0.last_prompt(), None);
         // The server dropped a part of its context, or counts otherwise: unknown.
         assert_eq!(after(&end(100, 10, 300, false)).0.last_prompt(), None);
         assert_eq!(after(&end(400, 10, 300, true)).0.last_prompt(), None);

@@ -4,7 +4,7 @@ use std::{fmt, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::warm::WarmStart;
+use super::warm::request::WarmStart;
 use crate::{
     backend::{BackendPlan, Endpoint},
     config::Lifetime,

@@ -27,8 +27,7 @@ use super::{
     start::StartRequest,
     state::KeeperState,
     timeouts::RETRY_HELP,
-    warm::{ServerLost, Warm},
-    warm_server::{WarmServer, WarmTask},
+    warm::{ServerLost, Warm, WarmServer, WarmTask},
 };
 use crate::{
     backend::{
@@ -131,6 +130,7 @@ impl<'a> Supervisor<'a> {
                     self.warm_task =
                         self.warm_server.take().map(|server| WarmTask::start(server, self.warm.requests()));
                     let failure = self.wait_until_down().await;
+                    self.warm.go_cold();
                     if let Some(task) = self.warm_task.take() {
                         task.stop().await;
                     }
@@ -188,6 +188,7 @@ impl<'a> Supervisor<'a> {
                         return Ok(served);
                     }
                     Err(ServerLost) => {
+                        self.warm.go_cold();
                         self.end_run().await;
                         continue;
                     }

@@ -19,8 +19,8 @@ use serde_json::Value;
 
 use crate::{base::process::die_with_parent, claude::StatusLineFile};
 
-/// How long the command may take.
-const TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the command may take. Claude Code ends this process 3 seconds after it started.
+const TIMEOUT: Duration = Duration::from_millis(2500);
 /// The most bytes of its output.
 const MAX_OUTPUT: u64 = 16 * 1024;
 
@@ -49,9 +49,8 @@ pub(super) fn output(line: &StatusLineFile, input: &[u8], file: &Path) -> Option
     {
         return Some(last.output.clone());
     }
-    let Some(output) = run(command, input) else {
-        return last.map(|last| last.output);
-    };
+    // One that takes too long isn't tried again before Claude Code says something else.
+    let output = run(command, input).or_else(|| last.map(|last| last.output)).unwrap_or_default();
     let last = Last { hash, at: now, output };
     // Another run may write at the same time.
     let new = kept.with_extension(format!("new-{}", std::process::id()));

@@ -8,11 +8,10 @@ use std::{
 
 use super::{child::Child, plan::Plan};
 use crate::{
-    backend::{Endpoint, HOST, MASKED, Program, Service, TOKEN, fit::ModelFacts},
+    backend::{Endpoint, HOST, MASKED, Program, PromptCache, Service, TOKEN, fit::ModelFacts, registry},
     base::ui,
     claude::{Routed, SessionPlan},
     config::Settings,
-    warm::Store,
 };
 
 const PORT: &str = "PORT";
@@ -108,13 +107,14 @@ fn describe_backend(
 
 /// Describes what is kept between sessions.
 fn warm_start(plan: &Plan) -> String {
-    let settings = plan.settings();
-    match Store::of_session(settings, &plan.environment().places, false) {
-        Some(store) => {
-            format!("at most {} in {}", ui::format_bytes(settings.warm.max_size), store.directory().display())
-        }
-        None => "off".into(),
-    }
+    let Some(store) = plan.store(false) else { return "off".into() };
+    let how = match registry::backend(plan.backend.kind).prompt_cache(&plan.backend, plan.environment()) {
+        PromptCache::Slot(_) => "keeps what the server has read",
+        PromptCache::Memory => "the server reads ahead",
+        PromptCache::Unknown => return "off".into(),
+    };
+    let (most, place) = (ui::format_bytes(plan.settings().warm.max_size), store.directory().display());
+    format!("{how}; at most {most} in {place}")
 }
 
 fn describe_child(out: &mut String, child: &Child, routed: &Routed) -> fmt::Result {

@@ -140,14 +140,18 @@ impl Plan {
         }
     }
 
+    /// Returns the store of warm starts, or `None` if they are off. A server that lclaude doesn't start, or that sends prompts
+    /// elsewhere, gets no requests of lclaude's.
+    pub(crate) fn store(&self, writes: bool) -> Option<Store> {
+        let forwards = registry::backend(self.backend.kind).sends_prompts_to(&self.backend).is_some();
+        let is_ours = !forwards && !matches!(self.backend.service, Service::Running(_));
+        Store::of_session(&self.settings, &self.environment.places, writes).filter(|_| is_ours)
+    }
+
     /// Returns what this session wants of warm starts, or `None` if they are off, or nothing about its prompt is known
-    /// before it is sent. A server that lclaude doesn't start gets no requests of its own.
+    /// before it is sent.
     pub(crate) fn warm_start(&self, session: &SessionPlan) -> Option<WarmStart> {
-        if matches!(self.backend.service, Service::Running(_)) {
-            return None;
-        }
-        let writes = session.throwaway.is_none();
-        let store = Store::of_session(&self.settings, &self.environment.places, writes)?;
+        let store = self.store(session.throwaway.is_none())?;
         let shape = (session.prompt_shape()?, &self.backend.models, &self.settings.claude.tools);
         let directory = self.environment.working_dir().ok()?.as_os_str().as_encoded_bytes();
         let conversation = ConversationKind { project: Key::of(&(&shape, directory)), anywhere: Key::of(&shape) };
@@ -262,7 +266,7 @@ impl Plan {
         };
         let why = match self.settings.claude.tools {
             Some(_) => "",
-            None => ", because the context is small (set lean = false to turn this off)",
+            None => ", because the context is small (--toolset local turns this off)",
         };
         (self.tools(served) == ToolSet::Lean).then(|| format!("lean: {what}{why}"))
     }

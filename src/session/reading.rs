@@ -2,7 +2,8 @@
 //!
 //! Claude Code prints to the same terminal, so the line has to be gone before that. It prints at the end of its work, after
 //! the model has written something, and the line is only there while the prompt takes seconds to be read. So a session
-//! that the user watches otherwise (the terminal interface, a stream) gets none.
+//! that the user watches otherwise (the terminal interface, a stream) gets none. If other sessions use the server too, it may
+//! be the prompt of one of them.
 
 use std::io::{self, IsTerminal};
 
@@ -16,17 +17,13 @@ use crate::{
 /// reports it once a second.
 const MIN_LEFT: u64 = 3;
 
-/// The line, if this session gets one.
+/// The line. A session that gets none hears nothing of what the server is doing.
+#[derive(Default)]
 pub(super) struct ReadingLine {
-    is_wanted: bool,
     shown: Option<ProgressLine>,
 }
 
 impl ReadingLine {
-    pub(super) fn new(is_wanted: bool) -> Self {
-        ReadingLine { is_wanted, shown: None }
-    }
-
     /// Returns whether a session with this child gets one: it prints an answer at its end, and everything goes to a terminal,
     /// so that nothing else writes in between.
     pub(super) fn is_wanted(child: &Child) -> bool {
@@ -40,12 +37,12 @@ impl ReadingLine {
     /// Shows or clears the line.
     pub(super) fn update(&mut self, activity: &Activity) {
         let is_reading = activity.phase == Phase::Reading && activity.seconds_left.is_some_and(|left| left >= MIN_LEFT);
-        if !is_reading {
-            self.clear();
-        } else if self.is_wanted {
+        if is_reading {
             let detail = activity.describe().split_off(1).join(", ");
             let line = self.shown.get_or_insert_with(ProgressLine::new);
             line.show("reading the prompt", activity.fraction.map(|fraction| fraction as f32), &detail);
+        } else {
+            self.clear();
         }
     }
 

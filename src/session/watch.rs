@@ -50,6 +50,8 @@ pub(super) async fn watch(
     let mut crashes = 0;
     loop {
         let mut first_request = None;
+        // A renewal of the lease isn't interrupted for it.
+        let may_report = lease.is_connected();
         let event = {
             // Kept across signals, because dropping it could cancel a renewal of the lease.
             let mut event = std::pin::pin!(lease.event());
@@ -75,7 +77,7 @@ pub(super) async fn watch(
                         forward(received, identity);
                     }
                     () = hold.continued() => hold.stop().await,
-                    request = requested(warmth) => {
+                    request = requested(warmth), if may_report => {
                         first_request = Some(request);
                         break None;
                     }

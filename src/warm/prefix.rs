@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 
 /// The longest prefix, in bytes as JSON. Claude Code's own has 90 kB; servers of tools add to it.
 const MAX_PREFIX: usize = 512 * 1024;
-/// How the parts of the first message start that don't depend on the project's files (Claude Code 2.1.331): the
-/// environment, with the path of the working directory, the model's name, and the lists of agents and skills. After them
-/// come `CLAUDE.md`, the state of Git, the date and the user's own text.
+/// How the parts of the first message start that come before the project's instructions (Claude Code 2.1.331): the
+/// environment, with the path of the working directory, the model's name, and the lists of agents and skills, also of the
+/// project's own. After them come `CLAUDE.md`, the state of Git, the date and the user's own text.
 const GENERAL: [&str; 4] = [
     "<system-reminder>\n# Environment\n",
     "<system-reminder>\nYou are powered by ",

@@ -19,7 +19,7 @@ fn status_line_follows_a_request() {
 
     // All tools, whose prompt takes long to read.
     let mut command = stage.command(support::lclaude());
-    command.args(["--backend", "llamacpp", "--model", "tiny.gguf"]);
+    command.args(["--backend", "llamacpp", "--model", "tiny.gguf", "--toolset", "all"]);
     let mut terminal = Terminal::start(command);
     real::wait_for_prompt(&terminal);
     let shows = |text: &'static str| {

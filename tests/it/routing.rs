@@ -136,6 +136,10 @@ fn child_gets_all_variables_in_environment_and_overlay() {
         assert!(claude.env[&description].starts_with(words), "{}", claude.env[&description]);
         table.insert(description.clone(), claude.env[&description].clone());
     }
+    // In the session's private directory.
+    let requests = &claude.env["OTEL_LOG_RAW_API_BODIES"];
+    assert!(requests.starts_with(&format!("file:{}/", stage.runtime().display())), "{requests}");
+    table.insert("OTEL_LOG_RAW_API_BODIES".into(), requests.clone());
     for (name, value) in &table {
         assert_eq!(claude.env.get(name), Some(value), "{name} in the environment");
         assert_eq!(overlay.get(name), Some(value), "{name} in the overlay");
@@ -292,7 +296,7 @@ fn overlay_has_settings_that_variables_cannot_set() {
     assert_eq!(settings["permissions"]["disableAutoMode"], "disable");
     assert_eq!(settings["skipWebFetchPreflight"], true);
     let announcements = settings["companyAnnouncements"].as_array().expect("a list");
-    assert_eq!(announcements, &[json!("local: tiny on llamacpp, 64k context")]);
+    assert_eq!(announcements, &[json!("local: tiny on llamacpp, 65k context")]);
     // A teammate in a tmux pane would have no token.
     assert_eq!(settings["teammateMode"], "in-process");
 }

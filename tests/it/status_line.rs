@@ -188,7 +188,7 @@ fn users_own_line_comes_first_and_its_command_stays_private() {
     let (session, claude, _backend) = interactive(&stage, &[]);
 
     let overlay = &claude.settings["statusLine"];
-    assert_eq!((&overlay["padding"], &overlay["refreshInterval"]), (&json!(2), &json!(1)));
+    assert_eq!((&overlay["padding"], &overlay["refreshInterval"]), (&json!(2), &json!(3)));
     assert!(!overlay["command"].as_str().expect("text").contains("mine"), "{overlay}");
     let file = claude.settings_path.as_ref().expect("a path").replace("settings.json", "line.json");
     let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&file).expect("a file").permissions());

@@ -131,7 +131,9 @@ pub(crate) fn plan(settings: &Settings, environment: &Environment) -> Result<Bac
 /// Returns where the slot of the only model is saved, or `None` if it isn't.
 fn snapshots_directory(settings: &Settings, environment: &Environment, models: usize) -> Option<CacheDirectory> {
     let store = Store::of_session(settings, &environment.places, true).filter(|_| models == 1)?;
-    Some(CacheDirectory { option: "--slot-save-path".into(), path: store.directory().to_owned() })
+    let option = "--slot-save-path";
+    let is_own = settings.llamacpp.args.iter().any(|argument| argument.starts_with(option));
+    (!is_own).then(|| CacheDirectory { option: option.into(), path: store.directory().to_owned() })
 }
 
 /// Returns the preset file (INI) that lists the router's models.

@@ -25,7 +25,6 @@ const UNSAFE: &[&str] = &[
     "--hf-repo-draft",
     "-hfd",
     "--cache-reuse",
-    "--slot-save-path",
     "--override-kv",
     "--slots",
     "--no-slots",

@@ -89,7 +89,7 @@ pub(crate) async fn bring_up(plan: &BackendPlan, starting: &Starting<'_>) -> Res
             }
         }
     }
-    served.others = others.with_context(served.context).await;
+    served.others = others.like(&served).await;
     let loaded = server.loaded().await;
     let stayed = |model: &String| store::is_cloud(model) || loaded.iter().any(|one| store::is_same(&one.name, model));
     // If a runner has several names, the list can't tell whether each model is loaded.

@@ -10,7 +10,10 @@ use tokio::{sync::oneshot, time::timeout};
 
 use super::{listing, models, store};
 use crate::{
-    backend::plan::{BackendPlan, Service},
+    backend::{
+        plan::{BackendPlan, Service},
+        served::Served,
+    },
     base::variables::Variables,
     memory::{Estimate, Fit, Layout, Machine},
 };
@@ -20,8 +23,15 @@ const MOST: usize = 20;
 /// How long to wait for them once the session's own model is loaded.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// Models with the most tokens that each takes, as soon as they are known.
-pub(crate) struct Others(oneshot::Receiver<Vec<(String, u32)>>);
+/// The models, as soon as they are known.
+pub(crate) struct Others(oneshot::Receiver<Vec<Other>>);
+
+struct Other {
+    name: String,
+    /// The most tokens that it takes.
+    context: u32,
+    thinks: bool,
+}
 
 impl Others {
     /// Starts to read the models in the plan's store. Finds none for a server of the user's own, whose settings decide
@@ -36,14 +46,16 @@ impl Others {
         Others(receiver)
     }
 
-    /// Returns the names of the models that take a context of this many tokens.
-    pub(crate) async fn with_context(self, context: u32) -> Vec<String> {
+    /// Returns the names of the models that take what Claude Code sends to the session's own model: as many tokens, and
+    /// requests to think.
+    pub(crate) async fn like(self, served: &Served) -> Vec<String> {
         let found = timeout(PATIENCE, self.0).await.ok().and_then(Result::ok).unwrap_or_default();
-        found.into_iter().filter(|(_, most)| *most >= context).map(|(name, _)| name).collect()
+        let fits = |other: &Other| other.context >= served.context && (other.thinks || !served.thinking);
+        found.into_iter().filter(fits).map(|other| other.name).collect()
     }
 }
 
-fn find(plan: &BackendPlan, home: &Path) -> Vec<(String, u32)> {
+fn find(plan: &BackendPlan, home: &Path) -> Vec<Other> {
     let (Some(place), Service::Program(program)) = (store::of(plan, home), &plan.service) else {
         return Vec::new();
     };
@@ -66,7 +78,7 @@ fn find(plan: &BackendPlan, home: &Path) -> Vec<(String, u32)> {
             machine = machine.map(Machine::with_tools);
         }
         if machine.as_ref().is_some_and(|machine| !is_too_large(machine)) {
-            found.push((name, context));
+            found.push(Other { name, context, thinks: listed.thinking == Some(true) });
         }
     }
     found

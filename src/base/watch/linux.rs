@@ -13,7 +13,7 @@ use std::{
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::Changes;
+use super::changes::Changes;
 
 /// Linux's `<fcntl.h>`, which the libc crate has only in part.
 const DN_CREATE: libc::c_int = 0x4;

@@ -15,7 +15,7 @@ use std::{
 use rustix::event::kqueue::{self, Event, EventFilter, EventFlags, VnodeEvents};
 use tokio::io::{Interest, unix::AsyncFd};
 
-use super::Changes;
+use super::changes::Changes;
 
 /// Watches the entries of a directory.
 pub(crate) struct DirectoryWatch {

@@ -1,5 +1,6 @@
 //! Notices when files are added or removed, without looking again and again.
 
+mod changes;
 #[cfg(target_os = "linux")]
 #[path = "linux.rs"]
 mod system;
@@ -7,14 +8,8 @@ mod system;
 #[path = "macos.rs"]
 mod system;
 
+pub(crate) use changes::Changes;
 pub(crate) use system::DirectoryWatch;
-
-/// What to watch a directory for. The system may report more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Changes {
-    Added,
-    Removed,
-}
 
 #[cfg(test)]
 mod tests {

@@ -14,8 +14,8 @@ use std::{
 use crate::base::error::{Code, Failure, Result};
 pub(crate) use shape::prompt_options;
 use table::{
-    Arity::{self, Many, One, Optional},
-    FLAGS, OPTIONS, UNLISTED,
+    Arity::{Many, One, Optional},
+    FLAGS, OPTIONS, UNLISTED, find_arity, is_option,
 };
 
 /// Claude Code's model aliases; any other `--model` is a local model.
@@ -255,28 +255,6 @@ fn check_supported(name: &str) -> Result<()> {
 
 fn is_help_or_version(name: &str) -> bool {
     matches!(name, "--help" | "-h" | "--version" | "-v")
-}
-
-/// Returns which of the following arguments are values of the option, or `None` if it takes none of them.
-///
-/// A short option may have its value attached (`-nNAME`), and short flags may be combined (`-pc`); only the last one
-/// can take the next argument.
-fn find_arity(name: &str) -> Option<Arity> {
-    let known = |name: &str| OPTIONS.iter().find(|(option, _)| *option == name).map(|(_, arity)| *arity);
-    if name.starts_with("--") || name.len() == 2 {
-        return known(name);
-    }
-    for (at, letter) in name.char_indices().skip(1) {
-        if let Some(arity) = known(&format!("-{letter}")) {
-            let attached = at + letter.len_utf8() < name.len();
-            return (!attached).then_some(arity);
-        }
-    }
-    None
-}
-
-fn is_option(argument: &OsStr) -> bool {
-    argument.as_encoded_bytes().starts_with(b"-") && argument.len() > 1
 }
 
 /// Whether `model` is one of Claude Code's aliases, which select a tier, and not a model of the backend.

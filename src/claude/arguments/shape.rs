@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use super::{Arity, find_arity, is_option};
+use super::table::{Arity, find_arity, is_option};
 
 /// Options that have no influence on the prompt's beginning.
 const UNRELATED: &[&str] = &[
@@ -32,6 +32,7 @@ const UNRELATED: &[&str] = &[
 
 /// Options that put the user's own words into the prompt's beginning.
 const OWN_WORDS: &[&str] = &[
+    "--agent",
     "--agents",
     "--append-system-prompt",
     "--append-system-prompt-file",
@@ -47,7 +48,10 @@ pub(crate) fn prompt_options(arguments: &[OsString]) -> Option<Vec<String>> {
     let mut options = Vec::new();
     let mut rest = arguments.iter().peekable();
     while let Some(argument) = rest.next() {
-        let word = argument.to_string_lossy().into_owned();
+        let mut word = argument.to_string_lossy().into_owned();
+        if word == "--print" {
+            word = "-p".into();
+        }
         if word == "--" {
             break;
         }
@@ -88,9 +92,15 @@ mod tests {
     fn prompt_and_unrelated_options_do_not_count() {
         let print = options("-p hello");
         assert_eq!(print.as_deref(), Some(&["-p".to_owned()][..]));
-        for same in
-            ["-p", "one -p two three", "-p --output-format json x", "-p -c", "-p --resume abc x", "-p -- --tools X"]
-        {
+        for same in [
+            "-p",
+            "--print x",
+            "one -p two three",
+            "-p --output-format json x",
+            "-p -c",
+            "-p --resume abc x",
+            "-p -- --tools X",
+        ] {
             assert_eq!(options(same), print, "{same}");
         }
         for other in ["", "-p --tools Bash", "-p --tools Bash Read", "-p --tools=Read", "-p --mcp-config a.json"] {

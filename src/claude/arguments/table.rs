@@ -1,5 +1,7 @@
 //! The options of Claude Code 2.1.331: those in its help, and more found with `strings`.
 
+use std::ffi::OsStr;
+
 /// The values of an option, by the rules of Commander, Claude Code's argument parser.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Arity {
@@ -172,3 +174,26 @@ pub(crate) const UNLISTED: &[&str] = &[
     "--thinking-display",
     "--workload",
 ];
+
+/// Returns which of the following arguments are values of the option, or `None` if it takes none of them.
+///
+/// A short option may have its value attached (`-nNAME`), and short flags may be combined (`-pc`); only the last one
+/// can take the next argument.
+pub(crate) fn find_arity(name: &str) -> Option<Arity> {
+    let known = |name: &str| OPTIONS.iter().find(|(option, _)| *option == name).map(|(_, arity)| *arity);
+    if name.starts_with("--") || name.len() == 2 {
+        return known(name);
+    }
+    for (at, letter) in name.char_indices().skip(1) {
+        if let Some(arity) = known(&format!("-{letter}")) {
+            let attached = at + letter.len_utf8() < name.len();
+            return (!attached).then_some(arity);
+        }
+    }
+    None
+}
+
+/// Returns whether an argument is an option rather than a value.
+pub(crate) fn is_option(argument: &OsStr) -> bool {
+    argument.as_encoded_bytes().starts_with(b"-") && argument.len() > 1
+}

@@ -16,8 +16,9 @@ use serde_json::{Value, json};
 use super::overlay::{files, merge};
 use crate::base::{disk, ui};
 
-/// In seconds; the smallest that Claude Code accepts.
-const REFRESH_INTERVAL: u32 = 1;
+/// How often Claude Code runs the line, in seconds: alone, and with the user's own command. It ends a run that lasts until
+/// the next one. 1 is the least that it accepts.
+const REFRESH_INTERVALS: [u32; 2] = [1, 3];
 
 /// What `lclaude local line` reads.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -63,7 +64,7 @@ pub(crate) fn overlay(own: Option<&Value>, program: &str, file: &str) -> Value {
     let ours = json!({
         "type": "command",
         "command": ui::quote_command(words.into_iter()),
-        "refreshInterval": REFRESH_INTERVAL,
+        "refreshInterval": REFRESH_INTERVALS[usize::from(own.is_some())],
     });
     merge(&mut line, ours);
     line
@@ -125,7 +126,7 @@ mod tests {
         assert_eq!(
             line,
             json!({"type": "command", "command": "'/opt/my lclaude' local line /run/line.json", "padding": 0,
-                "refreshInterval": 1})
+                "refreshInterval": 3})
         );
         let file = StatusLineFile::new(Some(&own), Some(Path::new("/run/a.sock")));
         let expected = StatusLineFile {

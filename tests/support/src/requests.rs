@@ -44,12 +44,12 @@ pub fn printed(stage: &Stage, options: &[&str]) -> Value {
 /// Returns the first request of a session in a terminal.
 pub fn typed(stage: &Stage, options: &[&str]) -> Value {
     let mut terminal = Terminal::start(stage.lclaude(options));
-    terminal.wait_for("shortcuts");
+    real::wait_for_prompt(&terminal);
     terminal.type_in("hello");
     terminal.wait_for("hello");
     terminal.type_in("\r");
     terminal.wait_for("400");
-    terminal.wait_for("shortcuts");
+    real::wait_for_prompt(&terminal);
     quit(terminal);
     first(stage)
 }

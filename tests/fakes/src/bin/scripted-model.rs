@@ -17,7 +17,7 @@ fn main() -> ExitCode {
             (None, Err(_)) => is_known = false,
         }
     }
-    let Some(path) = path.filter(|_| is_known) else {
+    let Some(path) = path.filter(|path| is_known && !path.starts_with('-')) else {
         eprintln!("usage: scripted-model OUT.gguf [tiny|full|mla|hybrid|sliding|wide] [SEED] [system-first]");
         return ExitCode::from(64);
     };

@@ -14,12 +14,12 @@ use tokio::{
 };
 
 use super::{
-    progress::ActivityTracker,
-    report::PromptUse,
-    warm::{FirstRequest, Found, KnownPrefix, Requests, project_key, shared_key},
+    find::{Found, KnownPrefix, project_key, shared_key},
+    request::{FirstRequest, Requests},
 };
 use crate::{
     backend::{Endpoint, PrefixTokens, PromptCache, SlotCache, Slots, holds, prime},
+    keeper::{progress::ActivityTracker, report::PromptUse},
     memory::PromptReuse,
     warm::{Key, PendingSnapshot, Prefix, SnapshotInfo, Store},
 };
@@ -36,8 +36,8 @@ const QUEUE_CHECK: Duration = Duration::from_millis(50);
 pub(crate) struct WarmServer {
     pub(super) store: Store,
     pub(super) found: Found,
-    /// The snapshot that it was given.
-    pub(super) restored: Option<Key>,
+    /// The snapshot that it was given, and the tokens of that.
+    pub(super) restored: Option<(Key, u64)>,
     pub(super) model: String,
     pub(super) backend: String,
     /// The server's context, in tokens.
@@ -75,20 +75,25 @@ impl WarmTask {
 
 impl WarmServer {
     async fn keep(self, mut requests: Requests, saving: &watch::Sender<bool>) {
-        if let Some(known) = self.found.prefix.as_ref().filter(|_| self.restored.is_none()) {
-            // A prompt that starts the same needs what is being read, so it loses nothing when it waits. For another one
-            // the server stops, and keeps what it has read.
+        // A session that writes nothing doesn't tell its request, so what is read for it couldn't be stopped.
+        let is_cold = self.restored.is_none() && self.store.writes();
+        if let Some(known) = self.found.prefix.as_ref().filter(|_| is_cold) {
+            // A prompt that starts the same needs what is being read, so it loses nothing when it waits for the only slot. For
+            // another one the server stops, and keeps what it has read. Another kind may do both at once, and be slower.
+            let is_slot = matches!(self.found.cache, PromptCache::Slot(_));
             let differs = |seen: &Option<(FirstRequest, bool)>| {
-                seen.as_ref().is_some_and(|(seen, _)| seen.prefix != known.prefix)
+                seen.as_ref().is_some_and(|(seen, _)| !is_slot || seen.prefix != known.prefix)
             };
             let others = requests.clone();
             tokio::select! {
                 () = self.prime(known, &others, saving) => {}
                 _ = requests.wait_for(differs) => {}
             }
-            if matches!(self.found.cache, PromptCache::Slot(_)) {
+            if is_slot {
                 // Saving may have been interrupted.
                 self.slots().wake_queue(self.context).await;
+                // A save that was canceled too late has made its file again.
+                self.blocking(|store| drop(store.list())).await;
             }
             saving.send_replace(false);
         }
@@ -96,9 +101,9 @@ impl WarmServer {
             let seen = requests.borrow_and_update().clone();
             if let Some((request, is_alone)) = seen {
                 self.record(&request).await;
-                if let Some(key) = self.restored_for(&request) {
+                if let Some((key, tokens)) = self.restored_for(&request) {
                     tokio::select! {
-                        used = self.activity.first_prompt() => self.note_use(key, used).await,
+                        used = self.activity.first_prompt() => self.note_use(key, *tokens, used).await,
                         _ = requests.changed() => requests.mark_changed(),
                     }
                 }
@@ -168,9 +173,15 @@ impl WarmServer {
             slots.read(tokens, || {}).await;
             return;
         };
-        let (queued, is_read) = (Notify::new(), Cell::new(None));
+        let (queued, is_read, is_started) = (Notify::new(), Cell::new(None), Cell::new(false));
+        let is_after_answer = *saving.borrow();
+        let started = || {
+            is_started.set(true);
+            saving.send_replace(is_after_answer);
+            queued.notify_one();
+        };
         let read = async {
-            let read = slots.read(tokens, || queued.notify_one()).await;
+            let read = slots.read(tokens, started).await;
             is_read.set(Some(read));
             saving.send_replace(true);
             queued.notify_one();
@@ -179,15 +190,21 @@ impl WarmServer {
             // Behind the reading, and before all requests that are still to come.
             tokio::select! {
                 () = queued.notified() => {}
-                () = self.wait_until_queued() => {}
+                // Until the request before it is answered, there is nothing to wait for.
+                () = self.wait_until_queued() => if !is_started.get() {
+                    saving.send_replace(false);
+                },
             }
             is_read.get() != Some(false) && slots.save(pending.name()).await
         };
         let ((), is_saved) = tokio::join!(read, save);
-        slots.wake_queue(self.context).await;
-        if is_saved && is_read.get() == Some(true) {
-            self.commit(pending, tokens, project).await;
-        }
+        let kept = async {
+            if is_saved && is_read.get() == Some(true) {
+                self.commit(pending, tokens, project).await;
+            }
+            saving.send_replace(false);
+        };
+        tokio::join!(slots.wake_queue(self.context), kept);
     }
 
     /// Returns once a request waits for the server's slot.
@@ -224,16 +241,22 @@ impl WarmServer {
     }
 
     /// Returns the snapshot that a request should have reused.
-    fn restored_for(&self, request: &FirstRequest) -> Option<&Key> {
+    fn restored_for(&self, request: &FirstRequest) -> Option<&(Key, u64)> {
         let known = self.found.prefix.as_ref().filter(|known| known.prefix == request.prefix)?;
         self.restored.as_ref().filter(|_| known.is_own)
     }
 
     /// Notes whether a request reused the restored snapshot.
-    async fn note_use(&self, key: &Key, used: PromptUse) {
+    async fn note_use(&self, key: &Key, tokens: u64, used: PromptUse) {
         tracing::info!(%key, cached = used.cached, total = used.total, "snapshot used");
         let key = key.clone();
-        self.blocking(move |store| if used.cached > 0 { store.hit(&key) } else { store.miss(&key) }).await;
+        self.blocking(move |store| match used.cached {
+            0 => store.miss(&key),
+            // The template writes something else today, such as the date.
+            cached if cached < tokens / 2 => store.remove_snapshot(&key),
+            _ => store.hit(&key),
+        })
+        .await;
     }
 
     async fn record(&self, request: &FirstRequest) {
