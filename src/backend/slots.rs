@@ -134,8 +134,7 @@ impl Slots<'_> {
     }
 
     async fn post<T: serde::de::DeserializeOwned>(&self, route: &str, body: &Value) -> Option<T> {
-        let request = self.client.post(format!("{}/{route}", self.endpoint.url)).json(body);
-        let answer = self.endpoint.authorize(request).timeout(READ_TIMEOUT).send().await.ok()?;
+        let answer = self.send(route, body, READ_TIMEOUT).await.ok()?;
         http::read_json(answer.error_for_status().ok()?, TOKENS_BYTES).await.ok()
     }
 
@@ -145,8 +144,7 @@ impl Slots<'_> {
         let body = json!({
             "prompt": tokens, "n_predict": 0, "cache_prompt": true, "id_slot": SLOT, "stream": true, "return_progress": true,
         });
-        let request = self.client.post(format!("{}/completion", self.endpoint.url)).json(&body);
-        let Ok(mut answer) = self.endpoint.authorize(request).timeout(READ_TIMEOUT).send().await else {
+        let Ok(mut answer) = self.send("completion", &body, READ_TIMEOUT).await else {
             return false;
         };
         if !answer.status().is_success() {
@@ -182,9 +180,8 @@ impl Slots<'_> {
             if !is_busy {
                 let body =
                     json!({"prompt": vec![0; context as usize + CONTEXT_PADDING], "n_predict": 0, "id_slot": SLOT});
-                let request = self.client.post(format!("{}/completion", self.endpoint.url)).json(&body);
                 // The answer is an error.
-                let _ = self.endpoint.authorize(request).timeout(READ_TIMEOUT).send().await;
+                let _ = self.send("completion", &body, READ_TIMEOUT).await;
             }
             sleep(pause).await;
             pause = longest.min(pause * 2);
@@ -223,8 +220,11 @@ impl Slots<'_> {
     }
 
     async fn act(&self, action: &str, name: &str, limit: Duration) -> Result<reqwest::Response, reqwest::Error> {
-        let url = format!("{}/slots/{SLOT}?action={action}", self.endpoint.url);
-        let request = self.client.post(url).json(&json!({"filename": name}));
+        self.send(&format!("slots/{SLOT}?action={action}"), &json!({"filename": name}), limit).await
+    }
+
+    async fn send(&self, route: &str, body: &Value, limit: Duration) -> Result<reqwest::Response, reqwest::Error> {
+        let request = self.client.post(format!("{}/{route}", self.endpoint.url)).json(body);
         self.endpoint.authorize(request).timeout(limit).send().await
     }
 }

@@ -59,8 +59,8 @@ impl Recording {
         (VARIABLE.into(), format!("file:{}", self.directory.display()))
     }
 
-    /// Returns the beginning of the first request of the conversation, or `None` if there is none. Stays pending as long as
-    /// there was no request. May be dropped and called again until it has returned; then nothing is recorded any more.
+    /// Waits for the first request of the conversation and returns its beginning, or `None` if the directory can't be
+    /// watched any more. May be dropped and called again until it has returned; then nothing is recorded any more.
     pub(crate) async fn first(&mut self) -> Option<Recorded> {
         loop {
             for _ in 0..MAX_RETRIES {

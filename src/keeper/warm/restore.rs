@@ -4,6 +4,7 @@ use std::{cell::Cell, rc::Rc, time::Duration};
 
 use reqwest::Client;
 use tokio::{
+    sync::watch,
     task::{JoinHandle, spawn_blocking},
     time::timeout,
 };
@@ -108,6 +109,7 @@ impl Warm {
             client: client.clone(),
             endpoint: endpoint.clone(),
             activity: self.activity.clone(),
+            saving: watch::Sender::default(),
         };
         Ok(Some(server))
     }

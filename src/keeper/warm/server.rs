@@ -45,6 +45,8 @@ pub(crate) struct WarmServer {
     pub(super) client: Client,
     pub(super) endpoint: Endpoint,
     pub(super) activity: Rc<ActivityTracker>,
+    /// Whether a snapshot is being saved that the end of the last session waits for.
+    pub(super) saving: watch::Sender<bool>,
 }
 
 /// The task that keeps a server warm.
@@ -56,8 +58,8 @@ pub(crate) struct WarmTask {
 impl WarmTask {
     /// Starts to keep a server warm that is ready.
     pub(crate) fn start(server: WarmServer, requests: Requests) -> Self {
-        let (saving, is_saving) = watch::channel(false);
-        WarmTask { task: spawn_local(async move { server.keep(requests, &saving).await }), is_saving }
+        let is_saving = server.saving.subscribe();
+        WarmTask { task: spawn_local(server.keep(requests)), is_saving }
     }
 
     /// Waits a short time until a snapshot is saved, and stops.
@@ -74,7 +76,7 @@ impl WarmTask {
 }
 
 impl WarmServer {
-    async fn keep(self, mut requests: Requests, saving: &watch::Sender<bool>) {
+    async fn keep(self, mut requests: Requests) {
         // A session that writes nothing doesn't tell its request, so what is read for it couldn't be stopped.
         let is_cold = self.restored.is_none() && self.store.writes();
         if let Some(known) = self.found.prefix.as_ref().filter(|_| is_cold) {
@@ -86,7 +88,7 @@ impl WarmServer {
             };
             let others = requests.clone();
             tokio::select! {
-                () = self.prime(known, &others, saving) => {}
+                () = self.prime(known, &others) => {}
                 _ = requests.wait_for(differs) => {}
             }
             if is_slot {
@@ -95,7 +97,7 @@ impl WarmServer {
                 // A save that was canceled too late has made its file again.
                 self.blocking(|store| drop(store.list())).await;
             }
-            saving.send_replace(false);
+            self.saving.send_replace(false);
         }
         loop {
             let seen = requests.borrow_and_update().clone();
@@ -108,9 +110,9 @@ impl WarmServer {
                     }
                 }
                 if is_alone && self.is_worth_saving(&request).await {
-                    saving.send_replace(true);
-                    self.save_after_answer(&request.prefix, saving).await;
-                    saving.send_replace(false);
+                    self.saving.send_replace(true);
+                    self.save_after_answer(&request.prefix).await;
+                    self.saving.send_replace(false);
                 }
             }
             if requests.changed().await.is_err() {
@@ -120,7 +122,7 @@ impl WarmServer {
     }
 
     /// Reads the prefix of an earlier conversation, and saves what is read.
-    async fn prime(&self, known: &KnownPrefix, requests: &Requests, saving: &watch::Sender<bool>) {
+    async fn prime(&self, known: &KnownPrefix, requests: &Requests) {
         let KnownPrefix { prefix, is_own } = known;
         let PromptCache::Slot(slot) = &self.found.cache else {
             if self.found.cache == PromptCache::Memory {
@@ -133,33 +135,30 @@ impl WarmServer {
         if slot.reuse == PromptReuse::WholePrefix || !*is_own {
             // Projects share only a snapshot that ends where they begin to differ.
             let key = shared_key(&self.found.server, prefix).filter(|_| slot.reuse == PromptReuse::WholePrefix);
-            self.read_and_save(slot, &all[..shared], key, None, saving).await;
+            self.read_and_save(slot, &all[..shared], key, None).await;
         }
         // A conversation that has begun would have to be read again.
         if *is_own && (slot.reuse == PromptReuse::AnyPrefix || requests.borrow().is_none()) {
-            let key = project_key(&self.found.server, prefix);
-            self.read_and_save(slot, &all, Some(key), prefix.directory(), saving).await;
+            self.read_and_save_whole(slot, &all, prefix).await;
         }
     }
 
     /// Saves a snapshot once the server has answered the request that it has.
-    async fn save_after_answer(&self, prefix: &Prefix, saving: &watch::Sender<bool>) {
+    async fn save_after_answer(&self, prefix: &Prefix) {
         let PromptCache::Slot(slot) = &self.found.cache else { return };
         if let Some(tokens) = self.slots().tokens(&self.model, prefix).await {
-            let key = project_key(&self.found.server, prefix);
-            self.read_and_save(slot, &tokens.all, Some(key), prefix.directory(), saving).await;
+            self.read_and_save_whole(slot, &tokens.all, prefix).await;
         }
     }
 
+    /// Makes the slot hold a whole prefix, whose tokens these are, and saves it for the project.
+    async fn read_and_save_whole(&self, slot: &SlotCache, tokens: &[i32], prefix: &Prefix) {
+        let key = project_key(&self.found.server, prefix);
+        self.read_and_save(slot, tokens, Some(key), prefix.directory()).await;
+    }
+
     /// Makes the slot hold these tokens, and saves it under `key`.
-    async fn read_and_save(
-        &self,
-        slot: &SlotCache,
-        tokens: &[i32],
-        key: Option<Key>,
-        project: Option<&str>,
-        saving: &watch::Sender<bool>,
-    ) {
+    async fn read_and_save(&self, slot: &SlotCache, tokens: &[i32], key: Option<Key>, project: Option<&str>) {
         if tokens.is_empty() {
             return;
         }
@@ -174,16 +173,16 @@ impl WarmServer {
             return;
         };
         let (queued, is_read, is_started) = (Notify::new(), Cell::new(None), Cell::new(false));
-        let is_after_answer = *saving.borrow();
+        let is_after_answer = *self.saving.borrow();
         let started = || {
             is_started.set(true);
-            saving.send_replace(is_after_answer);
+            self.saving.send_replace(is_after_answer);
             queued.notify_one();
         };
         let read = async {
             let read = slots.read(tokens, started).await;
             is_read.set(Some(read));
-            saving.send_replace(true);
+            self.saving.send_replace(true);
             queued.notify_one();
         };
         let save = async {
@@ -192,7 +191,7 @@ impl WarmServer {
                 () = queued.notified() => {}
                 // Until the request before it is answered, there is nothing to wait for.
                 () = self.wait_until_queued() => if !is_started.get() {
-                    saving.send_replace(false);
+                    self.saving.send_replace(false);
                 },
             }
             is_read.get() != Some(false) && slots.save(pending.name()).await
@@ -202,7 +201,7 @@ impl WarmServer {
             if is_saved && is_read.get() == Some(true) {
                 self.commit(pending, tokens, project).await;
             }
-            saving.send_replace(false);
+            self.saving.send_replace(false);
         };
         tokio::join!(slots.wake_queue(self.context), kept);
     }
