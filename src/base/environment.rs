@@ -9,6 +9,7 @@ use std::{
 use super::{
     error::{Code, Failure, Result},
     paths::{self, Places},
+    ui,
     variables::Variables,
 };
 
@@ -28,6 +29,7 @@ impl Environment {
     pub(crate) fn read() -> Result<Self> {
         let variables = Variables::read();
         let places = Places::find(&variables)?;
+        ui::abbreviate_home(&places.home);
         Ok(Environment { variables, places, working_dir: env::current_dir().ok() })
     }
 

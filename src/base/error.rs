@@ -99,7 +99,7 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Each part may contain foreign text, whose line breaks must not imitate ours.
-        write!(f, "lclaude: {}", one_line(&self.what))?;
+        write!(f, "lclaude: error: {}", one_line(&self.what))?;
         if let Some(why) = &self.why {
             write!(f, "\n cause: {}", one_line(why))?;
         }

@@ -10,11 +10,23 @@
 use std::{
     io::{self, IsTerminal, Write},
     path::Path,
+    sync::OnceLock,
     time::Duration,
 };
 
 use console::Term;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
+
+/// The user's home directory, which people see as `~`.
+static HOME: OnceLock<String> = OnceLock::new();
+
+/// Makes `~` stand for this home directory in everything that is printed for people.
+pub(crate) fn abbreviate_home(home: &Path) {
+    let home = home.to_string_lossy();
+    if home.len() > 1 {
+        let _ = HOME.set(home.trim_end_matches('/').to_owned());
+    }
+}
 
 /// Prints one line to stderr. A closed terminal is not an error.
 pub(crate) fn message(line: impl std::fmt::Display) {
@@ -24,7 +36,7 @@ pub(crate) fn message(line: impl std::fmt::Display) {
 /// Prints a text of several lines to stderr.
 pub(crate) fn message_lines(text: impl std::fmt::Display) {
     // One write, so that another process can't print in between.
-    let _ = io::stderr().write_all(clean(&format!("{text}\n")).as_bytes());
+    let _ = io::stderr().write_all(for_people(&format!("{text}\n")).as_bytes());
 }
 
 /// Returns a text on one line, with every character escaped that could control a terminal.
@@ -59,6 +71,32 @@ fn clean(text: &str) -> String {
     shown
 }
 
+/// Returns a clean text, with the home directory as `~`.
+fn for_people(text: &str) -> String {
+    let text = clean(text);
+    match HOME.get() {
+        Some(home) => with_tilde(&text, home),
+        None => text,
+    }
+}
+
+/// Replaces the home directory by `~` where a shell, or lclaude's configuration, reads a path there: at the start of a
+/// word, or of a double-quoted value. Between single quotes `~` would be a name.
+fn with_tilde(text: &str, home: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(home) {
+        let (before, after) = (&rest[..at], &rest[at + home.len()..]);
+        shown.push_str(before);
+        let starts = shown.chars().next_back().is_none_or(|c| c.is_whitespace() || "(\"`".contains(c));
+        let ends = after.chars().next().is_none_or(|c| c.is_whitespace() || "/):;,\"`".contains(c));
+        shown.push_str(if starts && ends { "~" } else { home });
+        rest = after;
+    }
+    shown.push_str(rest);
+    shown
+}
+
 /// Returns whether a character is a control character, invisible, or changes the direction of text.
 pub(crate) fn is_unsafe(character: char) -> bool {
     let hidden = matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
@@ -68,16 +106,13 @@ pub(crate) fn is_unsafe(character: char) -> bool {
 
 /// Prints the output of one of lclaude's own commands to stdout, for people. A closed pipe is not an error.
 pub(crate) fn print(text: &str) {
-    let _ = write_stdout(clean(text).as_bytes());
+    let _ = write_stdout(for_people(text).as_bytes());
 }
 
 /// Prints output that programs read. On a terminal a person reads it, so there it is cleaned.
 pub(crate) fn print_exact(text: &str) {
-    if io::stdout().is_terminal() {
-        print(text);
-    } else {
-        let _ = write_stdout(text.as_bytes());
-    }
+    let cleaned = io::stdout().is_terminal().then(|| clean(text));
+    let _ = write_stdout(cleaned.as_deref().unwrap_or(text).as_bytes());
 }
 
 /// Prints JSON, in which every unsafe character can be escaped without changing its meaning.
@@ -150,7 +185,7 @@ pub(crate) fn is_seen() -> bool {
 
 /// Asks for a line and returns it trimmed, or `None` at the end of the input.
 pub(crate) fn ask(question: &str) -> Option<String> {
-    let _ = write!(io::stderr(), "{} ", one_line(question));
+    let _ = write!(io::stderr(), "{} ", for_people(&one_line(question)));
     let mut answer = String::new();
     let read = io::stdin().read_line(&mut answer).ok()?;
     (read > 0).then(|| answer.trim().to_owned())
@@ -200,7 +235,7 @@ fn progress_text(stage: &str, fraction: Option<f32>, detail: &str) -> String {
         .map(|fraction| fraction.clamp(0.0, 1.0))
         .map(|fraction| format!(" {:.0}% {}", fraction * 100.0, draw_bar(fraction)));
     let detail = if detail.is_empty() { String::new() } else { format!(" ({detail})") };
-    one_line(format_args!("{stage}{}{detail}", percent.unwrap_or_default()))
+    for_people(&one_line(format_args!("{stage}{}{detail}", percent.unwrap_or_default())))
 }
 
 fn draw_bar(fraction: f32) -> String {
@@ -287,6 +322,20 @@ mod tests {
         assert_eq!(clean(&lines), lines, "cleaning twice changes nothing");
         assert_eq!(log_line("\x1b[32mINFO\x1b[0m up\r"), "INFO up");
         assert!(!log_line(FOREIGN).chars().any(is_unsafe));
+    }
+
+    #[test]
+    fn home_is_a_tilde_where_a_shell_expands_it() {
+        for (text, shown) in [
+            ("/h/u", "~"),
+            ("ls -l /h/u/x", "ls -l ~/x"),
+            ("/h/u: not found (/h/u/a, /h/u)", "~: not found (~/a, ~)"),
+            ("model = \"/h/u/m.gguf\"", "model = \"~/m.gguf\""),
+            ("ls '/h/u/my dir'", "ls '/h/u/my dir'"),
+            ("A=/h/u/x /h/user /mnt/h/u/x --a=/h/u", "A=/h/u/x /h/user /mnt/h/u/x --a=/h/u"),
+        ] {
+            assert_eq!(with_tilde(text, "/h/u"), shown);
+        }
     }
 
     #[test]

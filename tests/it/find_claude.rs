@@ -102,7 +102,7 @@ fn claude_code_is_found_in_installer_locations() {
         let place = stage.home().join(place);
         fs::create_dir_all(place.parent().expect("a directory")).expect("a directory");
         symlink(&fake, &place).expect("a link");
-        assert_eq!(found(&stage, &mut stage.lclaude(&["--dry-run"])), place.display().to_string());
+        assert_eq!(found(&stage, &mut stage.lclaude(&["--dry-run"])), stage.shown(&place));
     }
     let own = stage.root().join("own-claude");
     symlink(&fake, &own).expect("a link");

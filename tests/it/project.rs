@@ -56,7 +56,8 @@ fn project_file_overrides_user_file_but_not_variables_or_options() {
 fn profile_takes_the_precedence_of_its_selector() {
     let mut stage = stage();
     let (project, own) = (stage.project(), stage.home().join(".config/lclaude/config.toml"));
-    let profile = |name: &str| format!("profile {name} in {}", own.display());
+    let shown = stage.shown(&own);
+    let profile = |name: &str| format!("profile {name} in {shown}");
     let file = project.join(".lclaude.toml").display().to_string();
     // Selected by the project: overrides the user's file, but not the project's own settings.
     write(&project, "profile = \"small\"\n");
@@ -84,7 +85,7 @@ fn profile_names_may_contain_dots() {
     stage.config("backend = \"llamacpp\"\n[profiles.\"glm-4.7\"]\nmodel = \"tiny.gguf\"\ncontext = 30000\n");
     let config = stage.home().join(".config/lclaude/config.toml");
     fs::copy(stage.model(), config.with_file_name("tiny.gguf")).expect("a copy");
-    let source = format!("profile glm-4.7 in {}", config.display());
+    let source = format!("profile glm-4.7 in {}", stage.shown(&config));
     assert_eq!(context(&stage, &stage.project(), &["--profile", "glm-4.7"]), (30000, source));
     let ended = stage.output(&["--profile", "glm-4.8x", "-p", "x"]);
     ended.expect_failure(64);
@@ -113,7 +114,7 @@ fn project_can_select_only_a_configured_backend() {
     stage.assert_nothing_started();
     let config = stage.config("model = \"m\"\n[endpoint]\nurl = \"https://models.example.net\"\n");
     let plan = plan_in(&stage, &stage.project(), &[]);
-    assert!(plan.contains("https://models.example.net") && plan.contains(&config.display().to_string()), "{plan}");
+    assert!(plan.contains("https://models.example.net") && plan.contains(&stage.shown(&config)), "{plan}");
     messages::record("--dry-run", plan);
 }
 

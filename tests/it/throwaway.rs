@@ -149,7 +149,7 @@ fn keep_option_keeps_the_home_and_prints_its_path() {
         } else {
             let ended = finish(session, &claude);
             assert_eq!(ended.stdout, "");
-            assert!(ended.stderr.contains(&home.display().to_string()), "{ended:#?}");
+            assert!(ended.stderr.contains(&stage.shown(&home)), "{ended:#?}");
             messages::mask(home.file_name().expect("a name").display(), "SESSION");
             ended.record();
         }
@@ -223,7 +223,7 @@ fn directory_below_the_users_claude_directory_is_rejected() {
         fs::create_dir_all(here).expect("a directory");
         let ended = stage.ended(stage.lclaude(&options).current_dir(here));
         let ended = ended.expect_failure(64);
-        assert!(ended.stderr.contains(&own.display().to_string()), "{ended:#?}");
+        assert!(ended.stderr.contains(&stage.shown(own)), "{ended:#?}");
     };
     let work = stage.root().join("work");
     // A symlink to the user's `.claude`.

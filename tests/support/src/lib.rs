@@ -153,6 +153,14 @@ impl Stage {
         self.root().join("home")
     }
 
+    /// Returns a path as lclaude shows it to people.
+    pub fn shown(&self, path: &Path) -> String {
+        match path.strip_prefix(self.home()) {
+            Ok(rest) => Path::new("~").join(rest).display().to_string(),
+            Err(_) => path.display().to_string(),
+        }
+    }
+
     /// Returns the first directory on PATH.
     pub fn bin(&self) -> PathBuf {
         self.root().join("bin")
