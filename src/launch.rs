@@ -8,7 +8,7 @@ use crate::{
         environment::Environment,
         error::{Code, Failure, Result},
         exit::Exit,
-        process,
+        pager, process,
         signals::Signals,
         trace, ui,
     },
@@ -223,6 +223,6 @@ pub(crate) fn print_both(ours: &str, argument: &str) -> Result<Exit> {
         Ok(None) => {}
         Err(failure) => text.push_str(&format!("\n{failure}\n")),
     }
-    ui::print(&text);
+    pager::show(&text);
     Ok(Exit::Code(0))
 }

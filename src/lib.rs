@@ -48,7 +48,7 @@ fn dispatch(invocation: Invocation) -> Result<Exit> {
             Ok(Exit::Code(0))
         }
         Invocation::Print(text) => {
-            ui::print(&text);
+            ui::print_report(&text);
             Ok(Exit::Code(0))
         }
         Invocation::Help => launch::print_both(&cli::help(), "--help"),

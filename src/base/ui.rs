@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use console::Term;
+use console::{Style, Term};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 
 /// The user's home directory, which people see as `~`.
@@ -36,7 +36,8 @@ pub(crate) fn message(line: impl std::fmt::Display) {
 /// Prints a text of several lines to stderr.
 pub(crate) fn message_lines(text: impl std::fmt::Display) {
     // One write, so that another process can't print in between.
-    let _ = io::stderr().write_all(for_people(&format!("{text}\n")).as_bytes());
+    let text = for_people(&format!("{text}\n"));
+    let _ = io::stderr().write_all(painted(&text, console::colors_enabled_stderr()).as_bytes());
 }
 
 /// Returns a text on one line, with every character escaped that could control a terminal.
@@ -80,6 +81,42 @@ fn for_people(text: &str) -> String {
     }
 }
 
+/// Returns a text with its headings bold, and its labels in the colors that cargo and gh use. Only the starts of lines
+/// are painted: lines are ours, and foreign text stands inside them.
+fn painted(text: &str, in_color: bool) -> String {
+    if !in_color {
+        return text.to_owned();
+    }
+    let labels = [
+        ("lclaude: error:", Style::new().red().bold()),
+        ("lclaude: warning:", Style::new().yellow().bold()),
+        ("warning:", Style::new().yellow().bold()),
+        ("help:", Style::new().cyan()),
+        ("Usage:", Style::new().bold()),
+        ("ok ", Style::new().green()),
+        ("warning ", Style::new().yellow()),
+        ("FAILURE ", Style::new().red()),
+    ];
+    let mut shown = String::with_capacity(text.len() + 64);
+    for line in text.split_inclusive('\n') {
+        let words = line.trim_start();
+        let is_heading = words.len() == line.len() && words.ends_with(":\n");
+        let label = match is_heading {
+            true => Some((words.trim_end(), Style::new().bold())),
+            false => labels.iter().find(|(label, _)| words.starts_with(label)).cloned(),
+        };
+        let Some((label, style)) = label else {
+            shown.push_str(line);
+            continue;
+        };
+        let (indent, rest) = line.split_at(line.len() - words.len());
+        shown.push_str(indent);
+        shown.push_str(&style.force_styling(true).apply_to(label).to_string());
+        shown.push_str(&rest[label.len()..]);
+    }
+    shown
+}
+
 /// Replaces the home directory by `~` where a shell, or lclaude's configuration, reads a path there: at the start of a
 /// word, or of a double-quoted value. Between single quotes `~` would be a name.
 fn with_tilde(text: &str, home: &str) -> String {
@@ -107,6 +144,16 @@ pub(crate) fn is_unsafe(character: char) -> bool {
 /// Prints the output of one of lclaude's own commands to stdout, for people. A closed pipe is not an error.
 pub(crate) fn print(text: &str) {
     let _ = write_stdout(for_people(text).as_bytes());
+}
+
+/// Prints a report or a help text to stdout, with its headings and labels in color. See [`print`].
+pub(crate) fn print_report(text: &str) {
+    let _ = write_stdout(report(text).as_bytes());
+}
+
+/// Returns a report or a help text as [`print_report`] prints it.
+pub(crate) fn report(text: &str) -> String {
+    painted(&for_people(text), console::colors_enabled())
 }
 
 /// Prints output that programs read. On a terminal a person reads it, so there it is cleaned.
@@ -197,6 +244,17 @@ pub(crate) fn confirm(question: &str) -> bool {
     answer.is_some_and(|answer| matches!(answer.to_lowercase().as_str(), "y" | "yes"))
 }
 
+/// Returns the number of columns of the terminal that stdout is, or `None` if it is none.
+pub(crate) fn width() -> Option<usize> {
+    let terminal = Term::stdout();
+    terminal.is_term().then(|| usize::from(terminal.size().1))
+}
+
+/// Returns whether stderr is a terminal that can redraw a line.
+fn can_redraw() -> bool {
+    io::stderr().is_terminal() && !console::is_dumb()
+}
+
 /// Progress while a backend starts: on a terminal one live line, cleared at the end; otherwise one line per stage.
 pub(crate) struct ProgressLine {
     bar: Option<ProgressBar>,
@@ -210,7 +268,7 @@ impl ProgressLine {
 
     /// Shows a stage, with its progress as a `fraction` from 0 to 1 if known.
     pub(crate) fn show(&mut self, stage: &str, fraction: Option<f32>, detail: &str) {
-        if io::stderr().is_terminal() {
+        if can_redraw() {
             self.bar.get_or_insert_with(start_live_line).set_message(progress_text(stage, fraction, detail));
         } else if self.stage != stage {
             // Without a terminal each stage is printed once, so what changes within it is left out.
@@ -342,6 +400,17 @@ mod tests {
     fn live_line_is_clean() {
         assert_eq!(progress_text("loading", Some(0.5), "x\ty"), "loading 50% ██████░░░░░░ (x\\ty)");
         assert!(!progress_text(FOREIGN, Some(0.5), FOREIGN).chars().any(is_unsafe));
+    }
+
+    #[test]
+    fn only_labels_and_headings_at_the_start_of_a_line_are_painted() {
+        let text = "Examples:\nlclaude: error: help: no\n  help: a help: b\n  ok       x\nokay\n  Name:\n";
+        assert_eq!(painted(text, false), text);
+        assert_eq!(
+            painted(text, true),
+            "\u{1b}[1mExamples:\u{1b}[0m\n\u{1b}[31m\u{1b}[1mlclaude: error:\u{1b}[0m help: no\n  \
+             \u{1b}[36mhelp:\u{1b}[0m a help: b\n  \u{1b}[32mok \u{1b}[0m      x\nokay\n  Name:\n"
+        );
     }
 
     #[test]

@@ -14,18 +14,18 @@ pub(crate) const HEADING: &str = "Backend and model";
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Choice {
     #[arg(long, value_name = "KIND", help_heading = HEADING, value_parser = parse_backend,
-        help = format!("Use this backend: {}", KIND_NAMES))]
+        help = format!("Use {}", KIND_NAMES.replacen(", endpoint", " or endpoint", 1)))]
     pub backend: Option<Kind>,
-    /// Use the profile [profiles.NAME] of the configuration
+    /// Use [profiles.NAME] of the configuration
     #[arg(long, value_name = "NAME", help_heading = HEADING)]
     pub profile: Option<String>,
-    /// Request a context window of this many tokens
+    /// Ask for a context window of this many tokens
     #[arg(long, value_name = "TOKENS", help_heading = HEADING, value_parser = parse_context)]
     pub context: Option<u32>,
-    /// Read this configuration file instead of ~/.config/lclaude/config.toml
+    /// Read this configuration file instead of yours
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Answer yes to every question, such as whether to download a model
+    /// Answer yes to every question
     #[arg(long)]
     pub yes: bool,
 }

@@ -34,12 +34,11 @@ const LINE_VERB: [&str; 2] = [local::NAME, "line"];
 
 /// Run Claude Code on a local model
 ///
-/// lclaude starts your inference server on a free port, waits until it is ready, points this
-/// one Claude Code process at it, and stops the server when you exit.
+/// lclaude starts your inference server on a free port, waits until it is ready, points this one Claude Code process
+/// at it, and stops the server when you exit.
 #[derive(Debug, Parser)]
 #[command(
     name = "lclaude",
-    verbatim_doc_comment,
     disable_help_flag = true,
     disable_version_flag = true,
     args_override_self = true,
@@ -49,32 +48,35 @@ const LINE_VERB: [&str; 2] = [local::NAME, "line"];
 struct Arguments {
     #[command(flatten)]
     choice: Choice,
-    /// Use six tools, a short prompt, and only the MCP servers from --mcp-config
+    /// Use six tools and a short prompt: --toolset lean
     #[arg(long, help_heading = SESSION)]
     lean: bool,
-    /// Give Claude Code these tools: local (default), all or lean
+    /// Give Claude Code these tools: local, all or lean
     #[arg(long, value_name = "SET", help_heading = SESSION, value_parser = parse_tool_set, conflicts_with = "lean")]
     toolset: Option<ToolSet>,
-    /// Use an empty temporary home, without your history, settings, memory and login
+    /// Use an empty home that is removed afterwards
     #[arg(
         long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         hide_possible_values = true, help_heading = SESSION
     )]
     throwaway: Option<bool>,
-    /// Keep the home of a throwaway session and print its path
+    /// Keep a throwaway session's home, and print where it is
     #[arg(long, help_heading = SESSION)]
     keep: bool,
     /// Show what would run, without starting anything
     #[arg(long)]
     dry_run: bool,
-    /// Use this model, such as a .gguf file (aliases such as opus are passed to Claude Code)
-    #[arg(long, value_name = "NAME", help_heading = HEADING)]
+    /// Use this model: a name or a .gguf file
+    #[arg(long, value_name = "NAME", help_heading = HEADING, display_order = 0)]
     model: Vec<OsString>,
-    /// Merge these Claude Code settings with lclaude's
-    #[arg(long, value_name = "FILE OR JSON", value_hint = ValueHint::FilePath, help_heading = SESSION)]
+    /// Merge these settings of Claude Code with lclaude's
+    #[arg(long, value_name = "SETTINGS", value_hint = ValueHint::FilePath, help_heading = SESSION)]
     settings: Option<OsString>,
-    /// Show this help and Claude Code's
-    #[arg(long, short)]
+    /// Show a short help
+    #[arg(short = 'h')]
+    short_help: bool,
+    /// Show all options, and Claude Code's
+    #[arg(long)]
     help: bool,
     /// Show the versions of lclaude and Claude Code
     #[arg(long, short = 'v')]
@@ -89,22 +91,39 @@ const AFTER_HELP: &str = "\
 All other arguments are passed to Claude Code.
 
 Examples:
-  lclaude                                   # use the default backend and model
-  lclaude --model qwen3-coder:30b           # use another model
-  lclaude -c                                # continue the last conversation
-  lclaude -p \"explain src/main.rs\"          # print an answer and exit
+  lclaude                               # use the default backend and model
+  lclaude --model qwen3-coder:30b       # use another model
+  lclaude -c                            # continue the last conversation
+  lclaude -p \"explain src/main.rs\"      # print an answer and exit
   lclaude --backend llamacpp --model ~/models/qwen3-coder.gguf
-  lclaude --dry-run                         # show what would run
+  lclaude --dry-run                     # show what would run
 
 Environment variables:
-  LCLAUDE_BACKEND, LCLAUDE_MODEL, LCLAUDE_PROFILE, LCLAUDE_CONTEXT
+  LCLAUDE_BACKEND, LCLAUDE_MODEL, LCLAUDE_PROFILE, LCLAUDE_CONTEXT, LCLAUDE_LOG
 
 Exit codes:
-  Claude Code's own, or 128+N if signal N ended it. lclaude's own: 64 usage, 65 configuration,
-  69 backend missing, failed or lost, 70 bug in lclaude, 75 not ready in time, 77 refused,
-  127 Claude Code not found.
+  Claude Code's own, or 128+N if signal N ended it. lclaude's own:
+  64   usage
+  65   configuration
+  69   backend missing, failed or lost
+  70   bug in lclaude
+  75   not ready in time
+  77   refused
+  127  Claude Code not found
 
-Other commands: `lclaude local --help`";
+Other commands: lclaude local --help";
+
+/// The options that the short help shows.
+const COMMON_OPTIONS: &[&str] = &["backend", "model", "context", "throwaway", "dry_run", "yes", "help", "version"];
+
+const AFTER_SHORT_HELP: &str = "\
+Examples:
+  lclaude --model qwen3-coder:30b       # use another model
+  lclaude -c                            # continue the last conversation
+  lclaude local setup                   # set up a backend and a model
+  lclaude local doctor                  # find out why something doesn't work
+
+All other arguments are passed to Claude Code. More: lclaude --help";
 
 /// Parses the arguments of `lclaude`.
 ///
@@ -134,6 +153,9 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Invocation> {
     })?;
     if parsed.help {
         return Ok(Invocation::Help);
+    }
+    if parsed.short_help {
+        return Ok(Invocation::Print(short_help()));
     }
     if parsed.version {
         return Ok(Invocation::Version);
@@ -226,6 +248,17 @@ pub(crate) fn help() -> String {
     // clap's own long help puts every option on two lines.
     let about = command.get_long_about().cloned().unwrap_or_default();
     command.about(about).render_help().to_string()
+}
+
+/// Returns the text of `-h`, which fits a screen of 24 lines and 80 columns.
+fn short_help() -> String {
+    let is_common = |option: &clap::Arg| COMMON_OPTIONS.contains(&option.get_id().as_str());
+    let command = command().long_about(None).after_help(AFTER_SHORT_HELP);
+    let command = command.mut_args(|option| match is_common(&option) {
+        true => option.help_heading(None::<&str>),
+        false => option.hide(true),
+    });
+    command.clone().render_help().to_string()
 }
 
 /// Returns lclaude's options, for completions and the manual page.

@@ -1,13 +1,13 @@
 //! `lclaude local cache`: lists and clears what is kept so that sessions start faster.
 
 use std::{
-    io::{self, IsTerminal},
+    io,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use serde_json::{Value, json};
 
-use super::table;
+use super::table::{self, Column, always, if_wide};
 use crate::{
     base::{
         environment::Environment,
@@ -18,7 +18,8 @@ use crate::{
     warm::{Entry, Store, Usage},
 };
 
-const COLUMNS: [&str; 5] = ["MODEL", "PROJECT", "TOKENS", "SIZE", "LAST USED"];
+const COLUMNS: [Column; 5] =
+    [always("MODEL"), if_wide("PROJECT"), always("TOKENS"), always("SIZE"), always("LAST USED")];
 
 pub(crate) fn run(arguments: CacheArguments) -> Result<u8> {
     let environment = Environment::read()?;
@@ -35,9 +36,7 @@ pub(crate) fn run(arguments: CacheArguments) -> Result<u8> {
         return Ok(0);
     }
     if !entries.is_empty() {
-        let lines: Vec<[String; 5]> =
-            std::iter::once(COLUMNS.map(str::to_owned)).chain(entries.iter().map(cells)).collect();
-        ui::print(&table::render(&lines, io::stdout().is_terminal()));
+        table::print(COLUMNS, entries.iter().map(cells));
     }
     let directory = store.directory().display();
     ui::message(match usage.filter(|usage| usage.bytes > 0) {

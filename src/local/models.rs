@@ -3,11 +3,9 @@
 //! It starts nothing: a backend that lists its models only while it runs is reported as an error beside the others'
 //! models.
 
-use std::io::{self, IsTerminal};
-
 use serde_json::{Value, json};
 
-use super::table;
+use super::table::{self, Column, always, if_wide};
 use crate::{
     backend::{
         self, ListedModel, Tiers,
@@ -60,7 +58,7 @@ pub(crate) fn run(arguments: ModelsArguments) -> Result<u8> {
     if arguments.json {
         ui::print_json(&format!("{:#}\n", as_json(&settings, machine.as_ref(), &rows, &failures)));
     } else {
-        ui::print(&render(&rows, io::stdout().is_terminal()));
+        print_table(&rows);
         for problem in rows.iter().filter_map(|row| row.model.problem.as_ref()) {
             ui::message(format_args!("lclaude: warning: {problem}"));
         }
@@ -111,12 +109,21 @@ fn row(
 /// The version of the JSON output. Version 1 had no `format`, and spelled `quantization` with an s.
 const FORMAT: u32 = 2;
 
-const COLUMNS: [&str; 9] = ["NAME", "BACKEND", "SIZE", "QUANT", "TRAINED", "TOOLS", "THINKS", "FITS", "TIERS"];
+const COLUMNS: [Column; 9] = [
+    always("NAME"),
+    always("BACKEND"),
+    always("SIZE"),
+    if_wide("QUANT"),
+    if_wide("TRAINED"),
+    always("TOOLS"),
+    if_wide("THINKS"),
+    always("FITS"),
+    if_wide("TIERS"),
+];
 
-/// Returns aligned columns for a terminal, or tab-separated fields otherwise.
-fn render(rows: &[Row], is_terminal: bool) -> String {
+fn print_table(rows: &[Row]) {
     if rows.is_empty() {
-        return String::new();
+        return;
     }
     let unknown = || "?".to_owned();
     let cells = |row: &Row| {
@@ -134,8 +141,7 @@ fn render(rows: &[Row], is_terminal: bool) -> String {
             if row.tiers.is_empty() { "-".into() } else { row.tiers.join(",") },
         ]
     };
-    let lines: Vec<[String; 9]> = std::iter::once(COLUMNS.map(str::to_owned)).chain(rows.iter().map(cells)).collect();
-    table::render(&lines, is_terminal)
+    table::print(COLUMNS, rows.iter().map(cells));
 }
 
 fn fit_name(fits: Fit) -> &'static str {

@@ -316,21 +316,6 @@ fn help_and_version_work_without_claude_code() {
 }
 
 #[test]
-fn every_local_command_has_help() {
-    messages!();
-    let stage = Stage::bare();
-    stage.output(&["local", "--help"]).expect(0).record();
-    let commands = stage.output(&["local", "complete", "--", "local", ""]).expect(0).stdout;
-    let commands: Vec<&str> =
-        commands.lines().filter_map(|line| line.strip_prefix("word\t")?.split('\t').next()).collect();
-    assert!(commands.contains(&"status"), "{commands:?}");
-    for command in commands {
-        let ended = stage.output(&["local", command, "--help"]).expect(0).record();
-        assert_eq!(ended.stderr, "");
-    }
-}
-
-#[test]
 fn closed_stdout_is_not_reported_as_a_bug() {
     let stage = configured();
     for typed in ["--help", "--version", "--dry-run"] {

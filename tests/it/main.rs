@@ -52,6 +52,7 @@ mod restored_files;
 mod routing;
 mod run;
 mod runtime_directory;
+mod screens;
 mod serve;
 mod setup;
 mod sharing;

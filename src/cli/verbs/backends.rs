@@ -59,14 +59,11 @@ pub(crate) struct LogsArguments {
 /// project. They contain Claude Code's tools and instructions, the descriptions of your agents,
 /// skills and MCP tools, and the path of the project, but nothing of a conversation.
 #[derive(Debug, clap::Args)]
-#[command(
-    verbatim_doc_comment,
-    after_help = "\
+#[command(after_help = "\
 Examples:
   lclaude local cache
   lclaude local cache --json
-  lclaude local cache --clear --yes    # remove everything, without asking"
-)]
+  lclaude local cache --clear --yes    # remove everything, without asking")]
 pub(crate) struct CacheArguments {
     /// Remove everything that isn't in use
     #[arg(long)]

@@ -63,6 +63,9 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Shell", &["completions", "man"]),
 ];
 
+/// The verbs that ask nothing, so that their help doesn't show `--yes`, which goes with a choice of backend.
+const WITHOUT_QUESTIONS: &[&str] = &["models", "logs", "env"];
+
 /// Returns the verbs as a command whose help groups them.
 pub(crate) fn grouped_command() -> clap::Command {
     let mut command = Verbs::command();
@@ -81,6 +84,9 @@ pub(crate) fn grouped_command() -> clap::Command {
             Some(about) => verb.about(about).long_about(None),
             None => verb,
         });
+    }
+    for verb in WITHOUT_QUESTIONS {
+        command = command.mut_subcommand(verb, |verb| verb.mut_arg("yes", |yes| yes.hide(true)));
     }
     command.help_template(format!(
         "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{groups}Options:\n{{options}}{{after-help}}"

@@ -11,14 +11,11 @@ use crate::cli::choice::Selection;
 /// Selects the backend that a session here would use, and starts nothing. The output contains
 /// the backend's key.
 #[derive(Debug, clap::Args)]
-#[command(
-    verbatim_doc_comment,
-    after_help = "\
+#[command(after_help = "\
 Examples:
   eval \"$(lclaude local env)\"                  # in bash and zsh
   lclaude local env --format fish | source     # in fish
-  lclaude local env --format dotenv > .env"
-)]
+  lclaude local env --format dotenv > .env")]
 pub(crate) struct EnvArguments {
     #[command(flatten)]
     pub choice: Selection,
@@ -34,7 +31,6 @@ pub(crate) struct EnvArguments {
 /// be started.
 #[derive(Debug, clap::Args)]
 #[command(
-    verbatim_doc_comment,
     override_usage = "lclaude local run [OPTIONS] -- PROGRAM [ARGUMENTS...]",
     after_help = "\
 Examples:
@@ -59,14 +55,11 @@ pub(crate) struct RunArguments {
 /// Prints the environment variables once the backend is ready, and keeps it running until
 /// Ctrl-C (exit code 130) or until it can't be restarted (exit code 69).
 #[derive(Debug, clap::Args)]
-#[command(
-    verbatim_doc_comment,
-    after_help = "\
+#[command(after_help = "\
 Examples:
   lclaude local serve
   lclaude local serve --backend llamacpp --model ~/models/qwen3-coder.gguf
-  lclaude local serve --json"
-)]
+  lclaude local serve --json")]
 pub(crate) struct ServeArguments {
     #[command(flatten)]
     pub choice: Selection,
@@ -80,7 +73,6 @@ pub(crate) struct ServeArguments {
 /// Claude Code runs this every second in sessions that lclaude starts. `[claude] status_line =
 /// false` turns it off.
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
 pub(crate) struct LineArguments {
     /// Read what the session wrote here
     pub file: PathBuf,

@@ -1,7 +1,5 @@
 //! The report as text and as JSON.
 
-use std::io::{self, IsTerminal};
-
 use serde::Serialize;
 
 use crate::base::{
@@ -35,25 +33,24 @@ pub(crate) fn json(checks: &[Check]) -> String {
     serde_json::to_string_pretty(&report).expect("checks are plain data") + "\n"
 }
 
-/// Prints the report as text, with our own colors.
+/// Prints the report as text.
 pub(crate) fn print(checks: &[Check]) {
-    let _ = ui::write_stdout(text(checks).as_bytes());
+    ui::print_report(&text(checks));
 }
 
 /// Returns the report, in which everything foreign is clean.
 fn text(checks: &[Check]) -> String {
-    let colored = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let width = checks.iter().map(|check| check.name.len()).max().unwrap_or(0);
     let mut text = String::new();
     let mut area = None;
     for check in checks {
         if area.replace(check.area) != Some(check.area) {
             let gap = if text.is_empty() { "" } else { "\n" };
-            text.push_str(&format!("{gap}{}\n", check.area.title()));
+            text.push_str(&format!("{gap}{}:\n", check.area.title()));
         }
         text.push_str(&format!(
             "  {}  {:width$}  {}\n",
-            state_label(check.state, colored),
+            state_label(check.state),
             check.name,
             ui::one_line(&check.found)
         ));
@@ -68,13 +65,12 @@ fn text(checks: &[Check]) -> String {
 }
 
 /// Returns the state padded to a common width.
-fn state_label(state: Severity, colored: bool) -> String {
-    let (label, color) = match state {
-        Severity::Ok => ("ok     ", 32),
-        Severity::Warning => ("warning", 33),
-        Severity::Failure => ("FAILURE", 31),
-    };
-    if colored { format!("\x1b[{color}m{label}\x1b[0m") } else { label.to_owned() }
+fn state_label(state: Severity) -> &'static str {
+    match state {
+        Severity::Ok => "ok     ",
+        Severity::Warning => "warning",
+        Severity::Failure => "FAILURE",
+    }
 }
 
 fn summary(checks: &[Check]) -> String {

@@ -59,7 +59,12 @@ struct Shown {
 
 impl Terminal {
     /// Runs `command` in a new terminal of 80 columns, as a terminal emulator would.
-    pub fn start(mut command: Command) -> Self {
+    pub fn start(command: Command) -> Self {
+        Terminal::start_with_columns(command, COLUMNS as u16)
+    }
+
+    /// Like [`Terminal::start`], with another width.
+    pub fn start_with_columns(mut command: Command, columns: u16) -> Self {
         // Unlike openpty(3), this opens the terminal close-on-exec, so no child of another test inherits it.
         let keyboard = OpenOptions::new()
             .read(true)
@@ -68,8 +73,7 @@ impl Terminal {
             .open("/dev/ptmx")
             .expect("a pseudo-terminal");
         let line = unlock(&keyboard);
-        tcsetwinsize(&keyboard, Winsize { ws_row: ROWS, ws_col: COLUMNS as u16, ws_xpixel: 0, ws_ypixel: 0 })
-            .expect("a size");
+        tcsetwinsize(&keyboard, Winsize { ws_row: ROWS, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }).expect("a size");
 
         let end = open_line(&line);
         let copy = || end.try_clone().expect("a descriptor");
