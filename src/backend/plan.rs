@@ -72,6 +72,8 @@ pub(crate) struct Program {
     /// they have the same path, because the name and the directory of a link can change what is run (a shim, a virtual
     /// environment) and loaded (the other parts of a model).
     pub fingerprints: Vec<Fingerprint>,
+    /// The word before all options, if the program has several commands.
+    pub subcommand: Option<String>,
     /// `{port}` and `{file}` are replaced at the start.
     pub arguments: Vec<String>,
     /// The same placeholders are replaced here.
@@ -232,6 +234,7 @@ impl Program {
         Program {
             fingerprints: vec![Fingerprint::of(&path)],
             path,
+            subcommand: None,
             arguments: Vec::new(),
             environment: BTreeMap::new(),
             removed: Vec::new(),
@@ -263,6 +266,7 @@ impl Program {
         };
         let mut command = Command::new(&self.path);
         limits::restore_files(&mut command);
+        command.args(&self.subcommand);
         // First, since the user's own arguments come last.
         if let Some(cache) = self.cache.as_ref().filter(|cache| cache.path.is_dir()) {
             command.arg(&cache.option).arg(&cache.path);

@@ -77,11 +77,11 @@ pub(crate) fn find(named: Option<&Path>, name: &str) -> Option<PathBuf> {
 /// The slowest answer seen was Claude Code's on a busy machine, after two seconds.
 const VERSION_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Runs a program with one argument and returns its output, or `None` if it doesn't exit in time.
-pub(crate) async fn run(program: &Path, argument: &str) -> io::Result<Option<Output>> {
+/// Runs a program that only prints something, and returns its output, or `None` if it doesn't exit in time.
+pub(crate) async fn run(program: &Path, arguments: &[&str]) -> io::Result<Option<Output>> {
     // llama-server loads libraries from the working directory, and a repository could contain some.
     let mut command = tokio::process::Command::new(std::path::absolute(program)?);
-    command.current_dir("/").arg(argument).stdin(Stdio::null()).kill_on_drop(true);
+    command.current_dir("/").args(arguments).stdin(Stdio::null()).kill_on_drop(true);
     limits::restore_files(command.as_std_mut());
     // llama-server's own variables could make it do more than print its version.
     remove_variables(command.as_std_mut(), |name| name.starts_with("LLAMA_"));

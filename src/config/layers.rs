@@ -260,10 +260,14 @@ fn merge(into: &mut Table, sources: &mut Sources, layer: SettingsLayer) {
     merge_tables(into, layer.table);
 }
 
+/// The key of a list that every layer adds to.
+const APPENDED: &str = "args_append";
+
 fn merge_tables(into: &mut Table, from: Table) {
     for (key, value) in from {
         match (into.get_mut(&key), value) {
             (Some(Value::Table(below)), Value::Table(above)) => merge_tables(below, above),
+            (Some(Value::Array(below)), Value::Array(above)) if key == APPENDED => below.extend(above),
             (_, value) => {
                 into.insert(key, value);
             }

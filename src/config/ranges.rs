@@ -21,9 +21,11 @@ enum Range {
     Size(u64, u64),
     /// LM Studio's part of a model.
     Part,
+    /// With or without a decimal point.
+    Decimal(f64, f64),
 }
 
-use Range::{Number, Part, Size, Time};
+use Range::{Decimal, Number, Part, Size, Time};
 
 const TENTH: Duration = Duration::from_millis(100);
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -49,6 +51,17 @@ const RANGES: &[(&str, Range, &str)] = &[
     ("llamacpp.batch_size", Number(1, 1 << 20), "2048"),
     ("llamacpp.ubatch_size", Number(1, 1 << 20), "512"),
     ("llamacpp.gpu_layers", Number(0, 1_000_000), "99"),
+    // No model has as many layers.
+    ("llamacpp.n_cpu_moe", Number(0, 4096), "20"),
+    ("llamacpp.main_gpu", Number(0, 127), "0"),
+    ("llamacpp.sampling.temperature", Decimal(0.0, 10.0), "0.7"),
+    ("llamacpp.sampling.top_k", Number(0, 1_000_000), "40"),
+    ("llamacpp.sampling.top_p", Decimal(0.0, 1.0), "0.95"),
+    ("llamacpp.sampling.min_p", Decimal(0.0, 1.0), "0.05"),
+    ("llamacpp.sampling.repeat_penalty", Decimal(0.01, 10.0), "1.05"),
+    ("llamacpp.sampling.presence_penalty", Decimal(-10.0, 10.0), "1.0"),
+    ("llamacpp.sampling.frequency_penalty", Decimal(-10.0, 10.0), "0.5"),
+    ("llamacpp.sampling.seed", Number(0, u32::MAX), "42"),
     ("command.stop_timeout", Time(TENTH, MAX_STOP), "\"10s\""),
 ];
 
@@ -87,9 +100,10 @@ pub(crate) fn parse_context(text: &str) -> Result<u32, String> {
 /// Checks the values of a table whose name is `prefix`, with a dot at its end.
 fn check_table(values: &DeTable<'_>, prefix: &str, text: &str, path: &Path) -> Result<()> {
     for (key, range, example) in RANGES {
-        let (value, within, name) = match key.split_once('.') {
-            Some((inner, name)) => {
-                (table(values, inner).and_then(|inner| inner.get(name)), format!("[{prefix}{inner}]"), name)
+        let (value, within, name) = match key.rsplit_once('.') {
+            Some((path, name)) => {
+                let inner = path.split('.').try_fold(values, table);
+                (inner.and_then(|inner| inner.get(name)), format!("[{prefix}{path}]"), name)
             }
             None if prefix.is_empty() => (values.get(*key), "the configuration".into(), *key),
             None => (values.get(*key), format!("[{}]", prefix.trim_end_matches('.')), *key),
@@ -129,6 +143,13 @@ impl Range {
             (Part, DeValue::String(part)) => {
                 matches!(&**part, "max" | "off") || part.parse().is_ok_and(|part| (0.0..=1.0).contains(&part))
             }
+            (Decimal(least, most), DeValue::Float(number)) => {
+                number.as_str().replace('_', "").parse().is_ok_and(|number: f64| (*least..=*most).contains(&number))
+            }
+            (Decimal(least, most), DeValue::Integer(number)) => {
+                let number = i32::from_str_radix(number.as_str(), number.radix());
+                number.is_ok_and(|number| (*least..=*most).contains(&number.into()))
+            }
             (Number(..), DeValue::Float(_)) | (Time(..) | Size(..) | Part, DeValue::Integer(_) | DeValue::Float(_)) => {
                 false
             }
@@ -149,6 +170,7 @@ impl fmt::Display for Range {
                 let shown = ui::format_bytes;
                 write!(f, "a size from {} to {}, in quotes and with a unit", shown(*least), shown(*most))
             }
+            Decimal(least, most) => write!(f, "a number from {least} to {most}"),
             Part => write!(f, "\"max\", \"off\", or a number from 0 to 1 in quotes"),
         }
     }
@@ -192,7 +214,10 @@ mod tests {
             for value in extremes {
                 let is_text = value.starts_with('"');
                 // The parser rejects these types.
-                if is_text && matches!(range, Number(..)) {
+                if is_text && matches!(range, Number(..) | Decimal(..)) {
+                    continue;
+                }
+                if value == "-1" && matches!(range, Decimal(least, _) if *least < 0.0) {
                     continue;
                 }
                 // Nothing is too short for `linger`.
@@ -216,6 +241,7 @@ mod tests {
                 Time(least, most) => (format!("\"{}ms\"", least.as_millis()), format!("\"{}s\"", most.as_secs())),
                 Size(least, most) => (format!("\"{least}B\""), format!("\"{most}B\"")),
                 Part => ("\"0\"".into(), "\"1.0\"".into()),
+                Decimal(least, most) => (format!("{least:?}"), most.to_string()),
             };
             assert_eq!(check_text(&format!("{key} = {least}")), Ok(()));
             assert_eq!(check_text(&format!("{key} = {most}")), Ok(()));

@@ -2,14 +2,16 @@
 
 use std::{
     collections::BTreeMap,
-    fmt,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
 
-use super::{endpoint::EndpointSettings, kind::Kind, source::Source, tier::Tier, tools::ToolSet, warm::WarmSettings};
+use super::{
+    endpoint::EndpointSettings, kind::Kind, llamacpp::LlamaCppSettings, source::Source, tier::Tier, tools::ToolSet,
+    warm::WarmSettings,
+};
 use crate::base::{
     context::{CONTEXT_LIMITS, DEFAULT_CONTEXT, MIN_CONTEXT},
     environment::Environment,
@@ -162,40 +164,6 @@ impl Default for Lifetime {
     }
 }
 
-/// `[llamacpp]`: llama-server's options, named after its long flags.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct LlamaCppSettings {
-    pub path: Option<PathBuf>,
-    pub gguf: Option<PathBuf>,
-    pub hf: Option<String>,
-    pub threads: Option<u32>,
-    pub batch_size: Option<u32>,
-    pub ubatch_size: Option<u32>,
-    /// A number, or llama-server's `auto` or `all`.
-    pub gpu_layers: Option<GpuLayers>,
-    pub cache_type_k: Option<String>,
-    pub cache_type_v: Option<String>,
-    pub args: Vec<String>,
-    pub env: BTreeMap<String, String>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(untagged)]
-pub(crate) enum GpuLayers {
-    Number(u32),
-    Word(String),
-}
-
-impl fmt::Display for GpuLayers {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            GpuLayers::Number(number) => number.fmt(f),
-            GpuLayers::Word(word) => word.fmt(f),
-        }
-    }
-}
-
 pub(super) type Sources = BTreeMap<String, Source>;
 
 impl Settings {
@@ -281,6 +249,10 @@ impl Settings {
         self.lmstudio.path = absolute(self, "lmstudio.path", &self.lmstudio.path);
         self.llamacpp.path = absolute(self, "llamacpp.path", &self.llamacpp.path);
         self.llamacpp.gguf = absolute(self, "llamacpp.gguf", &self.llamacpp.gguf);
+        self.llamacpp.mmproj = absolute(self, "llamacpp.mmproj", &self.llamacpp.mmproj);
+        self.llamacpp.draft_model = absolute(self, "llamacpp.draft_model", &self.llamacpp.draft_model);
+        let template = "llamacpp.chat_template_file";
+        self.llamacpp.chat_template_file = absolute(self, template, &self.llamacpp.chat_template_file);
         let program = |settings: &Self, key: &str, words: &[String]| {
             // A bare name is looked up on PATH.
             let program = words.first().map(Path::new).filter(|program| program.components().count() > 1)?;
@@ -292,7 +264,13 @@ impl Settings {
         if let Some(stop) = program(self, "command.stop", &self.command.stop) {
             self.command.stop[0] = stop;
         }
-        let lists = [&mut self.claude.args, &mut self.llamacpp.args, &mut self.command.run, &mut self.command.stop];
+        let lists = [
+            &mut self.claude.args,
+            &mut self.llamacpp.args,
+            &mut self.llamacpp.args_append,
+            &mut self.command.run,
+            &mut self.command.stop,
+        ];
         let words = lists.into_iter().flatten();
         let tables =
             [&mut self.claude.env, &mut self.ollama.env, &mut self.llamacpp.env, &mut self.command.env].into_iter();
@@ -382,6 +360,7 @@ impl Settings {
         let lists = [
             ("claude.args", &self.claude.args),
             ("llamacpp.args", &self.llamacpp.args),
+            ("llamacpp.args_append", &self.llamacpp.args_append),
             ("command.run", &self.command.run),
             ("command.stop", &self.command.stop),
         ];

@@ -167,7 +167,8 @@ fn program_words(program: &Program) -> Vec<String> {
         let argument = argument.replace("{port}", PORT);
         if program.fills_token { argument.replace(TOKEN, MASKED) } else { argument }
     };
-    command_words(&program.path, program.arguments.iter().map(filled).collect())
+    let arguments = program.subcommand.iter().cloned().chain(program.arguments.iter().map(filled));
+    command_words(&program.path, arguments.collect())
 }
 
 fn describe_program(out: &mut String, program: &Program) -> fmt::Result {

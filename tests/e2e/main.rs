@@ -1,5 +1,6 @@
 //! End-to-end tests with the real Claude Code, the real llama-server and a scripted model.
 
+mod llamacpp;
 mod session;
 mod setup;
 mod shapes;

@@ -2,14 +2,14 @@
 
 use std::{path::Path, process::Output};
 
-use super::{model, plan};
+use super::{model, plan, program};
 use crate::{
     backend::{
         checks,
         diagnosis::diagnose,
         interface::Backend,
-        plan::{BackendPlan, Program, Service},
-        program,
+        plan::{BackendPlan, Service},
+        program::run,
         subject::{AREA, Subject},
     },
     base::check::{Check, Severity},
@@ -17,7 +17,7 @@ use crate::{
 
 /// Returns the checks of the program and its version.
 pub(crate) async fn installation(backend: &dyn Backend, subject: &Subject<'_>, worst: Severity) -> Vec<Check> {
-    let found = plan::program(subject.settings).map_err(|failure| subject.with_edit_help(failure));
+    let found = program::find(subject.settings).map_err(|failure| subject.with_edit_help(failure));
     let mut checks = vec![checks::installed("llamacpp program", worst, &found)];
     if let Ok(path) = &found {
         checks.push(version(backend, subject, path).await.no_worse_than(worst));
@@ -29,7 +29,7 @@ pub(crate) async fn installation(backend: &dyn Backend, subject: &Subject<'_>, w
 async fn version(backend: &dyn Backend, subject: &Subject<'_>, path: &Path) -> Check {
     let name = "llamacpp version";
     let does_not_run = |how: &str| checks::does_not_run(name, path, how, backend.install_hint());
-    let output = match program::run(path, "--version").await {
+    let output = match run(path, &["--version"]).await {
         Ok(Some(output)) => output,
         Ok(None) => return does_not_run("no answer in time"),
         Err(error) => return checks::not_started(name, path, &error, backend.install_hint()),
@@ -39,7 +39,7 @@ async fn version(backend: &dyn Backend, subject: &Subject<'_>, path: &Path) -> C
     if !output.status.success() {
         let bare = || BackendPlan {
             kind: backend.kind(),
-            service: Service::Program(Program::new(path.to_owned())),
+            service: Service::Program(program::new(path.to_owned())),
             models: Vec::new(),
             origin: "the model".into(),
             context: subject.settings.context(),
@@ -51,7 +51,7 @@ async fn version(backend: &dyn Backend, subject: &Subject<'_>, path: &Path) -> C
         return Check::failed(AREA, name, &failure.help(backend.install_hint()));
     }
     // Forks and packages number their releases differently, so `--help` is checked instead of a minimum version.
-    let help = program::run(path, "--help").await.ok().flatten();
+    let help = program::help(path).await;
     let knows = |help: Output| String::from_utf8_lossy(&help.stdout).contains(plan::NEWEST_OPTION);
     if !help.is_some_and(knows) {
         return Check::failure(AREA, name, format!("{} is too old", path.display()))

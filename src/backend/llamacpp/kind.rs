@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use reqwest::Client;
 
-use super::{activity, cache, checks, memory, model, plan, snapshots, start};
+use super::{activity, cache, checks, memory, model, plan, program, snapshots, start};
 use crate::{
     backend::{
         activity::ActivityEvent,
@@ -53,17 +53,17 @@ impl Backend for LlamaCppBackend {
     }
 
     fn program(&self, settings: &Settings, _: &Environment) -> Result<Option<PathBuf>> {
-        plan::program(settings).map(Some)
+        program::find(settings).map(Some)
     }
 
     fn install_commands(&self) -> Vec<String> {
-        let mut commands = plan::install_commands();
+        let mut commands = program::install_commands();
         commands.extend(install::packages("llama.cpp", "llama-cpp", "llama.cpp"));
         commands
     }
 
     fn install_hint(&self) -> String {
-        plan::install_hint()
+        program::install_hint()
     }
 
     fn default_model(&self) -> Option<&'static str> {

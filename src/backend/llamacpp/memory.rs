@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use super::{
     cache,
-    model::{DEFAULT_MODEL, ModelSource, models},
+    model::{self, DEFAULT_MODEL, ModelSource, models},
 };
 use crate::{
     backend::listed::ListedModel,
     base::{environment::Environment, error::Result},
-    config::Settings,
-    memory::{self, Estimate, Layout},
+    config::{FlashAttention, LlamaCppSettings, Settings},
+    memory::{self, Estimate, Layout, gguf},
 };
 
 /// llama-server's default limit of cached prompts, in MiB.
@@ -32,7 +32,16 @@ pub(crate) fn estimate(settings: &Settings, environment: &Environment) -> Option
             None => memory::ModelMemory { name: model.name(), weights: None, shape: None, layout: layout.clone() },
         },
     };
-    let estimated: Vec<memory::ModelMemory> = models.iter().map(of).collect();
+    let mut estimated: Vec<memory::ModelMemory> = models.iter().map(of).collect();
+    let options = &settings.llamacpp;
+    if let (Some(projector), Some(main)) = (&options.mmproj, estimated.first_mut()) {
+        main.weights = main.weights.zip(gguf::size(projector)).map(|(model, more)| model.saturating_add(more));
+    }
+    if let Some(draft) = &options.draft_model {
+        // It has the same context, and a cache of llama-server's default types.
+        let name = format!("draft {}", model::served_name(draft));
+        estimated.push(memory::ModelMemory::read(name, draft, Layout::new(settings.context())));
+    }
     Some(Estimate {
         kept_prompts: kept_prompts(settings, models.len()).saturating_mul(models.len() as u64),
         models: estimated,
@@ -75,7 +84,7 @@ pub(crate) fn layout(settings: &Settings) -> Layout {
     let options = &settings.llamacpp;
     let mut layout = Layout::new(settings.context());
     // `args` come last on the command line, so they override the other settings.
-    let given = |names: &[&str]| argument(&options.args, names).map(str::to_owned);
+    let given = |names: &[&str]| argument(options, names).map(str::to_owned);
     if let Some(kind) = given(&["--cache-type-k", "-ctk"]).or(options.cache_type_k.clone()) {
         layout.cache_k = kind;
     }
@@ -84,9 +93,11 @@ pub(crate) fn layout(settings: &Settings) -> Layout {
     }
     let ubatch = given(&["--ubatch-size", "-ub"]).and_then(|size| size.parse().ok()).or(options.ubatch_size);
     layout.ubatch = ubatch.unwrap_or(layout.ubatch).max(1);
-    layout.full_window = options.args.iter().any(|argument| argument == "--swa-full");
-    layout.flash_attention =
-        !given(&["--flash-attn", "-fa"]).is_some_and(|word| matches!(&*word, "off" | "0" | "false"));
+    layout.full_window = options.arguments().any(|argument| argument == "--swa-full");
+    layout.flash_attention = match given(&["--flash-attn", "-fa"]) {
+        Some(word) => !matches!(&*word, "off" | "0" | "false" | "disabled"),
+        None => options.flash_attention != Some(FlashAttention::Off),
+    };
     layout
 }
 
@@ -95,7 +106,7 @@ pub(crate) fn layout(settings: &Settings) -> Layout {
 ///
 /// The limit must be the same at each start, since sessions share a server only if their plans are equal.
 pub(crate) fn limit(settings: &Settings, models: usize) -> Option<u64> {
-    if argument(&settings.llamacpp.args, &["--cache-ram", "-cram"]).is_some() {
+    if argument(&settings.llamacpp, &["--cache-ram", "-cram"]).is_some() {
         return None;
     }
     let share = memory::total_ram()? / MEMORY_DIVISOR / u64::try_from(models).ok()?.max(1) / MEBIBYTE;
@@ -106,7 +117,7 @@ pub(crate) fn limit(settings: &Settings, models: usize) -> Option<u64> {
 
 /// Returns the effective limit of cached prompts in bytes.
 pub(crate) fn kept_prompts(settings: &Settings, models: usize) -> u64 {
-    let given = argument(&settings.llamacpp.args, &["--cache-ram", "-cram"]).and_then(|size| size.parse::<i64>().ok());
+    let given = argument(&settings.llamacpp, &["--cache-ram", "-cram"]).and_then(|size| size.parse::<i64>().ok());
     let size = match given {
         // A negative size means no limit; the default is the best guess.
         Some(size) => u64::try_from(size).unwrap_or(DEFAULT_CACHE_MIB),
@@ -116,13 +127,17 @@ pub(crate) fn kept_prompts(settings: &Settings, models: usize) -> u64 {
 }
 
 /// Returns the value of the last of these options, as `--name value` or `--name=value`.
-fn argument<'a>(arguments: &'a [String], names: &[&str]) -> Option<&'a str> {
-    let at = |(at, argument): (usize, &'a String)| match argument.split_once('=') {
-        Some((name, value)) if names.contains(&name) => Some(value),
-        _ if names.contains(&&**argument) => arguments.get(at + 1).map(String::as_str),
-        _ => None,
-    };
-    arguments.iter().enumerate().filter_map(at).next_back()
+fn argument<'a>(options: &'a LlamaCppSettings, names: &[&str]) -> Option<&'a str> {
+    let mut found = None;
+    let mut arguments = options.arguments().peekable();
+    while let Some(argument) = arguments.next() {
+        match argument.split_once('=') {
+            Some((name, value)) if names.contains(&name) => found = Some(value),
+            _ if names.contains(&&**argument) => found = arguments.peek().map(|value| value.as_str()).or(found),
+            _ => {}
+        }
+    }
+    found
 }
 
 #[cfg(test)]
@@ -143,7 +158,12 @@ mod tests {
         let changed = layout(&settings(&all));
         assert_eq!((&*changed.cache_k, &*changed.cache_v, changed.ubatch), ("q8_0", "q4_0", 2048));
         assert!(changed.full_window && !changed.flash_attention);
-        assert!(layout(&settings(&["--flash-attn", "on"])).flash_attention);
+        let mut off = settings(&[]);
+        off.llamacpp.flash_attention = Some(FlashAttention::Off);
+        assert!(!layout(&off).flash_attention);
+        // `args` come last.
+        off.llamacpp.args_append = vec!["--flash-attn=on".into()];
+        assert!(layout(&off).flash_attention);
     }
 
     #[test]

@@ -6,10 +6,12 @@
 mod activity;
 mod cache;
 mod checks;
+mod files;
 mod kind;
 mod memory;
 mod model;
 mod plan;
+mod program;
 mod snapshots;
 mod start;
 

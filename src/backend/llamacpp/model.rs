@@ -1,18 +1,13 @@
 //! Finds the model files that llama-server is to load, and checks them before the start.
 
-use std::{
-    fs,
-    io::Read,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use super::cache;
+use super::{cache, files};
 use crate::{
     base::{
         environment::Environment,
         error::{Code, Failure, Result},
         pattern::is_gguf,
-        ui,
     },
     config::{Settings, Source},
     memory::gguf::Header,
@@ -78,26 +73,11 @@ pub(crate) fn models(settings: &Settings, environment: &Environment) -> Result<V
         }
     }
     if models.len() > 1 {
-        models.iter().try_for_each(|(key, model)| check_preset_value(settings, key, model))?;
+        let values = models.iter().map(|(key, model)| (*key, model.preset_key().1));
+        let files = settings.llamacpp.model_files().map(|(key, _, path)| (key, path.display().to_string()));
+        values.chain(files).try_for_each(|(key, value)| files::check_preset_value(settings, key, &value))?;
     }
     Ok(models.into_iter().map(|(_, model)| model).collect())
-}
-
-/// Checks that a preset file can name the model. llama-server's parser supports neither quotes nor escapes: `;` and `#`
-/// start a comment anywhere, and spaces at the end of a line are dropped (`common/preset.cpp`).
-fn check_preset_value(settings: &Settings, key: &str, model: &ModelSource) -> Result<()> {
-    let (_, value) = model.preset_key();
-    let Some(bad) =
-        value.chars().find(|c| ";#\n\r".contains(*c)).or(value.chars().last().filter(|c| " \t".contains(*c)))
-    else {
-        return Ok(());
-    };
-    let source = settings.source(key);
-    Err(Failure::new(source.code(), format!("{key} cannot be used together with other models"))
-        .cause(format!(
-            "{source} sets it to {value:?}, and the file that tells llama-server several models cannot contain {bad:?} there"
-        ))
-        .help("rename the file or its directory, or set the path of a link to it"))
 }
 
 /// Returns those of the served models `names` that llama-server would have to download.
@@ -136,7 +116,9 @@ fn model(settings: &Settings, environment: &Environment) -> Result<(&'static str
 fn own_model(settings: &Settings, key: &str) -> Result<ModelSource> {
     let source = settings.source(key);
     match (&settings.llamacpp.gguf, &settings.llamacpp.hf) {
-        (Some(gguf), _) if key == "llamacpp.gguf" => gguf_file(gguf, &source),
+        (Some(gguf), _) if key == "llamacpp.gguf" => {
+            files::gguf(gguf, &source).map(|()| ModelSource::File(gguf.clone()))
+        }
         (_, Some(hf)) if is_hugging_face(hf) => Ok(ModelSource::HuggingFace(hf.clone())),
         (_, hf) => Err(Failure::new(
             source.code(),
@@ -157,7 +139,8 @@ fn named(
     let path = settings.model_path(key, name, environment);
     // A name from an untrusted file is never a path.
     if !settings.is_untrusted(key) && (is_gguf(name) || path.is_dir()) {
-        return gguf_file(&path, source);
+        files::gguf(&path, source)?;
+        return Ok(ModelSource::File(path));
     }
     if is_hugging_face(name) {
         return Ok(ModelSource::HuggingFace(name.into()));
@@ -165,7 +148,8 @@ fn named(
     if let Some(gguf) = &settings.llamacpp.gguf
         && served_name(gguf) == name
     {
-        return gguf_file(gguf, &settings.source("llamacpp.gguf"));
+        files::gguf(gguf, &settings.source("llamacpp.gguf"))?;
+        return Ok(ModelSource::File(gguf.clone()));
     }
     Err(Failure::new(source.code(), format!("llama.cpp has no model named {name:?}"))
         .cause(format!("{source} sets it, but llama-server needs a GGUF file or a Hugging Face name"))
@@ -180,41 +164,6 @@ fn is_hugging_face(name: &str) -> bool {
             && part.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
     };
     repo.split_once('/').is_some_and(|(user, repo)| word(user) && word(repo)) && word(quant)
-}
-
-/// Checks that `path` is a readable GGUF file, by its first bytes.
-fn gguf_file(path: &Path, source: &Source) -> Result<ModelSource> {
-    let failed = |what: &str, why: String| {
-        Failure::new(source.code(), format!("{} {what}", path.display()))
-            .cause(format!("{source} sets this path, but {why}"))
-    };
-    let meta = fs::metadata(path).map_err(|error| {
-        failed("cannot be used as a model", format!("it cannot be opened: {error}"))
-            .help(format!("ls -l {}", ui::quote_path(path)))
-    })?;
-    if path.to_str().is_none() {
-        return Err(failed("cannot be used as a model", "paths must be valid UTF-8".into())
-            .help("rename the file or its directory"));
-    }
-    if meta.is_dir() {
-        return Err(failed("is a directory", "llama-server needs a file".into())
-            .help(format!("find {} -name '*.gguf'", ui::quote_path(path))));
-    }
-    if !meta.is_file() {
-        return Err(failed("is not a file", "a pipe or device cannot be a model".into())
-            .help(format!("ls -l {}", ui::quote_path(path))));
-    }
-    let mut magic = Vec::new();
-    fs::File::open(path).and_then(|file| file.take(4).read_to_end(&mut magic)).map_err(|error| {
-        failed("cannot be read", format!("opening it failed: {error}"))
-            .help(format!("chmod u+r {}", ui::quote_path(path)))
-    })?;
-    if magic != b"GGUF" {
-        return Err(failed("is not a GGUF model", "it does not begin with the bytes GGUF".into()).help(
-            "download the model again (a file of a few hundred bytes is often a Git LFS pointer or an error page)",
-        ));
-    }
-    Ok(ModelSource::File(path.to_owned()))
 }
 
 /// Returns the file's name without its extension. If that is a hash, as in the stores of Ollama and Hugging Face,
@@ -257,6 +206,8 @@ fn plain_name(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

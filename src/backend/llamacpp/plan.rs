@@ -1,28 +1,23 @@
 //! Builds the plan of `llama-server`: its command line, or a preset file for several models.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{
-    memory,
+    files, memory,
     model::{ModelSource, models},
+    program,
 };
 use crate::{
-    backend::{
-        install,
-        plan::{BackendPlan, CacheDirectory, HOST, Program, Service},
-        program::{self, MissingProgram},
-    },
+    backend::plan::{BackendPlan, CacheDirectory, HOST, Program, Service},
     base::{
         environment::Environment,
         error::{Code, Failure, Result},
         fingerprint::Fingerprint,
         process::Ending,
     },
-    config::{Kind, Settings},
+    config::{Kind, LlamaCppSettings, Settings},
     warm::Store,
 };
-
-const PROGRAM: &str = "llama-server";
 
 /// How much of a prompt the slot must already hold, or else the server looks in its prompt cache (`--cache-ram`) for a
 /// better one. A subagent shares tools with the conversation, so with the default of 0.1 the server doesn't look when the
@@ -40,9 +35,11 @@ pub(crate) const NEWEST_OPTION: &str = "--reuse-port";
 pub(crate) fn plan(settings: &Settings, environment: &Environment) -> Result<BackendPlan> {
     let models = models(settings, environment)?;
     refuse_reserved(settings)?;
-    let mut server = Program::new(program(settings)?);
-    server.fingerprints.extend(models.iter().filter_map(ModelSource::file).map(Fingerprint::of));
+    files::check_model_files(settings)?;
     let options = &settings.llamacpp;
+    let mut server = program::new(program::find(settings)?);
+    let others = options.model_files().map(|(_, _, path)| path);
+    server.fingerprints.extend(models.iter().filter_map(ModelSource::file).chain(others).map(Fingerprint::of));
     let context = settings.context().to_string();
 
     let mut arguments: Vec<String> = Vec::new();
@@ -59,28 +56,19 @@ pub(crate) fn plan(settings: &Settings, environment: &Environment) -> Result<Bac
         // Without `-np` it divides the context among four slots.
         option("-np", "1".into());
         option(SIMILARITY.0, SIMILARITY.1.into());
+        for (_, name, path) in options.model_files() {
+            option(name, path.display().to_string());
+        }
     } else {
         // The router starts one server for each model.
-        preset = preset_file(&models, &context);
+        preset = preset_file(&models, &context, options);
         option("--models-preset", "{file}".into());
         option("--models-max", models.len().to_string());
     }
     option("--host", HOST.into());
     option("--port", "{port}".into());
-    let numbers =
-        [("--threads", options.threads), ("--batch-size", options.batch_size), ("--ubatch-size", options.ubatch_size)];
-    for (name, value) in numbers {
-        if let Some(value) = value {
-            option(name, value.to_string());
-        }
-    }
-    if let Some(layers) = &options.gpu_layers {
-        option("--gpu-layers", layers.to_string());
-    }
-    for (name, value) in [("--cache-type-k", &options.cache_type_k), ("--cache-type-v", &options.cache_type_v)] {
-        if let Some(value) = value {
-            option(name, value.clone());
-        }
+    for (name, value) in tuning(options) {
+        option(name, value);
     }
     if let Some(limit) = memory::limit(settings, models.len()) {
         option("--cache-ram", limit.to_string());
@@ -94,7 +82,7 @@ pub(crate) fn plan(settings: &Settings, environment: &Environment) -> Result<Bac
     }
     // `lclaude local status` reads the metrics, which require the API key.
     arguments.push("--metrics".into());
-    arguments.extend(options.args.iter().cloned());
+    arguments.extend(options.arguments().cloned());
 
     let cache = snapshots_directory(settings, environment, models.len());
     // A download runs in a terminal to get its progress bar; `NO_COLOR` keeps colors out of the log.
@@ -114,7 +102,9 @@ pub(crate) fn plan(settings: &Settings, environment: &Environment) -> Result<Bac
             arguments,
             environment,
             // These would override options such as the port.
-            removed: ["LLAMA_ARG_*", "LLAMA_API_KEY", "LLAMA_SERVER_*", "AIP_*"].map(str::to_owned).into(),
+            removed: ["LLAMA_ARG_*", "LLAMA_API_KEY", "LLAMA_APP_CMD", "LLAMA_SERVER_*", "AIP_*"]
+                .map(str::to_owned)
+                .into(),
             key_variable: Some("LLAMA_API_KEY".into()),
             file: Some(preset).filter(|preset| !preset.is_empty()),
             shares_port: true,
@@ -128,25 +118,48 @@ pub(crate) fn plan(settings: &Settings, environment: &Environment) -> Result<Bac
     })
 }
 
+/// Returns the options that the keys of `[llamacpp]` set for every model.
+fn tuning(options: &LlamaCppSettings) -> Vec<(&'static str, String)> {
+    let number = |number: Option<u32>| number.map(|number| number.to_string());
+    let set = [
+        ("--threads", number(options.threads)),
+        ("--batch-size", number(options.batch_size)),
+        ("--ubatch-size", number(options.ubatch_size)),
+        ("--gpu-layers", options.gpu_layers.as_ref().map(ToString::to_string)),
+        ("--n-cpu-moe", number(options.n_cpu_moe)),
+        ("--split-mode", options.split_mode.map(|mode| mode.name().to_owned())),
+        ("--tensor-split", options.tensor_split.as_ref().map(|split| split.0.clone())),
+        ("--main-gpu", number(options.main_gpu)),
+        ("--flash-attn", options.flash_attention.map(|use_it| use_it.name().to_owned())),
+        ("--cache-type-k", options.cache_type_k.clone()),
+        ("--cache-type-v", options.cache_type_v.clone()),
+    ];
+    let set = set.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    set.chain(options.sampling.options()).collect()
+}
+
 /// Returns where the slot of the only model is saved, or `None` if it isn't.
 fn snapshots_directory(settings: &Settings, environment: &Environment, models: usize) -> Option<CacheDirectory> {
     let store = Store::of_session(settings, &environment.places, true).filter(|_| models == 1)?;
     let option = "--slot-save-path";
-    let is_own = settings.llamacpp.args.iter().any(|argument| argument.starts_with(option));
+    let is_own = settings.llamacpp.arguments().any(|argument| argument.starts_with(option));
     (!is_own).then(|| CacheDirectory { option: option.into(), path: store.directory().to_owned() })
 }
 
-/// Returns the preset file (INI) that lists the router's models.
-fn preset_file(models: &[ModelSource], context: &str) -> String {
-    let section = |model: &ModelSource| {
+/// Returns the preset file (INI) that lists the router's models. The first is the main one, which has files of its own;
+/// the router drops `--mmproj` of its command line (`unset_reserved_args` in `tools/server/server-models.cpp`).
+fn preset_file(models: &[ModelSource], context: &str, options: &LlamaCppSettings) -> String {
+    let section = |(at, model): (usize, &ModelSource)| {
         let (name, value) = model.preset_key();
         let similarity = format!("{} = {}", SIMILARITY.0.trim_start_matches('-'), SIMILARITY.1);
+        let file = |(_, name, path): (_, &str, &Path)| format!("{} = {}\n", &name[2..], path.display());
+        let files: String = options.model_files().filter(|_| at == 0).map(file).collect();
         format!(
-            "[{}]\n{name} = {value}\nctx-size = {context}\nparallel = 1\n{similarity}\nload-on-startup = true\n",
+            "[{}]\n{name} = {value}\nctx-size = {context}\nparallel = 1\n{similarity}\n{files}load-on-startup = true\n",
             model.name()
         )
     };
-    format!("version = 1\n{}", models.iter().map(section).collect::<String>())
+    format!("version = 1\n{}", models.iter().enumerate().map(section).collect::<String>())
 }
 
 /// Returns the model files that a plan's command line or preset file names.
@@ -184,47 +197,42 @@ const RESERVED: &[(&[&str], &str)] = &[
 /// # Errors
 /// `Config` if there is one.
 fn refuse_reserved(settings: &Settings) -> Result<()> {
-    for argument in &settings.llamacpp.args {
+    let keys = ["llamacpp.args", "llamacpp.args_append"];
+    let lists = [&settings.llamacpp.args, &settings.llamacpp.args_append];
+    for (key, argument) in keys.iter().zip(lists).flat_map(|(key, list)| list.iter().map(move |word| (key, word))) {
         let name = argument.split('=').next().unwrap_or(argument);
         // Options such as `--gpt-oss-20b-default` select a model and download it.
         let is_model = name.ends_with("-default") && name != "--spec-default";
         let own = RESERVED.iter().find(|(names, _)| names.contains(&name)).map(|(_, instead)| *instead);
         if let Some(instead) = own.or(is_model.then_some(" and set [llamacpp] gguf or hf instead")) {
-            return Err(Failure::new(Code::Config, format!("[llamacpp] args cannot have {name}"))
-                .cause(format!("{} sets it, but lclaude sets this option itself", settings.source("llamacpp.args")))
+            let list = key.trim_start_matches("llamacpp.");
+            return Err(Failure::new(Code::Config, format!("[llamacpp] {list} cannot have {name}"))
+                .cause(format!("{} sets it, but lclaude sets this option itself", settings.source(key)))
                 .help(format!("remove it{instead}")));
         }
     }
     Ok(())
 }
 
-/// Returns the path of `llama-server`.
-///
-/// # Errors
-/// `Unavailable` if it isn't found.
-pub(crate) fn program(settings: &Settings) -> Result<PathBuf> {
-    let named = settings.llamacpp.path.as_deref();
-    program::find(named, PROGRAM).ok_or_else(|| {
-        let absent = MissingProgram {
-            kind: Kind::LlamaCpp,
-            program: PROGRAM,
-            name: PROGRAM,
-            install: install_hint(),
-            why: "it is not on PATH".into(),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn preset_file_gives_the_main_model_its_files() {
+        let options = LlamaCppSettings {
+            mmproj: Some("/m/p.gguf".into()),
+            draft_model: Some("/m/d.gguf".into()),
+            chat_template_file: Some("/m/t.jinja".into()),
+            ..LlamaCppSettings::default()
         };
-        absent.failure(settings, named)
-    })
-}
-
-/// Returns the install commands that need no query of a package manager.
-pub(crate) fn install_commands() -> Vec<String> {
-    let nix = install::is_on_path("nix").then(|| "nix profile install nixpkgs#llama-cpp".to_owned());
-    install::brew("llama.cpp").into_iter().chain(nix).collect()
-}
-
-/// Returns the first install command, or where to download it.
-pub(crate) fn install_hint() -> String {
-    let elsewhere =
-        "download a release from https://github.com/ggml-org/llama.cpp/releases and put llama-server on PATH";
-    install_commands().into_iter().next().unwrap_or_else(|| elsewhere.to_owned())
+        let models = ["/m/a.gguf", "/m/b.gguf"].map(|path| ModelSource::File(path.into()));
+        assert_eq!(
+            preset_file(&models, "4096", &options),
+            "version = 1\n[a]\nmodel = /m/a.gguf\nctx-size = 4096\nparallel = 1\nslot-prompt-similarity = 0.5\n\
+             mmproj = /m/p.gguf\nmodel-draft = /m/d.gguf\nchat-template-file = /m/t.jinja\nload-on-startup = true\n\
+             [b]\nmodel = /m/b.gguf\nctx-size = 4096\nparallel = 1\nslot-prompt-similarity = 0.5\n\
+             load-on-startup = true\n"
+        );
+    }
 }

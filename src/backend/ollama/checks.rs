@@ -35,7 +35,7 @@ pub(crate) async fn installation(subject: &Subject<'_>, worst: Severity) -> Vec<
     if let Ok(path) = &found {
         let name = "ollama version";
         let does_not_run = |how: &str| checks::does_not_run(name, path, how, install_hint());
-        let check = match program::run(path, "--version").await {
+        let check = match program::run(path, &["--version"]).await {
             Ok(Some(output)) if output.status.success() => {
                 let version = program::version(&output).unwrap_or_else(|| "0.0.0".into());
                 Check::of(AREA, name, check_release(&version), |()| version.clone())

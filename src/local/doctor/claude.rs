@@ -60,7 +60,7 @@ async fn version(path: &Path) -> Check {
     let broken = |why: String| {
         Check::failure(AREA, name, format!("{} cannot be run", path.display())).cause(why).help(claude::NPM_INSTALL)
     };
-    let output = match program::run(path, "--version").await {
+    let output = match program::run(path, &["--version"]).await {
         Ok(Some(output)) => output,
         Ok(None) => return broken("`--version` timed out".into()),
         Err(error) => return Check::failed(AREA, name, &claude::not_started(path, &error)),

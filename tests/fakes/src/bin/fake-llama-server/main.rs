@@ -1,6 +1,8 @@
 //! A fake of llama.cpp's llama-server (release b11434). It is as strict as the real program about its options
 //! and files, with the same messages, responses and order of steps: parse, download, bind, load.
 //!
+//! Under the name `llama` it is the program with subcommands, of which only `serve` runs.
+//!
 //! The texts were recorded from the real program. A "model" is any file that starts with `GGUF`; one
 //! that starts with `GGUFtruncated` stands for an incomplete download. [`switches`] lists the environment
 //! variables that make it slow, memory-hungry or broken. It has no router mode: a model is required.
@@ -13,6 +15,7 @@ mod model;
 mod options;
 mod server;
 mod switches;
+mod unified;
 
 use std::process::{ExitCode, exit};
 use std::sync::Arc;
@@ -44,9 +47,13 @@ fn main() -> ExitCode {
         start_self(HELPER);
         return ExitCode::SUCCESS;
     }
+    let skipped = match unified::command() {
+        Ok(skipped) => skipped,
+        Err(code) => return code,
+    };
     let switches = Switches::from_environment();
     failures::before_main(&switches);
-    match options::parse(std::env::args().skip(1), |name| std::env::var(name).ok()) {
+    match options::parse(std::env::args().skip(skipped), |name| std::env::var(name).ok()) {
         Ok(Asked::Run(options)) => run(options, switches),
         Ok(Asked::Version) => eprint!("{}", answers::VERSION),
         Ok(Asked::Help) => print!("{}", options::HELP),

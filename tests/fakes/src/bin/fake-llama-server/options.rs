@@ -5,6 +5,9 @@ use std::collections::HashMap;
 /// Taken from the `--help` of the real program: the options that a launcher might use.
 pub const HELP: &str = include_str!("options.txt");
 
+/// What the real program takes as on, off and auto.
+const FLASH_ATTENTION: [&str; 10] = ["on", "enabled", "true", "1", "off", "disabled", "false", "0", "auto", "-1"];
+const DEVICES: usize = 16;
 const CACHE_TYPES: [&str; 9] = ["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1"];
 
 pub enum Asked {
@@ -48,8 +51,13 @@ struct Entry {
 enum Takes {
     Nothing,
     Number,
+    Decimal,
     Text,
 }
+
+/// The options whose `N` may have a decimal point.
+const DECIMALS: [&str; 6] =
+    ["--temp", "--top-p", "--min-p", "--repeat-penalty", "--presence-penalty", "--frequency-penalty"];
 
 /// Reads the environment and then the arguments, which override it, as the real program does.
 pub fn parse(
@@ -144,11 +152,41 @@ fn check(entry: &Entry, value: &str) -> Result<(), String> {
     if entry.takes == Takes::Number && leading_number(value).is_none() {
         return Err("stoi".to_owned());
     }
+    if entry.takes == Takes::Decimal && leading_decimal(value).is_none() {
+        return Err("stof".to_owned());
+    }
     match entry.names[0] {
+        "-s" if leading_number(value).is_none() && value.parse::<u64>().is_err() => Err("stoul".to_owned()),
+        "-ncmoe" if leading_number(value).is_some_and(|layers| layers < 0) => Err("invalid value".to_owned()),
+        "-sm" if !["none", "layer", "row", "tensor"].contains(&value) => Err("invalid value".to_owned()),
+        "-fa" if !FLASH_ATTENTION.contains(&value) => {
+            Err(format!("error: unknown value for --flash-attn: '{value}'\n"))
+        }
+        "-ts" => {
+            let parts: Vec<&str> = value.split([',', '/']).collect();
+            match parts.iter().all(|part| leading_decimal(part).is_some()) {
+                true if parts.len() < DEVICES => Ok(()),
+                true => Err(format!("got {} input configs, but system only has {DEVICES} devices", parts.len())),
+                false => Err("stof".to_owned()),
+            }
+        }
+        "--repeat-penalty" if leading_decimal(value).is_some_and(|penalty| penalty <= 0.0) => {
+            Err("error: repeat-penalty must be finite and greater than 0\n".to_owned())
+        }
+        "--chat-template-file" if std::fs::read_to_string(value).is_err() => {
+            Err(format!("error: failed to open file '{value}'\n"))
+        }
         "-np" if leading_number(value) == Some(0) => Err("error: invalid value for n_parallel\n".to_owned()),
         "-ctk" | "-ctv" if !CACHE_TYPES.contains(&value) => Err(format!("Unsupported cache type: {value}")),
         _ => Ok(()),
     }
+}
+
+/// C++'s `stof`: the number at the start of a text, here without an exponent.
+fn leading_decimal(text: &str) -> Option<f64> {
+    let text = text.trim_start();
+    let end = text.find(|c: char| !c.is_ascii_digit() && !"+-.".contains(c)).unwrap_or(text.len());
+    text[..end].parse().ok()
 }
 
 /// C++'s `stoi`: the number at the start of a text.
@@ -193,6 +231,7 @@ fn entry(line: &'static str) -> Entry {
             "" => Takes::Nothing,
             // 'auto' and 'all' are valid too.
             _ if names[0] == "-ngl" => Takes::Text,
+            "N" if DECIMALS.contains(&names[0]) => Takes::Decimal,
             "N" | "PORT" | "INDEX" => Takes::Number,
             _ => Takes::Text,
         };
@@ -249,6 +288,19 @@ mod tests {
              to show complete usage, run with -h"
         );
         assert!(complaint(&["-m"]).contains("expected value for argument"));
+        for (arguments, why) in [
+            (["--n-cpu-moe", "-1"], "invalid value"),
+            (["--split-mode", "rows"], "invalid value"),
+            (["--tensor-split", "3,x"], "stof"),
+            (["--flash-attn", "maybe"], "error: unknown value for --flash-attn: 'maybe'\n"),
+            (["--temperature", "x"], "stof"),
+            (["--top-k", "x"], "stoi"),
+            (["--repeat-penalty", "0"], "error: repeat-penalty must be finite and greater than 0\n"),
+            (["--chat-template-file", "/nope"], "error: failed to open file '/nope'\n"),
+        ] {
+            let start = format!("error while handling argument \"{}\": {why}\n\nusage:\n", arguments[0]);
+            assert!(complaint(&arguments).starts_with(&start), "{}", complaint(&arguments));
+        }
     }
 
     #[test]
