@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::{
     base::ui,
-    config::{KIND_NAMES, Kind, Overrides, find_nearest, parse_context},
+    config::{KIND_NAMES, Kind, Overrides, parse_context},
 };
 
 /// The help heading of the options that choose a backend and a model.
@@ -13,7 +13,7 @@ pub(crate) const HEADING: &str = "Backend and model";
 /// The options of every command that uses a backend, except `--model`, which Claude Code has too.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Choice {
-    #[arg(long, value_name = "KIND", help_heading = HEADING, value_parser = parse_backend,
+    #[arg(long, value_name = "KIND", help_heading = HEADING,
         help = format!("Use {}", KIND_NAMES.replacen(", endpoint", " or endpoint", 1)))]
     pub backend: Option<Kind>,
     /// Use [profiles.NAME] of the configuration
@@ -73,12 +73,4 @@ impl Selection {
         }
         ui::quote_command(words.into_iter())
     }
-}
-
-/// Parses the name of a backend, for clap.
-fn parse_backend(name: &str) -> Result<Kind, String> {
-    name.parse().map_err(|()| match find_nearest(name, KIND_NAMES.split(", ")) {
-        Some(near) => format!("expected one of {KIND_NAMES}; did you mean {near}?"),
-        None => format!("expected one of {KIND_NAMES}"),
-    })
 }

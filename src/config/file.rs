@@ -4,7 +4,7 @@ use std::path::Path;
 
 use toml::Table;
 
-use super::{keys, ranges, settings::Settings};
+use super::{ranges, settings::Settings, unknown};
 use crate::base::{
     error::{Code, Failure, Result},
     ui,
@@ -27,14 +27,7 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Table> {
     // First, since the parser knows only the types.
     ranges::check(text, path)?;
     let table: Table = text.parse().map_err(|error| bad_toml(&error, text, path))?;
-    if let Some((key, nearest)) = keys::find_unknown(&table) {
-        let failure = Failure::new(Code::Config, format!("{}: unknown key `{key}`", path.display()))
-            .cause("unknown keys are errors, since most of them are typos");
-        return Err(match nearest {
-            Some(nearest) => failure.help(format!("did you mean `{nearest}`?")),
-            None => failure.help("remove it; the README lists all keys"),
-        });
-    }
+    unknown::check(text, path)?;
     // Only for the errors, which still have line numbers before merging.
     toml::from_str::<Settings>(text).map_err(|error| bad_toml(&error, text, path))?;
     Ok(table)
@@ -52,10 +45,12 @@ pub(crate) fn name_types(message: &str) -> String {
 
 /// Returns a failure that names the line but doesn't quote it, since it may contain a secret.
 fn bad_toml(error: &toml::de::Error, text: &str, path: &Path) -> Failure {
-    let place = match error.span() {
-        Some(span) => format!("{}:{}", path.display(), text[..span.start].matches('\n').count() + 1),
+    let line = error.span().map(|span| text[..span.start].matches('\n').count() + 1);
+    let place = match line {
+        Some(line) => format!("{}:{line}", path.display()),
         None => path.display().to_string(),
     };
+    let at = line.map(|line| format!("+{line} ")).unwrap_or_default();
     // The parser quotes a string of the wrong type, which may be a secret.
     let message = match error.message().split_once("invalid type: string \"") {
         Some((before, after)) => {
@@ -66,5 +61,5 @@ fn bad_toml(error: &toml::de::Error, text: &str, path: &Path) -> Failure {
     let message = name_types(&message);
     Failure::new(Code::Config, format!("{place}: {message}"))
         .cause("configuration files are TOML")
-        .help(format!("${{EDITOR:-vi}} {}", ui::quote_path(path)))
+        .help(format!("${{EDITOR:-vi}} {at}{}", ui::quote_path(path)))
 }

@@ -1,4 +1,4 @@
-//! The known configuration keys, and suggestions for unknown ones.
+//! The known configuration keys, and the nearest of them to an unknown one.
 
 use toml::{Table, Value};
 
@@ -83,32 +83,14 @@ const KEYS: &[&str] = &[
 /// Longest name that is compared or printed in full, in characters. Longer ones would be slow, and can't be a typo.
 const MAX_LENGTH: usize = 256;
 
-#[cfg(test)]
+/// Returns every key.
 pub(crate) fn all() -> impl Iterator<Item = &'static str> {
     KEYS.iter().copied()
 }
 
-/// Returns the first unknown key in `table` and the nearest known one.
-pub(crate) fn find_unknown(table: &Table) -> Option<(String, Option<String>)> {
-    let mut table = table.clone();
-    // A profile has the same keys as the file. Its name may contain dots.
-    let profiles = match table.remove("profiles") {
-        Some(Value::Table(profiles)) => profiles,
-        _ => Table::new(),
-    };
-    let in_profile = |(name, profile): (&String, &Value)| {
-        let (key, nearest) = find_unknown_in_table(profile.as_table()?)?;
-        let full = |key: String| format!("profiles.{}.{key}", quote_key(name));
-        Some((full(key), nearest.map(full)))
-    };
-    find_unknown_in_table(&table).or_else(|| profiles.iter().find_map(in_profile))
-}
-
-fn find_unknown_in_table(table: &Table) -> Option<(String, Option<String>)> {
-    let unknown = |key: &String| !KEYS.iter().any(|known| matches(known, key));
-    let key = leaves(table).into_iter().find(unknown)?;
-    let nearest = find_nearest(&key, KEYS.iter().copied()).map(str::to_owned);
-    Some((shorten(key), nearest))
+/// Returns whether a dotted key is known.
+pub(super) fn is_known(key: &str) -> bool {
+    KEYS.iter().any(|known| matches(known, key))
 }
 
 /// Returns the key as written in TOML, quoted if necessary.
@@ -162,40 +144,5 @@ fn matches(known: &str, key: &str) -> bool {
         }
         // An empty table, such as `[claude]` with all its lines commented out.
         None => known == key || known.strip_prefix(key).is_some_and(|rest| rest.starts_with('.')),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn find_unknown_in(text: &str) -> Option<(String, Option<String>)> {
-        find_unknown(&text.parse().expect("the test's own TOML"))
-    }
-
-    #[test]
-    fn known_keys_are_accepted_in_files_and_profiles() {
-        assert_eq!(
-            find_unknown_in("backend = 'x'\n[llamacpp.env]\nA = '1'\n[claude]\n[profiles.p]\nmodel = 'y'"),
-            None
-        );
-        assert_eq!(find_unknown_in("[profiles.\"glm-4.7\"]\nmodel = 'y'\nclaude.env.A = 'z'\n[profiles.empty]"), None);
-    }
-
-    #[test]
-    fn unknown_key_suggests_the_nearest_known_key() {
-        let near = |text| find_unknown_in(text).expect("an unknown key").1;
-        assert_eq!(near("modle = 'x'").as_deref(), Some("model"));
-        assert_eq!(near("[llamacpp]\ngpu_layer = 1").as_deref(), Some("llamacpp.gpu_layers"));
-        assert_eq!(near("threads = 4").as_deref(), Some("llamacpp.threads"));
-        assert_eq!(near("[profiles.p]\nbakend = 'x'").as_deref(), Some("profiles.p.backend"));
-        assert_eq!(near("[profiles.\"glm-4.7\"]\nbakend = 'x'").as_deref(), Some("profiles.\"glm-4.7\".backend"));
-        assert_eq!(near("zzzz = 1"), None);
-    }
-
-    #[test]
-    fn very_long_key_is_truncated_without_suggestion() {
-        let (shown, nearest) = find_unknown_in(&format!("{} = 1", "model".repeat(100_000))).expect("an unknown key");
-        assert_eq!((shown.chars().count(), nearest), (MAX_LENGTH + 1, None));
     }
 }

@@ -4,12 +4,14 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
+use super::keys::{find_nearest, shorten};
+
 /// The names of all kinds, for messages.
 pub(crate) const KIND_NAMES: &str = "ollama, lmstudio, llamacpp, command, endpoint";
 
 /// A kind of backend, serialized by its name in the configuration. `backend` implements each kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase", try_from = "String")]
 pub(crate) enum Kind {
     Ollama,
     LmStudio,
@@ -48,12 +50,42 @@ impl Kind {
 }
 
 impl FromStr for Kind {
-    type Err = ();
+    type Err = UnknownKind;
 
-    fn from_str(name: &str) -> Result<Self, ()> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name).ok_or(())
+    /// Parses a name. Case and what separates words don't matter: `llama.cpp`, `LM Studio` and `Ollama` are names too.
+    fn from_str(name: &str) -> Result<Self, UnknownKind> {
+        let plain = |name: &str| {
+            name.chars().filter(|c| !matches!(c, '.' | '-' | '_' | ' ')).collect::<String>().to_lowercase()
+        };
+        let name = plain(name);
+        let found = Self::ALL.into_iter().find(|kind| kind.name() == name);
+        found.ok_or_else(|| UnknownKind { nearest: find_nearest(&name, KIND_NAMES.split(", ")) })
     }
 }
+
+impl TryFrom<String> for Kind {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        name.parse().map_err(|unknown| format!("unknown backend {:?}, {unknown}", shorten(name)))
+    }
+}
+
+/// The error for a name of no kind. Its text says which names there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct UnknownKind {
+    /// The kind whose name resembles the unknown one.
+    pub nearest: Option<&'static str>,
+}
+
+impl fmt::Display for UnknownKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "expected one of {KIND_NAMES}")?;
+        self.nearest.map_or(Ok(()), |nearest| write!(f, "; did you mean {nearest}?"))
+    }
+}
+
+impl std::error::Error for UnknownKind {}
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -71,5 +103,24 @@ mod tests {
             KIND_NAMES.split(", ").map(|name| name.parse::<Kind>().expect(name).to_string()).collect();
         assert_eq!(names.join(", "), KIND_NAMES);
         assert_eq!(names.len(), <Kind>::ALL.len());
+    }
+
+    #[test]
+    fn other_spellings_name_the_same_kind() {
+        for (name, kind) in [
+            ("llama.cpp", Kind::LlamaCpp),
+            ("llama-cpp", Kind::LlamaCpp),
+            ("LlamaCpp", Kind::LlamaCpp),
+            ("lm-studio", Kind::LmStudio),
+            ("lm studio", Kind::LmStudio),
+            ("LMStudio", Kind::LmStudio),
+            ("Ollama", Kind::Ollama),
+        ] {
+            assert_eq!(name.parse(), Ok(kind), "{name}");
+            assert_eq!(Kind::try_from(name.to_owned()), Ok(kind), "{name}");
+        }
+        for (name, nearest) in [("lama", Some("ollama")), ("llamacp", Some("llamacpp")), ("", None), ("xyz", None)] {
+            assert_eq!(name.parse::<Kind>(), Err(UnknownKind { nearest }), "{name}");
+        }
     }
 }

@@ -240,14 +240,8 @@ fn variables(inherited: &Variables) -> Result<SettingsLayer> {
                 .help(format!("unset {variable}"))
         };
         let value = value.to_str().ok_or_else(|| invalid("it is not valid UTF-8"))?.to_owned();
-        let value = match *key {
-            // Its range is checked only if no option overrides it.
-            "context" => {
-                let range = || ranges::expected("context").unwrap_or_default();
-                Value::Integer(value.parse().map_err(|_| invalid(&range()))?)
-            }
-            _ => Value::String(value),
-        };
+        // Whether it is valid is checked only if no option overrides it.
+        let value = Value::String(value);
         table.insert((*key).to_owned(), value);
     }
     Ok(SettingsLayer { source: Source::Variable(""), table })

@@ -17,6 +17,7 @@ mod source;
 mod tier;
 mod tools;
 pub(crate) mod trust;
+mod unknown;
 mod warm;
 
 pub(crate) use edit::{Edit, render, set_value};

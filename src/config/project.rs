@@ -169,8 +169,8 @@ fn read(path: &Path) -> Result<Option<(Vec<u8>, u32)>> {
     let unsuitable = |why: &str| {
         Failure::new(Code::Refused, format!("refusing to use {}", path.display()))
             .cause(why)
-            .help(format!("ls -l {}", ui::quote_path(path)))
-            .help(format!("rm {}", ui::quote_path(path)))
+            .help(format!("ls -ld {}", ui::quote_path(path)))
+            .help(format!("mv {0} {0}.old", ui::quote_path(path)))
     };
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
     let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
@@ -178,6 +178,10 @@ fn read(path: &Path) -> Result<Option<(Vec<u8>, u32)>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
             return Err(unsuitable("it is a symlink"));
+        }
+        // A socket can't be opened.
+        Err(_) if path.symlink_metadata().is_ok_and(|meta| !meta.is_file()) => {
+            return Err(unsuitable("it is not a regular file"));
         }
         Err(error) => return Err(unreadable(error)),
     };

@@ -3,6 +3,7 @@
 
 use std::{fmt, path::Path, time::Duration};
 
+use serde::{Deserializer, de};
 use toml::de::{DeTable, DeValue};
 
 use super::keys::{quote_key, shorten};
@@ -16,6 +17,8 @@ use crate::base::{
 #[derive(Debug)]
 enum Range {
     Number(u32, u32),
+    /// A number that [`parse_tokens`] reads.
+    Tokens(u32, u32),
     Time(Duration, Duration),
     /// In bytes.
     Size(u64, u64),
@@ -25,7 +28,7 @@ enum Range {
     Decimal(f64, f64),
 }
 
-use Range::{Decimal, Number, Part, Size, Time};
+use Range::{Decimal, Number, Part, Size, Time, Tokens};
 
 const TENTH: Duration = Duration::from_millis(100);
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -36,7 +39,7 @@ const MAX_STOP: Duration = Duration::from_secs(45);
 
 /// Every key with a range, and a value for it in TOML.
 const RANGES: &[(&str, Range, &str)] = &[
-    ("context", Number(*CONTEXT_LIMITS.start(), *CONTEXT_LIMITS.end()), "65536"),
+    ("context", Tokens(*CONTEXT_LIMITS.start(), *CONTEXT_LIMITS.end()), "65536"),
     // Also less than the context, which `Settings::validate` checks.
     ("claude.max_output_tokens", Number(1, *CONTEXT_LIMITS.end()), "8192"),
     ("lifetime.linger", Time(Duration::ZERO, YEAR), "\"10m\""),
@@ -94,7 +97,41 @@ pub(super) fn expected(key: &str) -> Option<String> {
 /// # Errors
 /// The sentence that says which values are allowed.
 pub(crate) fn parse_context(text: &str) -> Result<u32, String> {
-    text.parse().map_err(|_| expected("context").unwrap_or_default())
+    parse_tokens(text).ok_or_else(|| expected("context").unwrap_or_default())
+}
+
+/// Parses a number of tokens, such as `65536`, `64k` or `1m`, where k is 1024 and m is 1024 k.
+fn parse_tokens(text: &str) -> Option<u32> {
+    let (number, unit) = match text.strip_suffix(['k', 'K']) {
+        Some(number) => (number, 1 << 10),
+        None => text.strip_suffix(['m', 'M']).map_or((text, 1), |number| (number, 1 << 20)),
+    };
+    number.parse::<u32>().ok()?.checked_mul(unit)
+}
+
+/// Deserializes a number of tokens, which may be written with a unit in quotes.
+pub(super) fn tokens<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    struct Visitor;
+
+    impl de::Visitor<'_> for Visitor {
+        type Value = Option<u32>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a whole number of tokens")
+        }
+
+        fn visit_i64<E: de::Error>(self, number: i64) -> Result<Self::Value, E> {
+            let tokens = u32::try_from(number).map_err(|_| E::invalid_value(de::Unexpected::Signed(number), &self))?;
+            Ok(Some(tokens))
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+            let tokens = parse_tokens(text).ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))?;
+            Ok(Some(tokens))
+        }
+    }
+
+    deserializer.deserialize_any(Visitor)
 }
 
 /// Checks the values of a table whose name is `prefix`, with a dot at its end.
@@ -111,11 +148,13 @@ fn check_table(values: &DeTable<'_>, prefix: &str, text: &str, path: &Path) -> R
         if let Some(value) = value.filter(|value| !range.contains(value.get_ref())) {
             let line = text[..value.span().start].matches('\n').count().saturating_add(1);
             let written = shorten(text[value.span()].to_owned());
-            let what = format!("{}:{line}: {name} = {written} is out of range", path.display());
+            let is_number = !matches!((range, value.get_ref()), (Tokens(..), DeValue::String(text)) if parse_tokens(text).is_none());
+            let fault = if is_number { "out of range" } else { "not a number" };
+            let what = format!("{}:{line}: {name} = {written} is {fault}", path.display());
             return Err(Failure::new(Code::Config, what)
                 .cause(format!("it must be {range}"))
                 .help(format!("set {name} = {example} in {within}"))
-                .help(format!("${{EDITOR:-vi}} {}", ui::quote_path(path))));
+                .help(format!("${{EDITOR:-vi}} +{line} {}", ui::quote_path(path))));
         }
     }
     Ok(())
@@ -134,6 +173,13 @@ impl Range {
                 let number = u32::from_str_radix(number.as_str(), number.radix());
                 number.is_ok_and(|number| (*least..=*most).contains(&number))
             }
+            (Tokens(least, most), DeValue::Integer(number)) => {
+                let number = u32::from_str_radix(number.as_str(), number.radix());
+                number.is_ok_and(|number| (*least..=*most).contains(&number))
+            }
+            (Tokens(least, most), DeValue::String(text)) => {
+                parse_tokens(text).is_some_and(|number| (*least..=*most).contains(&number))
+            }
             (Time(least, most), DeValue::String(time)) => {
                 humantime::parse_duration(time).is_ok_and(|time| (*least..=*most).contains(&time))
             }
@@ -150,9 +196,8 @@ impl Range {
                 let number = i32::from_str_radix(number.as_str(), number.radix());
                 number.is_ok_and(|number| (*least..=*most).contains(&number.into()))
             }
-            (Number(..), DeValue::Float(_)) | (Time(..) | Size(..) | Part, DeValue::Integer(_) | DeValue::Float(_)) => {
-                false
-            }
+            (Number(..) | Tokens(..), DeValue::Float(_))
+            | (Time(..) | Size(..) | Part, DeValue::Integer(_) | DeValue::Float(_)) => false,
             _ => true,
         }
     }
@@ -162,6 +207,7 @@ impl fmt::Display for Range {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Number(least, most) => write!(f, "a whole number from {least} to {most}"),
+            Tokens(least, most) => write!(f, "a whole number from {least} to {most}, such as 65536 or 64k"),
             Time(least, most) => {
                 let shown = humantime::format_duration;
                 write!(f, "a time from {} to {}, in quotes and with a unit", shown(*least), shown(*most))
@@ -234,10 +280,30 @@ mod tests {
     }
 
     #[test]
+    fn context_may_have_a_unit() {
+        for (text, tokens) in
+            [("65536", 65_536), ("64k", 65_536), ("128K", 131_072), ("1m", 1_048_576), ("1M", 1 << 20)]
+        {
+            assert_eq!(parse_context(text), Ok(tokens), "{text}");
+            for value in [text.to_owned(), format!("\"{text}\"")] {
+                let Ok(text) = format!("context = {value}").parse::<toml::Table>() else { continue };
+                let settings: crate::config::Settings = text.try_into().expect("a context");
+                assert_eq!(settings.context, Some(tokens), "{value}");
+            }
+            assert_eq!(check_text(&format!("context = \"{text}\"")), Ok(()));
+        }
+        for text in ["", "k", "64kk", "64 k", "64kb", "-1k", "1.5k", "4194304k", "4096m", "sixty"] {
+            let why = parse_context(text).expect_err(text);
+            assert_eq!(why, "it must be a whole number from 2048 to 16777216, such as 65536 or 64k");
+            check_text(&format!("context = \"{text}\"")).expect_err(text);
+        }
+    }
+
+    #[test]
     fn limits_are_in_range() {
         for (key, range, _) in RANGES {
             let (least, most) = match range {
-                Number(least, most) => (least.to_string(), most.to_string()),
+                Number(least, most) | Tokens(least, most) => (least.to_string(), most.to_string()),
                 Time(least, most) => (format!("\"{}ms\"", least.as_millis()), format!("\"{}s\"", most.as_secs())),
                 Size(least, most) => (format!("\"{least}B\""), format!("\"{most}B\"")),
                 Part => ("\"0\"".into(), "\"1.0\"".into()),

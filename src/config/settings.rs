@@ -9,8 +9,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    endpoint::EndpointSettings, kind::Kind, llamacpp::LlamaCppSettings, source::Source, tier::Tier, tools::ToolSet,
-    warm::WarmSettings,
+    endpoint::EndpointSettings, kind::Kind, llamacpp::LlamaCppSettings, ranges, source::Source, tier::Tier,
+    tools::ToolSet, warm::WarmSettings,
 };
 use crate::base::{
     context::{CONTEXT_LIMITS, DEFAULT_CONTEXT, MIN_CONTEXT},
@@ -24,6 +24,7 @@ use crate::base::{
 pub(crate) struct Settings {
     pub backend: Option<Kind>,
     pub model: Option<String>,
+    #[serde(deserialize_with = "ranges::tokens")]
     pub context: Option<u32>,
     pub profile: Option<String>,
     /// Whether to refuse a context window too small for Claude Code.
@@ -223,7 +224,9 @@ impl Settings {
 
     /// Returns whether a kind of backend has the configuration it requires.
     pub(crate) fn describes(&self, kind: Kind) -> bool {
-        kind.required_key().is_none_or(|key| self.sources.contains_key(key))
+        // An empty command line is as good as none.
+        let is_empty = kind == Kind::Command && self.command.run.is_empty();
+        kind.required_key().is_none_or(|key| self.sources.contains_key(key)) && !is_empty
     }
 
     /// Returns the path that a model name may be, made absolute: a relative one is resolved against the directory of
@@ -309,9 +312,7 @@ impl Settings {
                     CONTEXT_LIMITS.start(),
                     CONTEXT_LIMITS.end()
                 ))
-                .help(format!(
-                    "set context = {DEFAULT_CONTEXT} in the configuration, or pass --context {DEFAULT_CONTEXT}"
-                )));
+                .help(format!("lclaude --context {DEFAULT_CONTEXT}")));
         }
         if let Some(most) = self.claude.max_output_tokens.filter(|most| !(1..self.context()).contains(most)) {
             return Err(Failure::new(Code::Config, format!("[claude] max_output_tokens = {most} is out of range"))

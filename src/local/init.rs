@@ -21,7 +21,7 @@ use crate::{
     claude::arguments,
     cli::{InitArguments, Selection},
     config::{
-        KIND_NAMES, Kind, Overrides, Project, Settings, parse_context,
+        Kind, Overrides, Project, Settings, parse_context,
         project::{self, FILE_NAME, invalid_name_reason},
         render, set_value,
         trust::TrustList,
@@ -139,17 +139,21 @@ impl InitArguments {
         }
         let detected = || backend::plan(&own, environment).ok().map(|chosen| chosen.plan.kind.to_string());
         let backend = ask_value("Backend", current("backend").or_else(detected), |name| {
-            name.parse::<Kind>().is_err().then(|| format!("not one of {KIND_NAMES}"))
+            name.parse::<Kind>().err().map(|unknown| format!("not a backend: {unknown}"))
         })?;
         choice.backend = backend.and_then(|name| name.parse().ok());
         let default = || default_model(&own, choice.backend?, environment);
         *model = ask_value("Model", current("model").or_else(default), |name| {
             invalid_model_reason(name).map(str::to_owned)
         })?;
-        let tokens =
-            document.get("context").and_then(Item::as_integer).map_or(own.context().to_string(), |n| n.to_string());
-        let context = ask_value("Context window, in tokens", Some(tokens), |text| parse_context(text).err())?;
-        choice.context = context.and_then(|context| context.parse().ok());
+        let written = document
+            .get("context")
+            .and_then(|item| item.as_str().map(str::to_owned).or_else(|| Some(item.as_integer()?.to_string())));
+        let tokens = written.unwrap_or_else(|| own.context().to_string());
+        let context = ask_value("Context window, in tokens", Some(tokens), |text| {
+            parse_context(text).err().map(|why| format!("not a context: {why}"))
+        })?;
+        choice.context = context.and_then(|context| parse_context(&context).ok());
         Ok(())
     }
 

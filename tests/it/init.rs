@@ -202,25 +202,27 @@ fn terminal_prompts_propose_current_values() {
     let mut terminal = Terminal::start(stage.lclaude(&["local", "init"]));
     for (question, answer) in [
         ("Backend [ollama] ", "olama\n"),
-        ("\"olama\" is not one of ollama, ", ""),
+        ("\"olama\" is not a backend: expected one of ollama, ", ""),
         ("Backend [ollama] ", "\n"),
         ("Model [small:latest] ", "./x.gguf\n"),
         ("\"./x.gguf\" is a path", ""),
         ("Model [small:latest] ", "Big:30b\n"),
-        ("Context window, in tokens [50000] ", "none\n"),
+        ("Context window, in tokens [50000] ", "64kb\n"),
+        ("\"64kb\" is not a context: it must be a whole number from 2048 to ", ""),
+        ("Context window, in tokens [50000] ", "64k\n"),
     ] {
         terminal.wait_for(question);
         terminal.type_in(answer);
     }
     terminal.wait_to_the_end(0);
-    assert_eq!(read(&file(&stage)), "backend = \"ollama\"\nmodel = \"Big:30b\"\n");
+    assert_eq!(read(&file(&stage)), "backend = \"ollama\"\nmodel = \"Big:30b\"\ncontext = 65536\n");
     // A second run proposes the existing values and changes nothing.
     let mut terminal = Terminal::start(stage.lclaude(&["local", "init"]));
     for question in ["Backend [ollama] ", "Model [Big:30b] "] {
         terminal.wait_for(question);
         terminal.type_in("\n");
     }
-    terminal.wait_for("Context window, in tokens [50000] ");
+    terminal.wait_for("Context window, in tokens [65536] ");
     terminal.type_in("none\n");
     terminal.wait_to_the_end(0);
 }

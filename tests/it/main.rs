@@ -74,6 +74,7 @@ mod throwaway_ends;
 mod toolset;
 mod trust;
 mod user_files;
+mod values;
 mod waiting;
 
 #[test]

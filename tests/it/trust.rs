@@ -176,7 +176,7 @@ fn project_file_must_be_a_small_regular_file() {
     File::create(&file).and_then(|file| file.set_len(100 * 1024 * 1024)).expect("a file");
     not_used("100 MiB");
     let socket = std::os::unix::net::UnixListener::bind(&file).expect("a socket");
-    refused(&stage, 65);
+    refused(&stage, 77);
     drop(socket);
     fs::remove_file(&file).expect("still there");
     fs::create_dir(&file).expect("a directory");

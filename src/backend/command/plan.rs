@@ -74,6 +74,7 @@ const STOP: Key = ("stop", r#"["docker", "stop", "lclaude-{port}"]"#);
 
 fn bad_template(settings: &Settings, (key, example): Key, what: &str) -> Failure {
     let cause = match settings.source(&format!("command.{key}")) {
+        _ if !settings.describes(Kind::Command) => "the command backend needs a command that starts a server".into(),
         Source::Default => "the command backend needs a command that starts a server".into(),
         source => format!("[command] {key} comes from {source}"),
     };
