@@ -3,7 +3,7 @@
 use tokio::runtime::Runtime;
 
 use crate::{
-    backend::{MissingModel, Service, refuse_download},
+    backend::{MissingModel, Service, refuse_download, url_notes},
     base::{
         environment::Environment,
         error::{Code, Failure, Result},
@@ -16,13 +16,14 @@ use crate::{
         self, SessionPlan,
         arguments::{self, EarlierOptions, Request},
     },
-    cli::{self, Choice},
+    cli::{self, Choice, Selection},
     config::{self, Overrides, Project, Settings},
     session::{
         child::Child,
         dry_run,
         plan::{Downloads, Plan},
         run::{self, Outcome},
+        served_model,
     },
 };
 
@@ -55,7 +56,8 @@ pub(crate) fn session(typed: cli::SessionArguments) -> Result<Exit> {
     match request {
         Request::Direct => run_direct(&settings, &environment, &typed),
         Request::Session(request) => {
-            let plan = Plan::new(settings, environment)?;
+            let selection = Selection { choice: typed.choice.clone(), model: None };
+            let plan = plan(settings, environment, &selection, Selection::session_line)?;
             let mut child = SessionPlan::new(plan.settings(), request, plan.environment())?;
             if let Some(throwaway) = child.throwaway.as_mut().filter(|_| typed.keep) {
                 throwaway.keep(&plan.environment().places.state);
@@ -63,6 +65,38 @@ pub(crate) fn session(typed: cli::SessionArguments) -> Result<Exit> {
             run_child(&plan, &Child::ClaudeCode(child), typed.dry_run, typed.choice.yes)
         }
     }
+}
+
+/// Plans a session, once the model is known.
+///
+/// `line`: returns the command line with a selection.
+///
+/// # Errors
+/// Those of [`Plan::new`] and [`served_model::choose`].
+pub(crate) fn plan(
+    settings: Settings,
+    environment: Environment,
+    selection: &Selection,
+    line: impl Fn(&Selection) -> String,
+) -> Result<Plan> {
+    Plan::new(with_model(settings, &environment, selection, line)?, environment)
+}
+
+/// Returns the settings with the model of an endpoint for which none is configured.
+///
+/// # Errors
+/// Those of [`served_model::choose`].
+pub(crate) fn with_model(
+    settings: Settings,
+    environment: &Environment,
+    selection: &Selection,
+    line: impl Fn(&Selection) -> String,
+) -> Result<Settings> {
+    if !served_model::is_asked(&settings) {
+        return Ok(settings);
+    }
+    let command = |model: &str| line(&Selection { model: Some(model.to_owned()), ..selection.clone() });
+    event_loop()?.block_on(served_model::choose(settings, environment, command))
 }
 
 /// Runs a child on the plan's backend, or with `dry_run` prints what would run.
@@ -85,7 +119,7 @@ where
     Job: AsyncFn(Downloads, &mut Signals) -> Result<Outcome>,
 {
     if let Some(reason) = &plan.reason {
-        ui::message(format_args!("lclaude: {reason}"));
+        ui::note(format_args!("lclaude: {reason}"));
     }
     let runtime = event_loop()?;
     // A running backend already has its memory and models.
@@ -157,7 +191,11 @@ fn download_question(models: &str) -> String {
 pub(crate) fn settings(choice: &Choice, overrides: &Overrides, environment: &Environment) -> Result<Settings> {
     start_log_and_warn(environment);
     let project = Project::find(environment)?;
-    load_settings(choice, overrides, project.as_ref(), environment)
+    let settings = load_settings(choice, overrides, project.as_ref(), environment)?;
+    for note in url_notes(&settings) {
+        ui::note(format_args!("lclaude: {note}"));
+    }
+    Ok(settings)
 }
 
 /// Warns about unknown environment variables and starts lclaude's own log.

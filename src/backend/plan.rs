@@ -28,7 +28,7 @@ pub(crate) const NO_TOKEN: &str = "none";
 pub(crate) const TOKEN: &str = "{token}";
 
 /// What is shown in place of a token.
-pub(crate) const MASKED: &str = "••••••••";
+pub(crate) use crate::base::ui::MASKED;
 
 /// Everything that determines what runs. Sessions with equal plans share one backend.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -15,6 +15,7 @@ pub(crate) mod limits;
 pub(crate) mod pager;
 pub(crate) mod paths;
 pub(crate) mod pattern;
+pub(crate) mod pick;
 pub(crate) mod port;
 pub(crate) mod process;
 pub(crate) mod scratch;

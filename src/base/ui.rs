@@ -40,6 +40,35 @@ pub(crate) fn message_lines(text: impl std::fmt::Display) {
     let _ = io::stderr().write_all(painted(&text, console::colors_enabled_stderr()).as_bytes());
 }
 
+/// Stands for a secret.
+pub(crate) const MASKED: &str = "••••••••";
+
+/// Set if the user wants no notes.
+static QUIET: OnceLock<()> = OnceLock::new();
+
+/// Leaves out notes and progress from now on.
+pub(crate) fn be_quiet() {
+    let _ = QUIET.set(());
+}
+
+/// Returns whether notes and progress are left out.
+pub(crate) fn is_quiet() -> bool {
+    QUIET.get().is_some()
+}
+
+/// Prints a note of one line to stderr: what lclaude does or chose, which the user can do without. Failures, warnings,
+/// questions and results go through [`message`].
+pub(crate) fn note(line: impl std::fmt::Display) {
+    note_lines(one_line(line));
+}
+
+/// Prints a note of several lines to stderr.
+pub(crate) fn note_lines(text: impl std::fmt::Display) {
+    if !is_quiet() {
+        message_lines(text);
+    }
+}
+
 /// Returns a text on one line, with every character escaped that could control a terminal.
 pub(crate) fn one_line(text: impl std::fmt::Display) -> String {
     clean(&text.to_string()).replace('\n', "\\n").replace('\t', "\\t")
@@ -268,6 +297,9 @@ impl ProgressLine {
 
     /// Shows a stage, with its progress as a `fraction` from 0 to 1 if known.
     pub(crate) fn show(&mut self, stage: &str, fraction: Option<f32>, detail: &str) {
+        if is_quiet() {
+            return;
+        }
         if can_redraw() {
             self.bar.get_or_insert_with(start_live_line).set_message(progress_text(stage, fraction, detail));
         } else if self.stage != stage {

@@ -16,6 +16,9 @@ pub(crate) struct Choice {
     #[arg(long, value_name = "KIND", help_heading = HEADING,
         help = format!("Use {}", KIND_NAMES.replacen(", endpoint", " or endpoint", 1)))]
     pub backend: Option<Kind>,
+    /// Use the server at this URL, which is already running
+    #[arg(long, value_name = "URL", help_heading = HEADING)]
+    pub url: Option<String>,
     /// Use [profiles.NAME] of the configuration
     #[arg(long, value_name = "NAME", help_heading = HEADING)]
     pub profile: Option<String>,
@@ -28,13 +31,16 @@ pub(crate) struct Choice {
     /// Answer yes to every question
     #[arg(long)]
     pub yes: bool,
+    /// Print no notes, only errors, warnings and questions
+    #[arg(long, short)]
+    pub quiet: bool,
 }
 
 impl Choice {
     /// Returns the options and `model` as the topmost layer of the settings.
     pub(crate) fn overrides(&self, model: Option<String>) -> Overrides {
-        let Choice { backend, profile, context, .. } = self.clone();
-        Overrides { backend, profile, context, model, ..Overrides::default() }
+        let Choice { backend, url, profile, context, .. } = self.clone();
+        Overrides { backend, url, profile, context, model, ..Overrides::default() }
     }
 }
 
@@ -54,20 +60,30 @@ impl Selection {
         self.choice.overrides(self.model.clone())
     }
 
-    /// Returns the command line of `verb` with these options, without `--yes`.
+    /// Returns the command line of `verb` with these options, without `--yes` and `--quiet`.
     pub(crate) fn line(&self, verb: &str) -> String {
-        let Choice { backend, profile, context, config, yes: _ } = &self.choice;
+        self.line_after(&["lclaude", super::LOCAL, verb])
+    }
+
+    /// Returns the command line of a session with these options, without `--yes` and `--quiet`.
+    pub(crate) fn session_line(&self) -> String {
+        self.line_after(&["lclaude"])
+    }
+
+    fn line_after(&self, command: &[&str]) -> String {
+        let Choice { backend, url, profile, context, config, yes: _, quiet: _ } = &self.choice;
         let context = context.map(|tokens| tokens.to_string());
         let config = config.as_ref().map(|file| file.display().to_string());
         let backend = backend.map(|kind| kind.to_string());
         let options = [
             ("--backend", &backend),
+            ("--url", url),
             ("--model", &self.model),
             ("--profile", profile),
             ("--context", &context),
             ("--config", &config),
         ];
-        let mut words = vec!["lclaude".to_owned(), "local".into(), verb.into()];
+        let mut words: Vec<String> = command.iter().copied().map(str::to_owned).collect();
         for (option, value) in options {
             words.extend(value.iter().flat_map(|value| [option.to_owned(), value.clone()]));
         }

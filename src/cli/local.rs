@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use clap::{
-    CommandFactory, FromArgMatches,
+    ArgMatches, CommandFactory, FromArgMatches,
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
@@ -12,7 +12,10 @@ use super::{
     verbs::{self, Verbs},
 };
 use crate::{
-    base::error::{Code, Failure, Result},
+    base::{
+        error::{Code, Failure, Result},
+        ui,
+    },
     config::find_nearest,
 };
 
@@ -31,6 +34,10 @@ pub(crate) fn parse(before: &[OsString], after: &[OsString]) -> Result<Invocatio
     let name = OsString::from("lclaude local");
     let words = std::iter::once(&name).chain(verb).chain(before).chain(rest);
     let matches = verbs::grouped_command().try_get_matches_from(words);
+    let quiet = |(_, of_verb): (_, &ArgMatches)| matches!(of_verb.try_get_one("quiet"), Ok(Some(true)));
+    if matches.as_ref().ok().and_then(ArgMatches::subcommand).is_some_and(quiet) {
+        ui::be_quiet();
+    }
     match matches.and_then(|matches| Verbs::from_arg_matches(&matches)) {
         Ok(parsed) => Ok(Invocation::Local(parsed.verb)),
         Err(error) if error.kind() == ErrorKind::DisplayHelp => Ok(Invocation::Print(error.render().to_string())),

@@ -96,10 +96,12 @@ Examples:
   lclaude -c                            # continue the last conversation
   lclaude -p \"explain src/main.rs\"      # print an answer and exit
   lclaude --backend llamacpp --model ~/models/qwen3-coder.gguf
+  lclaude --url http://localhost:8000   # use a server that is already running
   lclaude --dry-run                     # show what would run
 
 Environment variables:
-  LCLAUDE_BACKEND, LCLAUDE_MODEL, LCLAUDE_PROFILE, LCLAUDE_CONTEXT, LCLAUDE_LOG
+  LCLAUDE_BACKEND, LCLAUDE_MODEL, LCLAUDE_PROFILE, LCLAUDE_CONTEXT, LCLAUDE_URL,
+  LCLAUDE_LOG
 
 Exit codes:
   Claude Code's own, or 128+N if signal N ended it. lclaude's own:
@@ -114,7 +116,8 @@ Exit codes:
 Other commands: lclaude local --help";
 
 /// The options that the short help shows.
-const COMMON_OPTIONS: &[&str] = &["backend", "model", "context", "throwaway", "dry_run", "yes", "help", "version"];
+const COMMON_OPTIONS: &[&str] =
+    &["backend", "model", "url", "context", "throwaway", "dry_run", "yes", "help", "version"];
 
 const AFTER_SHORT_HELP: &str = "\
 Examples:
@@ -151,6 +154,9 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Invocation> {
         });
         failure.help("lclaude --help").help("lclaude -- ARGUMENTS  # to pass all arguments to Claude Code")
     })?;
+    if parsed.choice.quiet {
+        ui::be_quiet();
+    }
     if parsed.help {
         return Ok(Invocation::Help);
     }
@@ -213,6 +219,7 @@ fn wrapped_program(arguments: &[OsString]) -> Option<(PathBuf, Vec<OsString>)> {
 /// lclaude's options, to detect misspelled ones among Claude Code's.
 const OWN_OPTIONS: &[&str] = &[
     "--backend",
+    "--url",
     "--profile",
     "--context",
     "--lean",
@@ -222,6 +229,7 @@ const OWN_OPTIONS: &[&str] = &[
     "--config",
     "--dry-run",
     "--yes",
+    "--quiet",
 ];
 
 /// Rejects an unknown option that resembles one of lclaude's.

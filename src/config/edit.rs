@@ -5,12 +5,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use toml_edit::{DocumentMut, Item, TomlError, Value};
+use toml_edit::{Document, DocumentMut, InlineTable, Item, Key, Table, TableLike, TomlError, Value};
 
+use super::{
+    keys::{is_secret, quote_key},
+    layers::read_text,
+};
 use crate::base::{
     disk,
     error::{Code, Failure, Result},
-    ui,
+    ui::{self, MASKED},
 };
 
 /// The byte order mark.
@@ -20,30 +24,106 @@ const BOM: char = '\u{feff}';
 #[derive(Debug, Clone)]
 pub(crate) struct Edit {
     pub file: PathBuf,
-    /// Whether it replaces an existing value.
+    /// Whether it replaces or removes an existing value.
     pub changes: bool,
-    text: String,
+    /// The new content.
+    pub text: String,
     /// The diff shown to the user: `+ key = value`, and `- key = value` for a replaced value.
     lines: Vec<String>,
 }
 
 impl Edit {
-    /// Returns the change that gives `file` these top-level values, or `None` if it already has them.
+    /// Returns the change that gives the user's `file` these values, or `None` if it already has them. The tables of a
+    /// key are separated by dots.
     ///
     /// # Errors
     /// `Config` if the file can't be read.
     pub(crate) fn new<'a>(file: &Path, wanted: impl IntoIterator<Item = (&'a str, Value)>) -> Result<Option<Self>> {
-        let failed = |why: String| {
-            Failure::new(Code::Config, format!("{} cannot be read", file.display()))
-                .cause(why)
-                .help(format!("ls -l {}", ui::quote_path(file)))
+        let text = read_text(file, false)?;
+        let edit = Self::of(file, &text, wanted.into_iter().map(|(key, value)| (key, Some(value))))?;
+        Ok(Some(edit).filter(|edit| !edit.is_empty()))
+    }
+
+    /// Returns the change of `text`, the content of `file`. A key without a value is removed.
+    ///
+    /// # Errors
+    /// `Config` if the text is not TOML, or if a key is below one that is not a table.
+    pub(crate) fn of<'a>(
+        file: &Path,
+        text: &str,
+        wanted: impl IntoIterator<Item = (&'a str, Option<Value>)>,
+    ) -> Result<Self> {
+        let mut edit = Edit { file: file.to_owned(), changes: false, text: text.to_owned(), lines: Vec::new() };
+        for (key, value) in wanted {
+            let changed = match value {
+                Some(value) => edit.set(key, value),
+                None => edit.remove(key),
+            };
+            changed.map_err(|why| {
+                Failure::new(Code::Config, format!("{} cannot be edited", file.display()))
+                    .cause(why)
+                    .help(format!("${{EDITOR:-vi}} {}", ui::quote_path(file)))
+            })?;
+        }
+        Ok(edit)
+    }
+
+    /// Returns whether it changes nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    fn set(&mut self, key: &str, value: Value) -> Result<(), String> {
+        let mut document = parse(&self.text)?;
+        let path = Key::parse(key).map_err(|error| error.to_string())?;
+        let (name, tables) = path.split_last().ok_or("the key is empty")?;
+        let is_first = document.is_empty();
+        let parent = tables.iter().enumerate().try_fold(document.as_item_mut(), |item, (at, table)| {
+            let is_inline = item.is_inline_table();
+            let parent = item.as_table_like_mut()?;
+            let new = || match is_inline {
+                true => Item::Value(InlineTable::new().into()),
+                false => Item::Table(new_table(at + 1 < tables.len(), is_first)),
+            };
+            Some(parent.entry_format(table).or_insert_with(new))
+        });
+        let parent =
+            parent.and_then(Item::as_table_like_mut).ok_or(format!("{key} is below a key that is not a table"))?;
+        match parent.get_mut(name).map(|old| old.as_value().cloned().ok_or(old)) {
+            Some(Ok(old)) if is_equal(&old, &value) => return Ok(()),
+            Some(Ok(old)) => {
+                self.lines.push(format!("- {}", shown(key, &old)));
+                self.changes = true;
+            }
+            Some(Err(_)) => return Err(format!("{key} is a table")),
+            None => {}
+        }
+        self.lines.push(format!("+ {}", shown(key, &value)));
+        set_value(parent, name, value);
+        self.text = render(document, &self.text);
+        Ok(())
+    }
+
+    fn remove(&mut self, key: &str) -> Result<(), String> {
+        let mut document = parse(&self.text)?;
+        let path = Key::parse(key).map_err(|error| error.to_string())?;
+        let (name, tables) = path.split_last().ok_or("the key is empty")?;
+        let parent = tables.iter().try_fold(document.as_item_mut(), |item, table| item.get_mut(table.get()));
+        let is_inline = parent.as_ref().is_some_and(|parent| parent.is_inline_table());
+        let Some(parent) = parent.and_then(Item::as_table_like_mut) else {
+            return Ok(());
         };
-        let text = match fs::read_to_string(file) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            text => text.map_err(|error| failed(error.to_string()))?,
+        let Some(removed) = parent.remove(name) else {
+            return Ok(());
         };
-        let edit = edit(file, &text, wanted).map_err(|error| failed(error.to_string()))?;
-        Ok(Some(edit).filter(|edit| !edit.lines.is_empty()))
+        self.lines.extend(removed_lines(key, &removed));
+        self.changes = true;
+        self.text = match &removed {
+            // toml_edit would also remove the comment above the key.
+            Item::Value(_) if !is_inline => cut(&self.text, tables, name).ok_or("the key was not found")?,
+            _ => render(document, &self.text),
+        };
+        Ok(())
     }
 
     /// Writes the change atomically.
@@ -54,7 +134,10 @@ impl Edit {
         self.replace().map_err(|error| {
             let lines = self.lines.iter().filter_map(|line| line.strip_prefix("+ "));
             let failure = Failure::new(Code::Config, format!("{} cannot be written", self.file.display())).cause(error);
-            failure.help(format!("add these lines to it: {}", lines.collect::<Vec<_>>().join("; ")))
+            match self.lines.iter().any(|line| line.starts_with('+')) {
+                true => failure.help(format!("add these lines to it: {}", lines.collect::<Vec<_>>().join("; "))),
+                false => failure.help(format!("${{EDITOR:-vi}} {}", ui::quote_path(&self.file))),
+            }
         })
     }
 
@@ -71,25 +154,48 @@ impl fmt::Display for Edit {
     }
 }
 
-fn edit<'a>(file: &Path, text: &str, wanted: impl IntoIterator<Item = (&'a str, Value)>) -> Result<Edit, TomlError> {
-    let mut document: DocumentMut = text.parse()?;
-    let (mut lines, mut changes) = (Vec::new(), false);
-    for (key, value) in wanted {
-        match document.get_mut(key).and_then(Item::as_value_mut) {
-            Some(old) if is_equal(old, &value) => {}
-            Some(old) => {
-                lines.push(format!("- {key} = {}", without_decor(old)));
-                lines.push(format!("+ {key} = {}", without_decor(&value)));
-                changes = true;
-                set_value(&mut document, key, value);
-            }
-            None => {
-                lines.push(format!("+ {key} = {}", without_decor(&value)));
-                set_value(&mut document, key, value);
-            }
-        }
+fn parse(text: &str) -> Result<DocumentMut, String> {
+    text.parse().map_err(|error: TomlError| error.to_string())
+}
+
+/// Returns a new table, with an empty line above it if it isn't the first one.
+///
+/// `is_implicit`: whether its header is left out, since it only has tables.
+fn new_table(is_implicit: bool, is_first: bool) -> Table {
+    let mut table = Table::new();
+    table.set_implicit(is_implicit);
+    if !is_first {
+        table.decor_mut().set_prefix("\n");
     }
-    Ok(Edit { file: file.to_owned(), changes, text: render(document, text), lines })
+    table
+}
+
+/// Returns the text without the lines of a value, or `None` if it isn't found. Comments above it stay.
+fn cut(text: &str, tables: &[Key], name: &Key) -> Option<String> {
+    let document = Document::parse(text).ok()?;
+    let parent = tables.iter().try_fold(document.as_item(), |item, table| item.get(table.get()))?;
+    let (key, value) = parent.as_table_like()?.get_key_value(name.get())?;
+    let start = text[..key.span()?.start].rfind('\n').map_or(0, |at| at + 1);
+    let end = value.span()?.end;
+    let end = text[end..].find('\n').map_or(text.len(), |at| end + at + 1);
+    Some(format!("{}{}", &text[..start], &text[end..]))
+}
+
+fn removed_lines(key: &str, removed: &Item) -> Vec<String> {
+    match removed.as_table_like() {
+        Some(table) => {
+            table.iter().flat_map(|(name, item)| removed_lines(&format!("{key}.{}", quote_key(name)), item)).collect()
+        }
+        None => removed.as_value().map(|value| format!("- {}", shown(key, value))).into_iter().collect(),
+    }
+}
+
+/// Returns `key = value` on one line, without a secret value.
+fn shown(key: &str, value: &Value) -> String {
+    match is_secret(key) {
+        true => format!("{key} = {MASKED}"),
+        false => format!("{key} = {}", without_decor(value)),
+    }
 }
 
 /// Returns the document as text, with the line endings and byte order mark of `before`, its original text.
@@ -113,20 +219,26 @@ pub(crate) fn render(mut document: DocumentMut, before: &str) -> String {
     text
 }
 
-/// Sets a top-level value. An existing one keeps its place and its comment.
-pub(crate) fn set_value(document: &mut DocumentMut, key: &str, mut new: Value) {
-    match document.get_mut(key).and_then(Item::as_value_mut) {
+/// Sets a value of a table. An existing one keeps its place and its comment.
+pub(crate) fn set_value(table: &mut dyn TableLike, key: &Key, mut new: Value) {
+    match table.get_mut(key.get()).and_then(Item::as_value_mut) {
         Some(old) => {
             *new.decor_mut() = old.decor().clone();
             *old = new;
         }
-        None => document[key] = Item::Value(new),
+        None => {
+            table.entry_format(key).or_insert(Item::Value(new));
+        }
     }
 }
 
-/// Returns whether two strings or integers are equal, however they are written.
+/// Returns whether two values are equal, however strings and integers are written.
 fn is_equal(one: &Value, other: &Value) -> bool {
-    (one.as_str(), one.as_integer()) == (other.as_str(), other.as_integer())
+    match (one, other) {
+        (Value::String(one), Value::String(other)) => one.value() == other.value(),
+        (Value::Integer(one), Value::Integer(other)) => one.value() == other.value(),
+        _ => without_decor(one) == without_decor(other),
+    }
 }
 
 /// Returns the value without surrounding spaces and comments.
@@ -146,8 +258,8 @@ mod tests {
     use super::*;
 
     fn edited(text: &str, wanted: &[(&'static str, &str)]) -> Edit {
-        let wanted = wanted.iter().map(|(key, value)| (*key, Value::from(*value)));
-        edit(Path::new("config.toml"), text, wanted).expect("the test's own TOML")
+        let wanted = wanted.iter().map(|(key, value)| (*key, Some(Value::from(*value))));
+        Edit::of(Path::new("config.toml"), text, wanted).expect("the test's own TOML")
     }
 
     #[test]
@@ -178,5 +290,86 @@ mod tests {
     fn windows_line_endings_and_bom_are_preserved() {
         let edit = edited("\u{feff}# mine\r\nmodel = 'a'\r\n", &[("model", "b"), ("backend", "c")]);
         assert_eq!(edit.text, "\u{feff}# mine\r\nmodel = \"b\"\r\nbackend = \"c\"\r\n");
+    }
+    const TABLES: &str = "\
+# mine
+backend = 'llamacpp' # always
+
+# tuned
+[llamacpp]
+# physical cores
+threads = 4 # of 8
+args = [
+    '--no-mmap',
+]
+
+[profiles.big]
+model = 'x'
+claude = { args = [] }
+";
+
+    #[test]
+    fn keys_of_tables_are_added_to_their_table() {
+        for (key, lines) in [
+            ("llamacpp.hf", &[("]\n\n[profiles", "]\nhf = \"v\"\n\n[profiles")][..]),
+            ("llamacpp.threads", &[("threads = 4 # of 8", "threads = \"v\" # of 8")]),
+            ("profiles.big.claude.path", &[("{ args = [] }", "{ args = [] , path = \"v\" }")]),
+            ("profiles.big.backend", &[("claude = { args = [] }\n", "claude = { args = [] }\nbackend = \"v\"\n")]),
+            ("ollama.host", &[("args = [] }\n", "args = [] }\n\n[ollama]\nhost = \"v\"\n")]),
+            ("profiles.small.model", &[("args = [] }\n", "args = [] }\n\n[profiles.small]\nmodel = \"v\"\n")]),
+            ("profiles.\"a.b\".model", &[("args = [] }\n", "args = [] }\n\n[profiles.\"a.b\"]\nmodel = \"v\"\n")]),
+        ] {
+            let expected = lines.iter().fold(TABLES.to_owned(), |text, (from, to)| text.replacen(from, to, 1));
+            assert_eq!(edited(TABLES, &[(key, "v")]).text, expected, "{key}");
+        }
+        assert_eq!(edited("", &[("ollama.host", "v")]).text, "[ollama]\nhost = \"v\"\n");
+        assert_eq!(edited("# mine\n", &[("ollama.host", "v")]).text, "# mine\n[ollama]\nhost = \"v\"\n");
+    }
+
+    #[test]
+    fn removed_key_leaves_comments_above_it() {
+        let without = |text: &str, key| {
+            let edit = Edit::of(Path::new("config.toml"), text, [(key, None)]).expect("the test's own TOML");
+            assert_ne!(edit.is_empty(), edit.changes);
+            (edit.to_string(), edit.text)
+        };
+        for (key, line, cut) in [
+            ("backend", "- backend = 'llamacpp'", "backend = 'llamacpp' # always\n"),
+            ("llamacpp.threads", "- llamacpp.threads = 4", "threads = 4 # of 8\n"),
+            ("llamacpp.args", "- llamacpp.args = [\\n    '--no-mmap',\\n]", "args = [\n    '--no-mmap',\n]\n"),
+        ] {
+            assert_eq!(without(TABLES, key), (line.into(), TABLES.replacen(cut, "", 1)), "{key}");
+        }
+        let (_, text) = without(TABLES, "profiles.big.claude.args");
+        assert_eq!(text, TABLES.replacen("{ args = [] }", "{}", 1));
+        let (lines, text) = without(TABLES, "profiles.big");
+        assert_eq!(lines, "- profiles.big.model = 'x'\n- profiles.big.claude.args = []");
+        assert_eq!(text, TABLES[..TABLES.find("\n[profiles").expect("a table")]);
+        assert_eq!(without("a.b = 1\na.c = 2\n", "a.c").1, "a.b = 1\n");
+        assert_eq!(without(TABLES, "model"), (String::new(), TABLES.into()));
+        assert_eq!(without(TABLES, "model.x"), (String::new(), TABLES.into()));
+    }
+
+    #[test]
+    fn secrets_are_masked_in_the_diff() {
+        let text = "[claude.env]\nA = 'secret'\n";
+        let edit = edited(text, &[("claude.env.A", "other"), ("endpoint.headers.X", "third"), ("endpoint.url", "u")]);
+        let lines = edit.to_string();
+        assert!(edit.text.contains("other") && edit.text.contains("third"), "{}", edit.text);
+        assert!(!lines.contains("secret") && !lines.contains("other") && !lines.contains("third"), "{lines}");
+        assert!(lines.ends_with("+ endpoint.url = \"u\""), "{lines}");
+    }
+
+    #[test]
+    fn values_of_other_types_are_compared() {
+        let set = |text: &str, value: Value| {
+            let wanted = [("a.b", Some(value))];
+            Edit::of(Path::new("config.toml"), text, wanted).map(|edit| edit.text)
+        };
+        assert_eq!(set("a.b = true\n", false.into()).as_deref(), Ok("a.b = false\n"));
+        assert_eq!(set("a.b = true\n", true.into()).as_deref(), Ok("a.b = true\n"));
+        assert!(set("a = 1\n", true.into()).is_err());
+        assert!(set("[a.b]\nc = 1\n", true.into()).is_err());
+        assert!(set("a = [\n", true.into()).is_err());
     }
 }

@@ -19,6 +19,13 @@ pub(crate) struct EndpointSettings {
     pub headers: BTreeMap<String, String>,
     /// Headers whose values are secret, with the environment variables that contain them.
     pub headers_env: BTreeMap<String, String>,
+    /// Whether the URL was typed, and the configuration has none or another one. The rest of this table and the
+    /// configured model were written for that other server.
+    #[serde(skip)]
+    pub is_other_server: bool,
+    /// Whether a configured token or header is left out, since it belongs to that other server.
+    #[serde(skip)]
+    pub withholds_credentials: bool,
 }
 
 /// How an endpoint takes the token.

@@ -99,6 +99,12 @@ pub(crate) fn quote_key(key: &str) -> String {
     if !key.is_empty() && key.chars().all(bare) { key.to_owned() } else { format!("{key:?}") }
 }
 
+/// Returns whether a key's value may be a secret, which is not shown.
+pub(crate) fn is_secret(key: &str) -> bool {
+    let key = format!("{key}.");
+    key.contains(".env.") || key.contains("endpoint.headers.")
+}
+
 /// Truncates a long text, ending it with `…`.
 pub(crate) fn shorten(text: String) -> String {
     ui::shorten(&text, MAX_LENGTH)

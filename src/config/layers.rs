@@ -17,6 +17,7 @@ use super::{
     settings::{Settings, Sources},
     source::Source,
     tools::{self, ToolSet},
+    url,
 };
 use crate::base::{
     environment::Environment,
@@ -28,6 +29,8 @@ use crate::base::{
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Overrides {
     pub backend: Option<Kind>,
+    /// The URL of an endpoint, which also selects that backend.
+    pub url: Option<String>,
     pub profile: Option<String>,
     pub context: Option<u32>,
     pub lean: bool,
@@ -46,9 +49,22 @@ impl Overrides {
         settings.sources.into_keys()
     }
 
+    /// Checks that the options don't contradict each other.
+    fn check(&self) -> Result<()> {
+        match (self.backend, &self.url) {
+            (Some(kind), Some(_)) if kind != Kind::Endpoint => {
+                Err(Failure::new(Code::Usage, format!("--url can't be used with --backend {kind}"))
+                    .cause("--url selects the backend endpoint, a server that is already running")
+                    .help("lclaude --url URL")
+                    .help(format!("lclaude --backend {kind}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Sets what was typed, which overrides every other source.
     fn apply_to(&self, settings: &mut Settings) {
-        let Overrides { backend, profile, context, lean, tools, throwaway, model, program } = self.clone();
+        let Overrides { backend, url, profile, context, lean, tools, throwaway, model, program } = self.clone();
         let Settings { sources, .. } = settings;
         set(sources, "--backend", backend, &mut settings.backend);
         set(sources, "--profile", profile, &mut settings.profile);
@@ -56,6 +72,13 @@ impl Overrides {
         set(sources, "--lean", lean.then_some(true), &mut settings.lean);
         set(sources, "--throwaway", throwaway, &mut settings.throwaway);
         set(sources, "--model", model, &mut settings.model);
+        if url.is_some() {
+            settings.endpoint.url = url;
+            settings.backend = Some(Kind::Endpoint);
+            for key in [url::KEY, "backend"] {
+                sources.insert(key.into(), Source::Option("--url"));
+            }
+        }
         if tools.is_some() {
             settings.claude.tools = tools;
             sources.insert("claude.tools".into(), Source::Option("--toolset"));
@@ -94,6 +117,7 @@ pub(crate) fn load(
     overrides: &Overrides,
     environment: &Environment,
 ) -> Result<Settings> {
+    overrides.check()?;
     let user = read_file(file, file_required)?;
     let user_table = user.table.clone();
     let mut layers = vec![user];
@@ -101,6 +125,7 @@ pub(crate) fn load(
         layers.push(SettingsLayer { source: Source::Project(project.path.clone()), table: project.layer()? });
     }
     layers.push(variables(&environment.variables)?);
+    layers.extend(url_variable(&environment.variables)?);
 
     let typed = overrides.profile.clone().map(|name| (name, Source::Option("--profile")));
     let selected = typed.or_else(|| {
@@ -117,9 +142,22 @@ pub(crate) fn load(
 
     let mut merged = Table::new();
     let mut sources = Sources::new();
+    let mut typed_url = overrides.url.clone();
+    let mut configured_url = None;
     for layer in layers {
+        match (&layer.source, url::of_table(&layer.table)) {
+            (Source::Variable(_), Some(url)) => typed_url = typed_url.or(Some(url)),
+            (_, Some(url)) => configured_url = Some(url),
+            (_, None) => {}
+        }
         merge(&mut merged, &mut sources, layer);
     }
+    let is_other_server = typed_url.is_some_and(|typed| {
+        !configured_url.as_ref().is_some_and(|configured| url::is_same_server(&typed, configured))
+    });
+    let withholds_credentials = is_other_server
+        && (configured_url.is_some() || url::is_in_profile(&user_table))
+        && url::remove_credentials(&mut merged, &mut sources);
     for key in overrides.keys() {
         // What an option overrides may be invalid.
         merged.remove(&key);
@@ -127,6 +165,8 @@ pub(crate) fn load(
     let mut settings =
         Settings::deserialize(Value::Table(merged.clone())).map_err(|error| bad_value(&error, &merged, &sources))?;
     settings.sources = sources;
+    settings.endpoint.is_other_server = is_other_server;
+    settings.endpoint.withholds_credentials = withholds_credentials;
     overrides.apply_to(&mut settings);
     settings.untrusted = project.filter(|project| !project.is_trusted()).map(|project| project.path.clone());
     settings.resolve_paths(environment);
@@ -142,13 +182,15 @@ impl SettingsLayer {
     /// Returns the source of a key. In the layers of variables and options, each key has its own.
     fn source_of(&self, key: &str) -> Source {
         match &self.source {
-            Source::Variable(_) => {
+            Source::Variable("") => {
                 Source::Variable(VARIABLES.iter().find(|(_, k)| *k == key).map_or("LCLAUDE_*", |(v, _)| v))
             }
             other => other.clone(),
         }
     }
 }
+
+const URL_VARIABLE: &str = "LCLAUDE_URL";
 
 const VARIABLES: &[(&str, &str)] = &[
     ("LCLAUDE_BACKEND", "backend"),
@@ -158,7 +200,15 @@ const VARIABLES: &[(&str, &str)] = &[
 ];
 
 fn read_file(path: &Path, required: bool) -> Result<SettingsLayer> {
-    let source = Source::File(path.to_owned());
+    let text = read_text(path, required)?;
+    Ok(SettingsLayer { source: Source::File(path.to_owned()), table: parse(&text, path)? })
+}
+
+/// Returns the content of the user's file. A missing one is empty, unless it is `required`.
+///
+/// # Errors
+/// `Config` if it can't be read.
+pub(crate) fn read_text(path: &Path, required: bool) -> Result<String> {
     let failed = |why: String, help: String| {
         Failure::new(Code::Config, format!("{} cannot be read", path.display())).cause(why).help(help)
     };
@@ -169,7 +219,7 @@ fn read_file(path: &Path, required: bool) -> Result<SettingsLayer> {
         }
         Ok(meta) => meta.len(),
         Err(error) if error.kind() == io::ErrorKind::NotFound && !required => {
-            return Ok(SettingsLayer { source, table: Table::new() });
+            return Ok(String::new());
         }
         Err(error) => return Err(failed(error.to_string(), "check the path given with --config".into())),
     };
@@ -177,8 +227,7 @@ fn read_file(path: &Path, required: bool) -> Result<SettingsLayer> {
         return Err(failed(format!("it is {size} bytes; the limit is 1 MiB"), format!("ls -l {}", path.display())));
     }
     let bytes = fs::read(path).map_err(|error| failed(error.to_string(), format!("chmod u+r {}", path.display())))?;
-    let table = parse(&decode(bytes, path)?, path)?;
-    Ok(SettingsLayer { source, table })
+    decode(bytes, path)
 }
 
 /// Returns a profile of the user's configuration `file`, whose content is `user_table`.
@@ -217,7 +266,7 @@ fn join_names(names: &[&str]) -> String {
 
 /// Returns a warning for each unknown `LCLAUDE_*` environment variable, with the nearest known one.
 pub(crate) fn unknown_variables(inherited: &Variables) -> Vec<String> {
-    let known = || VARIABLES.iter().map(|(name, _)| *name).chain([LOG, DEPTH]);
+    let known = || VARIABLES.iter().map(|(name, _)| *name).chain([URL_VARIABLE, LOG, DEPTH]);
     let names = inherited.names().filter_map(|name| name.to_str());
     names
         .filter(|name| name.starts_with("LCLAUDE_") && !known().any(|known| known == *name))
@@ -245,6 +294,29 @@ fn variables(inherited: &Variables) -> Result<SettingsLayer> {
         table.insert((*key).to_owned(), value);
     }
     Ok(SettingsLayer { source: Source::Variable(""), table })
+}
+
+/// Returns the layer of `LCLAUDE_URL`, which also selects the backend.
+///
+/// # Errors
+/// `Config` if it is not valid UTF-8, or contradicts `LCLAUDE_BACKEND`.
+fn url_variable(inherited: &Variables) -> Result<Option<SettingsLayer>> {
+    let Some(value) = inherited.get(URL_VARIABLE) else {
+        return Ok(None);
+    };
+    let failed =
+        |what: &str, why: String| Failure::new(Code::Config, what).cause(why).help(format!("unset {URL_VARIABLE}"));
+    let url = value.to_str().ok_or_else(|| failed("invalid value for LCLAUDE_URL", "it is not valid UTF-8".into()))?;
+    let kind = inherited.text("LCLAUDE_BACKEND").and_then(|name| name.parse::<Kind>().ok());
+    if let Some(kind) = kind.filter(|kind| *kind != Kind::Endpoint) {
+        let why = format!("LCLAUDE_URL selects the backend endpoint, but LCLAUDE_BACKEND is {kind}");
+        return Err(failed("LCLAUDE_URL and LCLAUDE_BACKEND contradict each other", why).help("unset LCLAUDE_BACKEND"));
+    }
+    let table = Table::from_iter([
+        ("backend".to_owned(), Value::String(Kind::Endpoint.to_string())),
+        ("endpoint".to_owned(), Value::Table(Table::from_iter([("url".to_owned(), Value::String(url.to_owned()))]))),
+    ]);
+    Ok(Some(SettingsLayer { source: Source::Variable(URL_VARIABLE), table }))
 }
 
 fn merge(into: &mut Table, sources: &mut Sources, layer: SettingsLayer) {

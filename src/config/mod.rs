@@ -18,6 +18,7 @@ mod tier;
 mod tools;
 pub(crate) mod trust;
 mod unknown;
+mod url;
 mod warm;
 
 pub(crate) use edit::{Edit, render, set_value};
@@ -32,4 +33,5 @@ pub(crate) use settings::{Lifetime, OllamaInstance, Settings, Thinking};
 pub(crate) use source::Source;
 pub(crate) use tier::Tier;
 pub(crate) use tools::ToolSet;
+pub(crate) use url::{InvalidUrl, server_url};
 pub(crate) use warm::WarmSettings;

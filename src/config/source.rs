@@ -41,6 +41,11 @@ impl fmt::Display for Source {
 }
 
 impl Source {
+    /// Returns whether it is the command line or the environment of this process rather than a file.
+    pub(crate) fn is_typed(&self) -> bool {
+        matches!(self, Source::Variable(_) | Source::Option(_))
+    }
+
     /// Returns the exit code for an invalid value from this source: `Usage` for an option, else `Config`.
     pub(crate) fn code(&self) -> Code {
         match self {

@@ -19,7 +19,7 @@ pub(crate) fn run(arguments: EnvArguments) -> Result<u8> {
     let EnvArguments { choice, format } = arguments;
     let environment = Environment::read()?;
     let settings = choice.settings(&environment)?;
-    let plan = Plan::new(settings, environment.clone())?;
+    let plan = launch::plan(settings, environment.clone(), &choice, |choice| choice.line("env"))?;
     let runtime = launch::event_loop()?;
     let ready = runtime.block_on(find(&plan, &choice, &environment))?;
     run::print_notes(&plan, &ready, false)?;

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use toml_edit::{DocumentMut, Item};
+use toml_edit::{DocumentMut, Item, Key};
 
 use crate::{
     backend::{self, registry, subject::edit_command},
@@ -23,7 +23,7 @@ use crate::{
     config::{
         Kind, Overrides, Project, Settings, parse_context,
         project::{self, FILE_NAME, invalid_name_reason},
-        render, set_value,
+        render, server_url, set_value,
         trust::TrustList,
     },
     launch,
@@ -56,7 +56,9 @@ pub(crate) fn run(mut arguments: InitArguments) -> Result<u8> {
         if !ui::can_ask() {
             return Err(Failure::new(Code::Usage, "no settings to write")
                 .cause("no option sets a value, and there is no terminal to ask on")
-                .help("lclaude local init --model NAME  # or --backend, --context, --profile, --lean, --throwaway"));
+                .help(
+                    "lclaude local init --model NAME  # or --backend, --url, --context, --profile, --lean, --throwaway",
+                ));
         }
         arguments.ask(&document, &environment)?;
     }
@@ -107,7 +109,7 @@ impl InitArguments {
     /// Returns whether an option sets a value.
     fn has_values(&self) -> bool {
         let Selection { choice, model } = &self.choice;
-        let values = [&choice.profile, model];
+        let values = [&choice.url, &choice.profile, model];
         self.lean
             || self.throwaway
             || choice.backend.is_some()
@@ -170,6 +172,9 @@ impl InitArguments {
         }
         let overrides = Overrides { lean: self.lean, ..choice.overrides(model.clone()) };
         let settings = launch::load_settings(choice, &overrides, None, environment)?;
+        if choice.url.is_some() {
+            backend::endpoint_url(&settings)?;
+        }
         match settings.backend.filter(|kind| choice.backend.is_some() && !settings.describes(*kind)) {
             None => Ok(()),
             Some(kind) => Err(Failure::new(Code::Usage, format!("backend {kind} is not configured"))
@@ -180,20 +185,27 @@ impl InitArguments {
 
     fn write_into(&self, document: &mut DocumentMut) {
         let Selection { choice, model } = &self.choice;
-        let backend = choice.backend.map(|kind| kind.to_string());
+        let mut set = |key: &str, value| set_value(document.as_table_mut(), &Key::new(key), value);
+        let backend = choice.backend.or(choice.url.as_ref().map(|_| Kind::Endpoint)).map(|kind| kind.to_string());
         let names = [("backend", &backend), ("profile", &choice.profile), ("model", model)];
         for (key, value) in names {
             if let Some(value) = value {
-                set_value(document, key, value.as_str().into());
+                set(key, value.as_str().into());
             }
         }
         if let Some(context) = choice.context {
-            set_value(document, "context", i64::from(context).into());
+            set("context", i64::from(context).into());
         }
         for (key, value) in [("lean", self.lean), ("throwaway", self.throwaway)] {
             if value {
-                set_value(document, key, true.into());
+                set(key, true.into());
             }
+        }
+        // It was checked before.
+        if let Some(url) = choice.url.as_ref().and_then(|url| server_url(url).ok())
+            && let Some(endpoint) = document.entry("endpoint").or_insert_with(toml_edit::table).as_table_like_mut()
+        {
+            set_value(endpoint, &Key::new("url"), url.into());
         }
     }
 }

@@ -31,6 +31,7 @@ const VARIABLES: &[(&str, &str)] = &[
     ("LCLAUDE_MODEL", "The same as --model."),
     ("LCLAUDE_PROFILE", "The same as --profile."),
     ("LCLAUDE_CONTEXT", "The same as --context."),
+    ("LCLAUDE_URL", "The same as --url."),
     ("LCLAUDE_LOG", "The level of lclaude's own log: off, error, warn, info, debug or trace."),
 ];
 

@@ -16,7 +16,7 @@ use crate::{
         error::{Code, Failure, Result},
         ui,
     },
-    cli::ModelsArguments,
+    cli::{Choice, ModelsArguments},
     config::{Kind, Settings},
     launch,
     memory::{Estimate, Fit, Machine},
@@ -35,7 +35,8 @@ struct Row {
 pub(crate) fn run(arguments: ModelsArguments) -> Result<u8> {
     let environment = Environment::read()?;
     let settings = arguments.choice.settings(&environment)?;
-    let only = arguments.choice.choice.backend.as_ref().and(settings.backend);
+    let Choice { backend, url, .. } = &arguments.choice.choice;
+    let only = settings.backend.filter(|_| backend.is_some() || url.is_some());
     let runtime = launch::event_loop()?;
 
     let mut found = Vec::new();

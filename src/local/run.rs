@@ -7,14 +7,12 @@ use crate::{
         environment::Environment,
         error::{Code, Failure, Result},
         exit::Exit,
+        ui,
     },
     claude::Throwaway,
-    cli::RunArguments,
+    cli::{RunArguments, Selection},
     launch,
-    session::{
-        child::{Child, ChildProgram},
-        plan::Plan,
-    },
+    session::child::{Child, ChildProgram},
 };
 
 pub(crate) fn run(arguments: RunArguments) -> Result<Exit> {
@@ -28,7 +26,14 @@ pub(crate) fn run(arguments: RunArguments) -> Result<Exit> {
     let settings = choice.settings(&environment)?;
     let throwaway = Throwaway::if_wanted(&settings, &environment)?;
     warn_about_settings(&environment, throwaway.is_none())?;
-    let mut plan = Plan::new(settings, environment)?;
+    let line = |choice: &Selection| {
+        format!(
+            "{} -- {}",
+            choice.line("run"),
+            ui::quote_command(command.iter().map(|word| word.to_string_lossy().into()))
+        )
+    };
+    let mut plan = launch::plan(settings, environment, &choice, line)?;
     if registry::backend(plan.backend.kind).is_client(name) {
         plan = plan.for_client();
     }

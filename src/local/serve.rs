@@ -17,7 +17,7 @@ pub(crate) fn run(arguments: ServeArguments) -> Result<Exit> {
     let ServeArguments { choice, json } = arguments;
     let environment = Environment::read()?;
     let settings = choice.settings(&environment)?;
-    let plan = Plan::new(settings, environment.clone())?;
+    let plan = launch::plan(settings, environment.clone(), &choice, |choice| choice.line("serve"))?;
     warn_about_settings(&environment, true)?;
     let hint = format!("eval \"$({})\"", choice.line("env"));
     launch::prepare_and_run(&plan, choice.choice.yes, async |downloads, signals| {
@@ -60,7 +60,7 @@ fn print_variables(plan: &Plan, ready: &Ready, json: bool, hint: &str) -> Result
         ui::print_exact(&variables.render(Format::Bash));
     }
     let url = &ready.endpoint.url;
-    ui::message(format_args!("lclaude: serving {} at {url} until Ctrl-C; in another shell: {hint}", plan.backend.kind));
+    ui::note(format_args!("lclaude: serving {} at {url} until Ctrl-C; in another shell: {hint}", plan.backend.kind));
     Ok(())
 }
 
@@ -77,7 +77,7 @@ async fn hold(lease: &mut Lease, signals: &mut Signals) -> Result<Exit> {
             | Event::Refused { failure }
             | Event::ModelMissing(MissingModel { failure, .. }) => return Err(failure),
             Event::Ready(_) if !up => {
-                ui::message("lclaude: the backend is up again at the same URL");
+                ui::note("lclaude: the backend is up again at the same URL");
                 up = true;
             }
             Event::Ready(_)

@@ -119,7 +119,7 @@ async fn stop(report: &Report, yes: bool) -> Result<()> {
 /// Stops a backend, and says so after a second. After Ctrl-C the keeper finishes alone, or the next lclaude cleans up.
 async fn end(report: &Report, name: &str, force: bool) -> Result<StopOutcome> {
     let stopped = keeper::stop(&report.runtime, &report.about.id, force);
-    explained(stopped, || ui::message(format_args!("lclaude: waiting for {name} to end"))).await
+    explained(stopped, || ui::note(format_args!("lclaude: waiting for {name} to end"))).await
 }
 
 /// Waits for sessions, which the keeper has notified, to exit.
@@ -130,7 +130,7 @@ async fn wait_for_exit(sessions: &[Identity]) {
         }
     };
     let ended = timeout(EXIT_TIMEOUT, ended);
-    let _ = explained(ended, || ui::message("lclaude: waiting for the sessions to exit")).await;
+    let _ = explained(ended, || ui::note("lclaude: waiting for the sessions to exit")).await;
     for session in sessions.iter().filter(|session| session.is_alive()) {
         ui::message(format_args!(
             "lclaude: session {} is still running; if it is suspended, it exits when you resume it",

@@ -34,8 +34,9 @@ impl TargetArguments {
                     .help("lclaude local status  # shows the IDs")),
             };
         }
-        let Selection { choice: Choice { backend, profile, context, config, yes: _ }, model } = &self.choice;
-        if [profile, model].into_iter().all(Option::is_none)
+        let Selection { choice: Choice { backend, url, profile, context, config, yes: _, quiet: _ }, model } =
+            &self.choice;
+        if [url, profile, model].into_iter().all(Option::is_none)
             && backend.is_none()
             && context.is_none()
             && config.is_none()

@@ -16,7 +16,7 @@ const MAX_SETS: usize = 20;
 ///
 /// `remembers`: whether to remember it, which a throwaway session doesn't.
 pub(crate) fn print_once(left_out: &LeftOut, state: &Path, remembers: bool) {
-    if left_out.rules.is_empty() || !ui::is_seen() {
+    if left_out.rules.is_empty() || !ui::is_seen() || ui::is_quiet() {
         return;
     }
     let names = left_out.rules.join(", ");
@@ -24,7 +24,7 @@ pub(crate) fn print_once(left_out: &LeftOut, state: &Path, remembers: bool) {
     if printed.contains(&names) {
         return;
     }
-    ui::message_lines(format_args!(
+    ui::note_lines(format_args!(
         "lclaude: left out tools that don't suit a local model: {names}\n  \
          help: lclaude --toolset all  # keeps them"
     ));

@@ -101,7 +101,7 @@ async fn wait_at_end(done: impl Future<Output = ()>, what: &str, signals: &mut S
     }
     // The signal that ended the session may have come twice.
     signals.forget().await;
-    ui::message(format_args!("lclaude: {what} (Ctrl-C to stop waiting)"));
+    ui::note(format_args!("lclaude: {what} (Ctrl-C to stop waiting)"));
     tokio::select! {
         () = done => {}
         _ = signals.next() => {}
@@ -149,7 +149,7 @@ async fn wait_until_ready(lease: &mut Lease, plan: &Plan) -> Result<Wait> {
 /// Tells the user that another version of lclaude has the same backend up.
 fn report_other_versions(start: &StartRequest) {
     for (version, keeper) in keeper::find_other_versions(start) {
-        ui::message(format_args!(
+        ui::note(format_args!(
             "lclaude: lclaude {version} is also running this backend (keeper {keeper}); starting a separate one"
         ));
     }
@@ -159,8 +159,11 @@ fn report_other_versions(start: &StartRequest) {
 ///
 /// `is_claude`: whether the child is Claude Code, whose arguments lclaude sets.
 pub(crate) fn print_notes(plan: &Plan, ready: &Ready, is_claude: bool) -> Result<()> {
-    for note in plan.check_served(&ready.served)?.into_iter().chain(plan.lean_note(&ready.served, is_claude)) {
-        ui::message_lines(format_args!("lclaude: {note}"));
+    for warning in plan.check_served(&ready.served)? {
+        ui::message_lines(format_args!("lclaude: {warning}"));
+    }
+    if let Some(note) = plan.lean_note(&ready.served, is_claude) {
+        ui::note_lines(format_args!("lclaude: {note}"));
     }
     Ok(())
 }

@@ -73,6 +73,7 @@ mod throwaway;
 mod throwaway_ends;
 mod toolset;
 mod trust;
+mod url;
 mod user_files;
 mod values;
 mod waiting;

@@ -18,8 +18,11 @@ use crate::{
         error::{Code, Failure, Result},
         variables::Variables,
     },
-    config::{Auth, Kind, Settings, Source},
+    config::{self, Auth, InvalidUrl, Kind, Settings, Source},
 };
+
+/// The URL of an example.
+const EXAMPLE: &str = "https://models.example.net";
 
 const X_API_KEY: &str = "x-api-key";
 
@@ -44,36 +47,57 @@ pub(crate) fn plan(settings: &Settings, models: &[String]) -> Result<BackendPlan
     })
 }
 
-fn url(settings: &Settings) -> Result<String> {
-    let cause = match settings.source("endpoint.url") {
+/// Returns the URL of the configured endpoint.
+///
+/// # Errors
+/// `Config` if it is missing or invalid, `Usage` if it was typed.
+pub(crate) fn url(settings: &Settings) -> Result<String> {
+    let source = settings.source("endpoint.url");
+    let cause = match source {
         Source::Default => "the endpoint backend needs the URL of a server".into(),
-        source => format!("[endpoint] url comes from {source}"),
+        Source::Option(_) | Source::Variable(_) => format!("set by {source}"),
+        _ => format!("[endpoint] url comes from {source}"),
     };
-    let bad = |what: &str| {
-        Failure::new(Code::Config, what)
-            .cause(cause.clone())
-            .help("set [endpoint] url = \"https://models.example.net\"")
+    let set = |url: &str| match source {
+        Source::Option(option) => format!("lclaude {option} {url}"),
+        Source::Variable(variable) => format!("export {variable}={url}"),
+        _ => format!("set [endpoint] url = \"{url}\""),
     };
-    let url = settings.endpoint.url.as_deref().ok_or_else(|| bad("[endpoint] url is not set"))?;
-    let url = url.trim_end_matches('/');
-    let url = url.strip_suffix("/v1").unwrap_or(url);
-    // Each of these characters may introduce a secret.
-    let shown = if url.contains(['@', '?', '#']) { "the endpoint's URL".into() } else { format!("{url:?}") };
-    let parsed = reqwest::Url::parse(url).map_err(|error| bad(&format!("{shown} is not a URL: {error}")))?;
-    if !matches!(parsed.scheme(), "http" | "https") {
-        return Err(bad(&format!("{shown} is not an http or https URL")));
-    }
-    let secret = |what: &str| {
-        bad(&format!("the endpoint's URL contains a {what}"))
-            .help("set [endpoint] token_env = \"NAME\" to a variable that holds the token")
+    let failed = |what: &str| Failure::new(source.code(), what).cause(cause.clone());
+    let Some(written) = settings.endpoint.url.as_deref() else {
+        return Err(failed("[endpoint] url is not set").help(set(EXAMPLE)).help("lclaude --url http://localhost:8000"));
     };
-    if !parsed.username().is_empty() || parsed.password().is_some() {
-        return Err(secret("password"));
+    config::server_url(written).map_err(|InvalidUrl { what, is_secret, meant }| {
+        let failure = match &meant[..] {
+            [] => failed(&what).help(set(EXAMPLE)),
+            meant => meant.iter().fold(failed(&what), |failure, url| failure.help(set(url))),
+        };
+        match is_secret {
+            true => failure.help("set [endpoint] token_env = \"NAME\" to a variable that holds the token"),
+            false => failure,
+        }
+    })
+}
+
+/// Returns what the user should know about a URL that was typed.
+pub(crate) fn notes(settings: &Settings) -> Vec<String> {
+    let Some(written) = settings.endpoint.url.as_deref().filter(|_| settings.backend == Some(Kind::Endpoint)) else {
+        return Vec::new();
+    };
+    let source = settings.source("endpoint.url");
+    let Some(url) = config::server_url(written).ok().filter(|_| source.is_typed()) else {
+        return Vec::new();
+    };
+    let mut notes = Vec::new();
+    if written.contains("/v1") && !url.contains("/v1") {
+        notes.push(format!("using {url}, since Claude Code adds /v1/messages"));
     }
-    if parsed.query().is_some() || parsed.fragment().is_some() {
-        return Err(secret("query"));
+    if settings.endpoint.withholds_credentials {
+        notes.push(format!(
+            "the token and headers of [endpoint] are not sent to {url}, since they are configured for another URL"
+        ));
     }
-    Ok(url.to_owned())
+    notes
 }
 
 /// Returns the endpoint: its URL, its token and the headers of its requests.

@@ -32,7 +32,7 @@ pub(crate) struct StopArguments {
     #[command(flatten)]
     pub which: TargetArguments,
     /// Stop all backends
-    #[arg(long, conflicts_with_all = ["id", "backend", "profile", "context", "config", "model"])]
+    #[arg(long, conflicts_with_all = ["id", "backend", "url", "profile", "context", "config", "model"])]
     pub all: bool,
 }
 
@@ -80,7 +80,7 @@ pub(crate) struct CacheArguments {
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct TargetArguments {
     /// Select the backend whose ID starts with this; `lclaude local status` shows IDs
-    #[arg(value_name = "ID", conflicts_with_all = ["backend", "profile", "context", "config", "model"])]
+    #[arg(value_name = "ID", conflicts_with_all = ["backend", "url", "profile", "context", "config", "model"])]
     pub id: Option<String>,
     #[command(flatten)]
     pub choice: Selection,

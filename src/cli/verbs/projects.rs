@@ -10,6 +10,7 @@ use crate::cli::choice::Selection;
 Examples:
   lclaude local init
   lclaude local init --backend ollama --model qwen3-coder:30b
+  lclaude local init --url https://models.example.net --model qwen3-coder
   lclaude local init --lean --context 32768")]
 pub(crate) struct InitArguments {
     #[command(flatten)]

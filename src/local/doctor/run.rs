@@ -13,9 +13,10 @@ use crate::{
         signals::Signals,
         ui,
     },
-    cli::DoctorArguments,
+    cli::{DoctorArguments, Selection},
     config::project::locate,
     launch,
+    session::served_model,
 };
 
 /// Returns exit code 1 if a check failed.
@@ -57,6 +58,9 @@ async fn run_checks(arguments: &DoctorArguments, checks: &mut Vec<Check>) -> Res
         }
     };
     let settings = configuration::check(&arguments.choice, &environment, checks);
+    let line = |model: &str| Selection { model: Some(model.to_owned()), ..arguments.choice.clone() }.line("doctor");
+    // Without a model, planning reports a failure below.
+    let settings = served_model::choose(settings.clone(), &environment, line).await.unwrap_or(settings);
     let choice = &arguments.choice.choice;
     let file = choice.config.as_deref().unwrap_or(&environment.places.config_file);
     let claude = claude::check(&settings, &environment, file, checks).await;

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     backend::registry,
     base::{environment::Environment, error::Result},
-    config::{Edit, Kind, Settings, Source},
+    config::{self, Edit, Kind, Settings, Source},
 };
 
 /// What later sessions use by default.
@@ -21,6 +21,8 @@ pub(crate) struct WantedSettings {
     model: Option<String>,
     /// Tokens, if the user chose a value.
     context: Option<u32>,
+    /// The URL of an endpoint.
+    url: Option<String>,
 }
 
 impl WantedSettings {
@@ -32,7 +34,9 @@ impl WantedSettings {
             // A relative path in the file would be resolved against another directory.
             settings.model_path("model", &name, environment).display().to_string()
         });
-        WantedSettings { backend, model, context: settings.context }
+        let url = settings.endpoint.url.as_deref().filter(|_| backend == Kind::Endpoint);
+        let url = url.and_then(|url| config::server_url(url).ok());
+        WantedSettings { backend, model, context: settings.context, url }
     }
 
     /// Returns the change that `file` needs, or `None` if it needs none.
@@ -48,6 +52,7 @@ impl WantedSettings {
             ("backend", Some(Value::from(self.backend.to_string()))),
             ("model", self.model.as_ref().map(Value::from)),
             ("context", self.context.map(|tokens| Value::from(i64::from(tokens)))),
+            ("endpoint.url", self.url.as_ref().map(Value::from)),
         ];
         // Values that come from the file stay as they are written there.
         let is_new =

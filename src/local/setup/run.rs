@@ -44,6 +44,7 @@ pub(crate) fn run(arguments: cli::SetupArguments) -> Result<Exit> {
     let file = selection.choice.config.clone().unwrap_or_else(|| environment.places.config_file.clone());
     // The file may be missing, since setup writes it. The project file is ignored.
     let settings = config::load(&file, false, None, &selection.overrides(), &environment)?;
+    let settings = launch::with_model(settings, &environment, &selection, |selection| selection.line("setup"))?;
     let setup = Setup { selection, environment, file, settings };
     let runtime = launch::event_loop()?;
     let outcome = runtime.block_on(async {

@@ -1,0 +1,100 @@
+//! The model of an endpoint for which none is configured: the only one that its server lists, or the one that the user
+//! chooses.
+
+use crate::{
+    backend::registry,
+    base::{
+        environment::Environment,
+        error::{Code, Failure, Result},
+        pick::pick,
+        ui,
+    },
+    config::{Kind, Settings, Source},
+};
+
+/// Models that a failure names.
+const SHOWN: usize = 5;
+/// Longest name in a command, in bytes.
+const MAX_NAME: usize = 256;
+
+/// Returns whether the endpoint's server must be asked which model to use.
+pub(crate) fn is_asked(settings: &Settings) -> bool {
+    settings.backend == Some(Kind::Endpoint) && settings.endpoint.url.is_some() && !is_named(settings)
+}
+
+/// Returns whether the settings name the main model of this endpoint. If the URL was typed and isn't the configured one,
+/// the configured models are those of another server.
+fn is_named(settings: &Settings) -> bool {
+    let is_other = settings.endpoint.is_other_server;
+    let is_of_this = |key: &str| !is_other || settings.source(key).is_typed();
+    let main = ["model", "models.sonnet", "models.opus"];
+    settings.model_names().any(|(key, _)| main.contains(&key) && is_of_this(key))
+}
+
+/// Returns the settings with the model to use. Asks the server for its list within a few seconds. A configured model
+/// that it serves stays.
+///
+/// `command`: returns the command that does the same with a given model.
+///
+/// # Errors
+/// `Config` or `Unavailable` if the server can't be asked, `Config` if it serves no model, or several and the user
+/// doesn't choose one.
+pub(crate) async fn choose(
+    mut settings: Settings,
+    environment: &Environment,
+    command: impl Fn(&str) -> String,
+) -> Result<Settings> {
+    if !is_asked(&settings) {
+        return Ok(settings);
+    }
+    let listed = registry::backend(Kind::Endpoint).models(&settings, environment, true).await?.unwrap_or_default();
+    let names: Vec<String> = listed.into_iter().map(|model| model.name).collect();
+    if settings.model.as_ref().is_some_and(|model| names.contains(model)) {
+        return Ok(settings);
+    }
+    let name = match &names[..] {
+        [only] => only.clone(),
+        [] => {
+            let url = settings.endpoint.url.as_deref().unwrap_or_default();
+            return Err(Failure::new(Code::Config, "no model is configured")
+                .cause(format!("{url} lists no models, so its model must be named"))
+                .help(command("NAME")));
+        }
+        several => choose_one(&settings, several, command)?,
+    };
+    let source = settings.source("endpoint.url");
+    // A file's URL is not the source of the model.
+    let source = if source.is_typed() { source } else { Source::Default };
+    settings.choose_model(name, source);
+    Ok(settings)
+}
+
+/// Returns the command that lists the models of the server.
+fn models_command(settings: &Settings, url: &str) -> String {
+    let typed = match settings.source("endpoint.url") {
+        Source::Option(option) => vec![option, url],
+        Source::Variable(_) => Vec::new(),
+        _ => vec!["--backend", "endpoint"],
+    };
+    ui::quote_command(["lclaude", "local", "models"].into_iter().chain(typed).map(str::to_owned))
+}
+
+fn choose_one(settings: &Settings, names: &[String], command: impl Fn(&str) -> String) -> Result<String> {
+    let url = settings.endpoint.url.as_deref().unwrap_or_default();
+    if ui::can_ask() {
+        ui::message(format_args!("lclaude: {url} serves {} models:", names.len()));
+        if let Some(chosen) =
+            pick("Which one?", &names.iter().map(|name| ui::shorten(name, MAX_NAME)).collect::<Vec<_>>())
+        {
+            return Ok(names[chosen].clone());
+        }
+    }
+    let failure = Failure::new(Code::Config, "no model is configured")
+        .cause(format!("{url} serves {} models, and none is chosen", names.len()));
+    let short = names.iter().filter(|name| name.len() <= MAX_NAME);
+    let failure = short.take(SHOWN).fold(failure, |failure, name| failure.help(command(name)));
+    Err(match names.len() > SHOWN {
+        true => failure.help(format!("{}  # lists all", models_command(settings, url))),
+        false => failure,
+    })
+}
