@@ -25,6 +25,7 @@ read_options "$@"
 trap stop_tools EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
+check_cargo "lclaude cannot be measured"
 plan_tools llama-server claude
 install_packages
 start_tools

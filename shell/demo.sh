@@ -35,7 +35,7 @@ main() {
   trap leave EXIT
   trap 'exit 130' INT
   trap 'exit 143' TERM HUP
-  have cargo || die "cargo is not installed, so lclaude cannot be built" "install Rust: https://rustup.rs"
+  check_cargo "lclaude cannot be built"
   find_own_programs
   announce
   install_packages
@@ -197,8 +197,8 @@ check_settings() {
 farewell() {
   say ""
   say "Finished in $(clock "$SECONDS") min. To use your own model:"
-  say "  cargo install --path ."
-  say "  lclaude --backend llamacpp --model /path/to/model.gguf"
+  say "  ./shell/install.sh       # or: cargo install --path ."
+  say "  lclaude local setup"
   if [ -z "$OWN_LLAMA_SERVER" ]; then
     say "Install a llama-server built for your machine first; the demo's is generic and slow."
   fi

@@ -22,10 +22,16 @@ Builds lclaude and installs it with completions for bash, zsh and fish, a manual
 that make `claude` run lclaude in projects with a .lclaude.toml. It doesn't edit your shell's
 files; it prints the lines to add.
 
+To upgrade, run it again from a newer checkout, with the same --prefix: git pull && ./shell/install.sh
+Sessions that are running keep the version they started with.
+
   --prefix DIR   install under DIR (default: ~/.local)
   --binary FILE  install this lclaude instead of building one
   --uninstall    remove exactly what was installed there
   --help         show this help
+
+--uninstall leaves your configuration (~/.config/lclaude), the logs (~/.local/state/lclaude) and the
+cache (~/.cache/lclaude), and says so.
 
 If DESTDIR is set, it is put in front of the prefix, for packagers.
 USAGE
@@ -124,8 +130,10 @@ check_writable() {
 }
 
 build() {
-  have cargo || die "cargo is not installed, so lclaude cannot be built" "install Rust: https://rustup.rs" \
-    "or install an lclaude that is already built: shell/install.sh --binary FILE"
+  (check_cargo "lclaude cannot be built") || {
+    say "  help: or install an lclaude that is already built: shell/install.sh --binary FILE"
+    exit 1
+  }
   say "Building lclaude"
   cargo build --release --locked --bin lclaude
   BINARY=$(where_cargo_builds)/release/lclaude
@@ -206,6 +214,16 @@ farewell() {
   say "bash (with the bash-completion package) and fish load the completions automatically. For zsh, add to ~/.zshrc,"
   say "before compinit:"
   say "  fpath=($(quoted "$PREFIX/share/zsh/site-functions") \$fpath)"
+  if [ -n "${DESTDIR:-}" ]; then return 0; fi
+  say ""
+  say "To upgrade:    git pull && ./shell/install.sh$(prefix_option)"
+  say "To uninstall:  ./shell/install.sh --uninstall$(prefix_option)"
+  say "To set up a backend and a model: lclaude local setup"
+}
+
+# prefix_option: prints the option that selects this prefix, unless it is the default
+prefix_option() {
+  if [ "$PREFIX" != "${HOME:-}/.local" ]; then printf ' --prefix %q' "$PREFIX"; fi
 }
 
 quoted() { printf '%q' "$1"; }
@@ -230,6 +248,18 @@ uninstall() {
     # (rmdir refuses a path that ends in `.`.)
     if [ "$kind" = directory ]; then rmdir "$ROOT/${name#.}" 2>/dev/null || true; fi
   done
+  kept
+}
+
+# kept: says which files of the user's remain, and how to remove them
+kept() {
+  if [ -n "${DESTDIR:-}" ] || [ -z "${HOME:-}" ]; then return 0; fi
+  local directory found=""
+  for directory in "${XDG_CONFIG_HOME:-$HOME/.config}" "${XDG_STATE_HOME:-$HOME/.local/state}" \
+    "${XDG_CACHE_HOME:-$HOME/.cache}"; do
+    if [ -d "$directory/lclaude" ]; then found="$found $(quoted "$directory/lclaude")"; fi
+  done
+  if [ -n "$found" ]; then say "Your configuration, logs and cache are kept. To remove them: rm -r$found"; fi
 }
 
 main "$@"

@@ -37,6 +37,27 @@ read_options() {
 
 clock() { printf '%d:%02d' $(($1 / 60)) $(($1 % 60)); }
 
+# check_cargo WHY: dies with this reason unless cargo runs and is new enough for Cargo.toml's rust-version
+check_cargo() {
+  local install="install Rust: curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh" version wanted
+  have cargo || die "cargo is not installed, so $1" "$install" "or see https://rustup.rs"
+  wanted=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
+  version=$(cargo --version) || die "cargo does not run, so $1" "rustup toolchain install stable" "$install"
+  version=${version#cargo }
+  version=${version%%[ -]*}
+  if is_older "$version" "$wanted"; then
+    die "cargo $version is too old, so $1: Rust $wanted or later is needed" "rustup update stable" "$install"
+  fi
+}
+
+# is_older VERSION OTHER: compares the first two numbers of versions such as 1.89.0
+is_older() {
+  local major=${1%%.*} minor=${1#*.} other_major=${2%%.*} other_minor=${2#*.}
+  minor=${minor%%.*} other_minor=${other_minor%%.*}
+  case "$major$minor$other_major$other_minor" in *[!0-9]* | "") return 1 ;; esac
+  [ "$major" -lt "$other_major" ] || { [ "$major" -eq "$other_major" ] && [ "$minor" -lt "$other_minor" ]; }
+}
+
 # where_cargo_builds: prints cargo's target directory, which the user's cargo settings may change
 where_cargo_builds() {
   cargo metadata --format-version 1 --no-deps --locked | sed 's/.*"target_directory":"\([^"]*\)".*/\1/'

@@ -75,7 +75,7 @@ leave() {
 # --- before ------------------------------------------------------------------------------------
 
 check_toolchain() {
-  have cargo || die "cargo is not installed" "install Rust: https://rustup.rs"
+  check_cargo "lclaude cannot be tested"
   cargo fmt --version >/dev/null 2>&1 || die "cargo fmt is not installed" "rustup component add rustfmt clippy"
   cargo clippy --version >/dev/null 2>&1 || die "cargo clippy is not installed" "rustup component add rustfmt clippy"
 }

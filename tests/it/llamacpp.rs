@@ -216,7 +216,7 @@ fn other_program_named_llama_is_not_used() {
     let stage = Stage::with(&["fake-claude"]);
     // A script is not even run, and a program that knows no `serve` isn't llama.cpp's.
     let mark = stage.project().join("ran");
-    support::write_program(&stage.bin().join("llama"), &format!("#!/bin/sh\ntouch '{}'\necho serve\n", mark.display()));
+    support::write_program(&stage.bin().join("llama"), format!("#!/bin/sh\ntouch '{}'\necho serve\n", mark.display()));
     let run = || stage.output(&["--backend", "llamacpp", "--model", "tiny.gguf", "-p", "x"]).expect(69).stderr;
     assert!(run().contains("llama-server was not found"));
     assert!(!mark.exists(), "the script was run");

@@ -12,6 +12,7 @@ pub mod machine;
 pub mod messages;
 pub mod models;
 pub mod ollama;
+pub mod picture;
 pub mod plain_server;
 pub mod real;
 pub mod relay;

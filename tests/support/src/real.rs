@@ -50,10 +50,13 @@ impl Stage {
 /// Waits until an interactive Claude Code takes a prompt. Keys typed before the whole screen is drawn are lost.
 #[track_caller]
 pub fn wait_for_prompt(terminal: &Terminal) {
-    terminal.wait_for_window(|lines| {
-        let shows = |text: &str| lines.iter().any(|line| line.contains(text));
-        shows("manual mode on") && !shows("esc to interrupt")
-    });
+    terminal.wait_for_window(takes_prompt);
+}
+
+/// Returns whether the interactive Claude Code that shows these lines takes a prompt.
+pub fn takes_prompt(lines: &[String]) -> bool {
+    let shows = |text: &str| lines.iter().any(|line| line.contains(text));
+    shows("manual mode on") && !shows("esc to interrupt")
 }
 
 /// Has an interactive Claude Code create the proof, quits it, and returns everything that was printed.

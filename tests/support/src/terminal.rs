@@ -31,8 +31,9 @@ use super::{Stage, session::shell_code};
 /// The prompt of the shell of [`Terminal::shell`].
 pub const PROMPT: &str = "ready> ";
 
-const COLUMNS: usize = 80;
-const ROWS: u16 = 24;
+/// The size of every terminal.
+pub const COLUMNS: u16 = 80;
+pub const ROWS: u16 = 24;
 
 pub struct Terminal {
     child: Child,
@@ -60,7 +61,7 @@ struct Shown {
 impl Terminal {
     /// Runs `command` in a new terminal of 80 columns, as a terminal emulator would.
     pub fn start(command: Command) -> Self {
-        Terminal::start_with_columns(command, COLUMNS as u16)
+        Terminal::start_with_columns(command, COLUMNS)
     }
 
     /// Like [`Terminal::start`], with another width.
@@ -144,12 +145,13 @@ impl Terminal {
         assert!(found.is_some(), "{:#?}\nafter {:?}", self.screen(), self.output());
     }
 
-    /// Like [`Terminal::wait_for_screen`] for a full-screen program, which uses all that a terminal can do.
+    /// Like [`Terminal::wait_for_screen`] for a full-screen program, which uses all that a terminal can do. Returns
+    /// everything that was printed until then.
     #[track_caller]
-    pub fn wait_for_window(&self, is: impl Fn(&[String]) -> bool) {
-        let found = self.shown.wait_until(|bytes| is(&window(bytes)).then_some(()));
+    pub fn wait_for_window(&self, is: impl Fn(&[String]) -> bool) -> Vec<u8> {
+        let found = self.shown.wait_until(|bytes| is(&window(bytes)).then(|| bytes.to_owned()));
         let last = window(&self.shown.bytes.lock().expect("no thread panics with it"));
-        assert!(found.is_some(), "{last:#?}");
+        found.unwrap_or_else(|| panic!("{last:#?}"))
     }
 
     /// Everything that was printed, including control sequences.
@@ -288,16 +290,16 @@ fn show(mut screen: File, stop: &PipeReader, shown: &Shown) {
 
 /// Returns the cursor's row and column in a terminal emulator that got this output.
 pub fn cursor(output: &str) -> (u16, u16) {
-    let mut emulator = vt100::Parser::new(ROWS, COLUMNS as u16, 0);
+    let mut emulator = vt100::Parser::new(ROWS, COLUMNS, 0);
     emulator.process(output.as_bytes());
     emulator.screen().cursor_position()
 }
 
 /// Returns the lines of a terminal emulator that got this output, without empty ones.
 fn window(bytes: &[u8]) -> Vec<String> {
-    let mut emulator = vt100::Parser::new(ROWS, COLUMNS as u16, 0);
+    let mut emulator = vt100::Parser::new(ROWS, COLUMNS, 0);
     emulator.process(bytes);
-    emulator.screen().rows(0, COLUMNS as u16).filter(|line| !line.trim().is_empty()).collect()
+    emulator.screen().rows(0, COLUMNS).filter(|line| !line.trim().is_empty()).collect()
 }
 
 /// Renders the visible lines. It understands cursor movements and erasures only.
@@ -346,7 +348,7 @@ fn screen(bytes: &[u8]) -> Vec<String> {
             }
             character => {
                 // A full line continues on the next one.
-                if column == COLUMNS {
+                if column == usize::from(COLUMNS) {
                     (row, column) = (row + 1, 0);
                     rows.resize(rows.len().max(row + 1), Vec::new());
                 }
