@@ -1,4 +1,4 @@
-//! The size of Claude Code's first request for each tool set, as the table in README.md.
+//! The size of Claude Code's first request for each tool set, as the table in docs/figures.md.
 
 use support::{Stage, Value, requests};
 

@@ -87,6 +87,8 @@ fn default_prefix_is_home_local_and_other_files_are_untouched() {
     for file in [".bashrc", ".zshrc", ".profile"] {
         fs::write(stage.home().join(file), "user content\n").expect("a file");
     }
+    // Uninstalling keeps it, and says so.
+    stage.config("model = \"tiny\"\n");
     let before = stage.home_files();
     output(&mut install(&stage, &[])).expect(0).record();
     assert_eq!(files(&stage.home().join(".local")), INSTALLED);
