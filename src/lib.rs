@@ -40,7 +40,7 @@ pub fn main() -> ! {
 
 fn dispatch(invocation: Invocation) -> Result<Exit> {
     match invocation {
-        Invocation::Session(session) => launch::session(session),
+        Invocation::Session(session) => launch::session(session, |arguments| local::run(cli::Verb::Setup(arguments))),
         Invocation::Keeper => Ok(Exit::Code(keeper::run().map_or(Code::Unavailable as u8, |()| 0))),
         Invocation::Local(verb) => local::run(verb),
         Invocation::Complete(words) => {

@@ -17,6 +17,7 @@ mod figures;
 pub(crate) mod fit;
 mod http;
 mod install;
+mod installed;
 mod interface;
 mod listed;
 mod llamacpp;
@@ -47,9 +48,11 @@ pub(crate) use figures::{Figures, rate};
 pub(crate) use http::{
     ANSWER_BYTES, BodyLines, client, client_for, describe_error, figures_client, parse_version, read_body,
 };
+pub(crate) use installed::{InstalledModel, backend_to_name, near_miss, usable};
 pub(crate) use interface::Backend;
 pub(crate) use listed::ListedModel;
 pub(crate) use log::LogExcerpt;
+pub(crate) use names::list_some;
 pub(crate) use plan::{BackendPlan, Endpoint, HOST, MASKED, Program, Service, TOKEN};
 pub(crate) use served::Served;
 pub(crate) use slots::{PrefixTokens, PromptCache, RestoreError, SlotCache, Slots, holds, prime};

@@ -73,14 +73,21 @@ pub(crate) fn group_digits(number: usize) -> String {
     groups.map(|group| String::from_utf8_lossy(group).into_owned()).collect::<Vec<_>>().join(",")
 }
 
+/// Returns whether two names differ only in owner, tag and case, which people leave out or get wrong most often.
+pub(crate) fn is_same_family(one: &str, other: &str) -> bool {
+    let family = |name: &str| {
+        let name = name.to_lowercase();
+        name.rsplit('/').next().unwrap_or_default().split(':').next().map(str::to_owned)
+    };
+    family(one) == family(other)
+}
+
 /// Returns the name most similar to `model`, if it is similar enough to be meant.
 pub(crate) fn nearest_model<'a>(model: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |name: &str| name.trim_end_matches(":latest").to_lowercase();
-    // The owner and the tag are what people leave out or get wrong most often.
-    let family = |name: &str| plain(name).rsplit('/').next().unwrap_or_default().split(':').next().map(str::to_owned);
     let similarity = |name: &str| {
         let whole = strsim::jaro_winkler(&plain(model), &plain(name));
-        if family(model) == family(name) { whole.max(0.99) } else { whole }
+        if is_same_family(model, name) { whole.max(0.99) } else { whole }
     };
     // Comparing long names is slow, and nobody means one.
     let names = names.filter(|name| name.len() <= MAX_NAME);

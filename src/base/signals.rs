@@ -35,6 +35,16 @@ pub(crate) struct Received {
     pub is_typed: bool,
 }
 
+/// The answer to a question.
+pub(crate) enum Answer {
+    /// The line that the user typed, trimmed.
+    Line(String),
+    /// The end of the input, as Ctrl-D.
+    End,
+    /// A signal arrived first, as from Ctrl-C.
+    Interrupted,
+}
+
 /// The stream of INT, TERM, HUP and QUIT.
 pub(crate) struct Signals {
     interrupts: mpsc::UnboundedReceiver<()>,
@@ -94,6 +104,24 @@ impl Signals {
     pub(crate) async fn agrees(&mut self, question: String) -> Option<bool> {
         tokio::select! {
             yes = tokio::task::spawn_blocking(move || ui::confirm(&question)) => Some(yes.unwrap_or(false)),
+            _ = self.next() => None,
+        }
+    }
+
+    /// Asks the user for a line.
+    pub(crate) async fn ask(&mut self, question: String) -> Answer {
+        tokio::select! {
+            line = tokio::task::spawn_blocking(move || ui::ask(&question)) => {
+                line.ok().flatten().map_or(Answer::End, Answer::Line)
+            }
+            _ = self.next() => Answer::Interrupted,
+        }
+    }
+
+    /// Returns what the future does, or `None` if a signal arrives first.
+    pub(crate) async fn unless_interrupted<T>(&mut self, future: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            value = future => Some(value),
             _ = self.next() => None,
         }
     }

@@ -42,6 +42,22 @@ impl Choice {
         let Choice { backend, url, profile, context, .. } = self.clone();
         Overrides { backend, url, profile, context, model, ..Overrides::default() }
     }
+
+    /// Returns the command line that starts with `words`, with these options and `model`, without `--yes` and
+    /// `--quiet`.
+    pub(crate) fn line(&self, words: &[&str], model: Option<&str>) -> String {
+        let Choice { backend, url, profile, context, config, yes: _, quiet: _ } = self;
+        let options = [
+            ("--backend", backend.map(|kind| kind.to_string())),
+            ("--url", url.clone()),
+            ("--model", model.map(str::to_owned)),
+            ("--profile", profile.clone()),
+            ("--context", context.map(|tokens| tokens.to_string())),
+            ("--config", config.as_ref().map(|file| file.display().to_string())),
+        ];
+        let options = options.into_iter().filter_map(|(option, value)| Some([option.to_owned(), value?])).flatten();
+        ui::quote_command(words.iter().map(|&word| word.to_owned()).chain(options))
+    }
 }
 
 /// The backend and model that a verb uses. Options that are not given come from the configuration, as for a session.
@@ -62,31 +78,6 @@ impl Selection {
 
     /// Returns the command line of `verb` with these options, without `--yes` and `--quiet`.
     pub(crate) fn line(&self, verb: &str) -> String {
-        self.line_after(&["lclaude", super::LOCAL, verb])
-    }
-
-    /// Returns the command line of a session with these options, without `--yes` and `--quiet`.
-    pub(crate) fn session_line(&self) -> String {
-        self.line_after(&["lclaude"])
-    }
-
-    fn line_after(&self, command: &[&str]) -> String {
-        let Choice { backend, url, profile, context, config, yes: _, quiet: _ } = &self.choice;
-        let context = context.map(|tokens| tokens.to_string());
-        let config = config.as_ref().map(|file| file.display().to_string());
-        let backend = backend.map(|kind| kind.to_string());
-        let options = [
-            ("--backend", &backend),
-            ("--url", url),
-            ("--model", &self.model),
-            ("--profile", profile),
-            ("--context", &context),
-            ("--config", &config),
-        ];
-        let mut words: Vec<String> = command.iter().copied().map(str::to_owned).collect();
-        for (option, value) in options {
-            words.extend(value.iter().flat_map(|value| [option.to_owned(), value.clone()]));
-        }
-        ui::quote_command(words.into_iter())
+        self.choice.line(&["lclaude", "local", verb], self.model.as_deref())
     }
 }

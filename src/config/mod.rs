@@ -3,6 +3,7 @@
 //! Every value keeps its [`Source`], and a project file is limited to what its trust allows. Nothing here looks at the
 //! machine beyond the configuration files and the trust list; backends check that programs and models exist.
 
+mod chosen;
 mod edit;
 mod endpoint;
 mod file;

@@ -11,7 +11,7 @@ use crate::{
     cli::{EnvArguments, Format, Selection},
     config::Settings,
     keeper::{self, Ready, Report, State},
-    launch,
+    launch::{self, Asked},
     session::{plan::Plan, run},
 };
 
@@ -19,7 +19,8 @@ pub(crate) fn run(arguments: EnvArguments) -> Result<u8> {
     let EnvArguments { choice, format } = arguments;
     let environment = Environment::read()?;
     let settings = choice.settings(&environment)?;
-    let plan = launch::plan(settings, environment.clone(), &choice, |choice| choice.line("env"))?;
+    let asked = Asked::new(&["lclaude", "local", "env"], &choice.choice);
+    let plan = launch::plan(settings, environment.clone(), &asked)?;
     let runtime = launch::event_loop()?;
     let ready = runtime.block_on(find(&plan, &choice, &environment))?;
     run::print_notes(&plan, &ready, false)?;

@@ -7,10 +7,7 @@ use serde_json::{Value, json};
 
 use super::table::{self, Column, always, if_wide};
 use crate::{
-    backend::{
-        self, ListedModel, Tiers,
-        registry::{self, ALL},
-    },
+    backend::{self, InstalledModel, ListedModel, Tiers, registry::ALL},
     base::{
         environment::Environment,
         error::{Code, Failure, Result},
@@ -19,16 +16,12 @@ use crate::{
     cli::{Choice, ModelsArguments},
     config::{Kind, Settings},
     launch,
-    memory::{Estimate, Fit, Machine},
+    memory::{Fit, Machine},
 };
 
 /// A row of the table.
 struct Row {
-    kind: Kind,
-    model: ListedModel,
-    /// Bytes needed at the requested context window.
-    need: Option<u64>,
-    fits: Option<Fit>,
+    installed: InstalledModel,
     tiers: Vec<&'static str>,
 }
 
@@ -60,7 +53,7 @@ pub(crate) fn run(arguments: ModelsArguments) -> Result<u8> {
         ui::print_json(&format!("{:#}\n", as_json(&settings, machine.as_ref(), &rows, &failures)));
     } else {
         print_table(&rows);
-        for problem in rows.iter().filter_map(|row| row.model.problem.as_ref()) {
+        for problem in rows.iter().filter_map(|row| row.installed.model.problem.as_ref()) {
             ui::message(format_args!("lclaude: warning: {problem}"));
         }
         for (_, failure) in &failures {
@@ -87,24 +80,11 @@ fn row(
     machine: Option<&Machine>,
     tiers: Option<(Kind, &Tiers)>,
 ) -> Row {
-    let kept_prompts = registry::backend(kind).kept_prompts(settings, 1);
-    let estimate = model.model.clone().map(|model| Estimate { models: vec![model], kept_prompts, cache_setting: None });
-    let estimate = estimate.filter(Estimate::is_known);
     let used_by = tiers.filter(|(used, _)| *used == kind).map(|(_, tiers)| {
         tiers.iter().filter(|(_, name)| *name == model.served).map(|(tier, _)| tier.name()).collect()
     });
-    Row {
-        kind,
-        need: estimate.as_ref().map(|estimate| estimate.need().total()),
-        // A partial estimate is a lower bound, so it can only rule a model out.
-        fits: estimate
-            .zip(machine)
-            .map(|(estimate, machine)| (estimate.is_partial(), estimate.fit(machine)))
-            .filter(|(is_partial, fits)| !is_partial || *fits == Fit::No)
-            .map(|(_, fits)| fits),
-        tiers: used_by.unwrap_or_default(),
-        model,
-    }
+    let tiers = used_by.unwrap_or_default();
+    Row { installed: InstalledModel::new(kind, model, settings, machine), tiers }
 }
 
 /// The version of the JSON output. Version 1 had no `format`, and spelled `quantization` with an s.
@@ -128,17 +108,17 @@ fn print_table(rows: &[Row]) {
     }
     let unknown = || "?".to_owned();
     let cells = |row: &Row| {
-        let ListedModel { name, size, quantization, trained, tools, thinking, .. } = &row.model;
+        let ListedModel { name, size, quantization, trained, tools, thinking, .. } = &row.installed.model;
         let yes = |known: &Option<bool>| known.map_or_else(unknown, |yes| if yes { "yes" } else { "no" }.to_owned());
         [
             ui::one_line(name),
-            row.kind.to_string(),
+            row.installed.kind.to_string(),
             size.map_or_else(unknown, ui::format_bytes),
             quantization.as_deref().map_or_else(unknown, ui::one_line),
             trained.map_or_else(unknown, |trained| trained.to_string()),
             yes(tools),
             yes(thinking),
-            row.fits.map_or_else(unknown, |fits| fit_name(fits).to_owned()),
+            row.installed.fits.map_or_else(unknown, |fits| fit_name(fits).to_owned()),
             if row.tiers.is_empty() { "-".into() } else { row.tiers.join(",") },
         ]
     };
@@ -155,17 +135,17 @@ fn fit_name(fits: Fit) -> &'static str {
 
 fn as_json(settings: &Settings, machine: Option<&Machine>, rows: &[Row], failures: &[(Kind, Failure)]) -> Value {
     let row = |row: &Row| {
-        let ListedModel { name, size, quantization, trained, tools, thinking, problem, .. } = &row.model;
+        let ListedModel { name, size, quantization, trained, tools, thinking, problem, .. } = &row.installed.model;
         json!({
             "name": name,
-            "backend": row.kind,
+            "backend": row.installed.kind,
             "size_bytes": size,
             "quantization": quantization,
             "trained_context": trained,
             "tools": tools,
             "thinking": thinking,
-            "needs_bytes": row.need,
-            "fits": row.fits.map(fit_name),
+            "needs_bytes": row.installed.need,
+            "fits": row.installed.fits.map(fit_name),
             "tiers": row.tiers,
             "problem": problem,
         })

@@ -10,8 +10,8 @@ use crate::{
         ui,
     },
     claude::Throwaway,
-    cli::{RunArguments, Selection},
-    launch,
+    cli::RunArguments,
+    launch::{self, Asked},
     session::child::{Child, ChildProgram},
 };
 
@@ -26,17 +26,12 @@ pub(crate) fn run(arguments: RunArguments) -> Result<Exit> {
     let settings = choice.settings(&environment)?;
     let throwaway = Throwaway::if_wanted(&settings, &environment)?;
     warn_about_settings(&environment, throwaway.is_none())?;
-    let line = |choice: &Selection| {
-        format!(
-            "{} -- {}",
-            choice.line("run"),
-            ui::quote_command(command.iter().map(|word| word.to_string_lossy().into()))
-        )
-    };
-    let mut plan = launch::plan(settings, environment, &choice, line)?;
+    let repeated = ui::quote_command(command.iter().map(|word| word.to_string_lossy().into_owned()));
+    let asked = Asked { rest: format!(" -- {repeated}"), ..Asked::new(&["lclaude", "local", "run"], &choice.choice) };
+    let mut plan = launch::plan(settings, environment, &asked)?;
     if registry::backend(plan.backend.kind).is_client(name) {
         plan = plan.for_client();
     }
     let child = Child::Program(ChildProgram::find(name, rest, throwaway)?);
-    launch::run_child(&plan, &child, dry_run, choice.choice.yes)
+    launch::run_child(plan, &child, dry_run, &asked)
 }

@@ -6,7 +6,7 @@ use crate::{
     base::{environment::Environment, error::Result, exit::Exit, scratch::Scratch, signals::Signals, ui},
     cli::{Format, ServeArguments},
     keeper::{Event, Lease, Ready},
-    launch,
+    launch::{self, Asked},
     session::{
         plan::{Downloads, Plan},
         run::{self, BackendUp, Outcome},
@@ -17,11 +17,12 @@ pub(crate) fn run(arguments: ServeArguments) -> Result<Exit> {
     let ServeArguments { choice, json } = arguments;
     let environment = Environment::read()?;
     let settings = choice.settings(&environment)?;
-    let plan = launch::plan(settings, environment.clone(), &choice, |choice| choice.line("serve"))?;
+    let asked = Asked::new(&["lclaude", "local", "serve"], &choice.choice);
+    let plan = launch::plan(settings, environment.clone(), &asked)?;
     warn_about_settings(&environment, true)?;
     let hint = format!("eval \"$({})\"", choice.line("env"));
-    launch::prepare_and_run(&plan, choice.choice.yes, async |downloads, signals| {
-        serve(&plan, downloads, json, &hint, signals).await
+    launch::prepare_and_run(plan, &asked, async |plan, downloads, signals| {
+        serve(plan, downloads, json, &hint, signals).await
     })
 }
 

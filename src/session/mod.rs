@@ -10,6 +10,7 @@ mod left_out;
 pub(crate) mod plan;
 mod reading;
 pub(crate) mod run;
+pub(crate) mod said;
 pub(crate) mod served_model;
 pub(crate) mod verdict;
 mod warmth;

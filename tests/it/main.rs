@@ -23,10 +23,12 @@ mod endpoint;
 mod env;
 mod figures;
 mod find_claude;
+mod first_start;
 mod foreign_text;
 mod hostile;
 mod init;
 mod install;
+mod installed;
 #[cfg(all(target_os = "linux", debug_assertions))]
 mod interleavings;
 #[cfg(all(target_os = "linux", debug_assertions))]

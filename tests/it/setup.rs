@@ -3,14 +3,13 @@
 use std::{
     fs,
     os::unix::fs::{PermissionsExt, symlink},
-    path::Path,
 };
 
 use lclaude_fakes::scripted_model::{self, Script};
 use rustix::process::Signal;
 use support::{
     Ended, Session, Stage,
-    installers::{CLAUDE, OLLAMA},
+    installers::{CLAUDE, MODEL, OLLAMA},
     json, lclaude,
     machine::needs_no_ollama,
     messages,
@@ -19,22 +18,7 @@ use support::{
 
 const SETUP: [&str; 2] = ["local", "setup"];
 const LLAMA: [&str; 6] = ["local", "setup", "--backend", "llamacpp", "--model", "tiny.gguf"];
-const MODEL: &str = "glm-4.7-flash:latest";
 const CTRL_C: &str = "\x03";
-
-/// An empty machine that can install Ollama and Claude Code and download the default model.
-fn empty() -> Stage {
-    let mut stage = Stage::empty();
-    let models = stage.root().join("models.json");
-    let text = json!([{"name": MODEL, "installed": false, "size": 1_000_000}]);
-    fs::write(&models, text.to_string()).expect("a file");
-    stage.set("FAKE_OLLAMA_MODELS", models.display());
-    let (ollama, claude) = (stage.fake_package("fake-ollama", "ollama"), stage.fake_package("fake-claude", "claude"));
-    stage.curl(&[("ollama.com/install.sh", &ollama), ("claude.ai/install.sh", &claude)]);
-    // The default model is large.
-    stage.ample_memory();
-    stage
-}
 
 fn terminal(stage: &Stage, arguments: &[&str]) -> Terminal {
     let mut command = stage.command(lclaude());
@@ -57,20 +41,11 @@ fn stopped(mut terminal: Terminal) -> String {
     terminal.wait_to_the_end(69)
 }
 
-/// Carries out the task as the fake Claude Code; the real one uses its Bash tool.
-fn carry_out(stage: &Stage) {
-    let claude = stage.events.next("claude");
-    assert!(claude.argv.iter().any(|argument| argument == "--no-session-persistence"), "{:?}", claude.argv);
-    fs::write(Path::new(&claude.cwd).join("proof.txt"), "").expect("a file");
-    claude.send(json!({"do": "print", "text": json!({"result": "It is done."}).to_string()}));
-    claude.send(json!({"do": "exit", "code": 0}));
-}
-
 /// Runs setup without a terminal to its successful end.
 #[track_caller]
 fn whole(stage: &Stage, arguments: &[&str]) -> Ended {
     let session = Session::start(&mut stage.lclaude(arguments));
-    carry_out(stage);
+    stage.carry_out();
     session.wait().expect(0)
 }
 
@@ -91,7 +66,7 @@ fn setup_on_an_empty_machine_asks_before_each_step() {
     if !needs_no_ollama() {
         return;
     }
-    let stage = empty();
+    let stage = Stage::installable();
     let mut terminal = terminal(&stage, &SETUP);
     answer(&mut terminal, &format!("Run `{OLLAMA}`?"), "y");
     terminal.wait_for("installing ollama");
@@ -101,7 +76,7 @@ fn setup_on_an_empty_machine_asks_before_each_step() {
     terminal.wait_for("+ backend = \"ollama\"");
     terminal.wait_for("+ model = \"glm-4.7-flash\"");
     terminal.wait_for("CLAUDE_CODE_DISABLE_EXPERIMENTAL_BETAS=1");
-    carry_out(&stage);
+    stage.carry_out();
     terminal.wait_for("It is done.");
     terminal.wait_for("Ready. Start a session with: lclaude\r\n");
     terminal.wait_to_the_end(0);
@@ -121,7 +96,7 @@ fn yes_option_skips_questions_and_leaves_nothing_running() {
         return;
     }
     messages!();
-    let mut stage = empty();
+    let mut stage = Stage::installable();
     // The keeper gives the server five seconds to exit. Setup doesn't wait for that.
     stage.set("FAKE_OLLAMA_IGNORE_TERM", 1);
     let ended = whole(&stage, &["local", "setup", "--yes"]);
@@ -135,7 +110,7 @@ fn second_setup_changes_nothing() {
         return;
     }
     messages!();
-    let stage = empty();
+    let stage = Stage::installable();
     whole(&stage, &["local", "setup", "--yes"]);
     let (before, ran) = (stage.home_files(), stage.ran());
     let ended = whole(&stage, &SETUP);
@@ -149,7 +124,7 @@ fn dry_run_shows_every_step_and_changes_nothing() {
         return;
     }
     messages!();
-    let stage = empty();
+    let stage = Stage::installable();
     stage.output(&["local", "setup", "--dry-run"]).expect(0).record();
     assert_eq!((stage.ran().as_str(), fs::read_dir(stage.home()).expect("it is there").count()), ("", 0));
     stage.assert_nothing_started();
@@ -161,7 +136,7 @@ fn setup_without_a_terminal_changes_nothing() {
         return;
     }
     messages!();
-    let stage = empty();
+    let stage = Stage::installable();
     stage.output(&SETUP).expect_failure(69);
     assert_eq!((stage.ran().as_str(), fs::read_dir(stage.home()).expect("it is there").count()), ("", 0));
     stage.assert_nothing_started();
@@ -172,7 +147,7 @@ fn declining_a_step_shows_the_manual_command() {
     if !needs_no_ollama() {
         return;
     }
-    let stage = empty();
+    let stage = Stage::installable();
     let mut first = terminal(&stage, &SETUP);
     answer(&mut first, OLLAMA, "n");
     let said = stopped(first);
@@ -198,7 +173,7 @@ fn declining_a_step_shows_the_manual_command() {
 
 #[test]
 fn declining_an_installer_offers_the_next() {
-    let stage = empty();
+    let stage = Stage::installable();
     let server = stage.fake_package("fake-llama-server", "llama-server");
     stage.program("brew", &server);
     let mut terminal = terminal(&stage, &["local", "setup", "--model", "tiny.gguf"]);
@@ -212,7 +187,7 @@ fn declining_an_installer_offers_the_next() {
     let mut terminal = self::terminal(&stage, &["local", "setup", "--model", "tiny.gguf"]);
     answer(&mut terminal, CLAUDE, "n");
     answer(&mut terminal, "Run `npm install -g @anthropic-ai/claude-code`?", "y");
-    carry_out(&stage);
+    stage.carry_out();
     terminal.wait_for("Ready. Start a session with: lclaude\r\n");
     terminal.wait_to_the_end(0);
     let model = stage.model().canonicalize().expect("it is there");
@@ -240,7 +215,7 @@ fn failed_installer_ends_setup_and_the_next_continues() {
         return;
     }
     messages!();
-    let stage = empty();
+    let stage = Stage::installable();
     let curl = fs::read(stage.bin().join("curl")).expect("a script");
     for script in ["echo out of luck >&2; exit 3", "true"] {
         messages::note(script);
@@ -259,7 +234,7 @@ fn failed_download_is_resumed_by_the_next_setup() {
         return;
     }
     messages!();
-    let mut stage = empty();
+    let mut stage = Stage::installable();
     stage.set("FAKE_OLLAMA_PULL", "controlled");
     let setup = Session::start(&mut stage.lclaude(&["local", "setup", "--yes"]));
     let ollama = stage.events.next("ollama");
@@ -274,7 +249,7 @@ fn failed_download_is_resumed_by_the_next_setup() {
     let ollama = stage.events.next("ollama");
     assert_eq!(ollama.wait_event("pull")["completed"], 400_000);
     ollama.send(json!({"do": "pull_finish"}));
-    carry_out(&stage);
+    stage.carry_out();
     setup.wait().expect(0);
 }
 
@@ -350,7 +325,7 @@ fn existing_value_is_changed_only_with_consent() {
     stage.assert_nothing_started();
     let mut declined = terminal(&stage, &LLAMA);
     answer(&mut declined, "Change it?", "n");
-    carry_out(&stage);
+    stage.carry_out();
     // The suggested command then needs the option.
     declined.wait_for(&format!("Ready. Start a session with: lclaude --model {}\r\n", model.display()));
     declined.wait_to_the_end(0);
@@ -358,7 +333,7 @@ fn existing_value_is_changed_only_with_consent() {
 
     let mut agreed = terminal(&stage, &LLAMA);
     answer(&mut agreed, "Change it?", "y");
-    carry_out(&stage);
+    stage.carry_out();
     agreed.wait_for("Ready. Start a session with: lclaude\r\n");
     agreed.wait_to_the_end(0);
     assert_eq!(configuration(&stage), format!("backend = \"llamacpp\"\nmodel = {model:?} # the good one\n"));
@@ -398,7 +373,7 @@ fn unusable_model_is_not_written() {
 
 #[test]
 fn ctrl_c_at_a_question_ends_setup() {
-    let stage = empty();
+    let stage = Stage::installable();
     let mut terminal = terminal(&stage, &SETUP);
     terminal.wait_for("[y/N] ");
     terminal.type_in(CTRL_C);
@@ -412,7 +387,7 @@ fn ctrl_c_stops_an_installer() {
     if !needs_no_ollama() {
         return;
     }
-    let stage = empty();
+    let stage = Stage::installable();
     stage.curl(&[("ollama.com", "echo at work; exec sleep 1000")]);
     let mut terminal = terminal(&stage, &SETUP);
     answer(&mut terminal, OLLAMA, "y");
@@ -427,7 +402,7 @@ fn download_stopped_by_ctrl_c_is_resumed() {
     if !needs_no_ollama() {
         return;
     }
-    let mut stage = empty();
+    let mut stage = Stage::installable();
     stage.set("FAKE_OLLAMA_PULL", "controlled");
     let mut setup = terminal(&stage, &["local", "setup", "--yes"]);
     let ollama = stage.events.next("ollama");
@@ -493,7 +468,7 @@ fn lm_studio_model_is_downloaded_once_lm_studio_runs() {
 
     let mut setup = terminal(&stage, &arguments);
     answer(&mut setup, "org/later is not installed. Download it?", "y");
-    carry_out(&stage);
+    stage.carry_out();
     setup.wait_for("Ready. Start a session with: lclaude\r\n");
     setup.wait_to_the_end(0);
     assert_eq!(configuration(&stage), "backend = \"lmstudio\"\nmodel = \"org/later\"\n");

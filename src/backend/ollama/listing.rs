@@ -72,6 +72,10 @@ async fn of_server(client: &Client, url: &str) -> Result<Vec<ListedModel>> {
     server.check_is_ollama().await?;
     let mut found = Vec::new();
     for model in server.tags().await.unwrap_or_default() {
+        if store::is_cloud(&model.name) {
+            found.push(ListedModel::named(&model.name));
+            continue;
+        }
         let shown = server.show(&model.name).await.ok();
         let can = |ability: &str| shown.as_ref().map(|shown| shown.can(ability));
         found.push(ListedModel {

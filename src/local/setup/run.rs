@@ -2,10 +2,11 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use tokio::{process::Command, time::timeout};
+use tokio::time::timeout;
 
 use super::{
     configure::{self, WantedSettings},
+    install::{self, Installed},
     model::{self, ModelStep},
     programs::{self, Programs},
     step::{Action, INDENT, Install, Step, indented},
@@ -17,7 +18,6 @@ use crate::{
         environment::Environment,
         error::{Code, Failure, Result},
         exit::Exit,
-        process::Identity,
         scratch::Scratch,
         signals::Signals,
         ui,
@@ -26,11 +26,10 @@ use crate::{
     cli::{self, Selection},
     config::{self, Edit, Overrides, Settings},
     keeper::{Lease, Ready},
-    launch,
+    launch::{self, Asked, Instead},
     session::{
         plan::{Downloads, Plan},
         run::{self, BackendUp},
-        watch,
     },
 };
 
@@ -44,8 +43,9 @@ pub(crate) fn run(arguments: cli::SetupArguments) -> Result<Exit> {
     let file = selection.choice.config.clone().unwrap_or_else(|| environment.places.config_file.clone());
     // The file may be missing, since setup writes it. The project file is ignored.
     let settings = config::load(&file, false, None, &selection.overrides(), &environment)?;
-    let settings = launch::with_model(settings, &environment, &selection, |selection| selection.line("setup"))?;
-    let setup = Setup { selection, environment, file, settings };
+    let asked = Asked::new(&["lclaude", "local", "setup"], &selection.choice);
+    let settings = launch::with_model(settings, &environment, &asked)?;
+    let mut setup = Setup { selection, environment, file, settings };
     let runtime = launch::event_loop()?;
     let outcome = runtime.block_on(async {
         if dry_run {
@@ -122,9 +122,17 @@ impl Setup {
     async fn steps(&self) -> Result<[Step; 5]> {
         let programs = self.programs();
         let edit = self.chosen(&programs).missing_from(&self.settings, &self.file)?;
+        let mut model = self.model(&programs).await?.step();
+        if programs.has_backend() {
+            let plan = Plan::new(self.settings.clone(), self.environment.clone())?;
+            let usable = launch::offered(&plan, &plan.missing().await).await;
+            if !usable.is_empty() {
+                model.actions = vec![Action::Choose(usable)];
+            }
+        }
         Ok([
             programs.step(),
-            self.model(&programs).await?.step(),
+            model,
             configure::step(edit.as_ref(), &self.file),
             betas_off(),
             verify::step(programs.kind),
@@ -138,7 +146,7 @@ impl Setup {
         Ok(steps.join("\n"))
     }
 
-    async fn run(&self, signals: &mut Signals) -> Result<(), SetupError> {
+    async fn run(&mut self, signals: &mut Signals) -> Result<(), SetupError> {
         if !self.selection.choice.yes && !ui::can_ask() && self.steps().await?.iter().any(Step::needs_consent) {
             ui::message_lines(self.describe().await?);
             return Err(Failure::new(Code::Unavailable, "setup needs confirmation for the steps above")
@@ -146,10 +154,12 @@ impl Setup {
                 .help(format!("{} --yes", self.command_line()))
                 .into());
         }
-        let programs = self.install_programs(signals).await?;
-        let plan = Plan::new(self.settings.clone(), self.environment.clone())?;
+        self.install_programs(signals).await?;
+        let (plan, is_download_agreed) = self.choose_model(signals).await?;
+        // It may be a model of another backend.
+        let programs = self.programs();
         // The backend keeps running between the steps, because loading a model takes long.
-        let mut held = self.get_model(&programs, &plan, signals).await?;
+        let mut held = self.get_model(&programs, &plan, is_download_agreed, signals).await?;
         let outcome = self.configure_and_verify(&programs, &plan, &mut held, signals).await;
         if let Some(held) = held {
             run::release(held.lease, signals).await;
@@ -162,20 +172,18 @@ impl Setup {
         Ok(())
     }
 
-    async fn install_programs(&self, signals: &mut Signals) -> Result<Programs, SetupError> {
-        let mut programs = self.programs();
-        let mut step = programs.step();
+    async fn install_programs(&self, signals: &mut Signals) -> Result<(), SetupError> {
+        let mut step = self.programs().step();
         ui::message_lines(step.heading(1));
         if step.actions.is_empty() {
-            return Ok(programs);
+            return Ok(());
         }
         for action in std::mem::take(&mut step.actions) {
             if let Action::Install(install) = action {
                 self.install(&install, signals).await?;
             }
         }
-        programs = self.programs();
-        step = programs.step();
+        step = self.programs().step();
         ui::message_lines(step.findings());
         // An installer may report success without installing the program.
         if let Some(Action::Install(Install { what, missing, .. })) = step.actions.pop() {
@@ -184,7 +192,25 @@ impl Setup {
                 Failure::new(Code::Unavailable, format!("{what} was not found after the installation")).cause(why);
             return Err(missing.help.into_iter().fold(failure, Failure::help).into());
         }
-        Ok(programs)
+        Ok(())
+    }
+
+    /// Lets the user choose among the installed models, as a session does, if none is configured and the default isn't
+    /// installed. Returns the plan, and whether the user wants to download the default.
+    async fn choose_model(&mut self, signals: &mut Signals) -> Result<(Plan, bool), SetupError> {
+        let plan = Plan::new(self.settings.clone(), self.environment.clone())?;
+        let missing = if plan.is_up() { Vec::new() } else { plan.missing().await };
+        if !launch::is_default_missing(&plan, &missing) {
+            return Ok((plan, false));
+        }
+        let asked = Asked { saves: false, ..Asked::new(&["lclaude", "local", "setup"], &self.selection.choice) };
+        match launch::instead(&plan, &missing, &asked, signals).await? {
+            Some(Instead::Installed(settings)) => self.settings = *settings,
+            Some(Instead::Download) => return Ok((plan, true)),
+            Some(Instead::Interrupted) => return Err(SetupError::Signalled),
+            None => return Ok((plan, false)),
+        }
+        Ok((Plan::new(self.settings.clone(), self.environment.clone())?, false))
     }
 
     /// Offers the install commands one by one, and runs the first that the user agrees to.
@@ -195,25 +221,10 @@ impl Setup {
             if !self.agrees(&format!("Run `{command}`?"), signals).await? {
                 continue;
             }
-            let shell = Command::new("sh").args(["-c", command]).spawn();
-            let mut shell = shell.map_err(|error| {
-                failed(Failure::new(Code::Unavailable, format!("`{command}` could not be started")).cause(error))
-            })?;
-            let identity = shell.id().and_then(Identity::of);
-            let mut signalled = false;
-            let status = loop {
-                tokio::select! {
-                    status = shell.wait() => break status.ok(),
-                    received = signals.next() => {
-                        signalled = true;
-                        watch::forward(received, identity);
-                    }
-                }
-            };
-            return match status {
-                _ if signalled => Err(SetupError::Signalled),
-                Some(status) if status.success() => Ok(()),
-                status => Err(failed(
+            return match install::run(command, signals).await.map_err(failed)? {
+                Installed::Interrupted => Err(SetupError::Signalled),
+                Installed::Exited(Some(status)) if status.success() => Ok(()),
+                Installed::Exited(status) => Err(failed(
                     Failure::new(Code::Unavailable, format!("{what} could not be installed"))
                         .cause(format!("`{command}` {}; its output is above", describe_status(status))),
                 )
@@ -230,6 +241,7 @@ impl Setup {
         &self,
         programs: &Programs,
         plan: &Plan,
+        is_agreed: bool,
         signals: &mut Signals,
     ) -> Result<Option<Held>, SetupError> {
         let model = self.model(programs).await?;
@@ -243,7 +255,7 @@ impl Setup {
             return Ok(None);
         };
         ui::message_lines(indented(action));
-        if !self.agrees(&format!("Download {}?", names.join(" and ")), signals).await? {
+        if !is_agreed && !self.agrees(&format!("Download {}?", names.join(" and ")), signals).await? {
             let failure = Failure::new(Code::Unavailable, format!("{} is not installed", names.join(" and ")));
             return Err(model
                 .manual_help()

@@ -20,6 +20,8 @@ pub(crate) struct Step {
 
 pub(crate) enum Action {
     Install(Install),
+    /// The names of installed models to choose from.
+    Choose(Vec<String>),
     /// Models, and their size if it is known.
     Download(Vec<String>, Option<String>),
     Write(Edit),
@@ -40,7 +42,7 @@ impl Step {
     /// Returns whether an action may run only with the user's consent.
     pub(crate) fn needs_consent(&self) -> bool {
         self.actions.iter().any(|action| match action {
-            Action::Install(_) | Action::Download(..) => true,
+            Action::Install(_) | Action::Choose(_) | Action::Download(..) => true,
             Action::Write(edit) => edit.changes,
             Action::Verify(_) => false,
         })
@@ -81,6 +83,10 @@ impl fmt::Display for Action {
                 };
                 write!(f, "install {what} (asks first):\n  {first}")?;
                 others.iter().try_for_each(|command| write!(f, "\n  or {command}"))
+            }
+            Action::Choose(models) => {
+                write!(f, "choose (asks first) an installed model:\n  {}", ui::one_line(models.join(", ")))?;
+                write!(f, "\n  or download the default")
             }
             Action::Download(models, size) => {
                 let size = size.as_ref().map(|size| format!(" ({size})")).unwrap_or_default();

@@ -12,10 +12,15 @@ use crate::{
         signals::Signals,
         ui::{self, ProgressLine},
     },
+    claude,
     config::Kind,
     keeper::{Lease, Ready},
     local::doctor::live::{lost, probes, requests::ApiClient, turn},
-    session::plan::Plan,
+    session::{
+        child::Child,
+        plan::Plan,
+        verdict::{Verdict, VerdictKey, Verdicts},
+    },
 };
 
 pub(crate) fn step(kind: Kind) -> Step {
@@ -50,15 +55,30 @@ pub(crate) async fn run(
     }
     let contexts = ready.served.contexts(plan.backend.context);
     ui::message(indented(format_args!("{} is running with {contexts}", plan.backend.kind)));
+    let claude = turn::child(subject)?;
     tokio::select! {
-        result = run_tests(subject, plan, ready, scratch) => result.map(Some),
+        result = run_tests(&claude, plan, ready, scratch) => {
+            save_verdict(subject, plan, result.as_ref().err());
+            result.map(Some)
+        }
         failure = lost(lease) => Err(failure),
         _ = signals.next() => Ok(None),
     }
 }
 
-async fn run_tests(subject: &Subject<'_>, plan: &Plan, ready: &Ready, scratch: &Path) -> Result<()> {
-    let claude = turn::child(subject)?;
+/// Saves the result as `lclaude local doctor --live` does, for later sessions and `doctor`.
+fn save_verdict(subject: &Subject<'_>, plan: &Plan, failed: Option<&Failure>) {
+    let Ok(claude) = claude::find(subject.settings, subject.environment) else {
+        return;
+    };
+    let complaints = failed.map(|failure| failure.what.clone()).into_iter().collect();
+    let verdict = Verdict::new(VerdictKey::of(&plan.backend, &claude), None, complaints);
+    if let Err(failure) = Verdicts::add(&subject.environment.places.state, verdict) {
+        ui::message_lines(failure);
+    }
+}
+
+async fn run_tests(claude: &Child, plan: &Plan, ready: &Ready, scratch: &Path) -> Result<()> {
     let client = ApiClient::new(&ready.endpoint, &plan.backend.models[0], ready.served.thinking);
     let mut waiting = ProgressLine::new();
     waiting.show("verifying (a message)", None, "");
@@ -74,7 +94,7 @@ async fn run_tests(subject: &Subject<'_>, plan: &Plan, ready: &Ready, scratch: &
         report(&mut waiting, Check { state, ..check }.map_text(|text| ready.endpoint.masked(&text)))?;
     }
     waiting.show("verifying (a turn of Claude Code; its system prompt is long)", None, "");
-    let turn = turn::check(&claude, plan, ready, scratch).await;
+    let turn = turn::check(claude, plan, ready, scratch).await;
     report(&mut waiting, turn.map_text(|text| ready.endpoint.masked(&text)))
 }
 

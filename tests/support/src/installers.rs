@@ -6,10 +6,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Stage, write_program};
+use super::{Stage, json, write_program};
 
 /// The system programs that installer scripts and shells need.
 const SYSTEM: [&str; 9] = ["sh", "bash", "ln", "cat", "mkdir", "stty", "sleep", "rm", "install"];
+
+/// The model that is downloaded if none is configured.
+pub const MODEL: &str = "glm-4.7-flash:latest";
 
 /// The official install commands, as lclaude shows them.
 pub const OLLAMA: &str = "curl -fsSL https://ollama.com/install.sh | sh";
@@ -29,6 +32,30 @@ impl Stage {
         let path = format!("{}:{}", stage.bin().display(), system.display());
         stage.set("PATH", path).set("OLLAMA_HOST", "127.0.0.1:1");
         stage
+    }
+
+    /// Creates an empty stage that can install Ollama and Claude Code and download the default model.
+    pub fn installable() -> Self {
+        let mut stage = Self::empty();
+        let models = stage.root().join("models.json");
+        let text = json!([{"name": MODEL, "installed": false, "size": 1_000_000}]);
+        fs::write(&models, text.to_string()).expect("a file");
+        stage.set("FAKE_OLLAMA_MODELS", models.display());
+        let ollama = stage.fake_package("fake-ollama", "ollama");
+        let claude = stage.fake_package("fake-claude", "claude");
+        stage.curl(&[("ollama.com/install.sh", &ollama), ("claude.ai/install.sh", &claude)]);
+        // The default model is large.
+        stage.ample_memory();
+        stage
+    }
+
+    /// Carries out setup's task as the fake Claude Code; the real one uses its Bash tool.
+    pub fn carry_out(&self) {
+        let claude = self.events.next("claude");
+        assert!(claude.argv.iter().any(|argument| argument == "--no-session-persistence"), "{:?}", claude.argv);
+        fs::write(Path::new(&claude.cwd).join("proof.txt"), "").expect("a file");
+        claude.send(json!({"do": "print", "text": json!({"result": "It is done."}).to_string()}));
+        claude.send(json!({"do": "exit", "code": 0}));
     }
 
     /// Returns the directory of the installable programs.

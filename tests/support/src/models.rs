@@ -58,16 +58,26 @@ impl Head {
 impl Stage {
     /// Writes a complete model into the Ollama store: weights, template and parameters.
     pub fn fill(&self, name: &str, head: &Head, template: &str, parameters: &str) {
+        self.fill_sized(name, head, 0, template, parameters);
+    }
+
+    /// Writes a complete model whose weights have at least this many bytes, which take no room on the disk.
+    pub fn fill_sized(&self, name: &str, head: &Head, size: u64, template: &str, parameters: &str) {
         let store = self.home().join(".ollama/models");
         let (model, tag) = name.split_once(':').expect("a name and a tag");
-        let blob = |kind: &str| store.join(format!("blobs/sha256-{model}{tag}{kind}"));
+        // A digest has no other characters.
+        let digest: String = model.chars().chain(tag.chars()).filter(char::is_ascii_alphanumeric).collect();
+        let blob = |kind: &str| store.join(format!("blobs/sha256-{digest}{kind}"));
         head.write(&blob("model"));
+        let weights = File::options().write(true).open(blob("model")).expect("a file");
+        let header = weights.metadata().expect("a file").len();
+        weights.set_len(header.max(size)).expect("a sparse file");
         fs::write(blob("template"), template).expect("a file");
         fs::write(blob("params"), parameters).expect("a file");
         let layer = |kind: &str| {
             json!({
                 "mediaType": format!("application/vnd.ollama.image.{kind}"),
-                "digest": format!("sha256:{model}{tag}{kind}"),
+                "digest": format!("sha256:{digest}{kind}"),
                 "size": blob(kind).metadata().expect("a file").len(),
             })
         };

@@ -1,4 +1,9 @@
-//! Starts what the command line asks for: loads the settings, makes the plan, asks about downloads, and runs it.
+//! Starts what the command line asks for: loads the settings, makes the plan, asks about models that aren't installed,
+//! and runs it.
+
+mod asked;
+mod model;
+mod set_up;
 
 use tokio::runtime::Runtime;
 
@@ -23,12 +28,17 @@ use crate::{
         dry_run,
         plan::{Downloads, Plan},
         run::{self, Outcome},
-        served_model,
+        said, served_model,
     },
 };
 
+pub(crate) use asked::Asked;
+pub(crate) use model::{Instead, instead, is_default_missing, offered};
+
 /// Runs a Claude Code session, or one of its commands that needs no backend.
-pub(crate) fn session(typed: cli::SessionArguments) -> Result<Exit> {
+///
+/// `set_up` runs setup, which is offered if a program is missing.
+pub(crate) fn session(typed: cli::SessionArguments, set_up: fn(cli::SetupArguments) -> Result<Exit>) -> Result<Exit> {
     let earlier = EarlierOptions { models: &typed.models, settings: typed.settings.as_ref() };
     let request = arguments::parse(&earlier, &typed.claude)?;
     let environment = Environment::read()?;
@@ -41,7 +51,7 @@ pub(crate) fn session(typed: cli::SessionArguments) -> Result<Exit> {
         tools: typed.toolset,
         throwaway: typed.throwaway,
         program: typed.program.clone(),
-        ..typed.choice.overrides(model)
+        ..typed.choice.overrides(model.clone())
     };
     let settings = match &request {
         Request::Session(_) => settings(&typed.choice, &overrides, &environment)?,
@@ -56,100 +66,128 @@ pub(crate) fn session(typed: cli::SessionArguments) -> Result<Exit> {
     match request {
         Request::Direct => run_direct(&settings, &environment, &typed),
         Request::Session(request) => {
-            let selection = Selection { choice: typed.choice.clone(), model: None };
-            let plan = plan(settings, environment, &selection, Selection::session_line)?;
-            let mut child = SessionPlan::new(plan.settings(), request, plan.environment())?;
+            let asked = Asked::new(&["lclaude"], &typed.choice);
+            let planned = plan(settings.clone(), environment.clone(), &asked).and_then(|plan| {
+                let child = SessionPlan::new(plan.settings(), request, plan.environment())?;
+                Ok((plan, child))
+            });
+            let (plan, mut child) = match planned {
+                Ok(planned) => planned,
+                Err(failure) if set_up::can_help(&failure, &settings, &environment) => {
+                    let selection = Selection { choice: typed.choice, model };
+                    return set_up::offer(failure, selection, typed.dry_run, set_up);
+                }
+                Err(failure) => return Err(failure),
+            };
             if let Some(throwaway) = child.throwaway.as_mut().filter(|_| typed.keep) {
                 throwaway.keep(&plan.environment().places.state);
             }
-            run_child(&plan, &Child::ClaudeCode(child), typed.dry_run, typed.choice.yes)
+            run_child(plan, &Child::ClaudeCode(child), typed.dry_run, &asked)
         }
     }
 }
 
 /// Plans a session, once the model is known.
 ///
-/// `line`: returns the command line with a selection.
-///
 /// # Errors
 /// Those of [`Plan::new`] and [`served_model::choose`].
-pub(crate) fn plan(
-    settings: Settings,
-    environment: Environment,
-    selection: &Selection,
-    line: impl Fn(&Selection) -> String,
-) -> Result<Plan> {
-    Plan::new(with_model(settings, &environment, selection, line)?, environment)
+pub(crate) fn plan(settings: Settings, environment: Environment, asked: &Asked<'_>) -> Result<Plan> {
+    Plan::new(with_model(settings, &environment, asked)?, environment)
 }
 
 /// Returns the settings with the model of an endpoint for which none is configured.
 ///
 /// # Errors
 /// Those of [`served_model::choose`].
-pub(crate) fn with_model(
-    settings: Settings,
-    environment: &Environment,
-    selection: &Selection,
-    line: impl Fn(&Selection) -> String,
-) -> Result<Settings> {
+pub(crate) fn with_model(settings: Settings, environment: &Environment, asked: &Asked<'_>) -> Result<Settings> {
     if !served_model::is_asked(&settings) {
         return Ok(settings);
     }
-    let command = |model: &str| line(&Selection { model: Some(model.to_owned()), ..selection.clone() });
-    event_loop()?.block_on(served_model::choose(settings, environment, command))
+    event_loop()?.block_on(served_model::choose(settings, environment, |model| asked.with_model(model)))
 }
 
 /// Runs a child on the plan's backend, or with `dry_run` prints what would run.
-pub(crate) fn run_child(plan: &Plan, child: &Child, dry_run: bool, yes: bool) -> Result<Exit> {
+pub(crate) fn run_child(plan: Plan, child: &Child, dry_run: bool, asked: &Asked<'_>) -> Result<Exit> {
     if dry_run {
         // A dry run asks no server.
         let missing = match plan.backend.service {
             Service::Running(_) => Vec::new(),
             _ => event_loop()?.block_on(plan.missing()),
         };
-        dry_run::print(plan, child, &missing);
+        dry_run::print(&plan, child, &missing);
+        let usable = event_loop()?.block_on(offered(&plan, &missing));
+        if !usable.is_empty() {
+            let usable = usable.join(", ");
+            ui::message(format_args!("lclaude: a session would first ask which installed model to use: {usable}"));
+        }
         return Ok(Exit::Code(0));
     }
-    prepare_and_run(plan, yes, async |downloads, signals| run::run(plan, child, downloads, signals).await)
+    prepare_and_run(plan, asked, async |plan, downloads, signals| run::run(plan, child, downloads, signals).await)
 }
 
-/// Checks memory, asks about downloads, and runs `job` with the answer.
-pub(crate) fn prepare_and_run<Job>(plan: &Plan, yes: bool, job: Job) -> Result<Exit>
+/// Asks about models that aren't installed, checks memory, and runs `job` with the answer.
+pub(crate) fn prepare_and_run<Job>(plan: Plan, asked: &Asked<'_>, job: Job) -> Result<Exit>
 where
-    Job: AsyncFn(Downloads, &mut Signals) -> Result<Outcome>,
+    Job: AsyncFn(&Plan, Downloads, &mut Signals) -> Result<Outcome>,
 {
-    if let Some(reason) = &plan.reason {
-        ui::note(format_args!("lclaude: {reason}"));
-    }
     let runtime = event_loop()?;
-    // A running backend already has its memory and models.
-    let missing = if plan.is_up() {
-        Vec::new()
-    } else {
-        plan.check_memory()?.iter().for_each(|warning| ui::message_lines(format_args!("lclaude: {warning}")));
-        runtime.block_on(plan.missing())
-    };
-    let downloads = ask_to_download(plan, &missing, yes, &runtime)?;
-    plan.ready_runtime()?;
-    let ended = runtime.block_on(run_job(plan, downloads, job));
+    let ended = runtime.block_on(async {
+        let mut signals = Signals::listen()?;
+        let Some((plan, downloads)) = prepare(plan, asked, &mut signals).await? else {
+            return Ok(signals.exit());
+        };
+        plan.ready_runtime()?;
+        run_job(&plan, downloads, job, &mut signals).await
+    });
     // Dropping the runtime would wait for a thread that may be waiting for another process's lock.
     runtime.shutdown_background();
     ended
 }
 
-/// Returns a single-threaded runtime, because a child's parent-death signal fires when the thread that started it ends.
-pub(crate) fn event_loop() -> Result<Runtime> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| Failure::new(Code::Bug, "the event loop could not be started").cause(error))
+/// Returns the plan with models that are installed or may be downloaded, or `None` if a signal arrives.
+async fn prepare(mut plan: Plan, asked: &Asked<'_>, signals: &mut Signals) -> Result<Option<(Plan, Downloads)>> {
+    let mut downloads = Downloads::NotAgreed;
+    let mut missing = Vec::new();
+    // A running backend already has its memory and models.
+    while !plan.is_up() {
+        let Some(found) = signals.unless_interrupted(plan.missing()).await else {
+            return Ok(None);
+        };
+        missing = found;
+        if missing.is_empty() {
+            break;
+        }
+        match instead(&plan, &missing, asked, signals).await? {
+            // Another model may be missing, so this looks again.
+            Some(Instead::Installed(settings)) => plan = Plan::new(*settings, plan.environment().clone())?,
+            Some(Instead::Download) => {
+                downloads = Downloads::Agreed;
+                break;
+            }
+            Some(Instead::Interrupted) => return Ok(None),
+            None => break,
+        }
+    }
+    if let Some(reason) = &plan.reason {
+        let remembers = plan.settings().throwaway != Some(true);
+        said::print_once("backends.json", reason, &ui::one_line(reason), &plan.environment().places.state, remembers);
+    }
+    if !plan.is_up() {
+        plan.check_memory()?.iter().for_each(|warning| ui::message_lines(format_args!("lclaude: {warning}")));
+    }
+    let yes = asked.choice.yes || downloads == Downloads::Agreed;
+    let Some(downloads) = ask_to_download(&plan, &missing, yes, asked, signals).await? else {
+        return Ok(None);
+    };
+    Ok(Some((plan, downloads)))
 }
 
 /// Runs the job. If it fails because a model is missing and the user agrees to download it, runs it again.
-async fn run_job<Job>(plan: &Plan, downloads: Downloads, job: Job) -> Result<Exit>
+async fn run_job<Job>(plan: &Plan, downloads: Downloads, job: Job, signals: &mut Signals) -> Result<Exit>
 where
-    Job: AsyncFn(Downloads, &mut Signals) -> Result<Outcome>,
+    Job: AsyncFn(&Plan, Downloads, &mut Signals) -> Result<Outcome>,
 {
-    let mut signals = Signals::listen()?;
-    let MissingModel { model, failure } = match job(downloads, &mut signals).await? {
+    let MissingModel { model, failure } = match job(plan, downloads, signals).await? {
         Outcome::Exited(exit) => return Ok(exit),
         Outcome::ModelMissing(missing) => missing,
     };
@@ -160,31 +198,55 @@ where
     match signals.agrees(download_question(&model)).await {
         None => Ok(signals.exit()),
         Some(false) => Err(failure),
-        Some(true) => match job(Downloads::Agreed, &mut signals).await? {
+        Some(true) => match job(plan, Downloads::Agreed, signals).await? {
             Outcome::Exited(exit) => Ok(exit),
             Outcome::ModelMissing(missing) => Err(missing.failure),
         },
     }
 }
 
-/// Asks whether to download missing models, which can take many gigabytes.
-fn ask_to_download(plan: &Plan, missing: &[String], yes: bool, runtime: &Runtime) -> Result<Downloads> {
+/// Asks whether to download missing models, which can take many gigabytes. Returns `None` if a signal arrives.
+async fn ask_to_download(
+    plan: &Plan,
+    missing: &[String],
+    yes: bool,
+    asked: &Asked<'_>,
+    signals: &mut Signals,
+) -> Result<Option<Downloads>> {
     // Some servers report a missing model only when it is loaded; `run_job` asks then.
     let Some(first) = missing.first() else {
-        return Ok(if yes { Downloads::Agreed } else { Downloads::NotAgreed });
+        return Ok(Some(if yes { Downloads::Agreed } else { Downloads::NotAgreed }));
     };
     refuse_download(plan.untrusted(), first)?;
-    if !yes && let Some(failure) = runtime.block_on(plan.out_of_reach(first)) {
-        return Err(failure);
+    if !asked.choice.yes {
+        match signals.unless_interrupted(plan.out_of_reach(first)).await {
+            None => return Ok(None),
+            Some(Some(failure)) => return Err(failure),
+            Some(None) => {}
+        }
     }
-    if yes || ui::confirm(&download_question(&missing.join(" and "))) {
-        return Ok(Downloads::Agreed);
+    if yes {
+        return Ok(Some(Downloads::Agreed));
     }
-    plan.not_installed(first).map_or(Ok(Downloads::NotAgreed), Err)
+    match signals.agrees(download_question(&missing.join(" and "))).await {
+        None => Ok(None),
+        Some(true) => Ok(Some(Downloads::Agreed)),
+        Some(false) => match plan.not_installed(first) {
+            Some(failure) if is_default_missing(plan, missing) => Err(set_up::suggest(failure, asked.choice)),
+            Some(failure) => Err(failure),
+            None => Ok(Some(Downloads::NotAgreed)),
+        },
+    }
 }
 
 fn download_question(models: &str) -> String {
     format!("{models} is not installed. Download it now?")
+}
+
+/// Returns a single-threaded runtime, because a child's parent-death signal fires when the thread that started it ends.
+pub(crate) fn event_loop() -> Result<Runtime> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Failure::new(Code::Bug, "the event loop could not be started").cause(error))
 }
 
 /// Returns the settings of the user and the project, and warns about unknown environment variables.
