@@ -31,7 +31,9 @@ pub fn main() -> ! {
         ui::message_lines(&bug);
         std::process::exit(bug.exit_code().into());
     }));
-    let exit = cli::parse(std::env::args_os().skip(1).collect()).and_then(dispatch).unwrap_or_else(|failure| {
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    let exit = cli::parse(arguments.clone()).and_then(dispatch).unwrap_or_else(|failure| {
+        let failure = cli::complete_helps(&arguments, failure);
         ui::message_lines(&failure);
         Exit::Code(failure.exit_code())
     });

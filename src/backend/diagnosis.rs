@@ -10,7 +10,7 @@ use super::{
 };
 use crate::base::{
     context::MIN_CONTEXT,
-    error::{Code, Failure},
+    error::{Code, Failure, RETRY_HELP},
     spawn::is_for_other_processor,
     ui,
 };
@@ -115,7 +115,7 @@ impl Cause {
         };
         let failure = match cause {
             Cause::AddressInUse => {
-                failed("another program took its port".into()).help("run the same command again to use another port")
+                failed("another program took its port".into()).help(format!("{RETRY_HELP} to use another port"))
             }
             Cause::FileNotFound => {
                 failed(format!("file not found: {model}")).help(format!("ls -l {}", ui::quote_path(Path::new(model))))

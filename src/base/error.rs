@@ -15,6 +15,9 @@ use super::{
 
 pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
 
+/// The help to run the same command again. What is printed is that command, and what follows the words as a comment.
+pub(crate) const RETRY_HELP: &str = "run the same command again";
+
 /// lclaude's own exit codes (after sysexits.h); every other code is Claude Code's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -7,6 +7,7 @@
 
 pub(crate) mod arguments;
 mod find;
+mod output;
 mod overflow;
 mod plan;
 mod recording;
@@ -19,8 +20,9 @@ mod variables;
 mod version;
 
 pub(crate) use find::{NPM_INSTALL, find, install_commands, not_started};
+pub(crate) use output::{listed_options, read_output};
 pub(crate) use overflow::is_overflow;
-pub(crate) use plan::{SessionPlan, check_settings, direct_command, read_output, warnings_without_overlay};
+pub(crate) use plan::{SessionPlan, check_settings, direct_command, warnings_without_overlay};
 pub(crate) use recording::{Recorded, Recording};
 pub(crate) use routing::{Place, Routed, Routing};
 pub(crate) use settings::managed::check_managed_settings;

@@ -284,9 +284,3 @@ pub(crate) fn direct_command(program: &Path, arguments: &[OsString]) -> Command 
     command.args(arguments);
     command
 }
-
-/// Returns the output of Claude Code's `--help` or `--version`, or `None` if it can't be started.
-pub(crate) fn read_output(program: &Path, argument: &str) -> Option<String> {
-    let output = Command::new(program).arg(argument).output().ok()?;
-    Some(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
-}

@@ -22,6 +22,10 @@ pub(crate) enum Invocation {
 
 #[derive(Debug)]
 pub(crate) struct SessionArguments {
+    /// The words before Claude Code's arguments.
+    pub own: Vec<OsString>,
+    /// Whether Claude Code's arguments are passed on without checks: they come after `--`, or from an editor.
+    pub is_raw: bool,
     pub choice: Choice,
     pub lean: bool,
     pub toolset: Option<ToolSet>,

@@ -9,6 +9,7 @@ use clap::{
 
 use super::{
     command::Invocation,
+    line, own,
     verbs::{self, Verbs},
 };
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
         error::{Code, Failure, Result},
         ui,
     },
-    config::find_nearest,
+    config::{UnknownKind, find_nearest},
 };
 
 const ESCAPE_HELP: &str = "lclaude -- local  # to pass the word \"local\" to Claude Code";
@@ -41,11 +42,26 @@ pub(crate) fn parse(before: &[OsString], after: &[OsString]) -> Result<Invocatio
     match matches.and_then(|matches| Verbs::from_arg_matches(&matches)) {
         Ok(parsed) => Ok(Invocation::Local(parsed.verb)),
         Err(error) if error.kind() == ErrorKind::DisplayHelp => Ok(Invocation::Print(error.render().to_string())),
-        Err(error) => Err(usage_failure(&error, verb.first())),
+        Err(error) => {
+            let help = [&name].into_iter().chain(verb).cloned().chain(["--help".into()]);
+            if has_help(rest)
+                && let Err(help) = verbs::grouped_command().try_get_matches_from(help)
+                && help.kind() == ErrorKind::DisplayHelp
+            {
+                return Ok(Invocation::Print(help.render().to_string()));
+            }
+            let typed = [before, &[NAME.into()], after].concat();
+            Err(usage_failure(&error, verb.first(), &typed))
+        }
     }
 }
 
-fn usage_failure(error: &clap::Error, verb: Option<&OsString>) -> Failure {
+/// Returns whether `--help` is among the arguments.
+pub(super) fn has_help(arguments: &[OsString]) -> bool {
+    arguments.iter().take_while(|argument| *argument != "--").any(|argument| argument == "--help" || argument == "-h")
+}
+
+fn usage_failure(error: &clap::Error, verb: Option<&OsString>, typed: &[OsString]) -> Failure {
     let command = Verbs::command();
     let verbs: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
     let all = format!("the commands are {}", verbs.join(", "));
@@ -56,7 +72,7 @@ fn usage_failure(error: &clap::Error, verb: Option<&OsString>) -> Failure {
             .help(ESCAPE_HELP);
     };
     if verbs.contains(&&*verb) {
-        if let Some(failure) = invalid_value(error) {
+        if let Some(failure) = invalid_value(error, typed) {
             return failure.help(format!("lclaude local {verb} --help"));
         }
         let why = match (error.kind(), error.get(ContextKind::ValidValue)) {
@@ -66,11 +82,11 @@ fn usage_failure(error: &clap::Error, verb: Option<&OsString>) -> Failure {
         };
         let failure = Failure::new(Code::Usage, summarize(error)).cause(why);
         let failure = match (error.kind(), error.get(ContextKind::InvalidArg)) {
-            (ErrorKind::UnknownArgument, Some(ContextValue::String(typed))) => {
+            (ErrorKind::UnknownArgument, Some(ContextValue::String(unknown))) => {
                 let known = command.find_subcommand(&*verb).into_iter().flat_map(clap::Command::get_arguments);
                 let known: Vec<String> = known.filter_map(|known| Some(known.get_long()?.to_owned())).collect();
-                match find_nearest(typed.trim_start_matches('-'), known.iter().map(String::as_str)) {
-                    Some(near) => failure.help(format!("did you mean --{near}?")),
+                match find_nearest(unknown.trim_start_matches('-'), known.iter().map(String::as_str)) {
+                    Some(near) => failure.help(replaced(typed, unknown, &format!("--{near}"))),
                     None => failure,
                 }
             }
@@ -80,14 +96,39 @@ fn usage_failure(error: &clap::Error, verb: Option<&OsString>) -> Failure {
     }
     let failure = Failure::new(Code::Usage, format!("unknown command `lclaude local {verb}`")).cause(all);
     let failure = match find_nearest(&verb, verbs.into_iter()) {
-        Some(near) => failure.help(format!("did you mean `lclaude local {near}`?")),
+        Some(near) => failure.help(replaced(typed, &verb, near)),
         None => failure,
     };
     failure.help(ESCAPE_HELP)
 }
 
-/// Returns the failure for a value that an option's parser rejects, or `None` for another error.
-pub(crate) fn invalid_value(error: &clap::Error) -> Option<Failure> {
+/// Returns the typed line with one word replaced, or the part of it before `=`.
+fn replaced(typed: &[OsString], word: &str, by: &str) -> String {
+    let replaced = typed.iter().map(|argument| {
+        let text = argument.to_string_lossy();
+        let is_word = own::name_of(&text) == word;
+        if is_word { format!("{by}{}", &text[word.len()..]).into() } else { argument.clone() }
+    });
+    line::of(&replaced.collect::<Vec<_>>())
+}
+
+/// Returns the typed line with another value of an option.
+fn with_value(typed: &[OsString], option: &str, value: &str, by: &str) -> String {
+    let inline = format!("{option}={value}");
+    let mut previous = OsString::new();
+    let corrected = typed.iter().map(|argument| {
+        let is_value = std::mem::replace(&mut previous, argument.clone()) == option && argument == value;
+        match () {
+            () if is_value => by.into(),
+            () if *argument == *inline => format!("{option}={by}").into(),
+            () => argument.clone(),
+        }
+    });
+    line::of(&corrected.collect::<Vec<_>>())
+}
+
+/// Returns the failure for a value that an option's parser rejects, or `None` for another error. `typed`: all arguments.
+pub(crate) fn invalid_value(error: &clap::Error, typed: &[OsString]) -> Option<Failure> {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.as_str()),
         _ => None,
@@ -97,9 +138,15 @@ pub(crate) fn invalid_value(error: &clap::Error) -> Option<Failure> {
     }
     // `--backend <KIND>`
     let option = text(ContextKind::InvalidArg)?.split_whitespace().next()?;
-    let failure =
-        Failure::new(Code::Usage, format!("invalid value {:?} for {option}", text(ContextKind::InvalidValue)?));
-    Some(failure.cause(plain_number_error(&std::error::Error::source(error)?.to_string())))
+    let value = text(ContextKind::InvalidValue)?;
+    let source = std::error::Error::source(error)?;
+    let failure = Failure::new(Code::Usage, format!("invalid value {value:?} for {option}"))
+        .cause(plain_number_error(&source.to_string()));
+    let nearest = source.downcast_ref::<UnknownKind>().and_then(|unknown| unknown.nearest);
+    Some(match nearest {
+        Some(nearest) => failure.help(with_value(typed, option, value, nearest)),
+        None => failure,
+    })
 }
 
 /// Replaces what the parsers of numbers say.

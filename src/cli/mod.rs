@@ -3,14 +3,21 @@
 
 mod choice;
 mod command;
+mod hint;
+mod line;
 mod local;
+mod own;
 mod session;
+mod unknown;
 mod verbs;
 
 pub(crate) use choice::{Choice, Selection};
 pub(crate) use command::{Invocation, SessionArguments};
+pub(crate) use hint::hint;
+pub(crate) use line::{complete_helps, without};
 pub(crate) use local::{NAME as LOCAL, command as local_command};
 pub(crate) use session::{command as session_command, help, parse};
+pub(crate) use unknown::check_unknown;
 pub(crate) use verbs::{
     CacheArguments, CompletionsArguments, DoctorArguments, EnvArguments, Format, InitArguments, LineArguments,
     LogsArguments, ManArguments, ModelsArguments, RunArguments, ServeArguments, SetupArguments, Shell, StatusArguments,

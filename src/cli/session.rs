@@ -14,7 +14,7 @@ use clap::{CommandFactory, Parser, ValueHint};
 use super::{
     choice::{Choice, HEADING},
     command::{Invocation, SessionArguments},
-    local,
+    local, unknown,
     verbs::{LineArguments, Verb},
 };
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
         error::{Code, Failure, Result},
         ui,
     },
-    config::{ToolSet, find_nearest},
+    config::ToolSet,
     keeper,
 };
 
@@ -147,13 +147,17 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Invocation> {
         return Ok(Invocation::Local(Verb::Line(LineArguments { file: file.into() })));
     }
     let name = OsString::from("lclaude");
-    let parsed = Arguments::try_parse_from(iter::once(&name).chain(&arguments)).map_err(|error| {
-        let failure = local::invalid_value(&error).unwrap_or_else(|| {
-            Failure::new(Code::Usage, local::summarize(&error))
-                .cause("lclaude parses the options before Claude Code's arguments")
-        });
-        failure.help("lclaude --help").help("lclaude -- ARGUMENTS  # to pass all arguments to Claude Code")
-    })?;
+    let parsed = match Arguments::try_parse_from(iter::once(&name).chain(&arguments)) {
+        Ok(parsed) => parsed,
+        Err(_) if local::has_help(&arguments) => return Ok(Invocation::Help),
+        Err(error) => {
+            let failure = local::invalid_value(&error, &arguments).unwrap_or_else(|| {
+                Failure::new(Code::Usage, local::summarize(&error))
+                    .cause("lclaude parses the options before Claude Code's arguments")
+            });
+            return Err(failure.help("lclaude --help").help(unknown::passed_on(&[], &arguments)));
+        }
+    };
     if parsed.choice.quiet {
         ui::be_quiet();
     }
@@ -166,24 +170,36 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Invocation> {
     if parsed.version {
         return Ok(Invocation::Version);
     }
-    let dashes = arguments.len().checked_sub(parsed.claude.len() + 1).map(|before| &arguments[before]);
-    let escaped = dashes.is_some_and(|argument| argument == "--");
-    let wrapped = wrapped_program(&parsed.claude).filter(|_| !escaped);
-    match parsed.claude.first().filter(|_| wrapped.is_none()) {
-        Some(word) if word == local::NAME && !escaped => {
-            let (before, after) = arguments.split_at(arguments.len() - parsed.claude.len());
-            return local::parse(before, &after[1..]);
+    let (before, _) = arguments.split_at(arguments.len() - parsed.claude.len());
+    let is_escaped = before.last().is_some_and(|argument| argument == "--");
+    let wrapped = wrapped_program(&parsed.claude).filter(|_| !is_escaped);
+    let is_raw = is_escaped || wrapped.is_some();
+    if !is_raw && let Some((word, after)) = parsed.claude.split_first() {
+        if word == local::NAME {
+            return local::parse(before, after);
         }
-        Some(word) if !escaped => check_misspelled(&word.to_string_lossy())?,
-        _ => {}
+        unknown::check_own(before, &parsed.claude)?;
     }
+    let own = before.to_vec();
     let Arguments { choice, lean, toolset, throwaway, keep, dry_run, model: models, settings, claude, .. } = parsed;
     let (program, claude) = match wrapped {
         Some((program, rest)) => (Some(program), rest),
         None => (None, claude),
     };
-    let session =
-        SessionArguments { choice, lean, toolset, throwaway, keep, dry_run, models, settings, program, claude };
+    let session = SessionArguments {
+        own,
+        is_raw,
+        choice,
+        lean,
+        toolset,
+        throwaway,
+        keep,
+        dry_run,
+        models,
+        settings,
+        program,
+        claude,
+    };
     Ok(Invocation::Session(session))
 }
 
@@ -213,40 +229,6 @@ fn wrapped_program(arguments: &[OsString]) -> Option<(PathBuf, Vec<OsString>)> {
             Some((script.into(), rest.to_vec()))
         }
         _ => None,
-    }
-}
-
-/// lclaude's options, to detect misspelled ones among Claude Code's.
-const OWN_OPTIONS: &[&str] = &[
-    "--backend",
-    "--url",
-    "--profile",
-    "--context",
-    "--lean",
-    "--toolset",
-    "--throwaway",
-    "--keep",
-    "--config",
-    "--dry-run",
-    "--yes",
-    "--quiet",
-];
-
-/// Rejects an unknown option that resembles one of lclaude's.
-fn check_misspelled(word: &str) -> Result<()> {
-    let name = word.split('=').next().unwrap_or(word);
-    if !name.starts_with("--") || crate::claude::arguments::is_known_option(name) {
-        return Ok(());
-    }
-    match find_nearest(name, OWN_OPTIONS.iter().copied()).filter(|near| strsim::damerau_levenshtein(name, near) <= 3) {
-        None => Ok(()),
-        Some(near) => Err(Failure::new(Code::Usage, format!("unknown option {name}"))
-            .cause("neither lclaude nor Claude Code has an option of this name")
-            .help(format!("did you mean {near}?"))
-            .help(format!(
-                "{}  # to pass it to Claude Code",
-                ui::quote_command(["lclaude", "--", word].map(Into::into).into_iter())
-            ))),
     }
 }
 

@@ -25,7 +25,7 @@ mod warm;
 pub(crate) use edit::{Edit, render, set_value};
 pub(crate) use endpoint::Auth;
 pub(crate) use keys::find_nearest;
-pub(crate) use kind::{KIND_NAMES, Kind};
+pub(crate) use kind::{KIND_NAMES, Kind, UnknownKind};
 pub(crate) use layers::{Overrides, load, unknown_variables};
 pub(crate) use llamacpp::{FlashAttention, LlamaCppSettings};
 pub(crate) use project::Project;

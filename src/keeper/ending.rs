@@ -4,11 +4,11 @@ use std::{fs, time::Duration};
 
 use tokio::time::sleep;
 
-use super::{supervise::Supervisor, timeouts::RETRY_HELP};
+use super::supervise::Supervisor;
 use crate::{
     backend::{Cause, Presence, Service, Undo, describe_status, diagnose, registry},
     base::{
-        error::{Code, Failure},
+        error::{Code, Failure, RETRY_HELP},
         process::{Ending, wait_for_children},
     },
 };

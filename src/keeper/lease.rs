@@ -17,13 +17,12 @@ use super::{
     report::SessionInfo,
     start::StartRequest,
     sweep,
-    timeouts::RETRY_HELP,
     warm::request::FirstRequest,
 };
 use crate::{
     backend::{self, Service, registry},
     base::{
-        error::{Code, Failure, Result},
+        error::{Code, Failure, RETRY_HELP, Result},
         failpoint,
         port::{self, ReservedPort},
         process::{Ending, Identity},

@@ -19,13 +19,12 @@ use super::{
     progress::ActivityTracker,
     protocol::FromKeeper,
     report::{KeeperInfo, Report, SessionInfo, State},
-    timeouts::RETRY_HELP,
     warm::request::{FirstRequest, Requests},
 };
 use crate::{
     backend::MissingModel,
     base::{
-        error::{Code, Failure},
+        error::{Code, Failure, RETRY_HELP},
         process::{Hold, Identity, is_suspended},
     },
 };

@@ -26,7 +26,6 @@ use super::{
     spawn::BackendRun,
     start::StartRequest,
     state::KeeperState,
-    timeouts::RETRY_HELP,
     warm::{ServerLost, Warm, WarmServer, WarmTask},
 };
 use crate::{
@@ -35,7 +34,7 @@ use crate::{
         diagnose, log, registry,
     },
     base::{
-        error::{Code, Failure, Result},
+        error::{Code, Failure, RETRY_HELP, Result},
         failpoint,
         port::ReservedPort,
         process::Listener,

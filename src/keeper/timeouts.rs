@@ -1,4 +1,4 @@
-//! How long sessions and keepers wait for each other, and the advice when a backend is lost.
+//! How long sessions and keepers wait for each other.
 
 use std::time::Duration;
 
@@ -9,6 +9,3 @@ pub(crate) const REPLY_TIMEOUT: Duration = Duration::from_secs(3);
 pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
 /// The same for a keeper that is shutting down and may have changes to undo on a slow server.
 pub(crate) const CLEANUP_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// The help text for a session that lost its backend.
-pub(crate) const RETRY_HELP: &str = "run the same command again";

@@ -63,6 +63,16 @@ pub(crate) fn session(typed: cli::SessionArguments, set_up: fn(cli::SetupArgumen
         }
     };
     check_throwaway_options(&typed, &settings, &request)?;
+    if request != Request::Direct
+        && let Ok(program) = claude::find(&settings, &environment)
+    {
+        cli::check_unknown(&typed, &program)?;
+    }
+    if ui::is_seen()
+        && let Some(hint) = cli::hint(&typed, request == Request::Direct)
+    {
+        ui::message(hint);
+    }
     match request {
         Request::Direct => run_direct(&settings, &environment, &typed),
         Request::Session(request) => {
@@ -286,7 +296,7 @@ fn check_throwaway_options(typed: &cli::SessionArguments, settings: &Settings, r
     if *request == Request::Direct && (typed.throwaway == Some(true) || typed.keep) {
         return Err(Failure::new(Code::Usage, "--throwaway can't be used with this command")
             .cause("lclaude passes this command to Claude Code unchanged, with your own configuration")
-            .help("remove --throwaway and --keep"));
+            .help(cli::without(&["--throwaway", "--keep"], typed)));
     }
     if typed.keep && settings.throwaway != Some(true) {
         return Err(Failure::new(Code::Usage, "--keep requires --throwaway")

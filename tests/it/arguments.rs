@@ -34,11 +34,12 @@ fn arguments_reach_claude_code_unchanged_and_in_order() {
         &["--resume", "-p", "again", "-p"],
         &["-p", "", " ", "two\nlines", "*", "$HOME"],
         &["--allowedTools", "Bash", "Edit", "-p", "x", "--", "mcp", "--model", "y"],
-        // lclaude ignores its own options after the first argument of Claude Code.
-        &["-p", "x", "--backend", "y", "--dry-run", "--version-of-something"],
+        &["-p", "x", "--append-system-prompt", "--dry-run", "--", "--backend", "y"],
         &["hello", "local", "mcp"],
         &["-n", "mcp", "--append-system-prompt", "doctor"],
-        &["--an-option-of-tomorrow", "-p"],
+        // Not in the table, but in the help of the installed Claude Code.
+        &["--option-of-tomorrow", "-p"],
+        &["-p", "x", "--option-of-tomorrow=x"],
     ] {
         let (claude, _) = session(&stage, arguments);
         assert_eq!(user_arguments(&claude), arguments, "lclaude {arguments:?}");

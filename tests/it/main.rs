@@ -42,6 +42,7 @@ mod logs;
 #[cfg(target_os = "linux")]
 mod managed;
 mod memory;
+mod mistakes;
 mod models;
 mod ollama;
 mod ollama_context;

@@ -19,7 +19,7 @@ use crate::{
         undo::Undo,
     },
     base::{
-        error::{Code, Failure, Result},
+        error::{Code, Failure, RETRY_HELP, Result},
         ui,
     },
 };
@@ -211,7 +211,7 @@ impl Server<'_> {
             Failure::new(Code::Unavailable, format!("Ollama did not describe {model}"))
                 .cause(why)
                 .help("lclaude local doctor")
-                .help("run the same command again")
+                .help(RETRY_HELP)
         };
         let answer = request.json(&json!({"model": model})).send().await;
         let answer = answer.map_err(|error| no_answer(http::describe_error(&error)))?;

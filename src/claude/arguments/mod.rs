@@ -5,18 +5,16 @@
 
 mod shape;
 mod table;
+mod unknown;
+mod walk;
 
-use std::{
-    ffi::{OsStr, OsString},
-    os::unix::ffi::OsStrExt,
-};
+use std::ffi::{OsStr, OsString};
 
 use crate::base::error::{Code, Failure, Result};
 pub(crate) use shape::prompt_options;
-use table::{
-    Arity::{Many, One, Optional},
-    FLAGS, OPTIONS, UNLISTED, find_arity, is_option,
-};
+use table::{FLAGS, OPTIONS, UNLISTED};
+pub(crate) use unknown::{find_model, find_unknown, is_known_option};
+use walk::{CommandOption, Kind, Part, walk};
 
 /// Claude Code's model aliases; any other `--model` is a local model.
 const ALIASES: &[&str] = &["sonnet", "opus", "haiku", "fable", "default", "best", "opusplan"];
@@ -122,63 +120,33 @@ pub(crate) fn parse(earlier: &EarlierOptions, arguments: &[OsString]) -> Result<
         session.set_model(model.clone(), &mut alias_at)?;
     }
     let has_earlier = !earlier.models.is_empty() || earlier.settings.is_some();
-    let mut rest = arguments.iter().peekable();
     // With --print, every word that isn't an option or its value is part of the prompt.
     let mut may_be_command = !has_print(arguments);
-    while let Some(argument) = rest.next() {
-        // Only names are compared, so a lossy conversion is enough; values are taken from `argument`.
-        let word = &*argument.to_string_lossy();
-        if word == "--" {
-            session.arguments.push(argument.clone());
-            session.arguments.extend(rest.cloned());
-            break;
-        }
-        if !word.starts_with('-') || word == "-" {
-            let at = arguments.len() - rest.len() - 1;
-            if std::mem::take(&mut may_be_command)
-                && let Some(request) = parse_command(word, at == 0 && !has_earlier, &arguments[at + 1..])?
-            {
-                return Ok(request);
+    for Part { at, kind } in walk(arguments) {
+        match kind {
+            Kind::End => session.arguments.extend_from_slice(&arguments[at..]),
+            Kind::Word => {
+                let word = arguments[at].to_string_lossy();
+                if std::mem::take(&mut may_be_command)
+                    && let Some(request) = parse_command(&word, at == 0 && !has_earlier, &arguments[at + 1..])?
+                {
+                    return Ok(request);
+                }
+                session.arguments.push(arguments[at].clone());
             }
-            session.arguments.push(argument.clone());
-            continue;
-        }
-        let (name, inline) = match word.split_once('=') {
-            Some((name, _)) if word.starts_with("--") => {
-                let equals = argument.as_bytes().iter().position(|&byte| byte == b'=');
-                (name, equals.map(|at| OsStr::from_bytes(&argument.as_bytes()[at + 1..])))
-            }
-            _ => (word, None),
-        };
-        if is_help_or_version(name) {
-            return Ok(Request::Direct);
-        }
-        check_supported(name)?;
-        if name == "--model" || name == "--settings" {
-            let value = match inline {
-                Some(value) => OsString::from(value),
-                None => rest.next().cloned().ok_or_else(|| missing_value(name))?,
-            };
-            if name == "--settings" {
-                session.settings = Some(value);
-            } else {
-                session.set_model(value, &mut alias_at)?;
-            }
-            continue;
-        }
-        session.arguments.push(argument.clone());
-        let arity = if inline.is_some() { None } else { find_arity(name) };
-        match arity {
-            Some(One) => session.arguments.push(rest.next().cloned().ok_or_else(|| missing_value(name))?),
-            Some(Optional) => session.arguments.extend(rest.next_if(|next| !is_option(next)).cloned()),
-            Some(Many) => {
-                // The first value may start with a dash.
-                session.arguments.push(rest.next().cloned().ok_or_else(|| missing_value(name))?);
-                while let Some(value) = rest.next_if(|next| !is_option(next)) {
-                    session.arguments.push(value.clone());
+            Kind::Option(CommandOption { name, .. }) if is_help_or_version(&name) => return Ok(Request::Direct),
+            Kind::Option(CommandOption { name, inline, values, is_incomplete }) => {
+                check_supported(&name)?;
+                if is_incomplete {
+                    return Err(missing_value(&name));
+                }
+                let value = || inline.unwrap_or_else(|| &arguments[values.start]).to_owned();
+                match &*name {
+                    "--settings" => session.settings = Some(value()),
+                    "--model" => session.set_model(value(), &mut alias_at)?,
+                    _ => session.arguments.extend_from_slice(&arguments[at..values.end]),
                 }
             }
-            None => {}
         }
     }
     Ok(Request::Session(session))
@@ -187,18 +155,17 @@ pub(crate) fn parse(earlier: &EarlierOptions, arguments: &[OsString]) -> Result<
 fn missing_value(name: &str) -> Failure {
     Failure::new(Code::Usage, format!("{name} requires a value"))
         .cause("it is the last argument")
-        .help(format!("{name} VALUE"))
-}
-
-/// Whether `name` is a known option of Claude Code.
-pub(crate) fn is_known_option(name: &str) -> bool {
-    FLAGS.contains(&name) || OPTIONS.iter().any(|(option, _)| *option == name) || is_help_or_version(name)
+        .help(format!("lclaude {name} VALUE"))
 }
 
 /// Returns the long options in Claude Code's help that work on a local model, with their dashes.
 pub(crate) fn options() -> impl Iterator<Item = &'static str> {
-    let all = OPTIONS.iter().map(|(name, _)| *name).chain(FLAGS.iter().copied());
-    all.filter(|name| name.starts_with("--") && !UNLISTED.contains(name) && !is_unsupported(name))
+    all_options().filter(|name| name.starts_with("--") && !UNLISTED.contains(name) && !is_unsupported(name))
+}
+
+/// Returns all options of Claude Code in the table, with their dashes.
+pub(crate) fn all_options() -> impl Iterator<Item = &'static str> {
+    OPTIONS.iter().map(|(name, _)| *name).chain(FLAGS.iter().copied())
 }
 
 /// Returns the commands of Claude Code that work without a model.

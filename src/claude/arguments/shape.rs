@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use super::table::{Arity, find_arity, is_option};
+use super::walk::{CommandOption, Kind, Part, walk};
 
 /// Options that have no influence on the prompt's beginning.
 const UNRELATED: &[&str] = &[
@@ -46,34 +46,15 @@ const OWN_WORDS: &[&str] = &[
 /// words of the user's own.
 pub(crate) fn prompt_options(arguments: &[OsString]) -> Option<Vec<String>> {
     let mut options = Vec::new();
-    let mut rest = arguments.iter().peekable();
-    while let Some(argument) = rest.next() {
-        let mut word = argument.to_string_lossy().into_owned();
-        if word == "--print" {
-            word = "-p".into();
-        }
-        if word == "--" {
-            break;
-        }
-        if !word.starts_with('-') || word == "-" {
-            continue;
-        }
-        let (name, is_inline) = word.split_once('=').map_or((&*word, false), |(name, _)| (name, true));
-        let most = match find_arity(name).filter(|_| !is_inline) {
-            None => 0,
-            Some(Arity::One | Arity::Optional) => 1,
-            Some(Arity::Many) => usize::MAX,
-        };
-        let mut option = word.clone();
-        for _ in 0..most {
-            let Some(value) = rest.next_if(|next| !is_option(next)) else { break };
-            option = format!("{option}\0{}", value.to_string_lossy());
-        }
-        if OWN_WORDS.contains(&name) {
+    for Part { at, kind } in walk(arguments) {
+        let Kind::Option(CommandOption { name, values, .. }) = kind else { continue };
+        if OWN_WORDS.contains(&&*name) {
             return None;
         }
-        if !UNRELATED.contains(&name) {
-            options.push(option);
+        if !UNRELATED.contains(&&*name) {
+            let mut words = arguments[at..values.end].iter().map(|word| word.to_string_lossy().into_owned());
+            let first = words.next().filter(|word| word != "--print").unwrap_or_else(|| "-p".into());
+            options.push(words.fold(first, |option, value| format!("{option}\0{value}")));
         }
     }
     options.sort_unstable();

@@ -23,6 +23,13 @@ const HELP: &str = "\
 Usage: claude [options] [command] [prompt]
 
 Claude Code - starts an interactive session by default, use -p/--print for non-interactive output
+
+Options:
+  -c, --continue                        Continue the most recent conversation in
+                                        the current directory
+  --option-of-tomorrow [value]          An option that lclaude has never heard of
+  -p, --print                           Print response and exit (useful for
+                                        pipes).
 ";
 /// The hidden argument of the process that `spawn_sleeper` leaves behind.
 const SLEEPER: &str = "--fake-sleeper";

@@ -1,0 +1,29 @@
+//! The hint for a first word that may have been meant as a command of lclaude.
+
+use super::{command::SessionArguments, line, local};
+
+/// Shortest word that may be a misspelled command.
+const MIN_LENGTH: usize = 4;
+
+/// Returns the hint, or `None` if the first word is no command of lclaude's. `is_command`: whether it is one of Claude
+/// Code's own.
+pub(crate) fn hint(typed: &SessionArguments, is_command: bool) -> Option<String> {
+    let word = typed.claude.first().filter(|_| !typed.is_raw)?.to_str()?;
+    let verbs = local::command();
+    let names: Vec<&str> = verbs.get_subcommands().map(clap::Command::get_name).chain(["help"]).collect();
+    let is_near = |name: &&&str| {
+        typed.claude.len() == 1 && word.len() >= MIN_LENGTH && strsim::damerau_levenshtein(word, name) == 1
+    };
+    let name = names.iter().find(|name| **name == word).or_else(|| names.iter().find(is_near))?;
+    let own = match *name {
+        "help" => "lclaude local --help".to_owned(),
+        name => {
+            let words = [local::NAME.into(), name.into()].into_iter().chain(typed.claude[1..].iter().cloned());
+            line::of(&words.collect::<Vec<_>>())
+        }
+    };
+    Some(match is_command {
+        true => format!("lclaude: `{word}` is Claude Code's own command; lclaude's is: {own}"),
+        false => format!("lclaude: {word:?} is sent to the model as a prompt; lclaude's own command is: {own}"),
+    })
+}

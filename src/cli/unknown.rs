@@ -1,0 +1,144 @@
+//! Rejects options that lclaude would not get, because they come after Claude Code's first argument, and options that
+//! neither program knows.
+
+use std::{ffi::OsString, path::Path};
+
+use super::{
+    command::SessionArguments,
+    line,
+    own::{self, OwnOption},
+};
+use crate::{
+    base::error::{Code, Failure, Result},
+    claude::{self, arguments},
+    config::find_nearest,
+};
+
+/// Edits between an option and what it may be a misspelling of.
+const MAX_EDITS: usize = 3;
+
+/// Rejects lclaude's own options among Claude Code's arguments, and a first argument that resembles one of them.
+///
+/// `before`: the words before Claude Code's arguments.
+///
+/// # Errors
+/// `Usage`.
+pub(super) fn check_own(before: &[OsString], claude: &[OsString]) -> Result<()> {
+    let unknown = arguments::find_unknown(claude);
+    // Most command lines have none.
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let ours = own::only_ours();
+    let Some((first, own)) = unknown.iter().find_map(|at| Some((*at, own::find(&ours, &claude[*at])?))) else {
+        return check_misspelled(before, claude, &ours);
+    };
+    let name = &own.names[0];
+    Err(Failure::new(Code::Usage, format!("{name} must come before Claude Code's arguments"))
+        .cause(format!(
+            "lclaude's own options end at Claude Code's first argument, which is {}",
+            line::quote(&claude[..1.min(first)])
+        ))
+        .help(line::of(&moved(before, claude, &unknown, &ours)))
+        .help(passed_on(before, claude)))
+}
+
+/// Returns the words with lclaude's options moved to the front.
+fn moved(before: &[OsString], claude: &[OsString], unknown: &[usize], ours: &[OwnOption]) -> Vec<OsString> {
+    let (mut front, mut rest) = (before.to_vec(), Vec::new());
+    let mut at = 0;
+    while at < claude.len() {
+        let own = if unknown.contains(&at) { own::find(ours, &claude[at]) } else { None };
+        let Some(own) = own else {
+            rest.push(claude[at].clone());
+            at += 1;
+            continue;
+        };
+        let (words, is_complete) = own.words(&claude[at..]);
+        front.extend_from_slice(words);
+        front.extend(own.value.iter().filter(|_| !is_complete).map(OsString::from));
+        at += words.len();
+    }
+    [front, rest].concat()
+}
+
+/// Rejects a first argument that resembles one of lclaude's options.
+fn check_misspelled(before: &[OsString], claude: &[OsString], ours: &[OwnOption]) -> Result<()> {
+    let word = claude[0].to_string_lossy();
+    let name = own::name_of(&word);
+    if !name.starts_with("--") || arguments::is_known_option(name) {
+        return Ok(());
+    }
+    let names = ours.iter().map(|option| option.names[0].as_str());
+    match find_nearest(name, names).filter(|near| strsim::damerau_levenshtein(name, near) <= MAX_EDITS) {
+        Some(near) => Err(unknown_option(before, claude, 0, Some(near))),
+        None => Ok(()),
+    }
+}
+
+/// Rejects options that neither lclaude nor the installed Claude Code knows. Without its help, nothing is rejected.
+///
+/// # Errors
+/// `Usage`.
+pub(crate) fn check_unknown(typed: &SessionArguments, program: &Path) -> Result<()> {
+    let unknown = arguments::find_unknown(&typed.claude);
+    if typed.is_raw || unknown.is_empty() {
+        return Ok(());
+    }
+    let Some(listed) = claude::listed_options(program) else {
+        return Ok(());
+    };
+    let is_listed = |at: &usize| {
+        let word = typed.claude[*at].to_string_lossy();
+        listed.iter().any(|listed| listed == own::name_of(&word))
+    };
+    let Some(at) = unknown.into_iter().find(|at| !is_listed(at)) else {
+        return Ok(());
+    };
+    let word = typed.claude[at].to_string_lossy();
+    if word.contains(char::is_whitespace) && !word.starts_with("--") {
+        return Err(text_with_dash(typed, at));
+    }
+    let ours: Vec<String> = own::all().into_iter().map(|option| option.names[0].clone()).collect();
+    let claude: Vec<&str> = arguments::all_options().collect();
+    let known = ours.iter().chain(&listed).map(String::as_str).chain(claude).filter(|name| name.starts_with("--"));
+    let near = find_nearest(own::name_of(&word), known);
+    Err(unknown_option(&typed.own, &typed.claude, at, near))
+}
+
+/// Returns the failure for an unknown option. `near`: what it may be a misspelling of.
+fn unknown_option(before: &[OsString], claude: &[OsString], at: usize, near: Option<&str>) -> Failure {
+    let word = claude[at].to_string_lossy();
+    let name = own::name_of(&word);
+    let failure = Failure::new(Code::Usage, format!("unknown option {}", line::shorten(name)))
+        .cause("neither lclaude nor Claude Code has an option of this name");
+    let failure = match near {
+        None => failure,
+        Some(near) => {
+            let mut corrected = claude.to_vec();
+            corrected[at] = format!("{near}{}", &word[name.len()..]).into();
+            let ours = own::only_ours();
+            failure.help(line::of(&moved(before, &corrected, &[at], &ours)))
+        }
+    };
+    failure.help(passed_on(before, claude))
+}
+
+/// Returns the failure for a prompt that starts with a dash.
+fn text_with_dash(typed: &SessionArguments, at: usize) -> Failure {
+    let (before, text) = typed.claude.split_at(at);
+    let dashes = OsString::from("--");
+    // The first `--` is lclaude's.
+    let own = if before.is_empty() { Some(&dashes) } else { None };
+    let words: Vec<OsString> =
+        typed.own.iter().chain(own).chain(before).chain([&dashes]).chain(text).cloned().collect();
+    Failure::new(Code::Usage, "a prompt that starts with a dash must come after --")
+        .cause("Claude Code reads it as an option")
+        .help(line::of(&words))
+}
+
+/// Returns the help to pass all of Claude Code's arguments on without checks.
+pub(super) fn passed_on(before: &[OsString], claude: &[OsString]) -> String {
+    let words = [before, &["--".into()], claude].concat();
+    format!("{}  # to pass it to Claude Code", line::of(&words))
+}
