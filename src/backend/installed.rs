@@ -12,6 +12,7 @@ use super::{
     listed::ListedModel,
     names::is_same_family,
     registry::{ALL, backend},
+    starting::ReportedModel,
 };
 use crate::{
     base::{environment::Environment, error::Result},
@@ -76,7 +77,29 @@ pub(crate) async fn usable(settings: &Settings, environment: &Environment) -> Ve
         let models = models.ok().flatten().unwrap_or_default().into_iter();
         found.extend(models.map(|model| InstalledModel::new(backend.kind(), model, &settings, machine.as_ref())));
     }
-    found.retain(|model| model.is_usable(&settings));
+    ranked(found, &settings)
+}
+
+/// Returns the usable models of one backend, the best first.
+pub(crate) async fn usable_of(kind: Kind, settings: &Settings, environment: &Environment) -> Vec<InstalledModel> {
+    let mut settings = settings.clone();
+    settings.backend = Some(kind);
+    usable(&settings, environment).await
+}
+
+/// Returns the usable ones of the models that a running server reports, the best first. All of them can call tools.
+pub(crate) fn usable_reported(kind: Kind, models: &[ReportedModel], settings: &Settings) -> Vec<InstalledModel> {
+    let installed = |ReportedModel { name, size, trained }: &ReportedModel| {
+        let named = ListedModel::named(name);
+        let model = ListedModel { size: *size, trained: *trained, tools: Some(true), ..named };
+        InstalledModel { kind, model, need: None, fits: None }
+    };
+    ranked(models.iter().map(installed).collect(), settings)
+}
+
+/// Returns the usable ones of these models, the best first.
+fn ranked(mut found: Vec<InstalledModel>, settings: &Settings) -> Vec<InstalledModel> {
+    found.retain(|model| model.is_usable(settings));
     found.sort_by_key(|installed| {
         let fits = match installed.fits {
             Some(Fit::Yes) => 0,
@@ -89,18 +112,10 @@ pub(crate) async fn usable(settings: &Settings, environment: &Environment) -> Ve
     found
 }
 
-/// Returns the best usable model that differs from `model` only in its owner or tag, such as `qwen3-coder:30b` for
-/// `qwen3-coder:latest`, if the backend of this kind has one.
-pub(crate) async fn near_miss(
-    model: &str,
-    kind: Kind,
-    settings: &Settings,
-    environment: &Environment,
-) -> Option<InstalledModel> {
-    let mut settings = settings.clone();
-    settings.backend = Some(kind);
-    let mut usable = usable(&settings, environment).await.into_iter();
-    usable.find(|installed| is_same_family(&installed.model.name, model))
+/// Returns the first of these models that differs from `model` only in its owner or tag, such as `qwen3-coder:30b` for
+/// `qwen3-coder:latest`.
+pub(crate) fn find_near<'a>(model: &str, usable: &'a [InstalledModel]) -> Option<&'a InstalledModel> {
+    usable.iter().find(|installed| installed.model.name != model && is_same_family(&installed.model.name, model))
 }
 
 /// Returns the backend to name after `--backend` in a command that uses `model` of `kind`, or `None` if a session with

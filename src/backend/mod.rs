@@ -28,6 +28,7 @@ mod metrics;
 mod model_list;
 mod names;
 mod ollama;
+mod owners;
 mod plan;
 pub(crate) mod program;
 mod proxy;
@@ -48,11 +49,12 @@ pub(crate) use figures::{Figures, rate};
 pub(crate) use http::{
     ANSWER_BYTES, BodyLines, client, client_for, describe_error, figures_client, parse_version, read_body,
 };
-pub(crate) use installed::{InstalledModel, backend_to_name, near_miss, usable};
+pub(crate) use installed::{InstalledModel, backend_to_name, find_near, usable, usable_of, usable_reported};
 pub(crate) use interface::Backend;
 pub(crate) use listed::ListedModel;
 pub(crate) use log::LogExcerpt;
 pub(crate) use names::list_some;
+pub(crate) use owners::{Installed, only_kind};
 pub(crate) use plan::{BackendPlan, Endpoint, HOST, MASKED, Program, Service, TOKEN};
 pub(crate) use served::Served;
 pub(crate) use slots::{PrefixTokens, PromptCache, RestoreError, SlotCache, Slots, holds, prime};

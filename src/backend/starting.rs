@@ -49,10 +49,25 @@ pub(crate) enum StartError {
 /// A model that a backend needs and doesn't have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct MissingModel {
-    /// The name by which it can be downloaded.
+    /// The name that the user wrote, or the default.
     pub model: String,
+    /// Whether it can be downloaded by that name.
+    pub can_download: bool,
     /// The failure if it isn't downloaded.
     pub failure: Failure,
+    /// Installed models that can call tools, if only the running server knows them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub installed: Vec<ReportedModel>,
+}
+
+/// An installed model of which a running server reports this much.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ReportedModel {
+    pub name: String,
+    /// Bytes.
+    pub size: Option<u64>,
+    /// Tokens it was trained for.
+    pub trained: Option<u32>,
 }
 
 impl From<Failure> for StartError {

@@ -10,7 +10,7 @@ use clap::{
 use super::{
     command::Invocation,
     line, own,
-    verbs::{self, Verbs},
+    verbs::{self, HelpArguments, Verb, Verbs},
 };
 use crate::{
     base::{
@@ -31,7 +31,12 @@ pub(crate) const NAME: &str = "local";
 /// # Errors
 /// `Usage`.
 pub(crate) fn parse(before: &[OsString], after: &[OsString]) -> Result<Invocation> {
-    let (verb, rest) = after.split_at(after.len().min(1));
+    let help = OsString::from("--help");
+    let (verb, rest) = match after {
+        // Alone it prints the help, as `git` and `gh` do.
+        [] => (std::slice::from_ref(&help), after),
+        _ => after.split_at(1),
+    };
     let name = OsString::from("lclaude local");
     let words = std::iter::once(&name).chain(verb).chain(before).chain(rest);
     let matches = verbs::grouped_command().try_get_matches_from(words);
@@ -40,6 +45,10 @@ pub(crate) fn parse(before: &[OsString], after: &[OsString]) -> Result<Invocatio
         ui::be_quiet();
     }
     match matches.and_then(|matches| Verbs::from_arg_matches(&matches)) {
+        Ok(Verbs { verb: Verb::Help(HelpArguments { verb }) }) => match verb {
+            Some(verb) => parse(&[], &[verb, help]),
+            None => parse(&[], &[]),
+        },
         Ok(parsed) => Ok(Invocation::Local(parsed.verb)),
         Err(error) if error.kind() == ErrorKind::DisplayHelp => Ok(Invocation::Print(error.render().to_string())),
         Err(error) => {
@@ -65,12 +74,7 @@ fn usage_failure(error: &clap::Error, verb: Option<&OsString>, typed: &[OsString
     let command = Verbs::command();
     let verbs: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
     let all = format!("the commands are {}", verbs.join(", "));
-    let Some(verb) = verb.map(|verb| verb.to_string_lossy()) else {
-        return Failure::new(Code::Usage, "`lclaude local` requires a command")
-            .cause(all)
-            .help("lclaude local --help")
-            .help(ESCAPE_HELP);
-    };
+    let verb = verb.map(|verb| verb.to_string_lossy()).unwrap_or_default();
     if verbs.contains(&&*verb) {
         if let Some(failure) = invalid_value(error, typed) {
             return failure.help(format!("lclaude local {verb} --help"));

@@ -19,7 +19,8 @@ pub(crate) use local::{NAME as LOCAL, command as local_command};
 pub(crate) use session::{command as session_command, help, parse};
 pub(crate) use unknown::check_unknown;
 pub(crate) use verbs::{
-    CacheArguments, CompletionsArguments, DoctorArguments, EnvArguments, Format, InitArguments, LineArguments,
-    LogsArguments, ManArguments, ModelsArguments, RunArguments, ServeArguments, SetupArguments, Shell, StatusArguments,
-    StopArguments, TargetArguments, TrustArguments, UntrustArguments, Verb,
+    CacheArguments, CompletionsArguments, ConfigAction, ConfigArguments, DoctorArguments, EnvArguments, Format,
+    InitArguments, LineArguments, LogsArguments, ManArguments, ModelsArguments, ProfilesArguments, RunArguments,
+    ServeArguments, SetupArguments, Shell, StatusArguments, StopArguments, TargetArguments, TrustArguments,
+    UntrustArguments, UseArguments, Verb,
 };

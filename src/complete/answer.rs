@@ -107,7 +107,12 @@ impl Line<'_> {
             "backend" => return names::backends().map(word).collect(),
             "profile" => return self.chosen.profiles().into_iter().map(word).collect(),
             "toolset" => return ToolSet::ALL.map(|(name, _)| word(name.to_owned())).into(),
-            "model" => {
+            "verb" => {
+                let verbs = cli::local_command();
+                return verbs.get_subcommands().map(|verb| word(verb.get_name().to_owned())).collect();
+            }
+            "key" => return names::keys().into_iter().map(word).collect(),
+            "model" | "name" => {
                 let models = self.chosen.models().into_iter().map(word);
                 return models.chain([Completion::Files(".gguf")]).collect();
             }

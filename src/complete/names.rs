@@ -30,6 +30,11 @@ pub(crate) fn backends() -> impl Iterator<Item = String> {
     ALL.into_iter().map(|backend| backend.kind().to_string())
 }
 
+/// Returns the keys of the configuration. The names below a table such as `env` are the user's own.
+pub(crate) fn keys() -> Vec<String> {
+    config::all_keys().filter(|key| !key.ends_with('*')).map(str::to_owned).collect()
+}
+
 impl ChosenOptions {
     /// Records an option by its name in `cli`.
     pub(crate) fn record(&mut self, option: &str, value: String) {

@@ -227,6 +227,7 @@ pub(crate) fn set_value(table: &mut dyn TableLike, key: &Key, mut new: Value) {
             *old = new;
         }
         None => {
+            new.decor_mut().clear();
             table.entry_format(key).or_insert(Item::Value(new));
         }
     }

@@ -2,6 +2,7 @@
 
 use toml::{Table, Value};
 
+use super::values::KeyKind;
 use crate::base::ui;
 
 /// Every key, with its tables separated by dots. `*` stands for the name of an environment variable.
@@ -91,6 +92,15 @@ pub(crate) fn all() -> impl Iterator<Item = &'static str> {
 /// Returns whether a dotted key is known.
 pub(super) fn is_known(key: &str) -> bool {
     KEYS.iter().any(|known| matches(known, key))
+}
+
+/// Returns whether a known key, not of a profile, has a value or is a table.
+pub(crate) fn kind(key: &str) -> KeyKind {
+    let is_value = |known: &&&str| match known.strip_suffix('*') {
+        Some(table) => key.starts_with(table),
+        None => *known == &key,
+    };
+    if KEYS.iter().any(|known| is_value(&known)) { KeyKind::Value } else { KeyKind::Table }
 }
 
 /// Returns the key as written in TOML, quoted if necessary.

@@ -162,9 +162,9 @@ pub(crate) fn load(
         // What an option overrides may be invalid.
         merged.remove(&key);
     }
-    let mut settings =
-        Settings::deserialize(Value::Table(merged.clone())).map_err(|error| bad_value(&error, &merged, &sources))?;
+    let mut settings = deserialize(&merged, &sources)?;
     settings.sources = sources;
+    settings.merged = merged;
     settings.endpoint.is_other_server = is_other_server;
     settings.endpoint.withholds_credentials = withholds_credentials;
     overrides.apply_to(&mut settings);
@@ -329,7 +329,7 @@ fn merge(into: &mut Table, sources: &mut Sources, layer: SettingsLayer) {
 /// The key of a list that every layer adds to.
 const APPENDED: &str = "args_append";
 
-fn merge_tables(into: &mut Table, from: Table) {
+pub(super) fn merge_tables(into: &mut Table, from: Table) {
     for (key, value) in from {
         match (into.get_mut(&key), value) {
             (Some(Value::Table(below)), Value::Table(above)) => merge_tables(below, above),
@@ -339,6 +339,14 @@ fn merge_tables(into: &mut Table, from: Table) {
             }
         }
     }
+}
+
+/// Returns the settings of merged layers.
+///
+/// # Errors
+/// `Config` if a value has the wrong type.
+pub(super) fn deserialize(merged: &Table, sources: &Sources) -> Result<Settings> {
+    Settings::deserialize(Value::Table(merged.clone())).map_err(|error| bad_value(&error, merged, sources))
 }
 
 /// Returns the failure for an invalid variable, or an invalid value in a profile. Files were checked before merging.

@@ -20,13 +20,14 @@ mod tools;
 pub(crate) mod trust;
 mod unknown;
 mod url;
+pub(crate) mod values;
 mod warm;
 
 pub(crate) use edit::{Edit, render, set_value};
 pub(crate) use endpoint::Auth;
-pub(crate) use keys::find_nearest;
+pub(crate) use keys::{all as all_keys, find_nearest};
 pub(crate) use kind::{KIND_NAMES, Kind, UnknownKind};
-pub(crate) use layers::{Overrides, load, unknown_variables};
+pub(crate) use layers::{Overrides, load, read_text, unknown_variables};
 pub(crate) use llamacpp::{FlashAttention, LlamaCppSettings};
 pub(crate) use project::Project;
 pub(crate) use ranges::parse_context;

@@ -105,13 +105,7 @@ impl Project {
     }
 
     fn table(&self) -> Result<Table> {
-        let table = file::parse(&self.text, &self.path)?;
-        if table.contains_key("profiles") {
-            return Err(Failure::new(Code::Config, format!("[profiles] is not allowed in {}", self.path.display()))
-                .cause("a project file can only select one of your own profiles, with profile = \"NAME\"")
-                .help("move [profiles] to ~/.config/lclaude/config.toml"));
-        }
-        Ok(table)
+        parse(&self.text, &self.path)
     }
 
     fn untrusted(&self, restricted: &[ProjectSetting]) -> Failure {
@@ -135,6 +129,20 @@ impl Project {
             .cause(format!("{changed}{} could run programs, load files or send your code elsewhere", keys.join(", ")))
             .help("lclaude local trust")
     }
+}
+
+/// Parses the text of a project file and checks its keys and values.
+///
+/// # Errors
+/// `Config` if it is malformed, or has unknown keys or profiles.
+pub(super) fn parse(text: &str, path: &Path) -> Result<Table> {
+    let table = file::parse(text, path)?;
+    if table.contains_key("profiles") {
+        return Err(Failure::new(Code::Config, format!("[profiles] is not allowed in {}", path.display()))
+            .cause("a project file can only select one of your own profiles, with profile = \"NAME\"")
+            .help("move [profiles] to ~/.config/lclaude/config.toml"));
+    }
+    Ok(table)
 }
 
 /// Returns the nearest file in `here` or above it, up to the root of the repository. It may be of any file type.

@@ -49,6 +49,9 @@ pub(crate) struct Settings {
     pub profiles: BTreeMap<String, toml::Table>,
     #[serde(skip)]
     pub(super) sources: Sources,
+    /// What the files and variables set, as written, for [`Settings::values`](super::values).
+    #[serde(skip)]
+    pub(super) merged: toml::Table,
     /// The project file among the layers, if it is untrusted.
     #[serde(skip)]
     pub(super) untrusted: Option<PathBuf>,

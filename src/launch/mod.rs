@@ -8,7 +8,7 @@ mod set_up;
 use tokio::runtime::Runtime;
 
 use crate::{
-    backend::{MissingModel, Service, refuse_download, url_notes},
+    backend::{Service, refuse_download, registry, url_notes},
     base::{
         environment::Environment,
         error::{Code, Failure, Result},
@@ -34,6 +34,7 @@ use crate::{
 
 pub(crate) use asked::Asked;
 pub(crate) use model::{Instead, instead, is_default_missing, offered};
+use model::{instead_of_reported, is_default};
 
 /// Runs a Claude Code session, or one of its commands that needs no backend.
 ///
@@ -127,8 +128,9 @@ pub(crate) fn run_child(plan: Plan, child: &Child, dry_run: bool, asked: &Asked<
         dry_run::print(&plan, child, &missing);
         let usable = event_loop()?.block_on(offered(&plan, &missing));
         if !usable.is_empty() {
-            let usable = usable.join(", ");
-            ui::message(format_args!("lclaude: a session would first ask which installed model to use: {usable}"));
+            let names: Vec<String> = usable.into_iter().map(|installed| installed.model.name).collect();
+            let names = names.join(", ");
+            ui::message(format_args!("lclaude: a session would first ask which installed model to use: {names}"));
         }
         return Ok(Exit::Code(0));
     }
@@ -146,8 +148,7 @@ where
         let Some((plan, downloads)) = prepare(plan, asked, &mut signals).await? else {
             return Ok(signals.exit());
         };
-        plan.ready_runtime()?;
-        run_job(&plan, downloads, job, &mut signals).await
+        run_job(plan, downloads, job, asked, &mut signals).await
     });
     // Dropping the runtime would wait for a thread that may be waiting for another process's lock.
     runtime.shutdown_background();
@@ -192,26 +193,51 @@ async fn prepare(mut plan: Plan, asked: &Asked<'_>, signals: &mut Signals) -> Re
     Ok(Some((plan, downloads)))
 }
 
-/// Runs the job. If it fails because a model is missing and the user agrees to download it, runs it again.
-async fn run_job<Job>(plan: &Plan, downloads: Downloads, job: Job, signals: &mut Signals) -> Result<Exit>
+/// Runs the job. If it fails because a model is missing and the user agrees to download it or to use another, runs it
+/// again.
+async fn run_job<Job>(
+    mut plan: Plan,
+    mut downloads: Downloads,
+    job: Job,
+    asked: &Asked<'_>,
+    signals: &mut Signals,
+) -> Result<Exit>
 where
     Job: AsyncFn(&Plan, Downloads, &mut Signals) -> Result<Outcome>,
 {
-    let MissingModel { model, failure } = match job(plan, downloads, signals).await? {
-        Outcome::Exited(exit) => return Ok(exit),
-        Outcome::ModelMissing(missing) => missing,
-    };
-    refuse_download(plan.untrusted(), &model)?;
-    if downloads == Downloads::Agreed {
-        return Err(failure);
-    }
-    match signals.agrees(download_question(&model)).await {
-        None => Ok(signals.exit()),
-        Some(false) => Err(failure),
-        Some(true) => match job(plan, Downloads::Agreed, signals).await? {
-            Outcome::Exited(exit) => Ok(exit),
-            Outcome::ModelMissing(missing) => Err(missing.failure),
-        },
+    loop {
+        plan.ready_runtime()?;
+        let missing = match job(&plan, downloads, signals).await? {
+            Outcome::Exited(exit) => return Ok(exit),
+            Outcome::ModelMissing(missing) => missing,
+        };
+        if downloads == Downloads::Agreed {
+            return Err(missing.failure);
+        }
+        match instead_of_reported(&plan, &missing, asked, signals).await? {
+            Some(Instead::Installed(settings)) => {
+                plan = Plan::new(*settings, plan.environment().clone())?;
+                continue;
+            }
+            Some(Instead::Download) => {}
+            Some(Instead::Interrupted) => return Ok(signals.exit()),
+            None => {
+                refuse_download(plan.untrusted(), &missing.model)?;
+                if !missing.can_download {
+                    return Err(missing.failure);
+                }
+                let agrees = match asked.choice.yes {
+                    true => Some(true),
+                    false => signals.agrees(download_question(&missing.model)).await,
+                };
+                match agrees {
+                    None => return Ok(signals.exit()),
+                    Some(false) => return Err(missing.failure),
+                    Some(true) => {}
+                }
+            }
+        }
+        downloads = Downloads::Agreed;
     }
 }
 
@@ -223,9 +249,11 @@ async fn ask_to_download(
     asked: &Asked<'_>,
     signals: &mut Signals,
 ) -> Result<Option<Downloads>> {
-    // Some servers report a missing model only when it is loaded; `run_job` asks then.
     let Some(first) = missing.first() else {
-        return Ok(Some(if yes { Downloads::Agreed } else { Downloads::NotAgreed }));
+        // Some servers report a missing model only when it is loaded. `run_job` asks then, or `--yes` uses another model
+        // that is installed instead of the default.
+        let knows_missing = registry::backend(plan.backend.kind).knows_models_offline() || !is_default(plan);
+        return Ok(Some(if yes && knows_missing { Downloads::Agreed } else { Downloads::NotAgreed }));
     };
     refuse_download(plan.untrusted(), first)?;
     if !asked.choice.yes {

@@ -6,7 +6,10 @@ use toml_edit::Value;
 
 use super::asked::Asked;
 use crate::{
-    backend::{InstalledModel, list_some, near_miss, refuse_download, registry, usable},
+    backend::{
+        InstalledModel, MissingModel, find_near, list_some, refuse_download, registry, usable, usable_of,
+        usable_reported,
+    },
     base::{
         error::{Code, Failure, Result},
         signals::{Answer, Signals},
@@ -40,39 +43,88 @@ pub(crate) async fn instead(
     asked: &Asked<'_>,
     signals: &mut Signals,
 ) -> Result<Option<Instead>> {
+    let (settings, environment, kind) = (plan.settings(), plan.environment(), plan.backend.kind);
     if is_default_missing(plan, missing) {
-        return instead_of_default(plan, asked, signals).await;
+        return match signals.unless_interrupted(usable(settings, environment)).await {
+            Some(usable) => instead_of_default(usable, plan, asked, signals).await,
+            None => Ok(Some(Instead::Interrupted)),
+        };
     }
-    for model in missing {
-        if let Some(found) = instead_of(model, plan, asked, signals).await? {
-            return Ok(Some(found));
-        }
+    // The user has named the model, so `--yes` downloads it.
+    if missing.is_empty() || asked.choice.yes {
+        return Ok(None);
     }
-    Ok(None)
+    let Some(usable) = signals.unless_interrupted(usable_of(kind, settings, environment)).await else {
+        return Ok(Some(Instead::Interrupted));
+    };
+    let near = missing.iter().find_map(|model| Some((model, find_near(model, &usable)?)));
+    let Some((model, near)) = near else {
+        return Ok(None);
+    };
+    // It may be on this machine, but out of the backend's reach.
+    match signals.unless_interrupted(plan.out_of_reach(model)).await {
+        None => return Ok(Some(Instead::Interrupted)),
+        Some(Some(failure)) => return Err(failure),
+        Some(None) => {}
+    }
+    let failure = refuse_download(plan.untrusted(), model).err().or_else(|| plan.not_installed(model));
+    let failure = failure.unwrap_or_else(|| Failure::new(Code::Unavailable, format!("model {model} is not installed")));
+    offer(near, model, plan.untrusted().is_none(), failure, plan, asked, signals).await.map(Some)
+}
+
+/// Like [`instead`], for a model that a running server reports as missing.
+pub(crate) async fn instead_of_reported(
+    plan: &Plan,
+    missing: &MissingModel,
+    asked: &Asked<'_>,
+    signals: &mut Signals,
+) -> Result<Option<Instead>> {
+    let model = &missing.model;
+    let usable = usable_reported(plan.backend.kind, &missing.installed, plan.settings());
+    if is_default_missing(plan, std::slice::from_ref(model)) {
+        return instead_of_default(usable, plan, asked, signals).await;
+    }
+    let Some(near) = find_near(model, &usable).filter(|_| !asked.choice.yes) else {
+        return Ok(None);
+    };
+    let refused = refuse_download(plan.untrusted(), model).err();
+    let can_download = missing.can_download && refused.is_none();
+    let failure = refused.unwrap_or_else(|| missing.failure.clone());
+    offer(near, model, can_download, failure, plan, asked, signals).await.map(Some)
+}
+
+/// Returns whether no model is configured, so that the plan has the default model.
+pub(crate) fn is_default(plan: &Plan) -> bool {
+    let (settings, backend) = (plan.settings(), registry::backend(plan.backend.kind));
+    settings.model.is_none() && !backend.names_main_model(settings)
 }
 
 /// Returns whether no model is configured, and the default model is missing.
 pub(crate) fn is_default_missing(plan: &Plan, missing: &[String]) -> bool {
-    let (settings, backend) = (plan.settings(), registry::backend(plan.backend.kind));
-    let main = plan.backend.models.first();
-    settings.model.is_none() && !backend.names_main_model(settings) && main.is_some_and(|main| missing.contains(main))
+    let backend = registry::backend(plan.backend.kind);
+    let is_missing = |main: &String| missing.iter().any(|name| name == main || backend.is_same_model(main, name));
+    is_default(plan) && plan.backend.models.first().is_some_and(is_missing)
 }
 
-/// Returns the names of the models that a session would offer instead of the default model, the best first. There are none
-/// if that is installed, or another is configured.
-pub(crate) async fn offered(plan: &Plan, missing: &[String]) -> Vec<String> {
+/// Returns the models that a session would offer instead of the default model, the best first. There are none if that is
+/// installed, or another is configured.
+pub(crate) async fn offered(plan: &Plan, missing: &[String]) -> Vec<InstalledModel> {
     if !is_default_missing(plan, missing) {
         return Vec::new();
     }
-    let usable = usable(plan.settings(), plan.environment()).await.into_iter();
-    usable.take(MOST).map(|installed| installed.model.name).collect()
+    let mut usable = usable(plan.settings(), plan.environment()).await;
+    usable.truncate(MOST);
+    usable
 }
 
-async fn instead_of_default(plan: &Plan, asked: &Asked<'_>, signals: &mut Signals) -> Result<Option<Instead>> {
+/// Lets the user choose among these models and the default.
+async fn instead_of_default(
+    mut usable: Vec<InstalledModel>,
+    plan: &Plan,
+    asked: &Asked<'_>,
+    signals: &mut Signals,
+) -> Result<Option<Instead>> {
     let (settings, environment) = (plan.settings(), plan.environment());
-    let Some(mut usable) = signals.unless_interrupted(usable(settings, environment)).await else {
-        return Ok(Some(Instead::Interrupted));
-    };
     usable.truncate(MOST);
     let Some(best) = usable.first() else {
         return Ok(None);
@@ -249,53 +301,41 @@ async fn agrees(question: &str, signals: &mut Signals) -> Option<bool> {
     }
 }
 
-/// Offers an installed model that differs from a missing one only in its owner or tag.
-async fn instead_of(model: &str, plan: &Plan, asked: &Asked<'_>, signals: &mut Signals) -> Result<Option<Instead>> {
-    // The user has named the model, so `--yes` downloads it.
-    if asked.choice.yes {
-        return Ok(None);
-    }
-    let (settings, environment, kind) = (plan.settings(), plan.environment(), plan.backend.kind);
-    let found = signals.unless_interrupted(near_miss(model, kind, settings, environment)).await;
-    let near = match found {
-        None => return Ok(Some(Instead::Interrupted)),
-        Some(None) => return Ok(None),
-        Some(Some(installed)) => installed.model.name,
-    };
-    // It may be on this machine, but out of the backend's reach.
-    if let Some(failure) = plan.out_of_reach(model).await {
+/// Offers an installed model that differs from the missing one only in its owner or tag.
+///
+/// # Errors
+/// `failure`, with the command that uses the installed model as its first help.
+async fn offer(
+    near: &InstalledModel,
+    model: &str,
+    can_download: bool,
+    mut failure: Failure,
+    plan: &Plan,
+    asked: &Asked<'_>,
+    signals: &mut Signals,
+) -> Result<Instead> {
+    let (near, backend) = (&near.model.name, registry::backend(plan.backend.kind));
+    failure.help.retain(|help| !help.starts_with("did you mean"));
+    failure.help.insert(0, asked.command(near, plan.backend.kind, plan));
+    if !ui::can_ask() {
         return Err(failure);
     }
-    let backend = registry::backend(kind);
-    let refused = refuse_download(plan.untrusted(), model).err();
-    let may_pull = refused.is_none();
-    let failure = || {
-        let failure = refused.or_else(|| plan.not_installed(model));
-        let mut failure =
-            failure.unwrap_or_else(|| Failure::new(Code::Unavailable, format!("model {model} is not installed")));
-        failure.help.retain(|help| !help.starts_with("did you mean"));
-        failure.help.insert(0, asked.command(&near, kind, plan));
-        failure
-    };
-    if !ui::can_ask() {
-        return Err(failure());
-    }
     ui::message(format_args!("lclaude: model {model} is not installed in {}", backend.title()));
-    let pull = if may_pull { format!(", p to pull {model}") } else { String::new() };
-    let is_pull = |line: &str| may_pull && matches!(line, "p" | "pull");
-    match signals.ask(format!("Use {near}? [Y/n{pull}]")).await {
-        Answer::Line(line) => match &*line.to_lowercase() {
-            "" | "y" | "yes" => {
-                let is_this = |name: &str| backend.is_same_model(model, name);
-                Ok(Some(Instead::Installed(Box::new(settings.clone().with_renamed_model(is_this, &near)))))
-            }
-            line if is_pull(line) => Ok(Some(Instead::Download)),
-            _ => Err(failure()),
-        },
+    let pull = if can_download { format!(", p to pull {model}") } else { String::new() };
+    let line = match signals.ask(format!("Use {near}? [Y/n{pull}]")).await {
+        Answer::Line(line) => line.to_lowercase(),
         Answer::End => {
             ui::message("");
-            Err(failure())
+            return Err(failure);
         }
-        Answer::Interrupted => Ok(Some(Instead::Interrupted)),
+        Answer::Interrupted => return Ok(Instead::Interrupted),
+    };
+    match &*line {
+        "" | "y" | "yes" => {
+            let is_this = |name: &str| name == model || backend.is_same_model(model, name);
+            Ok(Instead::Installed(Box::new(plan.settings().clone().with_renamed_model(is_this, near))))
+        }
+        "p" | "pull" if can_download => Ok(Instead::Download),
+        _ => Err(failure),
     }
 }

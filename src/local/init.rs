@@ -92,7 +92,7 @@ pub(crate) fn run(mut arguments: InitArguments) -> Result<u8> {
 }
 
 /// Returns what the user should know about the new file.
-fn notes(path: PathBuf, environment: &Environment) -> Result<Vec<String>> {
+pub(super) fn notes(path: PathBuf, environment: &Environment) -> Result<Vec<String>> {
     let mut notes = Vec::new();
     if let Some(nearer) = project::locate(environment)?.filter(|nearer| *nearer != path) {
         notes.push(format!("{} is nearer, so it is used in this directory instead", nearer.display()));
@@ -256,7 +256,7 @@ fn default_model(own: &Settings, kind: Kind, environment: &Environment) -> Optio
 }
 
 /// Writes the file atomically. Fails if it exists.
-fn write_new(path: &Path, text: &str) -> io::Result<()> {
+pub(super) fn write_new(path: &Path, text: &str) -> io::Result<()> {
     let directory = path.parent().unwrap_or(Path::new("/"));
     // The user's umask applies, as to any new file.
     let mut file = tempfile::Builder::new().permissions(Permissions::from_mode(0o666)).tempfile_in(directory)?;

@@ -3,6 +3,7 @@
 
 mod cache;
 mod completions;
+mod config;
 mod doctor;
 mod env;
 mod format;
@@ -12,6 +13,7 @@ mod logs;
 mod man;
 mod models;
 mod own_line;
+mod profiles;
 mod run;
 mod selection;
 mod serve;
@@ -21,6 +23,7 @@ mod stop;
 mod table;
 mod trust;
 mod untrust;
+mod use_model;
 mod which;
 
 use crate::{
@@ -34,6 +37,9 @@ pub(crate) fn run(verb: Verb) -> Result<Exit> {
         Verb::Setup(arguments) => setup::run(arguments),
         Verb::Doctor(arguments) => doctor::run(arguments),
         Verb::Models(arguments) => models::run(arguments).map(Exit::Code),
+        Verb::Use(arguments) => use_model::run(arguments).map(Exit::Code),
+        Verb::Config(arguments) => config::run(arguments),
+        Verb::Profiles(arguments) => profiles::run(arguments).map(Exit::Code),
         Verb::Status(arguments) => status::run(arguments),
         Verb::Stop(arguments) => stop::run(arguments).map(Exit::Code),
         Verb::Line(arguments) => line::run(arguments).map(Exit::Code),
@@ -47,5 +53,7 @@ pub(crate) fn run(verb: Verb) -> Result<Exit> {
         Verb::Serve(arguments) => serve::run(arguments),
         Verb::Completions(arguments) => completions::run(arguments).map(Exit::Code),
         Verb::Man(arguments) => man::run(arguments).map(Exit::Code),
+        // `cli` prints it.
+        Verb::Help(_) => Ok(Exit::Code(0)),
     }
 }

@@ -363,3 +363,88 @@ fn backend_is_announced_once() {
         assert!(ended.stderr.contains(note), "{}", ended.stderr);
     }
 }
+
+/// A stage with an LM Studio that isn't running, so that its models are known only once it is started.
+fn lm_studio() -> Stage {
+    let stage = Stage::lmstudio();
+    let model = |key: &str, size: u64, tools: bool, installed: bool| {
+        json!({"modelKey": key, "type": "llm", "sizeBytes": size, "trainedForToolUse": tools,
+            "maxContextLength": 131_072, "installed": installed})
+    };
+    let models = json!([
+        model("small", GB, true, true),
+        model("qwen/qwen3-coder", 9 * GB, true, true),
+        model("talker", 12 * GB, false, true),
+        model("zai-org/glm-4.7-flash", GB, true, false),
+        model("other/small", GB, true, false),
+    ]);
+    fs::write(stage.studio().join("models.json"), models.to_string()).expect("a file");
+    stage
+}
+
+#[track_caller]
+fn end_of_lm_studio(stage: &Stage, terminal: Terminal, model: &str) -> String {
+    let claude = stage.events.next("claude");
+    assert_uses(&claude, &format!("lclaude/{model}"));
+    claude.send(json!({"do": "exit", "code": 0}));
+    let shown = terminal.wait_to_the_end(0);
+    stage.wait_for_nothing_left();
+    shown
+}
+
+fn downloads(stage: &Stage) -> Vec<String> {
+    stage.lms_commands().into_iter().filter(|line| line.starts_with("get")).collect()
+}
+
+#[test]
+fn models_of_a_stopped_lm_studio_are_offered_once_it_runs() {
+    let mut stage = lm_studio();
+    let which = "Which one? [1-3, Enter for 1, q to quit] ";
+    let mut chosen = terminal(&stage, &[]);
+    chosen.wait_for("1  qwen/qwen3-coder  9.0 GB");
+    chosen.wait_for("3  download zai-org/glm-4.7-flash");
+    answer(&mut chosen, which, "2\n");
+    answer(&mut chosen, KEEP, "y\n");
+    end_of_lm_studio(&stage, chosen, "small");
+    assert_eq!(configuration(&stage), "backend = \"lmstudio\"\nmodel = \"small\"\n");
+    fs::remove_file(stage.home().join(".config/lclaude/config.toml")).expect("a file");
+
+    for (keys, signal) in [("q\n", None), (CTRL_C, Some(Signal::INT.as_raw()))] {
+        let mut left = terminal(&stage, &[]);
+        answer(&mut left, which, keys);
+        match signal {
+            None => drop(left.wait_to_the_end(69)),
+            signal => assert_eq!(left.wait_for_signal(), signal),
+        }
+        stage.wait_for_nothing_left();
+    }
+    let ended = stage.output(&["-p", "hello"]).expect(69);
+    assert_eq!(first_help(&ended.stderr), "lclaude --model qwen/qwen3-coder");
+    // Without the variable LM Studio has to be named, since another backend is found first.
+    stage.install("fake-ollama", &stage.bin().join("ollama"));
+    stage.set("LCLAUDE_BACKEND", "");
+    let ended = stage.output(&["--backend", "lmstudio", "-p", "hello"]).expect(69);
+    assert_eq!(first_help(&ended.stderr), "lclaude --backend lmstudio --model qwen/qwen3-coder");
+    let session = Session::start(&mut stage.lclaude(&["--backend", "lmstudio", "--yes", "-p", "hello"]));
+    let claude = stage.events.next("claude");
+    assert_uses(&claude, "lclaude/qwen/qwen3-coder");
+    finish(session, &claude);
+    stage.wait_for_nothing_left();
+    assert_eq!(downloads(&stage), Vec::<String>::new());
+}
+
+#[test]
+fn near_miss_of_a_stopped_lm_studio_is_offered_once_it_runs() {
+    messages!();
+    let stage = lm_studio();
+    // LM Studio can't download what isn't an exact key.
+    let mut near = terminal(&stage, &["--model", "qwen3-coder"]);
+    answer(&mut near, "Use qwen/qwen3-coder? [Y/n] ", "\n");
+    end_of_lm_studio(&stage, near, "qwen/qwen3-coder");
+    let mut pulled = terminal(&stage, &["--model", "other/small"]);
+    answer(&mut pulled, "Use small? [Y/n, p to pull other/small] ", "p\n");
+    end_of_lm_studio(&stage, pulled, "other/small");
+    assert_eq!(downloads(&stage), ["get other/small -y"]);
+    stage.output(&["--model", "qwen3-coder", "-p", "x"]).expect_failure(69);
+    stage.wait_for_nothing_left();
+}

@@ -4,10 +4,13 @@ use super::{download::is_exact, model::InstalledModel, plan::DEFAULT_MODEL};
 use crate::{
     backend::{
         names::nearest_model,
-        starting::{MissingModel, StartError},
+        starting::{MissingModel, ReportedModel, StartError},
     },
     base::error::{Code, Failure},
 };
+
+/// The most models that are reported to the session, which a message to it has room for.
+const MAX_REPORTED: usize = 1000;
 
 /// Why a model can't be used.
 pub(crate) enum PickError {
@@ -41,11 +44,11 @@ pub(crate) fn pick(key: &str, known: Vec<InstalledModel>) -> Result<InstalledMod
     let (mut installed, elsewhere): (Vec<InstalledModel>, Vec<InstalledModel>) =
         known.into_iter().partition(InstalledModel::is_local);
     let Some(at) = installed.iter().position(|model| model.model_key == key) else {
-        return Err(if elsewhere.iter().any(|model| model.model_key == key) {
-            with_download(key, on_another_machine(key))
-        } else {
-            with_download(key, not_installed(key, &installed))
-        });
+        let failure = match elsewhere.iter().any(|model| model.model_key == key) {
+            true => on_another_machine(key),
+            false => not_installed(key, &installed),
+        };
+        return Err(PickError::Missing(missing(key, failure, &installed)));
     };
     if !installed[at].trained_for_tool_use {
         let capable = installed.iter().filter(|model| model.trained_for_tool_use);
@@ -81,13 +84,20 @@ fn on_another_machine(key: &str) -> Failure {
         .cause("LM Link provides it, so your code would be sent there")
 }
 
-/// Returns the error for a model that may be downloaded, with the commands that do that.
-fn with_download(key: &str, failure: Failure) -> PickError {
-    if !is_exact(key) {
-        return PickError::Failed(failure.help(format!("lms get {key}  # then use the exact key, OWNER/NAME")));
-    }
-    let failure = failure
-        .help(format!("lms get {key}"))
-        .help(format!("lclaude --backend lmstudio --model {key} --yes  # downloads it"));
-    PickError::Missing(MissingModel { model: key.to_owned(), failure })
+/// Returns the missing model, with the commands that download it and the models that can be used instead.
+fn missing(key: &str, failure: Failure, installed: &[InstalledModel]) -> MissingModel {
+    let can_download = is_exact(key);
+    let failure = match can_download {
+        true => failure
+            .help(format!("lms get {key}"))
+            .help(format!("lclaude --backend lmstudio --model {key} --yes  # downloads it")),
+        false => failure.help(format!("lms get {key}  # then use the exact key, OWNER/NAME")),
+    };
+    let capable = installed.iter().filter(|model| model.trained_for_tool_use).take(MAX_REPORTED);
+    let reported = |model: &InstalledModel| ReportedModel {
+        name: model.model_key.clone(),
+        size: model.size_bytes,
+        trained: model.max_context_length,
+    };
+    MissingModel { model: key.to_owned(), can_download, failure, installed: capable.map(reported).collect() }
 }

@@ -1,6 +1,7 @@
 //! The verbs of `lclaude local` and their help; a file for each group of them has their options.
 
 mod backends;
+mod configuration;
 mod programs;
 mod projects;
 mod setup;
@@ -11,10 +12,11 @@ use std::fmt::Write;
 use clap::{CommandFactory, Parser, Subcommand};
 
 pub(crate) use backends::{CacheArguments, LogsArguments, StatusArguments, StopArguments, TargetArguments};
+pub(crate) use configuration::{ConfigAction, ConfigArguments, ProfilesArguments, UseArguments};
 pub(crate) use programs::{EnvArguments, Format, LineArguments, RunArguments, ServeArguments};
 pub(crate) use projects::{InitArguments, TrustArguments, UntrustArguments};
 pub(crate) use setup::{DoctorArguments, ModelsArguments, SetupArguments};
-pub(crate) use shell::{CompletionsArguments, ManArguments, Shell};
+pub(crate) use shell::{CompletionsArguments, HelpArguments, ManArguments, Shell};
 
 /// Set up, inspect and stop local backends
 #[derive(Debug, Parser)]
@@ -29,6 +31,9 @@ pub(crate) enum Verb {
     Setup(SetupArguments),
     Doctor(DoctorArguments),
     Models(ModelsArguments),
+    Use(UseArguments),
+    Config(ConfigArguments),
+    Profiles(ProfilesArguments),
     Status(StatusArguments),
     Stop(StopArguments),
     Logs(LogsArguments),
@@ -42,6 +47,7 @@ pub(crate) enum Verb {
     Line(LineArguments),
     Completions(CompletionsArguments),
     Man(ManArguments),
+    Help(HelpArguments),
 }
 
 const AFTER_HELP: &str = "\
@@ -49,6 +55,7 @@ Examples:
   lclaude local setup              # install and configure what is missing
   lclaude local doctor --live      # find out why something doesn't work
   lclaude local models             # see which models fit in memory
+  lclaude local use MODEL          # make a model the default
   lclaude local stop --all         # stop all backends
   eval \"$(lclaude local env)\"      # point other programs at a running backend
 
@@ -57,10 +64,11 @@ Help for one command: `lclaude local COMMAND --help`";
 /// The verbs by topic, in the order of the help.
 const GROUPS: &[(&str, &[&str])] = &[
     ("Getting started", &["setup", "doctor", "models"]),
+    ("Configuration", &["use", "config", "profiles"]),
     ("Running backends", &["status", "stop", "logs", "cache"]),
     ("Projects", &["init", "trust", "untrust"]),
     ("Other programs", &["env", "run", "serve", "line"]),
-    ("Shell", &["completions", "man"]),
+    ("Shell", &["completions", "man", "help"]),
 ];
 
 /// The verbs that ask nothing, so that their help doesn't show `--yes`, which goes with a choice of backend.

@@ -1,4 +1,6 @@
-//! The options of the verbs for shells: `completions` and `man`.
+//! The options of the verbs for shells: `completions` and `man`, and of `help`.
+
+use std::ffi::OsString;
 
 use clap::ValueEnum;
 
@@ -25,6 +27,18 @@ Examples:
   lclaude local man | man -l -
   lclaude local man > ~/.local/share/man/man1/lclaude.1")]
 pub(crate) struct ManArguments {}
+
+/// Show this help, or that of a command
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  lclaude local help
+  lclaude local help setup")]
+pub(crate) struct HelpArguments {
+    /// Show the help of this command
+    #[arg(value_name = "COMMAND")]
+    pub verb: Option<OsString>,
+}
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum Shell {

@@ -121,22 +121,19 @@ impl Setup {
     /// Returns all steps, as far as they are known before the first one runs.
     async fn steps(&self) -> Result<[Step; 5]> {
         let programs = self.programs();
-        let edit = self.chosen(&programs).missing_from(&self.settings, &self.file)?;
+        let (mut kind, mut settings) = (programs.kind, self.settings.clone());
         let mut model = self.model(&programs).await?.step();
         if programs.has_backend() {
             let plan = Plan::new(self.settings.clone(), self.environment.clone())?;
             let usable = launch::offered(&plan, &plan.missing().await).await;
-            if !usable.is_empty() {
-                model.actions = vec![Action::Choose(usable)];
+            if let Some(best) = usable.first() {
+                kind = best.kind;
+                settings = settings.with_model(best.kind, &best.model.name);
+                model.actions = vec![Action::Choose(usable.into_iter().map(|one| one.model.name).collect())];
             }
         }
-        Ok([
-            programs.step(),
-            model,
-            configure::step(edit.as_ref(), &self.file),
-            betas_off(),
-            verify::step(programs.kind),
-        ])
+        let edit = WantedSettings::new(kind, &settings, &self.environment).missing_from(&settings, &self.file)?;
+        Ok([programs.step(), model, configure::step(edit.as_ref(), &self.file), betas_off(), verify::step(kind)])
     }
 
     /// Returns all steps as text.
@@ -325,11 +322,12 @@ impl Setup {
 
     /// Starts the backend, and offers to download a model if the server reports that it is missing.
     async fn bring_up_asking(&self, plan: &Plan, signals: &mut Signals) -> Result<Held, SetupError> {
-        let MissingModel { model, failure } = match self.bring_up(plan, Downloads::NotAgreed, signals).await? {
-            Ok(held) => return Ok(held),
-            Err(missing) => missing,
-        };
-        let can_ask = self.selection.choice.yes || ui::can_ask();
+        let MissingModel { model, failure, can_download, .. } =
+            match self.bring_up(plan, Downloads::NotAgreed, signals).await? {
+                Ok(held) => return Ok(held),
+                Err(missing) => missing,
+            };
+        let can_ask = can_download && (self.selection.choice.yes || ui::can_ask());
         if !can_ask || !self.agrees(&format!("{model} is not installed. Download it?"), signals).await? {
             return Err(failure.into());
         }

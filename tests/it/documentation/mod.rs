@@ -85,16 +85,24 @@ const FOREIGN: &[&str] = &[
 /// and without a running backend.
 const RUNNABLE: &[(&str, i32)] = &[
     ("--dry-run", 0),
+    ("--dry-run --json", 0),
     ("local cache", 0),
     ("local completions bash", 0),
     ("local completions bash --hook", 0),
+    ("local config", 0),
+    ("local config get model", 0),
+    ("local config list --json", 0),
     ("local doctor", 0),
     ("local doctor --json", 0),
+    ("local doctor --privacy", 0),
     ("local env --format dotenv", 69),
+    ("local help", 0),
     ("local logs", 69),
     ("local man", 0),
     ("local models", 0),
     ("local models --json", 0),
+    ("local profiles", 0),
+    ("local profiles --json", 0),
     ("local run --dry-run -- claude -p hello", 0),
     ("local setup --dry-run", 0),
     ("local status", 0),
@@ -284,9 +292,12 @@ fn commands_that_start_nothing_run() {
     let documented: BTreeSet<String> = lines.into_iter().map(|(_, words)| words.join(" ")).collect();
     for (line, code) in RUNNABLE {
         assert!(documented.contains(*line), "no page has lclaude {line}");
+        let words: Vec<&str> = line.split(' ').collect();
+        if words.iter().any(|word| COMING.contains(word)) {
+            continue;
+        }
         let stage = Stage::new();
         stage.config(&format!("backend = \"llamacpp\"\nmodel = \"{}\"\n", stage.model().display()));
-        let words: Vec<&str> = line.split(' ').collect();
         let ended = stage.ended(&mut stage.lclaude(&words));
         assert_eq!(ended.code, Some(*code), "lclaude {line}\n{}", ended.stderr);
     }
