@@ -55,7 +55,7 @@ pub(crate) use listed::ListedModel;
 pub(crate) use log::LogExcerpt;
 pub(crate) use names::list_some;
 pub(crate) use owners::{Installed, only_kind};
-pub(crate) use plan::{BackendPlan, Endpoint, HOST, MASKED, Program, Service, TOKEN};
+pub(crate) use plan::{BackendPlan, Endpoint, HOST, Program, Service, TOKEN};
 pub(crate) use served::Served;
 pub(crate) use slots::{PrefixTokens, PromptCache, RestoreError, SlotCache, Slots, holds, prime};
 pub(crate) use starting::{MissingModel, Noted, Presence, Progress, StartError, Starting, unexpected_response};

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::program::remove_variables;
 use crate::{
-    base::{fingerprint::Fingerprint, limits, pattern::matches, process::Ending},
+    base::{fingerprint::Fingerprint, limits, pattern::matches, process::Ending, ui::MASKED},
     config::Kind,
 };
 
@@ -26,9 +26,6 @@ pub(crate) const NO_TOKEN: &str = "none";
 
 /// Stands for the API key in the command line and environment of a program that the user describes.
 pub(crate) const TOKEN: &str = "{token}";
-
-/// What is shown in place of a token.
-pub(crate) use crate::base::ui::MASKED;
 
 /// Everything that determines what runs. Sessions with equal plans share one backend.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -154,10 +151,8 @@ impl Endpoint {
 
     /// Returns the same endpoint with its secrets masked, to be shown.
     pub(crate) fn shown(&self) -> Self {
-        let shown = |header: &Header| match header.is_secret {
-            true => Header { value: MASKED.into(), ..header.clone() },
-            false => header.clone(),
-        };
+        // A value that the configuration has in plain text may be secret too.
+        let shown = |header: &Header| Header { value: MASKED.into(), ..header.clone() };
         Endpoint { token: MASKED.into(), headers: self.headers.iter().map(shown).collect(), ..self.clone() }
     }
 
@@ -205,6 +200,21 @@ impl BackendPlan {
     /// Returns the names of its models, for messages.
     pub(crate) fn model_list(&self) -> String {
         if self.models.is_empty() { "no model".into() } else { self.models.join(", ") }
+    }
+
+    /// Returns what lclaude does first to have it up, for people. Nothing is started if the server runs already.
+    pub(crate) fn first_step(&self) -> String {
+        let models = self.model_list();
+        match &self.service {
+            // A program that the user describes has no better name than its own.
+            Service::Program(program) if self.kind.required_key().is_some() => {
+                let name = program.path.file_name().unwrap_or(program.path.as_os_str());
+                format!("starting {} ({models})", name.display())
+            }
+            Service::Program(_) => format!("starting {} ({models})", self.kind),
+            Service::Running(url) => format!("connecting to {url} ({models})"),
+            Service::Managed { title, .. } => format!("connecting to {title} ({models})"),
+        }
     }
 
     /// Returns whether lclaude starts its server and lends it the port.

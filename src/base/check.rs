@@ -13,6 +13,12 @@ pub(crate) enum Area {
     Backends,
     Machine,
     Live,
+    /// Where requests go.
+    Requests,
+    /// What is switched off.
+    Off,
+    /// What stays on the disk.
+    Disk,
 }
 
 impl Area {
@@ -23,6 +29,9 @@ impl Area {
             Area::Backends => "Backends",
             Area::Machine => "Machine",
             Area::Live => "Live",
+            Area::Requests => "Where requests go",
+            Area::Off => "What is switched off in Claude Code",
+            Area::Disk => "What stays on this disk",
         }
     }
 }

@@ -102,7 +102,7 @@ fn clean(text: &str) -> String {
 }
 
 /// Returns a clean text, with the home directory as `~`.
-fn for_people(text: &str) -> String {
+pub(crate) fn for_people(text: &str) -> String {
     let text = clean(text);
     match HOME.get() {
         Some(home) => with_tilde(&text, home),

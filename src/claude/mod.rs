@@ -26,8 +26,8 @@ pub(crate) use plan::{SessionPlan, check_settings, direct_command, warnings_with
 pub(crate) use recording::{Recorded, Recording};
 pub(crate) use routing::{Place, Routed, Routing};
 pub(crate) use settings::managed::check_managed_settings;
-pub(crate) use settings::overlay::{files as settings_files, find_hijackers};
+pub(crate) use settings::overlay::{NO_PREFLIGHT, files as settings_files, find_hijackers};
 pub(crate) use settings::status_line::StatusLineFile;
 pub(crate) use throwaway::{Throwaway, answers_file, config_dir};
-pub(crate) use tools::{LEAN_TOOLS, LeftOut};
-pub(crate) use variables::{BETAS_OFF, is_overridden};
+pub(crate) use tools::{LEAN_TOOLS, LeftOut, WEB_SEARCH};
+pub(crate) use variables::{BETAS_OFF, REMOVED as REMOVED_VARIABLES, SWITCHED_OFF, is_overridden};

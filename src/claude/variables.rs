@@ -43,6 +43,23 @@ pub(crate) const BETAS_OFF: [(&str, &str); 2] = [
     ("CLAUDE_CODE_MODEL_CAPABILITIES", "-mid_conv_system,-mid_conv_tool_change,-adaptive_thinking,-effort"),
 ];
 
+/// The variables with which Claude Code contacts no address but the backend's: each with its value, a word for what it
+/// switches off, and all of that.
+pub(crate) const SWITCHED_OFF: [(&str, &str, &str, &str); 2] = [
+    (
+        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC",
+        "1",
+        "telemetry",
+        "telemetry, error reports, feedback and updates are off",
+    ),
+    (
+        "CLAUDE_CODE_DISABLE_OFFICIAL_MARKETPLACE_AUTOINSTALL",
+        "1",
+        "marketplace",
+        "Anthropic's plugin marketplace is not downloaded",
+    ),
+];
+
 /// Returns the variables to set for a session.
 pub(crate) fn table(facts: &Facts) -> Table {
     let mut table = Table::from(
@@ -62,9 +79,6 @@ pub(crate) fn table(facts: &Facts) -> Table {
             ("CLAUDE_CODE_ATTRIBUTION_HEADER", "0"),
             // A reminder that changes within a session, with the same effect.
             ("CLAUDE_CODE_TOTAL_TOKENS_REMINDER", "off"),
-            // With these two, Claude Code contacts no address but the backend's.
-            ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
-            ("CLAUDE_CODE_DISABLE_OFFICIAL_MARKETPLACE_AUTOINSTALL", "1"),
             // Otherwise Claude Code renames older models in the user's settings at startup.
             ("CLAUDE_CODE_DISABLE_LEGACY_MODEL_REMAP", "1"),
             // The command that Claude Code's hint on how to resume the session names.
@@ -82,6 +96,7 @@ pub(crate) fn table(facts: &Facts) -> Table {
         .map(|(name, value)| (name.to_owned(), value.to_owned())),
     );
     table.extend(BETAS_OFF.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    table.extend(SWITCHED_OFF.map(|(name, value, ..)| (name.to_owned(), value.to_owned())));
     // The context window, which decides when to compact and which `/context` shows.
     table.insert("CLAUDE_CODE_MAX_CONTEXT_TOKENS".into(), facts.context.to_string());
     table.insert("CLAUDE_CODE_MAX_OUTPUT_TOKENS".into(), facts.max_output_tokens.to_string());
@@ -155,64 +170,81 @@ pub(crate) fn throwaway(home: &Path, tmp: &Path) -> Table {
 pub(crate) const REMOVED_IN_THROWAWAY: &[&str] =
     &[MEMORY_DIR, "CLAUDE_COWORK_MEMORY_PATH_OVERRIDE", "CLAUDE_CODE_PLUGIN_CACHE_DIR", "CLAUDE_CODE_PLUGIN_SEED_DIR"];
 
-/// Patterns of inherited variables that would send requests, credentials or prompts elsewhere. Variables that the table
-/// sets are replaced, not removed.
-pub(crate) const REMOVED: &[&str] = &[
-    // Credentials that would be sent along with ours.
-    "ANTHROPIC_API_KEY",
-    "ANTHROPIC_CUSTOM_HEADERS",
-    "ANTHROPIC_BETAS",
-    "ANTHROPIC_PROFILE",
-    "ANTHROPIC_CONFIG_DIR",
-    "ANTHROPIC_FEDERATION_RULE_ID",
-    "ANTHROPIC_IDENTITY_TOKEN*",
-    "ANTHROPIC_ORGANIZATION_ID",
-    "ANTHROPIC_SERVICE_ACCOUNT_ID",
-    "ANTHROPIC_WORKSPACE_ID",
-    "CLAUDE_CODE_OAUTH_*",
-    "CLAUDE_CODE_*_FILE_DESCRIPTOR",
-    "AWS_BEARER_TOKEN_BEDROCK",
-    // Other providers and addresses.
-    "ANTHROPIC_API_HOST",
-    "ANTHROPIC_UNIX_SOCKET",
-    "ANTHROPIC_BEDROCK_*",
-    "ANTHROPIC_VERTEX_*",
-    "ANTHROPIC_FOUNDRY_*",
-    "ANTHROPIC_AWS_*",
-    "ANTHROPIC_GOOGLE_CLOUD_*",
-    "CLOUD_ML_REGION",
-    "CLAUDE_CODE_USE_*",
-    "CLAUDE_CODE_SKIP_*_AUTH",
-    "CLAUDE_CODE_HOST_*",
-    "CLAUDE_CODE_API_BASE_URL",
-    "CLAUDE_CODE_GB_BASE_URL",
-    "_CLAUDE_CODE_ASSUME_FIRST_PARTY_BASE_URL",
-    // Other models, and additions to requests.
-    "ANTHROPIC_*MODEL*",
-    "CLAUDE_CODE_SUBAGENT_MODEL*",
-    "CLAUDE_CODE_WORKFLOW_SUBAGENT_MODEL",
-    "CLAUDE_CODE_AUTO_MODE_MODEL",
-    "CLAUDE_CODE_MODEL_CATALOG*",
-    "CLAUDE_CODE_EXTRA_BODY",
-    "CLAUDE_CODE_EXTRA_METADATA",
-    "CLAUDE_CODE_DISABLE_THINKING",
-    // Set for sessions in Anthropic's cloud: other tools (11 more, 87 kB instead of 77) and another prompt.
-    "CLAUDE_CODE_REMOTE*",
-    // Numbers that change with every request, models of a gateway, and the beta fields of Anthropic's API.
-    "CLAUDE_CODE_ENABLE_TOKEN_USAGE_ATTACHMENT",
-    "CLAUDE_CODE_ENABLE_GATEWAY_MODEL_DISCOVERY",
-    "CLAUDE_CODE_SIMULATE_PROXY_USAGE",
-    // Set by a Claude Code session that lclaude runs in.
-    "CLAUDECODE",
-    "CLAUDE_CODE_ENTRYPOINT",
-    "CLAUDE_CODE_SESSION_*",
-    // The user's own telemetry was seen to contain prompts.
-    "CLAUDE_CODE_ENABLE_TELEMETRY",
-    "OTEL_*",
-    "ANT_*",
-    "*BETA_TRACING_*",
-    "*ENHANCED_TELEMETRY_BETA",
-    "CLAUDE_CODE_CLIENT_DATA_URL",
+/// Patterns of inherited variables that would send requests, credentials or prompts elsewhere, in groups: a word for the
+/// group, what its variables are for, and the patterns. Variables that the table sets are replaced, not removed.
+pub(crate) const REMOVED: &[(&str, &str, &[&str])] = &[
+    (
+        "credentials",
+        "credentials",
+        &[
+            "ANTHROPIC_API_KEY",
+            "ANTHROPIC_CUSTOM_HEADERS",
+            "ANTHROPIC_BETAS",
+            "ANTHROPIC_PROFILE",
+            "ANTHROPIC_CONFIG_DIR",
+            "ANTHROPIC_FEDERATION_RULE_ID",
+            "ANTHROPIC_IDENTITY_TOKEN*",
+            "ANTHROPIC_ORGANIZATION_ID",
+            "ANTHROPIC_SERVICE_ACCOUNT_ID",
+            "ANTHROPIC_WORKSPACE_ID",
+            "CLAUDE_CODE_OAUTH_*",
+            "CLAUDE_CODE_*_FILE_DESCRIPTOR",
+            "AWS_BEARER_TOKEN_BEDROCK",
+        ],
+    ),
+    (
+        "providers",
+        "other providers and addresses",
+        &[
+            "ANTHROPIC_API_HOST",
+            "ANTHROPIC_UNIX_SOCKET",
+            "ANTHROPIC_BEDROCK_*",
+            "ANTHROPIC_VERTEX_*",
+            "ANTHROPIC_FOUNDRY_*",
+            "ANTHROPIC_AWS_*",
+            "ANTHROPIC_GOOGLE_CLOUD_*",
+            "CLOUD_ML_REGION",
+            "CLAUDE_CODE_USE_*",
+            "CLAUDE_CODE_SKIP_*_AUTH",
+            "CLAUDE_CODE_HOST_*",
+            "CLAUDE_CODE_API_BASE_URL",
+            "CLAUDE_CODE_GB_BASE_URL",
+            "_CLAUDE_CODE_ASSUME_FIRST_PARTY_BASE_URL",
+        ],
+    ),
+    (
+        "models",
+        "other models, and additions to requests",
+        &[
+            "ANTHROPIC_*MODEL*",
+            "CLAUDE_CODE_SUBAGENT_MODEL*",
+            "CLAUDE_CODE_WORKFLOW_SUBAGENT_MODEL",
+            "CLAUDE_CODE_AUTO_MODE_MODEL",
+            "CLAUDE_CODE_MODEL_CATALOG*",
+            "CLAUDE_CODE_EXTRA_BODY",
+            "CLAUDE_CODE_EXTRA_METADATA",
+            "CLAUDE_CODE_DISABLE_THINKING",
+            // Set for sessions in Anthropic's cloud: other tools (11 more, 87 kB instead of 77) and another prompt.
+            "CLAUDE_CODE_REMOTE*",
+            // Numbers that change with every request, models of a gateway, and the beta fields of Anthropic's API.
+            "CLAUDE_CODE_ENABLE_TOKEN_USAGE_ATTACHMENT",
+            "CLAUDE_CODE_ENABLE_GATEWAY_MODEL_DISCOVERY",
+            "CLAUDE_CODE_SIMULATE_PROXY_USAGE",
+        ],
+    ),
+    ("session", "the session that lclaude runs in", &["CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT", "CLAUDE_CODE_SESSION_*"]),
+    (
+        "own telemetry",
+        "telemetry of your own, which can contain prompts",
+        &[
+            "CLAUDE_CODE_ENABLE_TELEMETRY",
+            "OTEL_*",
+            "ANT_*",
+            "*BETA_TRACING_*",
+            "*ENHANCED_TELEMETRY_BETA",
+            "CLAUDE_CODE_CLIENT_DATA_URL",
+        ],
+    ),
 ];
 
 /// Names that match the patterns above and that a settings file can set; the overlay can't use patterns.
@@ -325,7 +357,7 @@ const MEMORY_DIR: &str = "CLAUDE_CODE_REMOTE_MEMORY_DIR";
 
 /// Whether an inherited variable must not reach the child.
 pub(crate) fn is_removed(name: &str) -> bool {
-    name != MEMORY_DIR && REMOVED.iter().any(|pattern| matches(pattern, name))
+    name != MEMORY_DIR && REMOVED.iter().flat_map(|(.., patterns)| *patterns).any(|pattern| matches(pattern, name))
 }
 
 /// Whether an inherited variable is removed or replaced for the child.

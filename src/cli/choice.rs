@@ -80,4 +80,9 @@ impl Selection {
     pub(crate) fn line(&self, verb: &str) -> String {
         self.choice.line(&["lclaude", "local", verb], self.model.as_deref())
     }
+
+    /// Returns the command line of a session with these options, without `--yes` and `--quiet`.
+    pub(crate) fn session_line(&self) -> String {
+        self.choice.line(&["lclaude"], self.model.as_deref())
+    }
 }

@@ -32,6 +32,8 @@ pub(crate) struct SessionArguments {
     pub throwaway: Option<bool>,
     pub keep: bool,
     pub dry_run: bool,
+    /// Whether to print the dry run as JSON.
+    pub json: bool,
     /// The values of `--model` among lclaude's own options, in order.
     pub models: Vec<OsString>,
     /// The value of `--settings` among lclaude's own options.

@@ -14,7 +14,7 @@ use clap::{CommandFactory, Parser, ValueHint};
 use super::{
     choice::{Choice, HEADING},
     command::{Invocation, SessionArguments},
-    local, unknown,
+    line, local, unknown,
     verbs::{LineArguments, Verb},
 };
 use crate::{
@@ -66,6 +66,9 @@ struct Arguments {
     /// Show what would run, without starting anything
     #[arg(long)]
     dry_run: bool,
+    /// Print one JSON object, with --dry-run
+    #[arg(long)]
+    json: bool,
     /// Use this model: a name or a .gguf file
     #[arg(long, value_name = "NAME", help_heading = HEADING, display_order = 0)]
     model: Vec<OsString>,
@@ -181,7 +184,11 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Invocation> {
         unknown::check_own(before, &parsed.claude)?;
     }
     let own = before.to_vec();
-    let Arguments { choice, lean, toolset, throwaway, keep, dry_run, model: models, settings, claude, .. } = parsed;
+    let Arguments { choice, lean, toolset, throwaway, keep, dry_run, json, model: models, settings, claude, .. } =
+        parsed;
+    if json && !dry_run {
+        return Err(json_without_dry_run(&arguments));
+    }
     let (program, claude) = match wrapped {
         Some((program, rest)) => (Some(program), rest),
         None => (None, claude),
@@ -195,12 +202,27 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Invocation> {
         throwaway,
         keep,
         dry_run,
+        json,
         models,
         settings,
         program,
         claude,
     };
     Ok(Invocation::Session(session))
+}
+
+/// Returns the failure for `--json` without `--dry-run`, in a session with these arguments.
+fn json_without_dry_run(arguments: &[OsString]) -> Failure {
+    let dry_run = [&["--dry-run".into()], arguments].concat();
+    let failure = Failure::new(Code::Usage, "--json requires --dry-run")
+        .cause("a session's output is Claude Code's own")
+        .help(format!("{}  # shows what would run", line::of(&dry_run)));
+    if !crate::claude::arguments::has_print(arguments) {
+        return failure;
+    }
+    let others = arguments.iter().filter(|word| *word != "--json").cloned();
+    let answer: Vec<OsString> = others.chain(["--output-format".into(), "json".into()]).collect();
+    failure.help(format!("{}  # prints Claude Code's answer as JSON", line::of(&answer)))
 }
 
 /// Parses the name of a tool set, for clap.

@@ -49,7 +49,7 @@ pub(crate) struct Settings {
     pub profiles: BTreeMap<String, toml::Table>,
     #[serde(skip)]
     pub(super) sources: Sources,
-    /// What the files and variables set, as written, for [`Settings::values`](super::values).
+    /// The merged layers as they are written, without what options set.
     #[serde(skip)]
     pub(super) merged: toml::Table,
     /// The project file among the layers, if it is untrusted.

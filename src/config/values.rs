@@ -8,6 +8,7 @@ use toml_edit::Key;
 use super::{
     file,
     keys::{self, find_nearest},
+    kind::Kind,
     layers,
     project::{self, FILE_NAME},
     ranges::parse_context,
@@ -39,13 +40,49 @@ impl Setting {
     pub(crate) fn shown(&self) -> String {
         if self.is_secret() { MASKED.into() } else { self.value.to_string() }
     }
+
+    /// Returns the value for JSON, or a mask if it may be a secret.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        if self.is_secret() { MASKED.into() } else { serde_json::to_value(&self.value).unwrap_or_default() }
+    }
 }
 
-/// Returns everything that files and variables set, in the order of the keys. Profiles count only if they are selected.
+/// Returns everything that is set, in the order of the keys. Profiles count only if they are selected.
 pub(crate) fn effective(settings: &Settings) -> Vec<Setting> {
-    let values = leaves(&settings.merged, "").into_iter().filter(|(key, _)| !key.starts_with("profiles."));
-    let of = |(key, value): (String, Value)| Some(Setting { source: settings.sources.get(&key)?.clone(), key, value });
-    values.filter_map(of).collect()
+    let set = settings.sources.iter().filter(|(key, _)| !key.starts_with("profiles."));
+    let of = |(key, source): (&String, &Source)| {
+        let written = find(&settings.merged, key).filter(|_| !matches!(source, Source::Option(_))).cloned();
+        Some(Setting { key: key.clone(), value: written.or_else(|| typed(settings, key))?, source: source.clone() })
+    };
+    set.filter_map(of).collect()
+}
+
+/// Returns the value at a dotted key, whose parts may contain dots themselves.
+fn find<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
+    table.iter().find_map(|(name, value)| {
+        let rest = key.strip_prefix(name.as_str())?;
+        if rest.is_empty() {
+            return Some(value);
+        }
+        find(value.as_table()?, rest.strip_prefix('.')?)
+    })
+}
+
+/// Returns the value of a key that an option, or the answer of a server, can set.
+fn typed(settings: &Settings, key: &str) -> Option<Value> {
+    let text = |value: Option<&str>| value.map(Value::from);
+    match key {
+        "backend" => text(settings.backend.map(Kind::name)),
+        "profile" => text(settings.profile.as_deref()),
+        "model" => text(settings.model.as_deref()),
+        "context" => settings.context.map(|tokens| Value::from(i64::from(tokens))),
+        "lean" => settings.lean.map(Value::from),
+        "throwaway" => settings.throwaway.map(Value::from),
+        "claude.tools" => Value::try_from(settings.claude.tools?).ok(),
+        "claude.path" => text(settings.claude.path.as_deref()?.to_str()),
+        "endpoint.url" => text(settings.endpoint.url.as_deref()),
+        _ => None,
+    }
 }
 
 /// Returns the dotted keys of all values, as [`keys::leaves`] does, with the values.
@@ -120,15 +157,6 @@ pub(crate) fn check_key(key: &str) -> Result<KeyKind> {
         });
     }
     Ok(keys::kind(&in_file))
-}
-
-/// Returns a table that sets one key.
-fn nested(parts: &[String], value: Value) -> Table {
-    let wrapped = parts.iter().rev().fold(value, |value, part| Value::Table(Table::from_iter([(part.clone(), value)])));
-    match wrapped {
-        Value::Table(table) => table,
-        _ => Table::new(),
-    }
 }
 
 /// Returns the value that a text means for a key: TOML if the key takes that, or else the text itself.
@@ -221,6 +249,16 @@ mod tests {
 
     fn value(key: &str, text: &str) -> String {
         parse_value(key, text).map_or_else(|failure| failure.to_string(), |value| value.to_string())
+    }
+
+    #[test]
+    fn value_is_found_below_keys_with_dots() {
+        let table: Table = "a = 1\n[b.\"c.d\"]\ne = 'x'\n[b.c]\nf = 2".parse().expect("TOML");
+        let found = |key: &str| find(&table, key).map(ToString::to_string);
+        assert_eq!(found("a").as_deref(), Some("1"));
+        assert_eq!(found("b.c.d.e").as_deref(), Some("\"x\""));
+        assert_eq!(found("b.c.f").as_deref(), Some("2"));
+        assert_eq!(found("b.x"), None);
     }
 
     #[test]

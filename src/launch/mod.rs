@@ -93,7 +93,7 @@ pub(crate) fn session(typed: cli::SessionArguments, set_up: fn(cli::SetupArgumen
             if let Some(throwaway) = child.throwaway.as_mut().filter(|_| typed.keep) {
                 throwaway.keep(&plan.environment().places.state);
             }
-            run_child(plan, &Child::ClaudeCode(child), typed.dry_run, &asked)
+            run_child(plan, &Child::ClaudeCode(child), DryRun::of(typed.dry_run, typed.json), &asked)
         }
     }
 }
@@ -117,15 +117,34 @@ pub(crate) fn with_model(settings: Settings, environment: &Environment, asked: &
     event_loop()?.block_on(served_model::choose(settings, environment, |model| asked.with_model(model)))
 }
 
+/// Whether only to print what would run, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DryRun {
+    No,
+    Text,
+    Json,
+}
+
+impl DryRun {
+    /// Returns what `--dry-run` and `--json` ask for.
+    pub(crate) fn of(dry_run: bool, json: bool) -> Self {
+        match (dry_run, json) {
+            (false, _) => DryRun::No,
+            (true, false) => DryRun::Text,
+            (true, true) => DryRun::Json,
+        }
+    }
+}
+
 /// Runs a child on the plan's backend, or with `dry_run` prints what would run.
-pub(crate) fn run_child(plan: Plan, child: &Child, dry_run: bool, asked: &Asked<'_>) -> Result<Exit> {
-    if dry_run {
+pub(crate) fn run_child(plan: Plan, child: &Child, dry_run: DryRun, asked: &Asked<'_>) -> Result<Exit> {
+    if dry_run != DryRun::No {
         // A dry run asks no server.
         let missing = match plan.backend.service {
             Service::Running(_) => Vec::new(),
             _ => event_loop()?.block_on(plan.missing()),
         };
-        dry_run::print(&plan, child, &missing);
+        dry_run::print(&plan, child, &missing, dry_run == DryRun::Json);
         let usable = event_loop()?.block_on(offered(&plan, &missing));
         if !usable.is_empty() {
             let names: Vec<String> = usable.into_iter().map(|installed| installed.model.name).collect();
@@ -337,6 +356,10 @@ fn check_throwaway_options(typed: &cli::SessionArguments, settings: &Settings, r
 /// Replaces this process with Claude Code, with unchanged arguments and environment.
 fn run_direct(settings: &Settings, environment: &Environment, typed: &cli::SessionArguments) -> Result<Exit> {
     let program = claude::find(settings, environment)?;
+    if typed.dry_run && typed.json {
+        dry_run::print_direct(settings, &program, &typed.claude_arguments());
+        return Ok(Exit::Code(0));
+    }
     if typed.dry_run {
         ui::message(format_args!(
             "lclaude: this command needs no backend; {} would run with unchanged arguments",

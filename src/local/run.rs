@@ -11,12 +11,12 @@ use crate::{
     },
     claude::Throwaway,
     cli::RunArguments,
-    launch::{self, Asked},
+    launch::{self, Asked, DryRun},
     session::child::{Child, ChildProgram},
 };
 
 pub(crate) fn run(arguments: RunArguments) -> Result<Exit> {
-    let RunArguments { choice, dry_run, command } = arguments;
+    let RunArguments { choice, dry_run, json, command } = arguments;
     let Some((name, rest)) = command.split_first() else {
         return Err(Failure::new(Code::Usage, "`lclaude local run` requires a program")
             .cause("no program is given after the options")
@@ -33,5 +33,5 @@ pub(crate) fn run(arguments: RunArguments) -> Result<Exit> {
         plan = plan.for_client();
     }
     let child = Child::Program(ChildProgram::find(name, rest, throwaway)?);
-    launch::run_child(plan, &child, dry_run, &asked)
+    launch::run_child(plan, &child, DryRun::of(dry_run, json), &asked)
 }

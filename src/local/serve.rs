@@ -1,5 +1,7 @@
 //! `lclaude local serve`: holds a lease without a child, for programs started elsewhere.
 
+use std::io::{self, IsTerminal};
+
 use super::{format::VariableChanges, selection::warn_about_settings};
 use crate::{
     backend::MissingModel,
@@ -57,12 +59,29 @@ fn print_variables(plan: &Plan, ready: &Ready, json: bool, hint: &str) -> Result
             "removed": variables.removed,
         });
         ui::print_json(&format!("{object}\n"));
+    } else if io::stdout().is_terminal() {
+        // A person reads it, so the key stays out of sight.
+        ui::print(&summary(plan, ready, hint));
+        return Ok(());
     } else {
         ui::print_exact(&variables.render(Format::Bash));
     }
     let url = &ready.endpoint.url;
     ui::note(format_args!("lclaude: serving {} at {url} until Ctrl-C; in another shell: {hint}", plan.backend.kind));
     Ok(())
+}
+
+/// Returns what is served, and how to use and stop it.
+fn summary(plan: &Plan, ready: &Ready, hint: &str) -> String {
+    let rows = [
+        ("URL", ready.endpoint.url.clone()),
+        ("model", plan.backend.model_list()),
+        ("context", format!("{} tokens", ready.served.context)),
+        ("use it", format!("{hint}  # in another shell")),
+        ("stop it", "Ctrl-C".into()),
+    ];
+    let row = |(title, value): (&str, String)| format!("  {title:<7}  {}\n", ui::one_line(value));
+    format!("serving {}\n{}", plan.backend.kind, rows.into_iter().map(row).collect::<String>())
 }
 
 /// Holds the lease until a signal comes or the backend fails.

@@ -139,8 +139,7 @@ async fn wait_until_ready(lease: &mut Lease, plan: &Plan) -> Result<Wait> {
                 if !std::mem::replace(&mut was_started, true) {
                     report_other_versions(lease.start());
                 }
-                let (kind, models) = (plan.backend.kind, plan.backend.model_list());
-                waiting.show(&format!("starting {kind} ({models})"), None, "");
+                waiting.show(&plan.backend.first_step(), None, "");
             }
         }
     }

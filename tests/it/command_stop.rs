@@ -242,7 +242,7 @@ fn dry_run_shows_stop_with_masked_token() {
     let engine = Engine::configured(r#"stop = ["docker", "stop", "{token}", "lclaude-{port}"]"#);
     let shown = engine.stage.output(&["--dry-run", "-p", "x"]).expect(0).stdout;
     let expected = format!(
-        "ended by {} stop '••••••••' lclaude-PORT, which may take 10s\n",
+        "  ended by a command, which may take 10s:\n    {} stop '••••••••' lclaude-PORT\n",
         engine.stage.bin().join("docker").display()
     );
     assert!(shown.contains(&expected), "{shown}");

@@ -193,7 +193,7 @@ fn headers_and_api_key_are_sent_and_never_shown() {
     let ended = finish(session, &claude);
     let plan = stage.output(&["--dry-run", "--model", "any", "-p", "x"]).expect(0);
     assert!(
-        plan.stdout.contains("X-Team: blue") && plan.stdout.contains("CF-Access-Client-Secret: ••••••••"),
+        plan.stdout.contains("X-Team: ••••••••") && plan.stdout.contains("CF-Access-Client-Secret: ••••••••"),
         "{plan:#?}"
     );
     let listed = stage.output(&["local", "models"]).expect(0);

@@ -76,6 +76,6 @@ fn context_of_a_shared_server_is_known_if_the_model_is_loaded() {
         assert!(!checks.contains("server context"), "{checks}");
         // A dry run asks no server.
         let plan = stage.output(&["--dry-run", "--model", "small", "-p", "x"]).expect(0).stdout;
-        assert!(plan.contains("the granted context is known once the backend is up"), "{plan}");
+        assert!(plan.contains("context: 65536 tokens requested\n"), "{plan}");
     }
 }

@@ -36,8 +36,8 @@ fn context(stage: &Stage, directory: &Path, arguments: &[&str]) -> (u32, String)
     let plan = plan_in(stage, directory, arguments);
     let asked = plan.lines().find_map(|line| line.split_once(" tokens requested")).expect("a context").0;
     let asked = asked.rsplit(' ').next().and_then(|asked| asked.parse().ok()).expect("a number");
-    let source = plan.lines().find_map(|line| line.trim_start().strip_prefix("context ")).expect("a source");
-    (asked, source.trim_start().trim_start_matches("from ").to_owned())
+    let source = plan.lines().find_map(|line| line.trim_start().strip_prefix("context = ")).expect("a source");
+    (asked, source.split_once(" from ").expect("a source").1.to_owned())
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn profile_takes_the_precedence_of_its_selector() {
     // Selected by the project: overrides the user's file, but not the project's own settings.
     write(&project, "profile = \"small\"\n");
     assert_eq!(context(&stage, &project, &[]), (30000, profile("small")));
-    assert!(plan_in(&stage, &project, &[]).contains("lean                     from profile small"));
+    assert!(plan_in(&stage, &project, &[]).contains("lean = true"));
     write(&project, "profile = \"small\"\ncontext = 50000\n");
     assert_eq!(context(&stage, &project, &[]), (50000, file.clone()));
     // Selected by an option or a variable: overrides both.

@@ -98,7 +98,7 @@ fn backend_restarts_are_reported() {
     let stage = Stage::new();
     let mut terminal = Terminal::start(serve(&stage, &[]));
     let backend = stage.events.next("llama-server");
-    terminal.wait_for("until Ctrl-C");
+    terminal.wait_for("Ctrl-C");
     kill(backend.pid, Signal::KILL);
     terminal.wait_for("restarting the backend: it was killed by signal 9");
     terminal.wait_for("up again");
@@ -112,6 +112,22 @@ fn backend_restarts_are_reported() {
     terminal.type_in("\x03");
     assert_eq!(terminal.wait(), Some(130));
     assert!(third.is_gone());
+}
+
+#[test]
+fn summary_on_a_terminal_shows_no_key() {
+    messages!();
+    let stage = Stage::new();
+    let mut terminal = Terminal::start(serve(&stage, &[]));
+    let backend = stage.events.next("llama-server");
+    terminal.wait_for("stop it");
+    terminal.wait_for("Ctrl-C");
+    terminal.type_in("\x03");
+    let output = terminal.wait_to_the_end(130);
+    let key = &backend.env["LLAMA_API_KEY"];
+    assert!(!output.contains(key.as_str()) && !output.contains("export "), "{output}");
+    let at = output.find("serving ").expect("the summary");
+    messages::record("summary", output[at..].replace('\r', ""));
 }
 
 #[test]

@@ -15,7 +15,7 @@ use lclaude_fakes::events::PATIENCE;
 use rustix::process::Signal;
 use socket2::{Domain, Socket, Type};
 use support::{
-    Fake, Session, Stage, finish, json, kill, messages, port, server, session::shell_code, terminal::Terminal,
+    Fake, Session, Stage, finish, json, kill, messages, ollama, port, server, session::shell_code, terminal::Terminal,
     write_program,
 };
 
@@ -72,6 +72,31 @@ fn without_a_terminal_each_stage_is_one_line_on_stderr() {
     stage.events.next("llama-server").send(json!({"do": "ready"}));
     stage.events.next("claude").send(json!({"do": "exit", "code": 0}));
     assert_eq!(session.wait(), (Some(0), String::new(), Vec::new()));
+}
+
+#[test]
+fn first_line_names_what_is_started_or_asked() {
+    let stage = controlled();
+    stage.config(&format!(
+        "backend = 'command'\nmodel = 'tiny'\n[command]\nrun = ['llama-server', '-m', '{}', '-a', '{{model}}', \
+         '-c', '{{context}}', '--port', '{{port}}']\n",
+        stage.model().display()
+    ));
+    let session = LiveSession::start(&stage, &["-p", "hello"]);
+    assert_eq!(session.line(), "lclaude: starting llama-server (tiny)");
+    let backend = stage.events.next("llama-server");
+    backend.send(json!({"do": "ready"}));
+    let claude = stage.events.next("claude");
+
+    claude.send(json!({"do": "exit", "code": 0}));
+    assert_eq!(session.wait().0, Some(0));
+
+    // Nothing is started for a server that already runs.
+    let (stage, own) = ollama::shared(&[]);
+    let session = LiveSession::start(&stage, &["--model", "small", "-p", "hello"]);
+    assert_eq!(session.line(), format!("lclaude: connecting to {} (small:latest)", own.url));
+    stage.events.next("claude").send(json!({"do": "exit", "code": 0}));
+    assert_eq!(session.wait().0, Some(0));
 }
 
 #[test]

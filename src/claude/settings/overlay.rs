@@ -58,6 +58,9 @@ pub(crate) fn read(written: &OsStr, here: &Path) -> Result<Value> {
     }
 }
 
+/// The setting without which `WebFetch` asks Anthropic about each address before fetching it.
+pub(crate) const NO_PREFLIGHT: &str = "skipWebFetchPreflight";
+
 /// Returns the overlay: the user's settings with ours merged over them.
 ///
 /// `models`: see [`super::models`]. `denied`: rules of tools that the session leaves out.
@@ -74,8 +77,7 @@ pub(crate) fn build(user: Option<Value>, table: &Table, models: Value, denied: &
             "disableAutoMode": "disable",
             "deny": denied,
         },
-        // The preflight asks Anthropic about each URL before fetching it.
-        "skipWebFetchPreflight": true,
+        (NO_PREFLIGHT): true,
         // A teammate in a tmux pane of its own would get the address, but not the token.
         "teammateMode": "in-process",
     });

@@ -45,6 +45,9 @@ pub(crate) struct RunArguments {
     /// Show what would run, without starting anything
     #[arg(long)]
     pub dry_run: bool,
+    /// Print one JSON object, with --dry-run
+    #[arg(long, requires = "dry_run")]
+    pub json: bool,
     /// Run this program with these arguments
     #[arg(trailing_var_arg = true, value_name = "PROGRAM")]
     pub command: Vec<OsString>,

@@ -23,6 +23,7 @@ pub(crate) struct SetupArguments {
 Examples:
   lclaude local doctor
   lclaude local doctor --live
+  lclaude local doctor --privacy
   lclaude local doctor --backend ollama --json")]
 pub(crate) struct DoctorArguments {
     #[command(flatten)]
@@ -30,6 +31,9 @@ pub(crate) struct DoctorArguments {
     /// Start the backend and test it with real requests
     #[arg(long)]
     pub live: bool,
+    /// Show where requests go, what is switched off and what stays on disk, and how to check it
+    #[arg(long, conflicts_with = "live")]
+    pub privacy: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

@@ -29,7 +29,7 @@ pub(super) fn list(settings: &Settings, file: &Path, json: bool) -> Result<u8> {
         let setting = |setting: &Setting| {
             json!({
                 "key": setting.key,
-                "value": if setting.is_secret() { json!(ui::MASKED) } else { json!(setting.value) },
+                "value": setting.json(),
                 "source": setting.source.to_string(),
             })
         };

@@ -5,7 +5,7 @@
 //! their version.
 //!
 //! `--json` prints one object: `format` (1), `lclaude` (its version), `ok`, `warnings` and `failures` (counts), and
-//! `checks`, each with `area` (configuration, claude, backends, machine, live), `name`, `state` (ok, warning, failure),
+//! `checks`, each with `area` (configuration, claude, backends, machine, live; with `--privacy` requests, off, disk), `name`, `state` (ok, warning, failure),
 //! `found`, `why` (or null), `log` and `help` (lists of lines, the best help first). An area and a name together
 //! identify a check and never change.
 
@@ -14,6 +14,7 @@ mod claude;
 mod configuration;
 pub(crate) mod live;
 mod machine;
+mod privacy;
 mod report;
 mod run;
 pub(crate) use run::run;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{backends, claude, configuration, live, machine, report};
+use super::{backends, claude, configuration, live, machine, privacy, report};
 use crate::{
     backend::subject::{Subject, edit_command},
     base::{
@@ -21,6 +21,9 @@ use crate::{
 
 /// Returns exit code 1 if a check failed.
 pub(crate) fn run(arguments: DoctorArguments) -> Result<Exit> {
+    if arguments.privacy {
+        return privacy::run(&arguments);
+    }
     let runtime = launch::event_loop()?;
     let mut checks = Vec::new();
     let interrupted = runtime.block_on(run_checks(&arguments, &mut checks));

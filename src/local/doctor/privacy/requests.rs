@@ -1,0 +1,95 @@
+//! Where the requests of a session go, and what its tools can do.
+
+use crate::{
+    backend::{Service, address::is_remote, registry},
+    base::{
+        check::{Area, Check},
+        error::Result,
+    },
+    claude::{NO_PREFLIGHT, WEB_SEARCH},
+    cli::Selection,
+    session::plan::Plan,
+};
+
+const AREA: Area = Area::Requests;
+
+/// Shows the connections of running Claude Code processes.
+const CONNECTIONS: &str = if cfg!(target_os = "macos") {
+    "lsof -nP -i -a -c claude  # while a session runs"
+} else {
+    "ss -tnp | grep claude  # while a session runs"
+};
+
+/// Returns the command that shows every connection of one session, its tools included.
+fn all_connections(session: &str) -> String {
+    if cfg!(target_os = "macos") {
+        "lsof -nP -i -a -c lclaude -c claude -c llama -c ollama -r 1  # while a session runs".into()
+    } else {
+        format!("strace -f -e trace=connect -o /tmp/connect.txt {session} -p hi; grep sin /tmp/connect.txt")
+    }
+}
+
+pub(super) fn checks(plan: &Result<Plan>, choice: &Selection) -> Vec<Check> {
+    let session = choice.session_line();
+    let mut checks = match plan {
+        Ok(plan) => backend(plan, &session),
+        Err(failure) => vec![Check::failed(AREA, "backend", failure)],
+    };
+    checks.extend([
+        Check::ok(AREA, "Claude Code", "sends prompts, files and answers to the backend and to no other address")
+            .help(CONNECTIONS)
+            .help(all_connections(&session)),
+        Check::ok(AREA, "lclaude", "contacts its backend only: no telemetry, no update check, no proxy in between")
+            .help(all_connections(&session)),
+        Check::ok(AREA, WEB_SEARCH, "is off, since it runs on Anthropic's servers")
+            .help(format!("{session} --dry-run | grep '  without.*{WEB_SEARCH}'")),
+        Check::ok(
+            AREA,
+            "WebFetch",
+            format!("fetches the pages that the model asks for, from this machine; Anthropic isn't asked about them ({NO_PREFLIGHT})"),
+        )
+        .help(format!("{session} --disallowedTools WebFetch  # starts a session without it")),
+        Check::ok(AREA, "Bash, hooks", "run any command that you or your settings allow, also over the network")
+            .help("grep -s -A9 -e '\"allow\"' -e '\"hooks\"' ~/.claude/settings.json .claude/settings*.json"),
+        Check::ok(AREA, "MCP servers", "are programs and addresses of your own, which get what the model sends them")
+            .help("lclaude mcp list"),
+    ]);
+    checks
+}
+
+/// Says which server gets the prompts, and who else can use it.
+fn backend(plan: &Plan, session: &str) -> Vec<Check> {
+    let backend = &plan.backend;
+    let shown = format!("{session} --dry-run");
+    let models = backend.model_list();
+    let (found, is_elsewhere, access) = match &backend.service {
+        Service::Running(url) if is_remote(url) => (format!("{models} at {url}, on another machine"), true, None),
+        Service::Running(url) => {
+            (format!("{models} at {url}, on this machine; what that server sends on is its own matter"), false, None)
+        }
+        Service::Program(program) => {
+            let has_key = program.key_variable.is_some() || program.fills_token;
+            let access = match has_key {
+                true => "takes a random key of each run, which only lclaude and Claude Code know",
+                false => "takes no key, so other users of this machine can use it while it runs",
+            };
+            let found = format!("{models} by {} on a free port of 127.0.0.1, on this machine", backend.kind);
+            (found, false, Some(access))
+        }
+        Service::Managed { title, .. } => {
+            let access = "takes no key, so other users of this machine can use it while it runs";
+            (format!("{models} by {title} on 127.0.0.1, on this machine"), false, Some(access))
+        }
+    };
+    let mut checks = vec![match (registry::backend(backend.kind).sends_prompts_to(backend), is_elsewhere) {
+        (Some(place), _) => {
+            Check::warning(AREA, "backend", format!("{found}; that server sends your code to {place}")).help(shown)
+        }
+        (None, true) => Check::warning(AREA, "backend", format!("{found}: your code is sent there")).help(shown),
+        (None, false) => Check::ok(AREA, "backend", found).help(shown),
+    }];
+    if let Some(access) = access {
+        checks.push(Check::ok(AREA, "access", format!("the server {access}")).help("lclaude local status  # its port"));
+    }
+    checks
+}

@@ -1,0 +1,120 @@
+//! `lclaude local doctor --privacy`: where requests go, what is switched off and what stays on disk.
+
+use std::{collections::BTreeSet, fs, os::unix::fs::symlink};
+
+use support::{Stage, Value, finish, lclaude, messages, repository};
+
+const LOCAL: [&str; 4] = ["--backend", "llamacpp", "--model", "tiny.gguf"];
+
+fn report(stage: &Stage, arguments: &[&str]) -> Value {
+    let all = [&["local", "doctor", "--privacy", "--json"], arguments].concat();
+    serde_json::from_str(&stage.output(&all).expect(0).stdout).expect("JSON and nothing else on stdout")
+}
+
+/// The check of an area and a name.
+fn check<'a>(report: &'a Value, area: &str, name: &str) -> &'a Value {
+    let all = report["checks"].as_array().expect("a list");
+    all.iter().find(|check| check["area"] == area && check["name"] == name).unwrap_or_else(|| panic!("{report:#}"))
+}
+
+/// The commands that show connections differ between systems.
+#[cfg(target_os = "linux")]
+#[test]
+fn privacy_report_shows_each_line_with_its_check() {
+    messages!();
+    let mut stage = Stage::new();
+    stage.set("ANTHROPIC_API_KEY", "sk-inherited").set("OTEL_LOGS_EXPORTER", "otlp");
+    let home = stage.home_files();
+    let ended = stage.output(&[&["local", "doctor", "--privacy"], &LOCAL[..]].concat()).expect(0).record();
+    assert!(!ended.stdout.contains("sk-inherited"), "{}", ended.stdout);
+    assert_eq!(stage.home_files(), home);
+    stage.assert_nothing_started();
+}
+
+#[test]
+fn code_that_leaves_the_machine_is_a_warning() {
+    let stage = Stage::new();
+    let local = report(&stage, &LOCAL);
+    assert_eq!(check(&local, "requests", "backend")["state"], "ok");
+    assert!(check(&local, "requests", "access")["found"].to_string().contains("random key"));
+    stage.config("backend = 'endpoint'\nmodel = 'm'\n[endpoint]\nurl = 'https://models.example.net'\n");
+    let remote = report(&stage, &[]);
+    let backend = check(&remote, "requests", "backend");
+    assert_eq!(backend["state"], "warning", "{backend:#}");
+    assert!(backend["found"].to_string().contains("https://models.example.net"), "{backend:#}");
+    assert_eq!(backend["help"][0], "lclaude --dry-run");
+}
+
+#[test]
+fn report_without_a_backend_says_why_and_goes_on() {
+    let stage = Stage::bare();
+    let all = ["local", "doctor", "--privacy", "--json", "--backend", "llamacpp", "--model", "tiny.gguf"];
+    let report: Value = serde_json::from_str(&stage.output(&all).expect(1).stdout).expect("JSON");
+    assert_eq!(check(&report, "requests", "backend")["state"], "failure");
+    assert_eq!(check(&report, "off", "telemetry")["state"], "ok");
+    stage.config("contxt = 3\n");
+    let report: Value = serde_json::from_str(&stage.output(&all).expect(1).stdout).expect("JSON");
+    assert_eq!(check(&report, "configuration", "file")["state"], "failure");
+}
+
+#[test]
+fn names_are_unique() {
+    let report = report(&Stage::new(), &LOCAL);
+    let all = report["checks"].as_array().expect("a list");
+    let names: BTreeSet<String> = all.iter().map(|check| format!("{}/{}", check["area"], check["name"])).collect();
+    assert_eq!(names.len(), all.len(), "{names:?}");
+}
+
+/// What the report calls switched off is what a session gets.
+#[test]
+fn switched_off_variables_are_those_of_a_session() {
+    let mut stage = Stage::new();
+    stage.set("OTEL_LOGS_EXPORTER", "otlp").set("ANTHROPIC_BEDROCK_BASE_URL", "https://example.net");
+    let (session, claude, _) = stage.started(stage.lclaude(&LOCAL).args(["-p", "x"]));
+    finish(session, &claude);
+    let report = report(&stage, &LOCAL);
+    for name in ["telemetry", "marketplace"] {
+        let help = check(&report, "off", name)["help"][0].as_str().expect("a command").to_owned();
+        let (variable, value) = help.rsplit(' ').next().and_then(|word| word.split_once('=')).expect("a variable");
+        assert_eq!(claude.env.get(variable).map(String::as_str), Some(value), "{name}");
+    }
+    for (group, variable) in [("own telemetry", "OTEL_LOGS_EXPORTER"), ("providers", "ANTHROPIC_BEDROCK_BASE_URL")] {
+        let found = check(&report, "off", group)["found"].as_str().expect("a text").to_owned();
+        assert!(found.ends_with(&format!("set here: {variable}")), "{found}");
+        assert!(!claude.env.contains_key(variable), "{variable}");
+    }
+}
+
+/// The checks of the report that start nothing are run, and show what the report says.
+#[test]
+fn checks_show_what_the_report_says() {
+    let stage = Stage::new();
+    symlink(lclaude(), stage.bin().join("lclaude")).expect("a link");
+    let report = report(&stage, &LOCAL);
+    let mut ran = 0;
+    for check in report["checks"].as_array().expect("a list") {
+        for help in check["help"].as_array().expect("a list").iter().filter_map(Value::as_str) {
+            if !help.contains(" --dry-run") || help.contains("'^  - '") {
+                continue;
+            }
+            let mut shell = stage.command("sh");
+            let ended = stage.ended(shell.args(["-c", help])).expect(0);
+            assert!(!ended.stdout.is_empty(), "{help}");
+            ran += 1;
+        }
+    }
+    assert!(ran >= 5, "{report:#}");
+}
+
+#[test]
+fn sizes_are_those_of_the_files() {
+    let stage = Stage::new();
+    let projects = stage.home().join(".claude/projects/x");
+    fs::create_dir_all(&projects).expect("a directory");
+    fs::write(projects.join("a.jsonl"), vec![b'x'; 3_000_000]).expect("a file");
+    symlink(repository(), projects.join("link")).expect("a link");
+    let report = report(&stage, &LOCAL);
+    let history = check(&report, "disk", "history")["found"].as_str().expect("a text").to_owned();
+    assert!(history.ends_with(".claude/projects, 3 MB"), "{history}");
+    assert!(check(&report, "disk", "snapshots")["found"].to_string().contains("nothing yet"));
+}
