@@ -9,7 +9,7 @@ use std::io::{self, IsTerminal};
 
 use super::child::Child;
 use crate::{
-    base::ui::ProgressLine,
+    base::progress::ProgressLine,
     keeper::{Activity, Phase},
 };
 

@@ -16,12 +16,7 @@ use super::{
 use crate::{
     backend::MissingModel,
     base::{
-        error::Result,
-        exit::Exit,
-        process::Terminal,
-        scratch::Scratch,
-        signals::Signals,
-        ui::{self, ProgressLine},
+        error::Result, exit::Exit, process::Terminal, progress::ProgressLine, scratch::Scratch, signals::Signals, ui,
         wait::WORD_AFTER,
     },
     claude::{Throwaway, user_files},

@@ -9,8 +9,9 @@ use crate::{
     base::{
         check::{Check, Severity},
         error::{Code, Failure, Result},
+        progress::ProgressLine,
         signals::Signals,
-        ui::{self, ProgressLine},
+        ui,
     },
     claude,
     config::Kind,

@@ -13,9 +13,9 @@ use crate::{
         check::{Area, Check, Severity},
         error::{Code, Failure, Result},
         exit::Exit,
+        progress::ProgressLine,
         scratch::Scratch,
         signals::Signals,
-        ui::ProgressLine,
     },
     keeper::{Event, Lease, Ready},
     session::{
