@@ -32,8 +32,9 @@ pub fn main() -> ! {
         std::process::exit(bug.exit_code().into());
     }));
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
-    let exit = cli::parse(arguments.clone()).and_then(dispatch).unwrap_or_else(|failure| {
-        let failure = cli::complete_helps(&arguments, failure);
+    let typed = arguments.clone();
+    ui::complete_helps(move |help| cli::complete_help(&typed, help));
+    let exit = cli::parse(arguments).and_then(dispatch).unwrap_or_else(|failure| {
         ui::message_lines(&failure);
         Exit::Code(failure.exit_code())
     });

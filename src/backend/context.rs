@@ -12,6 +12,25 @@ use crate::{
 /// The help for skipping the checks of the context.
 pub(crate) const SKIP_CHECK: &str = "set context_check = false in the configuration to start it anyway";
 
+/// The help for a model that needs too much memory.
+pub(crate) const SMALLER_MODEL: &str = "lclaude local models  # choose a smaller model";
+
+/// Returns the help for a context that needs too much memory.
+pub(crate) fn smaller(context: u32) -> String {
+    match context / 2 {
+        ..MIN_CONTEXT if context <= MIN_CONTEXT => SMALLER_MODEL.into(),
+        half => format!("lclaude --context {}", half.max(MIN_CONTEXT)),
+    }
+}
+
+/// Returns the help for a context that is too small, although `asked` tokens were requested.
+pub(crate) fn larger(asked: u32) -> String {
+    match asked {
+        DEFAULT_CONTEXT.. => "lclaude local models  # choose a model with a larger context".into(),
+        _ => format!("lclaude --context {DEFAULT_CONTEXT}"),
+    }
+}
+
 /// Returns the clause of messages that explains the minimum.
 pub(crate) fn minimum_clause() -> String {
     format!("Claude Code's prompt and tools take about {CLAUDE_CODE_PROMPT} tokens, so the minimum is {MIN_CONTEXT}")

@@ -5,11 +5,11 @@
 use std::{os::unix::process::ExitStatusExt, path::Path, process::ExitStatus};
 
 use super::{
+    context::{SMALLER_MODEL, smaller},
     log::LogExcerpt,
     plan::{BackendPlan, Service},
 };
 use crate::base::{
-    context::MIN_CONTEXT,
     error::{Code, Failure, RETRY_HELP},
     spawn::is_for_other_processor,
     ui,
@@ -92,6 +92,12 @@ pub(crate) fn diagnose(status: Option<ExitStatus>, log: &LogExcerpt) -> Cause {
 }
 
 impl Cause {
+    /// Returns the message of the line that reports this cause, or else that of the first error.
+    pub(crate) fn line(self, log: &LogExcerpt) -> Option<String> {
+        let signs = SIGNS.iter().find(|(known, _)| *known == self).map(|(_, signs)| *signs);
+        signs.and_then(|signs| log.find(signs)).or_else(|| log.first_error())
+    }
+
     /// Returns the failure for a backend that exited with `status`.
     pub(crate) fn failure(
         self,
@@ -113,51 +119,42 @@ impl Cause {
             _ if diagnosis.reads_log => self,
             _ => Cause::Unknown,
         };
+        let error = cause.line(&log).map(|error| format!(": {error}")).unwrap_or_default();
         let failure = match cause {
             Cause::AddressInUse => {
                 failed("another program took its port".into()).help(format!("{RETRY_HELP} to use another port"))
             }
-            Cause::FileNotFound => {
-                failed(format!("file not found: {model}")).help(format!("ls -l {}", ui::quote_path(Path::new(model))))
-            }
+            Cause::FileNotFound => failed(format!("file not found: {model}{error}"))
+                .help(format!("ls -l {}", ui::quote_path(Path::new(model)))),
             Cause::CutShort => {
-                failed(format!("bad GGUF: {model} is truncated or damaged")).help("download the model again")
+                failed(format!("bad GGUF: {model} is truncated or damaged{error}")).help("download the model again")
             }
-            Cause::NotGguf => failed(format!("bad GGUF: {model} is not a model file"))
+            Cause::NotGguf => failed(format!("bad GGUF: {model} is not a model file{error}"))
                 .help("download the model again (a file of a few hundred bytes is often a Git LFS pointer)"),
-            Cause::UnknownArchitecture => {
-                failed(format!("unknown architecture: this llama-server is older than the model {model}"))
-                    .help("brew upgrade llama.cpp")
-                    .help("lclaude local models  # choose another model")
-            }
+            Cause::UnknownArchitecture => failed(format!("this llama-server is older than the model {model}{error}"))
+                .help("brew upgrade llama.cpp")
+                .help("lclaude local models  # choose another model"),
             Cause::OutOfMemory => {
                 // Without a file of its own, a model is known by its name.
                 let model = if diagnosis.reads_log { model.clone() } else { plan.models.join(", ") };
-                let error = log.first_error().filter(|_| !diagnosis.reads_log);
-                let error = error.map(|error| format!("; {error}")).unwrap_or_default();
                 failed(format!("out of memory: {model} with a context of {} tokens does not fit{error}", plan.context))
-                    .help(format!("lclaude --context {}", (plan.context / 2).max(MIN_CONTEXT)))
-                    .help("use a model with a smaller quantization")
+                    .help(smaller(plan.context))
+                    .help(SMALLER_MODEL)
                     .help(diagnosis.less_memory)
             }
-            Cause::MissingLibrary => failed("a shared library is missing: its installation is incomplete".into())
+            Cause::MissingLibrary => failed(format!("a shared library is missing{error}"))
                 .help(format!("ldd {}  # lists missing libraries", ui::quote_path(Path::new(&program))))
                 .help("reinstall it"),
-            Cause::UnknownOption => {
-                failed("it rejected an option: it is too old, or [llamacpp] args has a mistake".into())
-                    .help("llama-server --help  # compare with [llamacpp] args")
-                    .help("brew upgrade llama.cpp")
-            }
+            Cause::UnknownOption => failed(format!("it is too old, or [llamacpp] args has a mistake{error}"))
+                .help("llama-server --help  # compare with [llamacpp] args")
+                .help("brew upgrade llama.cpp"),
             Cause::IllegalInstruction => failed("illegal instruction: it was built for a different processor".into())
                 .help("install a build for this processor, or build it from source"),
-            Cause::Download => failed(format!("{model} could not be downloaded"))
+            Cause::Download => failed(format!("{model} could not be downloaded{error}"))
                 .help("check the name and the network")
                 .help("export HF_TOKEN=…  # for a private model"),
-            Cause::Unknown => {
-                let error = log.first_error().map(|error| format!(": {error}")).unwrap_or_default();
-                failed(format!("it {}{error}", describe_status(status)))
-                    .help("lclaude --dry-run  # shows its command line")
-            }
+            Cause::Unknown => failed(format!("it {}{error}", describe_status(status)))
+                .help("lclaude --dry-run  # shows its command line"),
         };
         failure.log_tail(log.lines())
     }

@@ -10,6 +10,7 @@ use reqwest::Client;
 
 use super::{
     activity::ActivityEvent,
+    context,
     diagnosis::{Cause, Diagnosis},
     figures::Figures,
     listed::ListedModel,
@@ -25,7 +26,6 @@ use super::{
 use crate::{
     base::{
         check::{Check, Severity},
-        context::DEFAULT_CONTEXT,
         environment::Environment,
         error::{Failure, Result},
     },
@@ -78,6 +78,11 @@ pub(crate) trait Backend: Sync {
     /// Returns whether a key other than `model` names the main model: by default, a main tier's own.
     fn names_main_model(&self, settings: &Settings) -> bool {
         [Tier::Sonnet, Tier::Opus].iter().any(|tier| settings.models.contains_key(tier))
+    }
+
+    /// Returns its own keys that name the main model, and that override `model` in the same file.
+    fn main_model_keys(&self) -> &'static [&'static str] {
+        &[]
     }
 
     /// Returns the wanted models if all of them are on this machine. Starts nothing.
@@ -286,7 +291,7 @@ pub(crate) trait Backend: Sync {
 
     /// Returns the help for a context that is too small.
     fn more_context(&self, plan: &BackendPlan) -> String {
-        format!("lclaude --context {}", plan.context.max(DEFAULT_CONTEXT))
+        context::larger(plan.context)
     }
 
     // --- Doctor ---

@@ -4,8 +4,10 @@ use std::{collections::VecDeque, ops::Range};
 
 use crate::base::ui;
 
-/// Lines kept for error messages.
+/// Lines that are kept to find out what happened.
 const TAIL: usize = 12;
+/// The last of them that error messages show.
+const SHOWN: usize = 5;
 /// Characters of a line that are kept.
 const MAX_LINE: usize = 2_000;
 /// Characters of a line that fit into a cause or a progress line.
@@ -24,6 +26,8 @@ pub(crate) struct LogExcerpt {
     /// The first line that reports an error in any other way.
     error: Option<String>,
     tail: VecDeque<String>,
+    /// What stands before each line of a Python traceback that isn't complete yet.
+    traceback: Option<String>,
 }
 
 impl LogExcerpt {
@@ -31,7 +35,9 @@ impl LogExcerpt {
     pub(crate) fn push(&mut self, line: &str) {
         let line: String = line.chars().take(MAX_LINE).collect();
         if self.exception.is_none() {
+            let ends_traceback = self.ends_traceback(&line);
             match Report::of(&line) {
+                _ if ends_traceback => self.exception = Some(line.clone()),
                 Some(Report::Exception) => self.exception = Some(line.clone()),
                 Some(Report::Error) if self.error.is_none() => self.error = Some(line.clone()),
                 _ => {}
@@ -43,20 +49,41 @@ impl LogExcerpt {
         self.tail.push_back(line);
     }
 
+    /// Returns whether a line names the exception at the end of a Python traceback, with or without a message.
+    fn ends_traceback(&mut self, line: &str) -> bool {
+        let plain = console::strip_ansi_codes(line);
+        if let Some(before) = plain.trim_end().strip_suffix(TRACEBACK) {
+            self.traceback = (!has_low_level(before)).then(|| before.to_owned());
+            return false;
+        }
+        let rest = self.traceback.as_ref().and_then(|before| plain.strip_prefix(before.as_str()));
+        // The lines of the call stack are indented.
+        let ends = rest.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_alphabetic()));
+        if ends {
+            self.traceback = None;
+        }
+        ends
+    }
+
     /// Returns the message of the first error of the whole log. An exception takes precedence: a Python server first
     /// reports in its own words that something failed, and names the exception some lines later.
     pub(crate) fn first_error(&self) -> Option<String> {
-        let line = clean(self.exception.as_ref().or(self.error.as_ref())?);
-        let message = exception_name(&line).map_or(&*line, |name| &line[name.start..]);
-        Some(ui::shorten(message, MAX_SHOWN))
+        Some(message(self.exception.as_ref().or(self.error.as_ref())?))
+    }
+
+    /// Returns the message of the first line that contains one of these texts.
+    pub(crate) fn find(&self, signs: &[&str]) -> Option<String> {
+        let has_sign = |line: &&String| signs.iter().any(|sign| line.contains(sign));
+        self.all_lines().find(has_sign).map(|line| message(line))
     }
 
     /// Returns the last lines, after the first errors if those came earlier.
     pub(crate) fn lines(&self) -> Vec<String> {
+        let last = || self.tail.iter().skip(self.tail.len().saturating_sub(SHOWN));
         let early = [&self.error, &self.exception].into_iter().flatten();
-        let early: Vec<&String> = early.filter(|line| !self.tail.contains(line)).collect();
+        let early: Vec<&String> = early.filter(|line| !last().any(|shown| shown == *line)).collect();
         let gap = if early.is_empty() { None } else { Some("…".to_owned()) };
-        early.into_iter().cloned().chain(gap).chain(self.tail.iter().cloned()).collect()
+        early.into_iter().cloned().chain(gap).chain(last().cloned()).collect()
     }
 
     /// Returns an excerpt of the last lines only. After a start, an earlier error may be that of a single request.
@@ -66,8 +93,22 @@ impl LogExcerpt {
 
     /// Returns whether one of its lines contains `sign`.
     pub(crate) fn contains(&self, sign: &str) -> bool {
-        self.exception.iter().chain(&self.error).chain(&self.tail).any(|line| line.contains(sign))
+        self.all_lines().any(|line| line.contains(sign))
     }
+
+    fn all_lines(&self) -> impl Iterator<Item = &String> {
+        self.exception.iter().chain(&self.error).chain(&self.tail)
+    }
+}
+
+/// How a Python traceback begins.
+const TRACEBACK: &str = "Traceback (most recent call last):";
+
+/// Returns what a line says, without the name of a logger before an exception or the time of llama-server.
+fn message(line: &str) -> String {
+    let line = clean(line);
+    let start = exception_name(&line).map_or_else(|| llama_level(&line).map_or(0, |(_, end)| end), |name| name.start);
+    ui::shorten(&line[start..], MAX_SHOWN)
 }
 
 impl<T: AsRef<str>> FromIterator<T> for LogExcerpt {
@@ -83,7 +124,8 @@ impl<T: AsRef<str>> FromIterator<T> for LogExcerpt {
 enum Report {
     /// `ValueError: …`, as Python prints it.
     Exception,
-    /// The word `error`, or what a Go or Rust program prints when it panics.
+    /// The word `error`, llama-server's level of errors, what a Go or Rust program prints when it panics, or what a
+    /// shell says of a program that it can't run.
     Error,
 }
 
@@ -91,7 +133,8 @@ impl Report {
     fn of(line: &str) -> Option<Self> {
         // Most lines contain none of these, and a log may have millions.
         let lower = line.to_ascii_lowercase();
-        if !["error", "exception", "interrupt", "panic"].iter().any(|word| lower.contains(word)) {
+        let signs = ["error", "exception", "interrupt", "panic", " e ", "fatal"];
+        if !signs.iter().chain(NOT_RUN).any(|word| lower.contains(word)) {
             return None;
         }
         let line = clean(line);
@@ -102,12 +145,36 @@ impl Report {
         } else if says_error(&line)
             || line.starts_with("panic: ")
             || line.starts_with("thread '") && line.contains(" panicked at ")
+            || lower.starts_with("fatal")
+            || llama_level(&line).is_some_and(|(level, _)| level == "E")
+            || is_not_run(&lower)
         {
             Some(Report::Error)
         } else {
             None
         }
     }
+}
+
+/// What shells, env and Python say of a program or module that they can't run.
+const NOT_RUN: &[&str] =
+    &["command not found", ": not found", ": no such file or directory", ": permission denied", ": no module named "];
+
+/// Returns whether a line such as `sh: 1: vllm: not found` says that a program can't be run.
+fn is_not_run(line: &str) -> bool {
+    const RUNNERS: [&str; 7] = ["sh", "bash", "dash", "zsh", "env", "python", "python3"];
+    // `/bin/sh: line 1`, `zsh:1`
+    let name = line.split(':').next().unwrap_or_default().rsplit('/').next().unwrap_or_default();
+    RUNNERS.contains(&name) && NOT_RUN.iter().any(|text| line.contains(text))
+}
+
+/// Returns llama-server's log level in a line such as `0.00.001.765 I …`, and where its message starts.
+fn llama_level(line: &str) -> Option<(&str, usize)> {
+    // Only llama-server begins a line with a time of four numbers.
+    let (time, rest) = line.split_once(' ')?;
+    let is_time = time.split('.').count() == 4 && time.starts_with(|c: char| c.is_ascii_digit());
+    let (level, message) = rest.split_once(' ').filter(|_| is_time)?;
+    Some((level, line.len() - message.trim_start().len()))
 }
 
 /// Returns where an exception's name stands in a line such as `(Engine pid=7) ERROR [core.py:9] ValueError: no memory`.
@@ -117,8 +184,9 @@ fn exception_name(line: &str) -> Option<Range<usize>> {
         let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
         let start = at - line[..at].chars().rev().take_while(|c| is_name(*c)).count();
         let class = line[start..at].rsplit('.').next().unwrap_or_default();
-        let is_exception =
-            ["Error", "Exception", "Interrupt"].iter().any(|end| class.len() > end.len() && class.ends_with(end));
+        let is_exception = ["Error", "Exception", "Interrupt"]
+            .iter()
+            .any(|end| class.ends_with(end) && (class.len() > end.len() || start == 0 && class == "Exception"));
         if is_exception && class.starts_with(|c: char| c.is_ascii_uppercase()) && !line[at + 2..].trim().is_empty() {
             return Some(start..at);
         }
@@ -156,11 +224,7 @@ fn says_error(line: &str) -> bool {
 /// `0.00.001.765 I …`.
 fn has_low_level(line: &str) -> bool {
     let words = line.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
-    // Only llama-server begins a line with a time of four numbers.
-    let mut start = line.split(' ');
-    if start.next().is_some_and(|time| time.split('.').count() == 4 && time.starts_with(|c: char| c.is_ascii_digit()))
-        && let Some(level) = start.next()
-    {
+    if let Some((level, _)) = llama_level(line) {
         return matches!(level, "I" | "W" | "D" | "T");
     }
     let mut previous = "";
@@ -238,6 +302,34 @@ mod tests {
     }
 
     #[test]
+    fn traceback_ends_with_the_error() {
+        let traceback = |end: &str| {
+            let python = ["Traceback (most recent call last):", "  File \"x.py\", line 1, in <module>", "    serve()"];
+            let log: LogExcerpt = python.iter().copied().chain(["    ^^^^^^^", end, "error: later"]).collect();
+            log.first_error()
+        };
+        for end in ["AssertionError", "KeyError: 'x'", "ModuleNotFoundError: No module named 'vllm'", "mine.Trouble: x"]
+        {
+            assert_eq!(traceback(end).as_deref(), Some(end));
+        }
+        // vLLM puts the same before each line.
+        let before = "(EngineCore pid=9) ERROR 11-30 12:00:09 [core.py:708] ";
+        let lines = ["Traceback (most recent call last):", "  File \"x.py\"", "AssertionError"];
+        let log: LogExcerpt = lines.iter().map(|line| format!("{before}{line}")).collect();
+        assert_eq!(log.first_error(), Some(format!("{before}AssertionError")));
+        // A warning shows its traceback too.
+        let log: LogExcerpt = ["WARNING Traceback (most recent call last):", "WARNING AssertionError"].iter().collect();
+        assert_eq!(log.first_error(), None);
+    }
+
+    #[test]
+    fn error_of_llama_server_is_shown_without_its_time() {
+        let log: LogExcerpt = ["0.00.01.7 I main: loading", "0.00.046.909 E gguf_init: failed"].iter().collect();
+        assert_eq!(log.first_error().as_deref(), Some("gguf_init: failed"));
+        assert_eq!(log.find(&["nothing", "loading"]).as_deref(), Some("main: loading"));
+    }
+
+    #[test]
     fn exceptions_are_recognized_by_their_name() {
         let error = |line: &str| [line].iter().collect::<LogExcerpt>().first_error();
         for line in
@@ -246,6 +338,7 @@ mod tests {
             assert_eq!(Report::of(line), Some(Report::Exception), "{line}");
             assert_eq!(error(&format!("[rank0]: é{line}")).as_deref(), Some(line));
         }
+        assert_eq!(error("Exception: no config").as_deref(), Some("Exception: no config"));
         for line in ["    except ImportError: ", "raise ValueError(\"Error: x\")", "WARNING x.py:1 OSError: no cache"] {
             assert_ne!(Report::of(line), Some(Report::Exception), "{line}");
         }
@@ -264,6 +357,17 @@ mod tests {
             "{\"error\": \"no model\"}",
             "panic: runtime trouble",
             "thread 'main' (7) panicked at src/main.rs:1:1:",
+            "0.00.046.909 E gguf_init_from_reader: failed to read magic",
+            "fatal: no GPU",
+            // dash, bash, macOS's sh, zsh, env and Python.
+            "sh: 1: vllm: not found",
+            "bash: line 1: vllm: command not found",
+            "/bin/sh: vllm: command not found",
+            "zsh:1: command not found: vllm",
+            "sh: 1: exec: vllm: not found",
+            "env: 'vllm': No such file or directory",
+            "bash: ./serve.sh: Permission denied",
+            "/usr/bin/python3: No module named vllm",
         ] {
             assert_eq!(Report::of(line), Some(Report::Error), "{line}");
         }
@@ -285,6 +389,9 @@ mod tests {
             "INFO 11-30 12:00:01 [x.py:1] log level is ERROR",
             "0.00.001.765 W common_fit_params: encountered an error while trying to fit params",
             "terrors",
+            "0.00.046.909 I srv  load_model: E is not an error",
+            "GET /favicon.ico: not found",
+            "cache /tmp/x: no such file or directory, creating it",
         ] {
             assert_eq!(Report::of(line), None, "{line}");
         }

@@ -113,5 +113,6 @@ mod tests {
         assert_eq!(near("glm-4.7-flsh:latest"), Some("glm-4.7-flash:latest"));
         assert_eq!(near("coder:30b"), Some("me/coder:30b"));
         assert_eq!(near("nothing-like-it"), None);
+        assert!(is_same_family("me/Coder:30b", "coder") && !is_same_family("qwen3", "qwen3-coder"));
     }
 }

@@ -20,6 +20,42 @@ pub(crate) use super::text::{
 };
 use super::text::{clean, clean_json, painted};
 
+/// Completes the command in a help.
+type Complete = dyn Fn(&str) -> String + Send + Sync;
+
+static COMPLETE: OnceLock<Box<Complete>> = OnceLock::new();
+
+/// Makes `complete` complete the command of every help that is printed for people, so that it does what the user typed.
+pub(crate) fn complete_helps(complete: impl Fn(&str) -> String + Send + Sync + 'static) {
+    let _ = COMPLETE.set(Box::new(complete));
+}
+
+/// Returns a text of several lines with the commands of its helps completed.
+fn with_complete_helps(text: &str, complete: &Complete) -> String {
+    let completed = text.split_inclusive('\n').map(|line| {
+        let start = line.len() - line.trim_start().len();
+        match line[start..].strip_prefix(HELP) {
+            Some(help) => {
+                let end = if help.ends_with('\n') { "\n" } else { "" };
+                format!("{}{HELP}{}{end}", &line[..start], one_line(complete(help.trim_end())))
+            }
+            None => line.to_owned(),
+        }
+    });
+    completed.collect()
+}
+
+/// Returns a text as people see it.
+fn shown(text: &str) -> String {
+    match COMPLETE.get() {
+        Some(complete) => for_people(&with_complete_helps(text, complete)),
+        None => for_people(text),
+    }
+}
+
+/// What a help begins with, where it is printed.
+const HELP: &str = "help: ";
+
 /// Prints one line to stderr. A closed terminal is not an error.
 pub(crate) fn message(line: impl std::fmt::Display) {
     message_lines(one_line(line));
@@ -28,7 +64,7 @@ pub(crate) fn message(line: impl std::fmt::Display) {
 /// Prints a text of several lines to stderr.
 pub(crate) fn message_lines(text: impl std::fmt::Display) {
     // One write, so that another process can't print in between.
-    let text = for_people(&format!("{text}\n"));
+    let text = shown(&format!("{text}\n"));
     let _ = io::stderr().write_all(painted(&text, console::colors_enabled_stderr()).as_bytes());
 }
 
@@ -60,7 +96,7 @@ pub(crate) fn note_lines(text: impl std::fmt::Display) {
 
 /// Prints the output of one of lclaude's own commands to stdout, for people. A closed pipe is not an error.
 pub(crate) fn print(text: &str) {
-    let _ = write_stdout(for_people(text).as_bytes());
+    let _ = write_stdout(shown(text).as_bytes());
 }
 
 /// Prints a report or a help text to stdout, with its headings and labels in color. See [`print`].
@@ -70,7 +106,7 @@ pub(crate) fn print_report(text: &str) {
 
 /// Returns a report or a help text as [`print_report`] prints it.
 pub(crate) fn report(text: &str) -> String {
-    painted(&for_people(text), console::colors_enabled())
+    painted(&shown(text), console::colors_enabled())
 }
 
 /// Prints output that programs read. On a terminal a person reads it, so there it is cleaned.

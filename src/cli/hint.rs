@@ -9,6 +9,9 @@ const MIN_LENGTH: usize = 4;
 /// Code's own.
 pub(crate) fn hint(typed: &SessionArguments, is_command: bool) -> Option<String> {
     let word = typed.claude.first().filter(|_| !typed.is_raw)?.to_str()?;
+    if !word.starts_with(|c: char| c.is_ascii_lowercase()) || word.contains(' ') {
+        return None;
+    }
     let verbs = local::command();
     let names: Vec<&str> = verbs.get_subcommands().map(clap::Command::get_name).chain(["help"]).collect();
     let is_near = |name: &&&str| {

@@ -7,6 +7,7 @@ mod hint;
 mod line;
 mod local;
 mod own;
+mod repeat;
 mod session;
 mod unknown;
 mod verbs;
@@ -14,10 +15,10 @@ mod verbs;
 pub(crate) use choice::{Choice, Selection};
 pub(crate) use command::{Invocation, SessionArguments};
 pub(crate) use hint::hint;
-pub(crate) use line::{complete_helps, without};
+pub(crate) use line::of as command_line;
 pub(crate) use local::{NAME as LOCAL, command as local_command};
-pub(crate) use session::{command as session_command, help, parse};
-pub(crate) use unknown::check_unknown;
+pub(crate) use repeat::complete_help;
+pub(crate) use session::{check_unknown, command as session_command, help, parse};
 pub(crate) use verbs::{
     CacheArguments, CompletionsArguments, ConfigAction, ConfigArguments, DoctorArguments, EnvArguments, Format,
     InitArguments, LineArguments, LogsArguments, ManArguments, ModelsArguments, ProfilesArguments, RunArguments,

@@ -1,9 +1,8 @@
-//! lclaude's own options, as the types in `session.rs` define them.
+//! lclaude's own options, read from clap.
 
 use std::ffi::{OsStr, OsString};
 
-use super::session;
-use crate::claude::arguments;
+use crate::claude::arguments::unknown::is_known_option;
 
 /// One of lclaude's own options.
 #[derive(Debug, Clone)]
@@ -14,9 +13,8 @@ pub(super) struct OwnOption {
     pub value: Option<String>,
 }
 
-/// Returns all of them, including those that Claude Code has too.
-pub(super) fn all() -> Vec<OwnOption> {
-    let command = session::command();
+/// Returns the options of lclaude's `command`, including those that Claude Code has too.
+pub(super) fn all(command: &clap::Command) -> Vec<OwnOption> {
     let options = command.get_arguments().filter(|argument| !argument.is_positional());
     let own = |argument: &clap::Arg| {
         let long = argument.get_long().map(|name| format!("--{name}"));
@@ -29,9 +27,9 @@ pub(super) fn all() -> Vec<OwnOption> {
 }
 
 /// Returns those that Claude Code doesn't have.
-pub(super) fn only_ours() -> Vec<OwnOption> {
-    let mut options = all();
-    options.retain(|option| !option.names.iter().any(|name| arguments::is_known_option(name)));
+pub(super) fn only_ours(command: &clap::Command) -> Vec<OwnOption> {
+    let mut options = all(command);
+    options.retain(|option| !option.names.iter().any(|name| is_known_option(name)));
     options
 }
 

@@ -158,7 +158,7 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Invocation> {
                 Failure::new(Code::Usage, local::summarize(&error))
                     .cause("lclaude parses the options before Claude Code's arguments")
             });
-            return Err(failure.help("lclaude --help").help(unknown::passed_on(&[], &arguments)));
+            return Err(failure.help("lclaude --help"));
         }
     };
     if parsed.choice.quiet {
@@ -181,7 +181,7 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Invocation> {
         if word == local::NAME {
             return local::parse(before, after);
         }
-        unknown::check_own(before, &parsed.claude)?;
+        unknown::check_own(before, &parsed.claude, command)?;
     }
     let own = before.to_vec();
     let Arguments { choice, lean, toolset, throwaway, keep, dry_run, json, model: models, settings, claude, .. } =
@@ -223,6 +223,14 @@ fn json_without_dry_run(arguments: &[OsString]) -> Failure {
     let others = arguments.iter().filter(|word| *word != "--json").cloned();
     let answer: Vec<OsString> = others.chain(["--output-format".into(), "json".into()]).collect();
     failure.help(format!("{}  # prints Claude Code's answer as JSON", line::of(&answer)))
+}
+
+/// Rejects options that neither lclaude nor the installed Claude Code knows. Without its help, nothing is rejected.
+///
+/// # Errors
+/// `Usage`.
+pub(crate) fn check_unknown(typed: &SessionArguments, program: &Path) -> Result<()> {
+    unknown::check_unknown(typed, program, command)
 }
 
 /// Parses the name of a tool set, for clap.

@@ -10,7 +10,13 @@ use super::{
 };
 use crate::{
     base::error::{Code, Failure, Result},
-    claude::{self, arguments},
+    claude::{
+        self,
+        arguments::{
+            all_options,
+            unknown::{find_unknown, is_known_option},
+        },
+    },
     config::find_nearest,
 };
 
@@ -19,17 +25,17 @@ const MAX_EDITS: usize = 3;
 
 /// Rejects lclaude's own options among Claude Code's arguments, and a first argument that resembles one of them.
 ///
-/// `before`: the words before Claude Code's arguments.
+/// `before`: the words before Claude Code's arguments. `command`: returns lclaude's options.
 ///
 /// # Errors
 /// `Usage`.
-pub(super) fn check_own(before: &[OsString], claude: &[OsString]) -> Result<()> {
-    let unknown = arguments::find_unknown(claude);
+pub(super) fn check_own(before: &[OsString], claude: &[OsString], command: fn() -> clap::Command) -> Result<()> {
+    let unknown = find_unknown(claude);
     // Most command lines have none.
     if unknown.is_empty() {
         return Ok(());
     }
-    let ours = own::only_ours();
+    let ours = own::only_ours(&command());
     let Some((first, own)) = unknown.iter().find_map(|at| Some((*at, own::find(&ours, &claude[*at])?))) else {
         return check_misspelled(before, claude, &ours);
     };
@@ -66,12 +72,12 @@ fn moved(before: &[OsString], claude: &[OsString], unknown: &[usize], ours: &[Ow
 fn check_misspelled(before: &[OsString], claude: &[OsString], ours: &[OwnOption]) -> Result<()> {
     let word = claude[0].to_string_lossy();
     let name = own::name_of(&word);
-    if !name.starts_with("--") || arguments::is_known_option(name) {
+    if !name.starts_with("--") || is_known_option(name) {
         return Ok(());
     }
     let names = ours.iter().map(|option| option.names[0].as_str());
     match find_nearest(name, names).filter(|near| strsim::damerau_levenshtein(name, near) <= MAX_EDITS) {
-        Some(near) => Err(unknown_option(before, claude, 0, Some(near))),
+        Some(near) => Err(unknown_option(before, claude, 0, Some(near), ours)),
         None => Ok(()),
     }
 }
@@ -80,8 +86,8 @@ fn check_misspelled(before: &[OsString], claude: &[OsString], ours: &[OwnOption]
 ///
 /// # Errors
 /// `Usage`.
-pub(crate) fn check_unknown(typed: &SessionArguments, program: &Path) -> Result<()> {
-    let unknown = arguments::find_unknown(&typed.claude);
+pub(super) fn check_unknown(typed: &SessionArguments, program: &Path, command: fn() -> clap::Command) -> Result<()> {
+    let unknown = find_unknown(&typed.claude);
     if typed.is_raw || unknown.is_empty() {
         return Ok(());
     }
@@ -99,15 +105,25 @@ pub(crate) fn check_unknown(typed: &SessionArguments, program: &Path) -> Result<
     if word.contains(char::is_whitespace) && !word.starts_with("--") {
         return Err(text_with_dash(typed, at));
     }
-    let ours: Vec<String> = own::all().into_iter().map(|option| option.names[0].clone()).collect();
-    let claude: Vec<&str> = arguments::all_options().collect();
-    let known = ours.iter().chain(&listed).map(String::as_str).chain(claude).filter(|name| name.starts_with("--"));
-    let near = find_nearest(own::name_of(&word), known);
-    Err(unknown_option(&typed.own, &typed.claude, at, near))
+    let command = command();
+    let mut known = listed;
+    known.extend(own::all(&command).into_iter().map(|option| option.names[0].clone()));
+    known.extend(all_options().map(str::to_owned));
+    let known = known.iter().map(String::as_str).filter(|known| known.starts_with("--"));
+    let name = own::name_of(&word);
+    let is_near = |near: &&str| strsim::damerau_levenshtein(name, near) <= MAX_EDITS.min((name.len() - 2) / 2);
+    let near = find_nearest(name, known).filter(is_near);
+    Err(unknown_option(&typed.own, &typed.claude, at, near, &own::only_ours(&command)))
 }
 
 /// Returns the failure for an unknown option. `near`: what it may be a misspelling of.
-fn unknown_option(before: &[OsString], claude: &[OsString], at: usize, near: Option<&str>) -> Failure {
+fn unknown_option(
+    before: &[OsString],
+    claude: &[OsString],
+    at: usize,
+    near: Option<&str>,
+    ours: &[OwnOption],
+) -> Failure {
     let word = claude[at].to_string_lossy();
     let name = own::name_of(&word);
     let failure = Failure::new(Code::Usage, format!("unknown option {}", line::shorten(name)))
@@ -117,8 +133,7 @@ fn unknown_option(before: &[OsString], claude: &[OsString], at: usize, near: Opt
         Some(near) => {
             let mut corrected = claude.to_vec();
             corrected[at] = format!("{near}{}", &word[name.len()..]).into();
-            let ours = own::only_ours();
-            failure.help(line::of(&moved(before, &corrected, &[at], &ours)))
+            failure.help(line::of(&moved(before, &corrected, &[at], ours)))
         }
     };
     failure.help(passed_on(before, claude))
@@ -138,7 +153,7 @@ fn text_with_dash(typed: &SessionArguments, at: usize) -> Failure {
 }
 
 /// Returns the help to pass all of Claude Code's arguments on without checks.
-pub(super) fn passed_on(before: &[OsString], claude: &[OsString]) -> String {
+fn passed_on(before: &[OsString], claude: &[OsString]) -> String {
     let words = [before, &["--".into()], claude].concat();
     format!("{}  # to pass it to Claude Code", line::of(&words))
 }

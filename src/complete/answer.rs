@@ -149,7 +149,7 @@ impl Line<'_> {
         };
         if !escaped {
             let session = cli::session_command();
-            let shared = |name: &str| option(&session, name).filter(|_| arguments::is_known_option(name));
+            let shared = |name: &str| option(&session, name).filter(|_| arguments::unknown::is_known_option(name));
             let last = self.before[self.at..].last().and_then(|word| shared(word));
             if let Some(waiting) = last.filter(|option| takes_value(option)) {
                 return self.value(waiting, "");

@@ -2,7 +2,6 @@
 
 use toml::{Table, Value};
 
-use super::values::KeyKind;
 use crate::base::ui;
 
 /// Every key, with its tables separated by dots. `*` stands for the name of an environment variable.
@@ -92,6 +91,13 @@ pub(crate) fn all() -> impl Iterator<Item = &'static str> {
 /// Returns whether a dotted key is known.
 pub(super) fn is_known(key: &str) -> bool {
     KEYS.iter().any(|known| matches(known, key))
+}
+
+/// Whether a known key has a value or is a table of keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KeyKind {
+    Value,
+    Table,
 }
 
 /// Returns whether a known key, not of a profile, has a value or is a table.

@@ -49,6 +49,11 @@ impl Kind {
     }
 }
 
+/// Returns the kind that a URL selects: a server that is already running.
+pub(crate) fn url_kind() -> Kind {
+    <Kind>::Endpoint
+}
+
 impl FromStr for Kind {
     type Err = UnknownKind;
 
@@ -107,20 +112,21 @@ mod tests {
 
     #[test]
     fn other_spellings_name_the_same_kind() {
-        for (name, kind) in [
-            ("llama.cpp", Kind::LlamaCpp),
-            ("llama-cpp", Kind::LlamaCpp),
-            ("LlamaCpp", Kind::LlamaCpp),
-            ("lm-studio", Kind::LmStudio),
-            ("lm studio", Kind::LmStudio),
-            ("LMStudio", Kind::LmStudio),
-            ("Ollama", Kind::Ollama),
+        for (spelling, name) in [
+            ("llama.cpp", "llamacpp"),
+            ("llama-cpp", "llamacpp"),
+            ("LlamaCpp", "llamacpp"),
+            ("lm-studio", "lmstudio"),
+            ("lm studio", "lmstudio"),
+            ("LMStudio", "lmstudio"),
+            ("Ollama", "ollama"),
         ] {
-            assert_eq!(name.parse(), Ok(kind), "{name}");
-            assert_eq!(Kind::try_from(name.to_owned()), Ok(kind), "{name}");
+            let kind: Kind = spelling.parse().expect(spelling);
+            assert_eq!((kind.name(), spelling.to_owned().try_into()), (name, Ok(kind)));
         }
         for (name, nearest) in [("lama", Some("ollama")), ("llamacp", Some("llamacpp")), ("", None), ("xyz", None)] {
-            assert_eq!(name.parse::<Kind>(), Err(UnknownKind { nearest }), "{name}");
+            let parsed: Result<Kind, _> = name.parse();
+            assert_eq!(parsed, Err(UnknownKind { nearest }), "{name}");
         }
     }
 }

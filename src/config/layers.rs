@@ -11,7 +11,7 @@ use toml::{Table, Value};
 use super::{
     file::{MAX_FILE, decode, name_types, parse},
     keys,
-    kind::Kind,
+    kind::{Kind, url_kind},
     project::{self, Project},
     ranges,
     settings::{Settings, Sources},
@@ -22,6 +22,7 @@ use super::{
 use crate::base::{
     environment::Environment,
     error::{Code, Failure, Result},
+    ui,
     variables::{DEPTH, LOG, Variables},
 };
 
@@ -52,7 +53,7 @@ impl Overrides {
     /// Checks that the options don't contradict each other.
     fn check(&self) -> Result<()> {
         match (self.backend, &self.url) {
-            (Some(kind), Some(_)) if kind != Kind::Endpoint => {
+            (Some(kind), Some(_)) if kind != url_kind() => {
                 Err(Failure::new(Code::Usage, format!("--url can't be used with --backend {kind}"))
                     .cause("--url selects the backend endpoint, a server that is already running")
                     .help("lclaude --url URL")
@@ -74,7 +75,7 @@ impl Overrides {
         set(sources, "--model", model, &mut settings.model);
         if url.is_some() {
             settings.endpoint.url = url;
-            settings.backend = Some(Kind::Endpoint);
+            settings.backend = Some(url_kind());
             for key in [url::KEY, "backend"] {
                 sources.insert(key.into(), Source::Option("--url"));
             }
@@ -214,19 +215,24 @@ pub(crate) fn read_text(path: &Path, required: bool) -> Result<String> {
     };
     let size = match fs::metadata(path) {
         Ok(meta) if !meta.is_file() => {
-            let rename = format!("mv {0} {0}.old", path.display());
-            return Err(failed("it is not a regular file".into(), format!("ls -ld {}", path.display())).help(rename));
+            let path = ui::quote_path(path);
+            let failure = failed("it is not a regular file".into(), format!("ls -ld {path}"));
+            return Err(failure.help(format!("mv {path} {path}.old")));
         }
         Ok(meta) => meta.len(),
         Err(error) if error.kind() == io::ErrorKind::NotFound && !required => {
             return Ok(String::new());
         }
-        Err(error) => return Err(failed(error.to_string(), "check the path given with --config".into())),
+        Err(error) => return Err(failed(error.to_string(), format!("ls -ld {}", ui::quote_path(path)))),
     };
     if size > MAX_FILE {
-        return Err(failed(format!("it is {size} bytes; the limit is 1 MiB"), format!("ls -l {}", path.display())));
+        return Err(failed(
+            format!("it is {size} bytes; the limit is 1 MiB"),
+            format!("ls -l {}", ui::quote_path(path)),
+        ));
     }
-    let bytes = fs::read(path).map_err(|error| failed(error.to_string(), format!("chmod u+r {}", path.display())))?;
+    let bytes =
+        fs::read(path).map_err(|error| failed(error.to_string(), format!("chmod u+r {}", ui::quote_path(path))))?;
     decode(bytes, path)
 }
 
@@ -248,7 +254,9 @@ fn profile(user_table: &Table, file: &Path, name: &str, selected_by: &Source) ->
         join_names(&known)
     ));
     let failure = match keys::find_nearest(name, known.into_iter()) {
-        Some(near) => failure.help(format!("did you mean `--profile {near}`?")),
+        Some(near) => {
+            failure.help(format!("lclaude --profile {}", ui::quote_command(std::iter::once(near.to_owned()))))
+        }
         None => failure.help(format!("add [profiles.{}] to {}", keys::quote_key(name), file.display())),
     };
     Err(match selected_by {
@@ -308,12 +316,12 @@ fn url_variable(inherited: &Variables) -> Result<Option<SettingsLayer>> {
         |what: &str, why: String| Failure::new(Code::Config, what).cause(why).help(format!("unset {URL_VARIABLE}"));
     let url = value.to_str().ok_or_else(|| failed("invalid value for LCLAUDE_URL", "it is not valid UTF-8".into()))?;
     let kind = inherited.text("LCLAUDE_BACKEND").and_then(|name| name.parse::<Kind>().ok());
-    if let Some(kind) = kind.filter(|kind| *kind != Kind::Endpoint) {
+    if let Some(kind) = kind.filter(|kind| *kind != url_kind()) {
         let why = format!("LCLAUDE_URL selects the backend endpoint, but LCLAUDE_BACKEND is {kind}");
         return Err(failed("LCLAUDE_URL and LCLAUDE_BACKEND contradict each other", why).help("unset LCLAUDE_BACKEND"));
     }
     let table = Table::from_iter([
-        ("backend".to_owned(), Value::String(Kind::Endpoint.to_string())),
+        ("backend".to_owned(), Value::String(url_kind().to_string())),
         ("endpoint".to_owned(), Value::Table(Table::from_iter([("url".to_owned(), Value::String(url.to_owned()))]))),
     ]);
     Ok(Some(SettingsLayer { source: Source::Variable(URL_VARIABLE), table }))

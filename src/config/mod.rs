@@ -25,8 +25,8 @@ mod warm;
 
 pub(crate) use edit::{Edit, render, set_value};
 pub(crate) use endpoint::Auth;
-pub(crate) use keys::{all as all_keys, find_nearest};
-pub(crate) use kind::{KIND_NAMES, Kind, UnknownKind};
+pub(crate) use keys::{KeyKind, all as all_keys, find_nearest};
+pub(crate) use kind::{KIND_NAMES, Kind, UnknownKind, url_kind};
 pub(crate) use layers::{Overrides, load, read_text, unknown_variables};
 pub(crate) use llamacpp::{FlashAttention, LlamaCppSettings};
 pub(crate) use project::Project;

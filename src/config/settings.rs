@@ -228,8 +228,8 @@ impl Settings {
     /// Returns whether a kind of backend has the configuration it requires.
     pub(crate) fn describes(&self, kind: Kind) -> bool {
         // An empty command line is as good as none.
-        let is_empty = kind == Kind::Command && self.command.run.is_empty();
-        kind.required_key().is_none_or(|key| self.sources.contains_key(key)) && !is_empty
+        let is_empty = |key| key == "command.run" && self.command.run.is_empty();
+        kind.required_key().is_none_or(|key| self.sources.contains_key(key) && !is_empty(key))
     }
 
     /// Returns the path that a model name may be, made absolute: a relative one is resolved against the directory of

@@ -37,7 +37,7 @@ pub(crate) fn server_url(written: &str) -> Result<String, InvalidUrl> {
         true => trimmed.to_owned(),
         false if is_own_name(trimmed) => format!("http://{trimmed}"),
         false => {
-            let meant = ["http", "https"].map(|scheme| format!("{scheme}://{trimmed}"));
+            let meant = ["https", "http"].map(|scheme| format!("{scheme}://{trimmed}"));
             let is_host = !has_secret && meant.iter().all(|url| Url::parse(url).is_ok());
             let meant = meant.into_iter().filter(|_| is_host).collect();
             return Err(InvalidUrl { meant, ..invalid(format!("{shown} does not start with http:// or https://")) });
@@ -125,7 +125,7 @@ mod tests {
     fn url_of_another_machine_needs_a_scheme() {
         for written in ["gpu-box:8080", "gpu-box", "192.168.1.5:8000", "localhost.example.net:80"] {
             let invalid = server_url(written).expect_err(written);
-            assert_eq!(invalid.meant, [format!("http://{written}"), format!("https://{written}")]);
+            assert_eq!(invalid.meant, [format!("https://{written}"), format!("http://{written}")]);
         }
         for written in ["", "ftp://host", "https://", "a b"] {
             let invalid = server_url(written).expect_err(written);

@@ -7,7 +7,7 @@ use toml_edit::Key;
 
 use super::{
     file,
-    keys::{self, find_nearest},
+    keys::{self, KeyKind, find_nearest},
     kind::Kind,
     layers,
     project::{self, FILE_NAME},
@@ -124,13 +124,6 @@ fn parts(key: &str) -> Result<Vec<String>> {
             .help("lclaude local config  # lists the keys that are set")
     })?;
     Ok(parts.iter().map(|part| part.get().to_owned()).collect())
-}
-
-/// Whether a known key has a value or is a table of keys.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum KeyKind {
-    Value,
-    Table,
 }
 
 /// Checks that a key is known.

@@ -157,7 +157,7 @@ pub(crate) async fn stop(runtime: &Path, id: &str, force: bool) -> Result<StopOu
     let pid = Record::read(&files).map_or(0, |record| record.keeper.pid);
     Err(Failure::new(Code::Unavailable, "the backend could not be stopped")
         .cause(format!("its keeper (process {pid}) keeps running or is started again each time"))
-        .help("end its sessions first; lclaude local status lists them"))
+        .help("lclaude local status  # lists its sessions; end them first"))
 }
 
 /// Waits until a keeper without a socket accepts connections, or is gone.

@@ -29,7 +29,7 @@ use super::{
 };
 use crate::base::{
     descriptor,
-    error::{Code, Failure, Result},
+    error::{Code, Failure, RETRY_HELP, Result},
     failpoint,
     process::{Identity, own_program, resume, suspended_tree},
     wait::WORD_AFTER,
@@ -102,7 +102,7 @@ impl Link {
         let spawned = spawn(&start.plan.id()).map_err(|error| {
             Failure::new(Code::Unavailable, "the backend's keeper could not be started")
                 .cause(error)
-                .help("if you have just reinstalled lclaude, run the same command again")
+                .help(format!("{RETRY_HELP} if you have just reinstalled lclaude"))
         });
         let (stream, guard) = spawned?;
         failpoint::reach("keeper-spawned");

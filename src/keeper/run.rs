@@ -214,7 +214,7 @@ async fn hold_backend(
     let is_normal = down.is_none();
     let abandons = is_normal && !files.is_unused();
     failpoint::reach("keeper-ending");
-    announce_end(down, files, state);
+    announce_end(down, &supervisor.start, files, state);
     failpoint::reach("keeper-announced");
     let end = |record: &mut Record| {
         record.ending = true;
@@ -257,14 +257,22 @@ async fn take_record(
 }
 
 /// Tells every session that this keeper ends, from when on it takes no lease.
-fn announce_end(down: Option<Down>, files: &PlanFiles, state: &KeeperState) {
+fn announce_end(down: Option<Down>, start: &StartRequest, files: &PlanFiles, state: &KeeperState) {
     // First, so that a session that comes now starts a new keeper.
     let _ = fs::remove_file(files.socket());
     state.set(match down {
-        Some(Down::Failed(failure)) => FromKeeper::Failed { failure },
+        Some(Down::Failed(failure)) => FromKeeper::Failed { failure: with_log(failure, start) },
         Some(Down::ModelMissing(missing)) => FromKeeper::ModelMissing(missing),
         None => FromKeeper::Stopping,
     });
+}
+
+/// Adds the command that shows the whole log to a failure that shows its end.
+fn with_log(failure: Failure, start: &StartRequest) -> Failure {
+    if failure.log_tail.is_empty() || !start.log.exists() {
+        return failure;
+    }
+    failure.help(format!("lclaude local logs {}  # {}", start.plan.id(), start.log.display()))
 }
 
 /// Accepts sessions; never returns unless the signal handler can't be installed.
@@ -306,7 +314,7 @@ fn lock_exclusively(places: &[PathBuf], name: &str, title: &str) -> Result<Vec<L
                 .cause(format!(
                     "that session uses a different model or context, and {title} is set up for one at a time"
                 ))
-                .help("use the same model and context, or stop the other session: lclaude local stop"));
+                .help("lclaude local stop  # or use the model and context of that session"));
         }
         locks.push(lock);
     }

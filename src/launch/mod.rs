@@ -33,8 +33,8 @@ use crate::{
 };
 
 pub(crate) use asked::Asked;
-pub(crate) use model::{Instead, instead, is_default_missing, offered};
-use model::{instead_of_reported, is_default};
+pub(crate) use model::{Instead, instead, instead_of_reported, offered};
+use model::{is_default, is_default_missing};
 
 /// Runs a Claude Code session, or one of its commands that needs no backend.
 ///
@@ -343,7 +343,7 @@ fn check_throwaway_options(typed: &cli::SessionArguments, settings: &Settings, r
     if *request == Request::Direct && (typed.throwaway == Some(true) || typed.keep) {
         return Err(Failure::new(Code::Usage, "--throwaway can't be used with this command")
             .cause("lclaude passes this command to Claude Code unchanged, with your own configuration")
-            .help(cli::without(&["--throwaway", "--keep"], typed)));
+            .help(cli::command_line(&typed.claude)));
     }
     if typed.keep && settings.throwaway != Some(true) {
         return Err(Failure::new(Code::Usage, "--keep requires --throwaway")

@@ -229,7 +229,7 @@ async fn pick(usable: &[InstalledModel], download: Option<&Download>, signals: &
             Ok(number @ 1..) if number <= usable.len() => return Picked::Installed(number - 1),
             Ok(number @ 1..) if number <= last => return Picked::Download,
             _ if matches!(&*line.to_lowercase(), "q" | "quit" | "n" | "no") => return Picked::None,
-            _ => ui::message(format_args!("lclaude: {line:?} is none of the answers")),
+            _ => ui::message(format_args!("lclaude: invalid answer {line:?}")),
         }
     }
 }

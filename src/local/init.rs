@@ -25,6 +25,7 @@ use crate::{
         project::{self, FILE_NAME, invalid_name_reason},
         render, server_url, set_value,
         trust::TrustList,
+        url_kind,
     },
     launch,
 };
@@ -186,7 +187,7 @@ impl InitArguments {
     fn write_into(&self, document: &mut DocumentMut) {
         let Selection { choice, model } = &self.choice;
         let mut set = |key: &str, value| set_value(document.as_table_mut(), &Key::new(key), value);
-        let backend = choice.backend.or(choice.url.as_ref().map(|_| Kind::Endpoint)).map(|kind| kind.to_string());
+        let backend = choice.backend.or(choice.url.as_ref().map(|_| url_kind())).map(|kind| kind.to_string());
         let names = [("backend", &backend), ("profile", &choice.profile), ("model", model)];
         for (key, value) in names {
             if let Some(value) = value {

@@ -14,7 +14,7 @@ use crate::{
     },
     cli::{Choice, Selection, UseArguments},
     config::{
-        self, Edit, Kind, Overrides, Project, Settings, Source,
+        self, Edit, Kind, Overrides, Project, Settings, Source, url_kind,
         values::{self, Setting},
     },
     launch,
@@ -105,7 +105,7 @@ fn edit(
     let wanted = wanted.into_iter().filter(|(_, value)| value.is_some());
     // In the same file, these override `model`.
     let is_set = |key: &&str| settings.source(key) == Source::File(file.to_owned());
-    let overriding = ["llamacpp.gguf", "llamacpp.hf"].into_iter().filter(|_| *kind == Kind::LlamaCpp).filter(is_set);
+    let overriding = backend::registry::backend(*kind).main_model_keys().iter().copied().filter(is_set);
     Edit::of(file, &config::read_text(file, false)?, wanted.chain(overriding.map(|key| (key, None))))
 }
 
@@ -182,7 +182,7 @@ fn find(name: &str, selection: &Selection, mut settings: Settings, environment: 
     let chosen = |kind, is_installed| Ok(Chosen { kind, name: name.to_owned(), is_installed });
     match (only, claiming) {
         // Only the running server knows its models.
-        (Some(Kind::Command), _) => chosen(Kind::Command, true),
+        (Some(only), _) if only.loads_any_name() => chosen(only, true),
         (None, Some(kind)) => chosen(kind, false),
         (Some(only), Some(kind)) if only == kind => chosen(kind, false),
         _ if choice.yes => {
@@ -229,7 +229,7 @@ fn served(selection: &Selection, settings: Settings, environment: &Environment) 
     let command = |model: &str| line(selection, model);
     let settings = launch::event_loop()?.block_on(served_model::choose(settings, environment, command))?;
     let name = settings.model.ok_or_else(|| Failure::new(Code::Config, "no model is configured"))?;
-    Ok(Chosen { kind: Kind::Endpoint, name, is_installed: true })
+    Ok(Chosen { kind: url_kind(), name, is_installed: true })
 }
 
 /// Asks which of the installed models to use.

@@ -9,7 +9,7 @@ use crate::{
         pick::pick,
         ui,
     },
-    config::{Kind, Settings, Source},
+    config::{Settings, Source, url_kind},
 };
 
 /// Models that a failure names.
@@ -19,7 +19,7 @@ const MAX_NAME: usize = 256;
 
 /// Returns whether the endpoint's server must be asked which model to use.
 pub(crate) fn is_asked(settings: &Settings) -> bool {
-    settings.backend == Some(Kind::Endpoint) && settings.endpoint.url.is_some() && !is_named(settings)
+    settings.backend == Some(url_kind()) && settings.endpoint.url.is_some() && !is_named(settings)
 }
 
 /// Returns whether the settings name the main model of this endpoint. If the URL was typed and isn't the configured one,
@@ -47,7 +47,7 @@ pub(crate) async fn choose(
     if !is_asked(&settings) {
         return Ok(settings);
     }
-    let listed = registry::backend(Kind::Endpoint).models(&settings, environment, true).await?.unwrap_or_default();
+    let listed = registry::backend(url_kind()).models(&settings, environment, true).await?.unwrap_or_default();
     let names: Vec<String> = listed.into_iter().map(|model| model.name).collect();
     if settings.model.as_ref().is_some_and(|model| names.contains(model)) {
         return Ok(settings);

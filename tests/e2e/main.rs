@@ -1,6 +1,7 @@
 //! End-to-end tests with the real Claude Code, the real llama-server and a scripted model.
 
 mod llamacpp;
+mod mistakes;
 mod session;
 mod setup;
 mod shapes;

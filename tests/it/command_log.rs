@@ -49,6 +49,22 @@ fn memory_error_is_found_anywhere_in_the_log() {
     stage(script, "").output(&["-p", "x"]).expect_failure(69);
 }
 
+/// What a shell, Python and command-line parsers say before anything of a server runs.
+#[test]
+fn program_that_cannot_run_is_the_cause() {
+    messages!();
+    for script in [
+        "echo starting\necho 'sh: 1: vllm: not found'\nexit 127",
+        "echo 'Traceback (most recent call last):'\necho '  File \"x.py\", line 1, in <module>'\n\
+         echo 'AssertionError'\nexit 1",
+        "echo 'usage: vllm serve [-h]'\necho 'vllm: error: unrecognized arguments: --foo'\nexit 2",
+        "echo 'LiteLLM: Proxy initialized'\necho 'Exception: Config file not found: config.yaml'\necho bye\nexit 1",
+    ] {
+        messages::note(script);
+        stage(script, "").output(&["-p", "x"]).expect_failure(69);
+    }
+}
+
 #[test]
 fn percentage_and_last_line_are_shown() {
     // The server starts when the pipe is written to.

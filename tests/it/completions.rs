@@ -50,6 +50,23 @@ fn completed_options_and_commands_match_the_help() {
 }
 
 #[test]
+fn actions_and_keys_of_the_configuration_are_completed() {
+    let stage = Stage::bare();
+    assert_eq!(words(&stage, &["local", "config", ""]), ["list", "path", "get", "set", "unset", "edit"]);
+    let keys = words(&stage, &["local", "config", "get", "llamacpp."]);
+    assert!(keys.contains(&"model".to_owned()) && keys.contains(&"llamacpp.threads".to_owned()), "{keys:?}");
+    assert!(!keys.iter().any(|key| key.contains('*')), "{keys:?}");
+    for typed in [&["local", "config", "set", ""][..], &["local", "config", "--project", "unset", ""]] {
+        assert_eq!(words(&stage, typed), keys, "{typed:?}");
+    }
+    // Each of them is known.
+    for key in keys {
+        stage.output(&["local", "config", "get", &key]).expect(1);
+    }
+    assert!(words(&stage, &["local", "help", ""]).contains(&"config".to_owned()));
+}
+
+#[test]
 fn backends_profiles_and_models_are_completed() {
     if !needs_no_ollama() {
         return;
@@ -72,9 +89,13 @@ fn backends_profiles_and_models_are_completed() {
 
     let models =
         ["Big:30b", "cramped:latest", "fixed:latest", "mine:1b", "quiet:latest", "small:latest", "talker:latest"];
-    for before in
-        [&["--model"][..], &["-p", "--model"], &["local", "run", "--model"], &["--backend", "ollama", "--model"]]
-    {
+    for before in [
+        &["--model"][..],
+        &["-p", "--model"],
+        &["local", "run", "--model"],
+        &["--backend", "ollama", "--model"],
+        &["local", "use"],
+    ] {
         assert_eq!(words(&stage, &[before, &[""]].concat()), models, "{before:?}");
         assert_eq!(candidates(&stage, "files", &[before, &[""]].concat()), [".gguf"], "{before:?}");
     }

@@ -198,3 +198,37 @@ fn installer_that_fails_in_a_pipe_stops_setup() {
     assert_eq!(stage.ran().lines().count(), 1, "{}", stage.ran());
     stage.assert_nothing_started();
 }
+
+#[test]
+fn setup_offers_a_near_miss() {
+    let stage = with_models();
+    let mut terminal = Terminal::start(stage.lclaude(&["local", "setup", "--model", "big"]));
+    answer(&mut terminal, "Use Big:30b? [Y/n, p to pull big:latest] ", "\n");
+    stage.carry_out();
+    terminal.wait_for("Ready. Start a session with: lclaude\r\n");
+    terminal.wait_to_the_end(0);
+    assert_eq!(configuration(&stage), "backend = \"ollama\"\nmodel = \"Big:30b\"\n");
+}
+
+#[test]
+fn setup_offers_the_models_of_a_stopped_lm_studio() {
+    let stage = Stage::lmstudio();
+    let models = json!([
+        {"modelKey": "able", "type": "llm", "sizeBytes": 1_000_000, "trainedForToolUse": true,
+            "maxContextLength": 131_072},
+        {"modelKey": "zai-org/glm-4.7-flash", "type": "llm", "sizeBytes": 1_000_000, "trainedForToolUse": true,
+            "maxContextLength": 131_072, "installed": false},
+    ]);
+    fs::write(stage.studio().join("models.json"), models.to_string()).expect("a file");
+    for (key, model) in [("1", "able"), ("2", "zai-org/glm-4.7-flash")] {
+        let mut terminal = Terminal::start(stage.lclaude(&["local", "setup"]));
+        answer(&mut terminal, "Which one? [1-2, Enter for 1, q to quit] ", &format!("{key}\n"));
+        stage.carry_out();
+        terminal.wait_for("Ready. Start a session with: lclaude\r\n");
+        let shown = terminal.wait_to_the_end(0);
+        assert!(!shown.contains("Download it?"), "{shown}");
+        assert_eq!(configuration(&stage), format!("backend = \"lmstudio\"\nmodel = \"{model}\"\n"));
+        fs::remove_file(stage.home().join(".config/lclaude/config.toml")).expect("a file");
+        stage.wait_for_nothing_left();
+    }
+}

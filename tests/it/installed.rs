@@ -111,7 +111,7 @@ fn number_takes_that_model_and_no_uses_it_once() {
     for no in ["n\n", CTRL_D] {
         let mut terminal = terminal(&stage, &[]);
         answer(&mut terminal, WHICH, "7\n");
-        terminal.wait_for("\"7\" is none of the answers");
+        terminal.wait_for("invalid answer \"7\"");
         answer(&mut terminal, WHICH, "2\n");
         answer(&mut terminal, KEEP, no);
         expect_session(&stage, terminal, "gpt-oss:20b");

@@ -38,6 +38,7 @@ fn options_that_neither_program_knows_are_refused_before_the_start() {
         &["-p", "hi", "--verbos"][..],
         &["-p", "hi", "--modle=tiny.gguf"],
         &["-p", "hi", "--drirun"],
+        &["-p", "hi", "--foo"],
         &["--zzzzzz", "1"],
         &["-p", "-x", "hi"],
         &["- fix this"],

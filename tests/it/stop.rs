@@ -40,7 +40,10 @@ fn expect_stopped(session: Session, claude: &Fake) -> Ended {
     assert_eq!(claude.wait_event("signal")["number"], Signal::TERM.as_raw());
     claude.wait_gone();
     let ended = session.wait().expect(69);
-    assert!(ended.stderr.contains("lclaude local stop") && ended.stderr.contains("lclaude -c"), "{ended:#?}");
+    assert!(
+        ended.stderr.contains("lclaude local stop") && ended.stderr.contains(" -c  # continues the conversation"),
+        "{ended:#?}"
+    );
     ended
 }
 

@@ -50,7 +50,7 @@ pub(crate) fn plan(settings: &Settings, models: &[String]) -> Result<BackendPlan
     }
     let health = options.health.clone().unwrap_or_else(|| HEALTH.into());
     if !health.starts_with('/') {
-        return Err(bad("[command] health does not start with /").help(r#"[command] health = "/health""#));
+        return Err(bad("[command] health does not start with /").help(r#"set [command] health = "/health""#));
     }
     let timeout = options.stop_timeout.unwrap_or(STOP_TIMEOUT);
     let stop = match options.stop.is_empty() {

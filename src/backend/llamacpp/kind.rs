@@ -74,6 +74,10 @@ impl Backend for LlamaCppBackend {
         settings.llamacpp.gguf.is_some() || settings.llamacpp.hf.is_some()
     }
 
+    fn main_model_keys(&self) -> &'static [&'static str] {
+        &["llamacpp.gguf", "llamacpp.hf"]
+    }
+
     fn installed_wanted(&self, settings: &Settings, environment: &Environment) -> Result<Option<Vec<String>>> {
         let Ok(models) = model::models(settings, environment) else {
             return Ok(None);

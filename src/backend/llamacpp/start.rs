@@ -113,7 +113,7 @@ async fn wait_until_loaded(plan: &BackendPlan, starting: &Starting<'_>) -> Resul
         Some(name) => Err(Failure::new(Code::Unavailable, format!("llama-server could not load {name}"))
             .cause("the server of that model exited")
             .help(format!("lclaude --model {name}  # shows the error"))
-            .help("use smaller models, since all models must fit in memory together")
+            .help("lclaude local models  # choose smaller models; all must fit in memory together")
             .into()),
     }
 }

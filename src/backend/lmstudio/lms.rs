@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     backend::{
+        context::{SMALLER_MODEL, smaller},
         http,
         plan::HOST,
         program::remove_variables,
@@ -293,7 +294,8 @@ impl Studio {
             arguments.push("-y");
             self.run(&arguments).await.map_err(|failure| {
                 failure
-                    .help("use a smaller --context or a smaller model")
+                    .help(smaller(context))
+                    .help(SMALLER_MODEL)
                     .help("set [lmstudio] gpu = \"off\" if GPU memory is short")
             })?;
         }

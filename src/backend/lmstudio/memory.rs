@@ -5,6 +5,7 @@ use super::{
     plan::{DEFAULT_MODEL, Studio},
 };
 use crate::{
+    backend::context::{SMALLER_MODEL, smaller},
     base::{
         error::{Code, Failure, Result},
         size,
@@ -33,12 +34,14 @@ impl Studio {
         match fit {
             Fit::Yes => Ok(None),
             Fit::Tight => Ok(Some(format!(
-                "warning: memory is tight for {}: {takes}\n  help: use a smaller --context or a smaller model",
-                ui::one_line(&model.model_key)
+                "warning: memory is tight for {}: {takes}\n  help: {}\n  help: {SMALLER_MODEL}",
+                ui::one_line(&model.model_key),
+                smaller(context)
             ))),
             Fit::No => Err(Failure::new(Code::Unavailable, format!("{} does not fit in memory", model.model_key))
                 .cause(takes)
-                .help("use a smaller --context, a smaller quantization or a smaller model")
+                .help(smaller(context))
+                .help(SMALLER_MODEL)
                 .help("set memory_check = false in the configuration to start it anyway")),
         }
     }

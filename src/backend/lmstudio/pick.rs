@@ -74,7 +74,7 @@ fn not_installed(key: &str, installed: &[InstalledModel]) -> Failure {
     };
     let failure = Failure::new(Code::Unavailable, format!("model {key} is not installed in LM Studio")).cause(why);
     match nearest_model(key, names.iter().copied()) {
-        Some(near) => failure.help(format!("did you mean `--model {near}`?")),
+        Some(near) => failure.help(format!("lclaude --backend lmstudio --model {near}")),
         None => failure,
     }
 }

@@ -11,6 +11,7 @@ use reqwest::Client;
 use super::{blobs::Blobs, checks, listing, memory, models, plan, server::Server, start, store, variables};
 use crate::{
     backend::{
+        context,
         diagnosis::Diagnosis,
         figures::{Figures, answer_in_time},
         http,
@@ -25,7 +26,6 @@ use crate::{
     },
     base::{
         check::{Check, Severity},
-        context::DEFAULT_CONTEXT,
         environment::Environment,
         error::{Failure, Result},
     },
@@ -183,7 +183,7 @@ impl Backend for OllamaBackend {
     fn more_context(&self, plan: &BackendPlan) -> String {
         match plan.service {
             Service::Running(_) => start::larger_in_shared(&plan.models[0], plan.context),
-            _ => format!("lclaude --context {}", plan.context.max(DEFAULT_CONTEXT)),
+            _ => context::larger(plan.context),
         }
     }
 

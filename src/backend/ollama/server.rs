@@ -13,8 +13,10 @@ use super::{
 };
 use crate::{
     backend::{
+        context::SMALLER_MODEL,
         diagnosis::{Cause, diagnose},
         http,
+        log::LogExcerpt,
         starting::{Health, Presence, Starting, unexpected_response},
         undo::Undo,
     },
@@ -306,7 +308,8 @@ const DAMAGED: &[&str] = &["exceeds file size", "invalid file magic", "no such f
 /// Returns the failure for a load error. Ollama passes on the output of its runner, llama.cpp's `llama-server`.
 fn not_loaded(model: &str, error_message: &str) -> Failure {
     let log: Vec<String> = error_message.lines().map(str::to_owned).collect();
-    let cause = match diagnose(None, &log.iter().collect()) {
+    let excerpt: LogExcerpt = log.iter().collect();
+    let cause = match diagnose(None, &excerpt) {
         // While a runner loads, only the kernel's out-of-memory killer sends it SIGKILL.
         Cause::Unknown if error_message.contains("signal: killed") || error_message.contains("more system memory") => {
             Cause::OutOfMemory
@@ -315,13 +318,15 @@ fn not_loaded(model: &str, error_message: &str) -> Failure {
         Cause::Unknown if DAMAGED.iter().any(|sign| error_message.contains(sign)) => Cause::CutShort,
         cause => cause,
     };
+    let line = cause.line(&excerpt).or_else(|| log.first().cloned()).unwrap_or_default();
     let failed = |why: &str| {
-        let failure = Failure::new(Code::Unavailable, format!("Ollama could not load {model}")).cause(why);
+        let failure =
+            Failure::new(Code::Unavailable, format!("Ollama could not load {model}")).cause(format!("{why}: {line}"));
         failure.log_tail(log.clone())
     };
     match cause {
         Cause::OutOfMemory => failed("out of memory")
-            .help("use a smaller --context or a smaller model")
+            .help(SMALLER_MODEL)
             .help("lclaude local status  # shows the models of other sessions")
             .help(SMALLER_CACHE),
         Cause::UnknownArchitecture => failed("unknown architecture: this Ollama is older than the model")

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     backend::{
         address::is_remote,
+        context::{SMALLER_MODEL, smaller},
         http,
         plan::{BackendPlan, Service},
         served::{FixedContext, Served},
@@ -75,7 +76,7 @@ pub(crate) async fn bring_up(plan: &BackendPlan, starting: &Starting<'_>) -> Res
         }
         let Some(context) = own.or(loaded.iter().min_by_key(|one| one.context_length)).map(|one| one.context_length)
         else {
-            return Err(not_kept(model).into());
+            return Err(not_kept(model, plan.context).into());
         };
         // The allocated context, which may be smaller than the requested one.
         let granted = if context > 0 { context } else { plan.context };
@@ -130,10 +131,11 @@ fn copy_command(model: &str, asked: u32) -> String {
     )
 }
 
-fn not_kept(model: &str) -> Failure {
+fn not_kept(model: &str, context: u32) -> Failure {
     Failure::new(Code::Unavailable, format!("Ollama did not keep {model} in memory"))
         .cause("it was loaded, but the server no longer lists it")
-        .help("use a smaller --context or a smaller model")
+        .help(smaller(context))
+        .help(SMALLER_MODEL)
 }
 
 /// Returns a note if the user's own server has models loaded, since a private one may need their memory.

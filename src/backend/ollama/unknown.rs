@@ -14,7 +14,7 @@ pub(crate) fn not_installed(model: &str, installed: &[String]) -> Failure {
     };
     let failure = Failure::new(Code::Unavailable, format!("model {model} is not installed in Ollama")).cause(why);
     let failure = match names::nearest_model(model, installed.iter().map(String::as_str)) {
-        Some(near) => failure.help(format!("did you mean `--model {near}`?")),
+        Some(near) => failure.help(format!("lclaude --backend ollama --model {near}")),
         None => failure,
     };
     failure

@@ -5,7 +5,7 @@
 
 mod shape;
 mod table;
-mod unknown;
+pub(crate) mod unknown;
 mod walk;
 
 use std::ffi::{OsStr, OsString};
@@ -13,8 +13,7 @@ use std::ffi::{OsStr, OsString};
 use crate::base::error::{Code, Failure, Result};
 pub(crate) use shape::prompt_options;
 use table::{FLAGS, OPTIONS, UNLISTED};
-pub(crate) use unknown::{find_model, find_unknown, is_known_option};
-use walk::{CommandOption, Kind, Part, walk};
+use walk::{CommandOption, Part, Role, walk};
 
 /// Claude Code's model aliases; any other `--model` is a local model.
 const ALIASES: &[&str] = &["sonnet", "opus", "haiku", "fable", "default", "best", "opusplan"];
@@ -122,10 +121,10 @@ pub(crate) fn parse(earlier: &EarlierOptions, arguments: &[OsString]) -> Result<
     let has_earlier = !earlier.models.is_empty() || earlier.settings.is_some();
     // With --print, every word that isn't an option or its value is part of the prompt.
     let mut may_be_command = !has_print(arguments);
-    for Part { at, kind } in walk(arguments) {
-        match kind {
-            Kind::End => session.arguments.extend_from_slice(&arguments[at..]),
-            Kind::Word => {
+    for Part { at, role } in walk(arguments) {
+        match role {
+            Role::End => session.arguments.extend_from_slice(&arguments[at..]),
+            Role::Word => {
                 let word = arguments[at].to_string_lossy();
                 if std::mem::take(&mut may_be_command)
                     && let Some(request) = parse_command(&word, at == 0 && !has_earlier, &arguments[at + 1..])?
@@ -134,8 +133,8 @@ pub(crate) fn parse(earlier: &EarlierOptions, arguments: &[OsString]) -> Result<
                 }
                 session.arguments.push(arguments[at].clone());
             }
-            Kind::Option(CommandOption { name, .. }) if is_help_or_version(&name) => return Ok(Request::Direct),
-            Kind::Option(CommandOption { name, inline, values, is_incomplete }) => {
+            Role::Option(CommandOption { name, .. }) if is_help_or_version(&name) => return Ok(Request::Direct),
+            Role::Option(CommandOption { name, inline, values, is_incomplete }) => {
                 check_supported(&name)?;
                 if is_incomplete {
                     return Err(missing_value(&name));

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use super::walk::{CommandOption, Kind, Part, walk};
+use super::walk::{CommandOption, Part, Role, walk};
 
 /// Options that have no influence on the prompt's beginning.
 const UNRELATED: &[&str] = &[
@@ -46,8 +46,8 @@ const OWN_WORDS: &[&str] = &[
 /// words of the user's own.
 pub(crate) fn prompt_options(arguments: &[OsString]) -> Option<Vec<String>> {
     let mut options = Vec::new();
-    for Part { at, kind } in walk(arguments) {
-        let Kind::Option(CommandOption { name, values, .. }) = kind else { continue };
+    for Part { at, role } in walk(arguments) {
+        let Role::Option(CommandOption { name, values, .. }) = role else { continue };
         if OWN_WORDS.contains(&&*name) {
             return None;
         }

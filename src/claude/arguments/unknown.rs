@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 
 use super::{
     all_options, has_print, is_help_or_version, parse_command, takes_value,
-    walk::{CommandOption, Kind, Part, walk},
+    walk::{CommandOption, Part, Role, walk},
 };
 
 /// The short options without a value.
@@ -22,10 +22,10 @@ pub(crate) fn is_known_option(name: &str) -> bool {
 pub(crate) fn find_unknown(arguments: &[OsString]) -> Vec<usize> {
     let mut may_be_command = !has_print(arguments);
     let mut unknown = Vec::new();
-    for Part { at, kind } in walk(arguments) {
-        match kind {
-            Kind::End => break,
-            Kind::Word => {
+    for Part { at, role } in walk(arguments) {
+        match role {
+            Role::End => break,
+            Role::Word => {
                 let word = arguments[at].to_string_lossy();
                 let may_be_command = std::mem::take(&mut may_be_command);
                 // One that is not supported is refused anyway.
@@ -33,9 +33,9 @@ pub(crate) fn find_unknown(arguments: &[OsString]) -> Vec<usize> {
                     break;
                 }
             }
-            Kind::Option(CommandOption { name, .. }) if is_help_or_version(&name) => break,
-            Kind::Option(CommandOption { name, .. }) if is_known_option(&name) => {}
-            Kind::Option(_) => unknown.push(at),
+            Role::Option(CommandOption { name, .. }) if is_help_or_version(&name) => break,
+            Role::Option(CommandOption { name, .. }) if is_known_option(&name) => {}
+            Role::Option(_) => unknown.push(at),
         }
     }
     unknown
@@ -43,8 +43,8 @@ pub(crate) fn find_unknown(arguments: &[OsString]) -> Vec<usize> {
 
 /// Returns the last `--model` among the arguments.
 pub(crate) fn find_model(arguments: &[OsString]) -> Option<OsString> {
-    let values = walk(arguments).filter_map(|Part { kind, .. }| match kind {
-        Kind::Option(CommandOption { name, inline, values, .. }) if name == "--model" => {
+    let values = walk(arguments).filter_map(|Part { role, .. }| match role {
+        Role::Option(CommandOption { name, inline, values, .. }) if name == "--model" => {
             inline.or_else(|| arguments.get(values.start).map(OsString::as_os_str)).map(OsStr::to_owned)
         }
         _ => None,

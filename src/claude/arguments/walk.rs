@@ -13,10 +13,10 @@ use super::table::{Arity, find_arity, is_option};
 pub(super) struct Part<'a> {
     /// Its position.
     pub at: usize,
-    pub kind: Kind<'a>,
+    pub role: Role<'a>,
 }
 
-pub(super) enum Kind<'a> {
+pub(super) enum Role<'a> {
     Option(CommandOption<'a>),
     /// A command or a part of the prompt.
     Word,
@@ -36,7 +36,7 @@ pub(super) struct CommandOption<'a> {
 }
 
 /// Returns the parts of a command line, by the rules of Commander, Claude Code's argument parser. The last one is
-/// [`Kind::End`] if there is a `--`.
+/// [`Role::End`] if there is a `--`.
 pub(super) fn walk(arguments: &[OsString]) -> impl Iterator<Item = Part<'_>> {
     let mut next = 0;
     std::iter::from_fn(move || {
@@ -45,10 +45,10 @@ pub(super) fn walk(arguments: &[OsString]) -> impl Iterator<Item = Part<'_>> {
         next += 1;
         if argument == "--" {
             next = arguments.len();
-            return Some(Part { at, kind: Kind::End });
+            return Some(Part { at, role: Role::End });
         }
         if !is_option(argument) {
-            return Some(Part { at, kind: Kind::Word });
+            return Some(Part { at, role: Role::Word });
         }
         let equals = argument.as_bytes().iter().position(|&byte| byte == b'=');
         let equals = equals.filter(|_| argument.as_bytes().starts_with(b"--"));
@@ -75,6 +75,6 @@ pub(super) fn walk(arguments: &[OsString]) -> impl Iterator<Item = Part<'_>> {
         let is_incomplete = count == 0 && matches!(arity, Some(Arity::One | Arity::Many));
         let values = next..next + count;
         next = values.end;
-        Some(Part { at, kind: Kind::Option(CommandOption { name, inline, values, is_incomplete }) })
+        Some(Part { at, role: Role::Option(CommandOption { name, inline, values, is_incomplete }) })
     })
 }

@@ -14,6 +14,7 @@ use crate::{
     base::{
         disk,
         error::{Code, Failure, Result},
+        ui,
     },
     claude::{
         tools::WEB_SEARCH,
@@ -29,7 +30,8 @@ pub(crate) fn read(written: &OsStr, here: &Path) -> Result<Value> {
     let bad = |why: String| {
         Failure::new(Code::Usage, "invalid value for --settings")
             .cause(why)
-            .help("pass a JSON file or inline JSON: --settings '{\"permissions\":{…}}'")
+            .help("lclaude --settings FILE")
+            .help("lclaude --settings '{\"permissions\":{…}}'")
     };
     let inline = written.to_str().filter(|text| text.trim_start().starts_with('{'));
     let value: Value = match inline {
@@ -53,7 +55,7 @@ pub(crate) fn read(written: &OsStr, here: &Path) -> Result<Value> {
             .cause(format!("{reason}; Claude Code would ignore all of --settings, including lclaude's part"))
             .help(match inline {
                 Some(_) => "fix the value in --settings".to_owned(),
-                None => format!("fix it in {}", here.join(written).display()),
+                None => format!("${{EDITOR:-vi}} {}", ui::quote_path(&here.join(written))),
             })),
     }
 }

@@ -2,17 +2,14 @@
 
 use toml_edit::Value;
 
-use super::{run::Target, show::overruled};
+use super::{show::overruled, target::Target};
 use crate::{
     base::{
         environment::Environment,
         error::{Code, Failure, Result},
         ui,
     },
-    config::{
-        Edit, Settings,
-        values::{self, KeyKind},
-    },
+    config::{Edit, KeyKind, Settings, values},
     local::init,
 };
 

@@ -4,7 +4,7 @@ use std::{fs, path::Path, process::ExitStatus};
 
 use tokio::process::Command;
 
-use super::run::Target;
+use super::target::Target;
 use crate::{
     backend::describe_status,
     base::{

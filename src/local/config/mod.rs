@@ -5,5 +5,6 @@ mod change;
 mod editor;
 mod run;
 mod show;
+mod target;
 pub(crate) use run::run;
 pub(crate) use show::overruled;

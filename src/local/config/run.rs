@@ -1,10 +1,9 @@
 //! The actions, and the file that they act on.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::{change, editor, show};
+use super::{change, editor, show, target::Target};
 use crate::{
-    backend::subject::edit_command,
     base::{
         environment::Environment,
         error::{Code, Failure, Result},
@@ -12,20 +11,8 @@ use crate::{
         ui,
     },
     cli::{ConfigAction, ConfigArguments},
-    config::{
-        Overrides, Project, Settings, load,
-        project::{self, FILE_NAME},
-        read_text,
-        trust::TrustList,
-        values,
-    },
+    config::{Overrides, Project, Settings, load},
 };
-
-/// A configuration file to show or change.
-pub(super) struct Target {
-    pub path: PathBuf,
-    pub is_project: bool,
-}
 
 pub(crate) fn run(arguments: ConfigArguments) -> Result<Exit> {
     check(&arguments)?;
@@ -33,7 +20,7 @@ pub(crate) fn run(arguments: ConfigArguments) -> Result<Exit> {
     let ConfigArguments { action, key, value, project, config, json } = arguments;
     let user_file = config.clone().unwrap_or_else(|| environment.places.config_file.clone());
     let target = match project {
-        true => Target { path: project_file(&environment)?, is_project: true },
+        true => Target::of_project(&environment)?,
         false => Target { path: user_file.clone(), is_project: false },
     };
     let settings = || effective(&user_file, config.is_some(), &environment);
@@ -94,41 +81,4 @@ fn check(arguments: &ConfigArguments) -> Result<()> {
         return failed(format!("--project can't be used with `lclaude local config {name}`"), why);
     }
     Ok(())
-}
-
-/// Returns the project's file: the nearest one, or where a new one belongs.
-fn project_file(environment: &Environment) -> Result<PathBuf> {
-    if let Some(nearest) = project::locate(environment)? {
-        return Ok(nearest);
-    }
-    project::root(environment)?.map(|directory| directory.join(FILE_NAME)).ok_or_else(|| {
-        Failure::new(Code::Usage, "the home directory is not a project")
-            .cause(format!("lclaude does not read a {FILE_NAME} here"))
-            .help(edit_command(&environment.places.config_file))
-    })
-}
-
-impl Target {
-    /// Returns the content, which is empty if the file is missing.
-    ///
-    /// # Errors
-    /// `Config` if it can't be read, `Refused` if a project file is a link or not a file.
-    pub(super) fn read(&self, environment: &Environment) -> Result<String> {
-        if self.is_project {
-            let project = Project::read(self.path.clone(), &TrustList::new(&environment.places.state))?;
-            return Ok(project.map(|project| project.text).unwrap_or_default());
-        }
-        read_text(&self.path, false)
-    }
-
-    /// Checks the content.
-    ///
-    /// # Errors
-    /// `Config` with the line of the first fault.
-    pub(super) fn check(&self, text: &str) -> Result<()> {
-        match self.is_project {
-            true => values::check_project_file(text, &self.path),
-            false => values::check_user_file(text, &self.path),
-        }
-    }
 }

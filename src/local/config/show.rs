@@ -11,8 +11,8 @@ use crate::{
         ui,
     },
     config::{
-        Settings, Source, read_text,
-        values::{self, KeyKind, Setting},
+        KeyKind, Settings, Source, read_text,
+        values::{self, Setting},
     },
     local::table::{self, always, if_wide},
 };

@@ -1,4 +1,4 @@
-//! The third step: writes the backend and model to the user's configuration.
+//! The third and fourth steps: writes the backend and model to the user's configuration.
 
 use std::path::Path;
 
@@ -11,7 +11,8 @@ use super::{
 use crate::{
     backend::registry,
     base::{environment::Environment, error::Result},
-    config::{self, Edit, Kind, Settings, Source},
+    claude,
+    config::{self, Edit, Kind, Settings, Source, url_kind},
 };
 
 /// What later sessions use by default.
@@ -34,7 +35,7 @@ impl WantedSettings {
             // A relative path in the file would be resolved against another directory.
             settings.model_path("model", &name, environment).display().to_string()
         });
-        let url = settings.endpoint.url.as_deref().filter(|_| backend == Kind::Endpoint);
+        let url = settings.endpoint.url.as_deref().filter(|_| backend == url_kind());
         let url = url.and_then(|url| config::server_url(url).ok());
         WantedSettings { backend, model, context: settings.context, url }
     }
@@ -89,4 +90,13 @@ pub(crate) fn step(edit: Option<&Edit>, file: &Path) -> Step {
     };
     let actions = edit.cloned().map(Action::Write).into_iter().collect();
     Step { title: "configuration", found: vec![found], actions }
+}
+
+/// Returns the fourth step, which has nothing to do.
+pub(crate) fn betas_off() -> Step {
+    let variables = claude::BETAS_OFF.map(|(name, value)| format!("{name}={value}"));
+    let mut found = vec!["set only for Claude Code started by lclaude (lclaude --dry-run lists all variables):".into()];
+    found.extend(variables.map(|line| format!("  {line}")));
+    found.push("Claude Code's settings files and your shell profile are not changed".into());
+    Step { title: "betas off", found, actions: Vec::new() }
 }

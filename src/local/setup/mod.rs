@@ -5,6 +5,7 @@
 //! the machine again and continues from there.
 
 mod configure;
+mod error;
 mod install;
 mod model;
 mod programs;

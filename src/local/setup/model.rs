@@ -82,13 +82,18 @@ pub(crate) fn wanted(kind: Kind, settings: &Settings) -> Option<String> {
 }
 
 impl ModelStep {
+    /// Notes that the running server has the models.
+    pub(crate) fn set_served(&mut self) {
+        self.unlisted = None;
+    }
+
     pub(crate) fn step(&self) -> Step {
         let mut step = Step { title: "model", found: Vec::new(), actions: Vec::new() };
         let names = self.names.join(", ");
         step.found.push(match &self.missing[..] {
             [] => match self.unlisted {
                 None => format!("{names}, {}", self.origin),
-                Some(title) => format!("{names}: step 5 asks {title} whether it is installed"),
+                Some(title) => format!("{names}: {title} knows whether it is installed once it runs"),
             },
             // The origin may start with the name.
             [name] if self.origin.starts_with(name.as_str()) => {
@@ -101,7 +106,10 @@ impl ModelStep {
         });
         if let Some(failure) = &self.not_installed {
             step.found.extend(failure.why.clone());
-            step.found.extend(failure.help.first().filter(|help| help.starts_with("did you mean")).cloned());
+            // The first help may name the nearest installed model.
+            let near = failure.help.first().and_then(|help| help.split_once(" --model "));
+            let near = near.filter(|(_, name)| !name.contains(' '));
+            step.found.extend(near.map(|(_, name)| format!("did you mean {name}?")));
         }
         step.found.extend(self.memory.iter().map(|memory| format!("memory: {memory}")));
         if !self.missing.is_empty() {

@@ -6,6 +6,7 @@ use tokio::time::timeout;
 
 use super::{
     configure::{self, WantedSettings},
+    error::SetupError,
     install::{self, Installed},
     model::{self, ModelStep},
     programs::{self, Programs},
@@ -13,7 +14,7 @@ use super::{
     verify,
 };
 use crate::{
-    backend::{MissingModel, describe_status, subject::Subject},
+    backend::{MissingModel, describe_status, registry, subject::Subject},
     base::{
         environment::Environment,
         error::{Code, Failure, Result},
@@ -22,7 +23,6 @@ use crate::{
         signals::Signals,
         ui,
     },
-    claude,
     cli::{self, Selection},
     config::{self, Edit, Overrides, Settings},
     keeper::{Lease, Ready},
@@ -55,7 +55,7 @@ pub(crate) fn run(arguments: cli::SetupArguments) -> Result<Exit> {
             });
         }
         let mut signals = Signals::listen()?;
-        let outcome = match setup.run(&mut signals).await {
+        let outcome = match Box::pin(setup.run(&mut signals)).await {
             // Ctrl-C also reaches the child, whose failure may arrive before the signal.
             Err(SetupError::Failed(_)) if timeout(SIGNAL_DELAY, signals.next()).await.is_ok() => {
                 Err(SetupError::Signalled)
@@ -76,18 +76,6 @@ pub(crate) fn run(arguments: cli::SetupArguments) -> Result<Exit> {
     // Dropping it would block while a thread waits for an answer at the terminal.
     runtime.shutdown_background();
     outcome
-}
-
-/// Why setup ended early.
-enum SetupError {
-    Failed(Failure),
-    Signalled,
-}
-
-impl From<Failure> for SetupError {
-    fn from(failure: Failure) -> Self {
-        SetupError::Failed(failure)
-    }
 }
 
 struct Setup {
@@ -133,7 +121,13 @@ impl Setup {
             }
         }
         let edit = WantedSettings::new(kind, &settings, &self.environment).missing_from(&settings, &self.file)?;
-        Ok([programs.step(), model, configure::step(edit.as_ref(), &self.file), betas_off(), verify::step(kind)])
+        Ok([
+            programs.step(),
+            model,
+            configure::step(edit.as_ref(), &self.file),
+            configure::betas_off(),
+            verify::step(kind),
+        ])
     }
 
     /// Returns all steps as text.
@@ -152,11 +146,11 @@ impl Setup {
                 .into());
         }
         self.install_programs(signals).await?;
-        let (plan, is_download_agreed) = self.choose_model(signals).await?;
+        let (plan, is_download_agreed, held) = self.choose_model(signals).await?;
         // It may be a model of another backend.
         let programs = self.programs();
         // The backend keeps running between the steps, because loading a model takes long.
-        let mut held = self.get_model(&programs, &plan, is_download_agreed, signals).await?;
+        let mut held = self.get_model(&programs, &plan, is_download_agreed, held, signals).await?;
         let outcome = self.configure_and_verify(&programs, &plan, &mut held, signals).await;
         if let Some(held) = held {
             run::release(held.lease, signals).await;
@@ -192,22 +186,40 @@ impl Setup {
         Ok(())
     }
 
-    /// Lets the user choose among the installed models, as a session does, if none is configured and the default isn't
-    /// installed. Returns the plan, and whether the user wants to download the default.
-    async fn choose_model(&mut self, signals: &mut Signals) -> Result<(Plan, bool), SetupError> {
+    /// Lets the user choose another model if one is missing, as a session does. Returns the plan, whether the user wants
+    /// to download what is missing, and the backend if it had to be started to know that.
+    async fn choose_model(&mut self, signals: &mut Signals) -> Result<(Plan, bool, Option<Held>), SetupError> {
         let plan = Plan::new(self.settings.clone(), self.environment.clone())?;
-        let missing = if plan.is_up() { Vec::new() } else { plan.missing().await };
-        if !launch::is_default_missing(&plan, &missing) {
-            return Ok((plan, false));
-        }
         let asked = Asked { saves: false, ..Asked::new(&["lclaude", "local", "setup"], &self.selection.choice) };
-        match launch::instead(&plan, &missing, &asked, signals).await? {
+        let instead = if plan.is_up() {
+            None
+        } else if registry::backend(plan.backend.kind).knows_models_offline() {
+            let missing = signals.unless_interrupted(plan.missing()).await.ok_or(SetupError::Signalled)?;
+            launch::instead(&plan, &missing, &asked, signals).await?
+        } else {
+            let missing = match self.bring_up(&plan, Downloads::NotAgreed, signals).await? {
+                Ok(held) => return Ok((plan, false, Some(held))),
+                Err(missing) => missing,
+            };
+            match launch::instead_of_reported(&plan, &missing, &asked, signals).await? {
+                None => {
+                    let held = self.download(&plan, missing, signals).await?;
+                    return Ok((plan, true, Some(held)));
+                }
+                Some(Instead::Download) => {
+                    let held = self.bring_up_with_downloads(&plan, signals).await?;
+                    return Ok((plan, true, Some(held)));
+                }
+                other => other,
+            }
+        };
+        match instead {
             Some(Instead::Installed(settings)) => self.settings = *settings,
-            Some(Instead::Download) => return Ok((plan, true)),
+            Some(Instead::Download) => return Ok((plan, true, None)),
             Some(Instead::Interrupted) => return Err(SetupError::Signalled),
-            None => return Ok((plan, false)),
+            None => return Ok((plan, false, None)),
         }
-        Ok((Plan::new(self.settings.clone(), self.environment.clone())?, false))
+        Ok((Plan::new(self.settings.clone(), self.environment.clone())?, false, None))
     }
 
     /// Offers the install commands one by one, and runs the first that the user agrees to.
@@ -239,9 +251,13 @@ impl Setup {
         programs: &Programs,
         plan: &Plan,
         is_agreed: bool,
+        held: Option<Held>,
         signals: &mut Signals,
     ) -> Result<Option<Held>, SetupError> {
-        let model = self.model(programs).await?;
+        let mut model = self.model(programs).await?;
+        if held.is_some() {
+            model.set_served();
+        }
         let step = model.step();
         ui::message_lines(step.heading(2));
         if !plan.is_up() {
@@ -249,7 +265,7 @@ impl Setup {
             plan.check_memory()?;
         }
         let Some(action @ Action::Download(names, _)) = step.actions.first() else {
-            return Ok(None);
+            return Ok(held);
         };
         ui::message_lines(indented(action));
         if !is_agreed && !self.agrees(&format!("Download {}?", names.join(" and ")), signals).await? {
@@ -275,7 +291,7 @@ impl Setup {
         if let Some(edit) = edit {
             self.configure(&edit, signals).await?;
         }
-        ui::message_lines(betas_off().heading(4));
+        ui::message_lines(configure::betas_off().heading(4));
         ui::message_lines(verify::step(programs.kind).heading(5));
         if held.is_none() {
             *held = Some(self.bring_up_asking(plan, signals).await?);
@@ -322,11 +338,15 @@ impl Setup {
 
     /// Starts the backend, and offers to download a model if the server reports that it is missing.
     async fn bring_up_asking(&self, plan: &Plan, signals: &mut Signals) -> Result<Held, SetupError> {
-        let MissingModel { model, failure, can_download, .. } =
-            match self.bring_up(plan, Downloads::NotAgreed, signals).await? {
-                Ok(held) => return Ok(held),
-                Err(missing) => missing,
-            };
+        match self.bring_up(plan, Downloads::NotAgreed, signals).await? {
+            Ok(held) => Ok(held),
+            Err(missing) => self.download(plan, missing, signals).await,
+        }
+    }
+
+    /// Offers to download a model that the server reports as missing, and starts the backend with it.
+    async fn download(&self, plan: &Plan, missing: MissingModel, signals: &mut Signals) -> Result<Held, SetupError> {
+        let MissingModel { model, failure, can_download, .. } = missing;
         let can_ask = can_download && (self.selection.choice.yes || ui::can_ask());
         if !can_ask || !self.agrees(&format!("{model} is not installed. Download it?"), signals).await? {
             return Err(failure.into());
@@ -370,12 +390,4 @@ impl Setup {
     fn command_line(&self) -> String {
         self.selection.line("setup")
     }
-}
-
-fn betas_off() -> Step {
-    let variables = claude::BETAS_OFF.map(|(name, value)| format!("{name}={value}"));
-    let mut found = vec!["set only for Claude Code started by lclaude (lclaude --dry-run lists all variables):".into()];
-    found.extend(variables.map(|line| format!("  {line}")));
-    found.push("Claude Code's settings files and your shell profile are not changed".into());
-    Step { title: "betas off", found, actions: Vec::new() }
 }
