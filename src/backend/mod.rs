@@ -29,6 +29,7 @@ mod model_list;
 mod names;
 mod ollama;
 mod owners;
+pub(crate) mod percentage;
 mod plan;
 pub(crate) mod program;
 mod proxy;
@@ -44,7 +45,7 @@ pub(crate) use activity::{ActivityEvent, RequestKey, Step};
 pub(crate) use choose::{ChosenBackend, Tiers, choose, detect, plan};
 pub(crate) use diagnosis::{Cause, describe_status, diagnose};
 pub(crate) use downloads::refuse_download;
-pub(crate) use endpoint::{notes as url_notes, url as endpoint_url};
+pub(crate) use endpoint::{notes as url_notes, url_to_write};
 pub(crate) use figures::{Figures, rate};
 pub(crate) use http::{
     ANSWER_BYTES, BodyLines, client, client_for, describe_error, figures_client, parse_version, read_body,

@@ -13,7 +13,7 @@ use std::{
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes that are read of it. The help of 2.1.331 has 25 kB.
 const MAX_OUTPUT: u64 = 1024 * 1024;
-/// An option that every version has. A help without it is none.
+/// An option that every version has. An output without it isn't the help.
 const EVERY_HELP: &str = "--print";
 
 /// Returns the output of Claude Code's `--help` or `--version`, or `None` if it can't be started or doesn't end in time.

@@ -13,7 +13,7 @@ use crate::{base::error::RETRY_HELP, claude::arguments::unknown::find_model};
 const REPEATED: &[&str] =
     &["--backend", "--url", "--profile", "--model", "--context", "--lean", "--toolset", "--throwaway", "--config"];
 
-/// Options that make others useless: a model of one backend is none of another.
+/// Options that make others useless: another backend doesn't have the model.
 const EXCLUSIVE: &[(&[&str], &[&str])] = &[
     (&["--backend", "--url"], &["--backend", "--url", "--profile", "--model"]),
     (&["--lean", "--toolset"], &["--lean", "--toolset"]),

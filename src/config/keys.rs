@@ -115,6 +115,14 @@ pub(crate) fn quote_key(key: &str) -> String {
     if !key.is_empty() && key.chars().all(bare) { key.to_owned() } else { format!("{key:?}") }
 }
 
+/// Splits a key whose last part is the name of a variable or a header.
+pub(super) fn split_name(key: &str) -> Option<(&str, &str)> {
+    KEYS.iter().filter_map(|known| known.strip_suffix('*')).find_map(|table| {
+        let name = key.strip_prefix(table)?;
+        Some((table.trim_end_matches('.'), name))
+    })
+}
+
 /// Returns whether a key's value may be a secret, which is not shown.
 pub(crate) fn is_secret(key: &str) -> bool {
     let key = format!("{key}.");

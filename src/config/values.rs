@@ -8,7 +8,6 @@ use toml_edit::Key;
 use super::{
     file,
     keys::{self, KeyKind, find_nearest},
-    kind::Kind,
     layers,
     project::{self, FILE_NAME},
     ranges::parse_context,
@@ -39,6 +38,16 @@ impl Setting {
     /// Returns the value as TOML on one line, or a mask if it may be a secret.
     pub(crate) fn shown(&self) -> String {
         if self.is_secret() { MASKED.into() } else { self.value.to_string() }
+    }
+
+    /// Returns `key = value`, as in a configuration file.
+    pub(crate) fn line(&self) -> String {
+        // The name of a variable or header may contain anything.
+        let key = match keys::split_name(&self.key) {
+            Some((table, name)) => format!("{table}.{}", keys::quote_key(name)),
+            None => self.key.clone(),
+        };
+        format!("{key} = {}", self.shown())
     }
 
     /// Returns the value for JSON, or a mask if it may be a secret.
@@ -72,7 +81,7 @@ fn find<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
 fn typed(settings: &Settings, key: &str) -> Option<Value> {
     let text = |value: Option<&str>| value.map(Value::from);
     match key {
-        "backend" => text(settings.backend.map(Kind::name)),
+        "backend" => Value::try_from(settings.backend?).ok(),
         "profile" => text(settings.profile.as_deref()),
         "model" => text(settings.model.as_deref()),
         "context" => settings.context.map(|tokens| Value::from(i64::from(tokens))),
@@ -282,7 +291,7 @@ mod tests {
     #[test]
     fn wrong_types_and_ranges_are_rejected_without_secrets() {
         for (key, text, why) in [
-            ("context", "many", "expected a whole number"),
+            ("context", "many", "is not a number"),
             ("context", "5", "it must be"),
             ("lean", "yes", "expected a boolean"),
             ("llamacpp.args", "--no-mmap", "expected an array"),

@@ -31,7 +31,7 @@ use super::{
 use crate::{
     backend::{
         self, Cause, Endpoint, HOST, LogExcerpt, Noted, Program, Progress, Served, Service, StartError, Starting, Undo,
-        diagnose, log, registry,
+        diagnose, log, percentage, registry,
     },
     base::{
         error::{Code, Failure, RETRY_HELP, Result},
@@ -369,7 +369,7 @@ impl<'a> Supervisor<'a> {
                         progress_lines -= 1;
                         deadline = Instant::now() + limit;
                         let stage = last.as_ref().map_or("starting the server", |last| &last.stage);
-                        starting.report(stage, log::progress(&line), log::shown(&line));
+                        starting.report(stage, percentage::progress(&line), log::shown(&line));
                     }
                     new_log_line.notify_one();
                 }

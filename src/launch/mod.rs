@@ -179,7 +179,8 @@ async fn prepare(mut plan: Plan, asked: &Asked<'_>, signals: &mut Signals) -> Re
     let mut downloads = Downloads::NotAgreed;
     let mut missing = Vec::new();
     // A running backend already has its memory and models.
-    while !plan.is_up() {
+    let mut is_up = plan.is_up();
+    while !is_up {
         let Some(found) = signals.unless_interrupted(plan.missing()).await else {
             return Ok(None);
         };
@@ -189,7 +190,11 @@ async fn prepare(mut plan: Plan, asked: &Asked<'_>, signals: &mut Signals) -> Re
         }
         match instead(&plan, &missing, asked, signals).await? {
             // Another model may be missing, so this looks again.
-            Some(Instead::Installed(settings)) => plan = Plan::new(*settings, plan.environment().clone())?,
+            Some(Instead::Installed(settings)) => {
+                plan = Plan::new(*settings, plan.environment().clone())?;
+                is_up = plan.is_up();
+                missing.clear();
+            }
             Some(Instead::Download) => {
                 downloads = Downloads::Agreed;
                 break;
@@ -202,7 +207,7 @@ async fn prepare(mut plan: Plan, asked: &Asked<'_>, signals: &mut Signals) -> Re
         let remembers = plan.settings().throwaway != Some(true);
         said::print_once("backends.json", reason, &ui::one_line(reason), &plan.environment().places.state, remembers);
     }
-    if !plan.is_up() {
+    if !is_up {
         plan.check_memory()?.iter().for_each(|warning| ui::message_lines(format_args!("lclaude: {warning}")));
     }
     let yes = asked.choice.yes || downloads == Downloads::Agreed;

@@ -174,7 +174,7 @@ impl InitArguments {
         let overrides = Overrides { lean: self.lean, ..choice.overrides(model.clone()) };
         let settings = launch::load_settings(choice, &overrides, None, environment)?;
         if choice.url.is_some() {
-            backend::endpoint_url(&settings)?;
+            backend::url_to_write(&settings, "lclaude local config set --project endpoint.url")?;
         }
         match settings.backend.filter(|kind| choice.backend.is_some() && !settings.describes(*kind)) {
             None => Ok(()),

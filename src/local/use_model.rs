@@ -95,7 +95,8 @@ fn edit(
         true => settings.model_path("model", name, environment).display().to_string(),
         false => name.clone(),
     };
-    let url = selection.choice.url.as_ref().map(|_| backend::endpoint_url(settings)).transpose()?;
+    let write = |_| backend::url_to_write(settings, "lclaude local config set endpoint.url");
+    let url = selection.choice.url.as_ref().map(write).transpose()?;
     let wanted = [
         ("backend", Some(Value::from(kind.to_string()))),
         ("model", Some(model.into())),

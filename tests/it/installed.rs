@@ -276,6 +276,21 @@ fn near_miss_is_offered_before_a_download() {
 }
 
 #[test]
+fn accepted_near_miss_shares_the_running_backend() {
+    let stage = stage();
+    let session = Session::start(&mut stage.lclaude(&["--model", "gpt-oss:20b", "-p", "hello"]));
+    let first = stage.events.next("claude");
+    let mut near = terminal(&stage, &["--model", "gpt-oss"]);
+    answer(&mut near, NEAR, "\n");
+    let second = stage.events.next("claude");
+    assert_eq!(second.env["ANTHROPIC_BASE_URL"], first.env["ANTHROPIC_BASE_URL"]);
+    second.send(json!({"do": "exit", "code": 0}));
+    let shown = near.wait_to_the_end(0);
+    assert!(!shown.contains("Download it now?"), "{shown}");
+    finish(session, &first);
+}
+
+#[test]
 fn declined_near_miss_starts_nothing() {
     messages!();
     let stage = stage();

@@ -50,6 +50,30 @@ fn dry_run_shows_memory_use_and_verdict() {
 }
 
 #[test]
+fn projector_and_draft_model_need_memory_too() {
+    let stage = huge();
+    Head::small().write(&stage.model());
+    let estimate = |more: &str| {
+        stage.config(&format!("[llamacpp]\n{more}"));
+        let run = ["--backend", "llamacpp", "--model", "tiny.gguf", "--dry-run", "-p", "x"];
+        let shown = stage.output(&run).expect(0).stdout;
+        shown.lines().find(|line| line.contains(" about ")).expect("the estimate").trim().to_owned()
+    };
+    let cache = |line: &str| line.split_once("KV cache ").expect("a size").1.split(" (").next().map(str::to_owned);
+    let alone = estimate("");
+    assert!(alone.starts_with("tiny takes ") && alone.contains("weights 1 kB"), "{alone}");
+    let project = stage.project();
+    fs::write(project.join("mmproj.gguf"), [b"GGUF".to_vec(), vec![0; 5_000_000]].concat()).expect("a file");
+    let projector = estimate(&format!("mmproj = '{}'\n", project.join("mmproj.gguf").display()));
+    assert!(projector.contains("weights 5 MB") && cache(&projector) == cache(&alone), "{projector}");
+    Head::small().write(&project.join("draft.gguf"));
+    let draft = estimate(&format!("draft_model = '{}'\n", project.join("draft.gguf").display()));
+    assert!(draft.starts_with("tiny and its draft model take ") && cache(&draft) != cache(&alone), "{draft}");
+    // What is on the graphics card and what isn't has to be somewhere.
+    assert_eq!(estimate("n_cpu_moe = 10\n"), alone);
+}
+
+#[test]
 fn memory_check_can_be_disabled() {
     let stage = huge();
     stage.config("memory_check = false\n");

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs, os::unix::fs::symlink};
 
-use support::{Stage, Value, finish, lclaude, messages, repository};
+use support::{Stage, Value, finish, lclaude, repository};
 
 const LOCAL: [&str; 4] = ["--backend", "llamacpp", "--model", "tiny.gguf"];
 
@@ -21,7 +21,7 @@ fn check<'a>(report: &'a Value, area: &str, name: &str) -> &'a Value {
 #[cfg(target_os = "linux")]
 #[test]
 fn privacy_report_shows_each_line_with_its_check() {
-    messages!();
+    support::messages!();
     let mut stage = Stage::new();
     stage.set("ANTHROPIC_API_KEY", "sk-inherited").set("OTEL_LOGS_EXPORTER", "otlp");
     let home = stage.home_files();

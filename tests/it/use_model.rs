@@ -120,6 +120,16 @@ fn server_at_a_url_becomes_the_default() {
         format!("backend = \"endpoint\"\nmodel = \"org/model\"\n\n[endpoint]\nurl = \"{url}\"\n")
     );
     use_model(&stage, &["--url", "gpu-box:80", "m"]).expect_failure(64);
+    // The token for another server must not be sent to this one.
+    let gateway = "[endpoint]\nurl = \"https://gw.invalid\"\ntoken_env = \"GW_TOKEN\"\n";
+    stage.config(gateway);
+    use_model(&stage, &["--url", &url]).expect_failure(64);
+    for verb in [&["setup", "--dry-run"][..], &["init", "--yes", "--model", "m"]] {
+        stage.output(&[&["local"], verb, &["--url", &url]].concat()).expect_failure(64);
+    }
+    assert_eq!(config(&stage), gateway);
+    stage.output(&["local", "config", "set", "endpoint.url", &url]).expect(0).record();
+    stage.config("");
     use_model(&stage, &["--url", "http://127.0.0.1:1", "m"]).expect_failure(69);
     use_model(&stage, &["--url", "http://127.0.0.1:1", "m", "--yes"]).expect(0).record();
 }

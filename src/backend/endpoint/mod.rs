@@ -5,4 +5,4 @@ mod kind;
 mod plan;
 
 pub(crate) use kind::EndpointBackend;
-pub(crate) use plan::{notes, url};
+pub(crate) use plan::{notes, url_to_write};

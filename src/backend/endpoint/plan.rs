@@ -79,6 +79,23 @@ pub(crate) fn url(settings: &Settings) -> Result<String> {
     })
 }
 
+/// Returns the typed URL, to be written to a file.
+///
+/// # Errors
+/// Those of [`url`], and `Usage` if the configured token and headers, which are for another URL, would then be sent to
+/// this one.
+pub(crate) fn url_to_write(settings: &Settings, command: &str) -> Result<String> {
+    let url = url(settings)?;
+    if !settings.endpoint.withholds_credentials {
+        return Ok(url);
+    }
+    Err(Failure::new(Code::Usage, "[endpoint] has a token or headers for another URL")
+        .cause(format!("with {url} in the configuration, they would be sent there"))
+        .help(format!("{command} {url}  # to send them there"))
+        .help("lclaude local config edit  # to remove them")
+        .help(format!("lclaude --url {url}  # to use it without them")))
+}
+
 /// Returns what the user should know about a URL that was typed.
 pub(crate) fn notes(settings: &Settings) -> Vec<String> {
     let Some(written) = settings.endpoint.url.as_deref().filter(|_| settings.backend == Some(Kind::Endpoint)) else {

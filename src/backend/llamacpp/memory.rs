@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::{
     cache,
-    model::{self, DEFAULT_MODEL, ModelSource, models},
+    model::{DEFAULT_MODEL, ModelSource, models},
 };
 use crate::{
     backend::listed::ListedModel,
@@ -39,8 +39,7 @@ pub(crate) fn estimate(settings: &Settings, environment: &Environment) -> Option
     }
     if let Some(draft) = &options.draft_model {
         // It has the same context, and a cache of llama-server's default types.
-        let name = format!("draft {}", model::served_name(draft));
-        estimated.push(memory::ModelMemory::read(name, draft, Layout::new(settings.context())));
+        estimated.push(memory::ModelMemory::read("its draft model".into(), draft, Layout::new(settings.context())));
     }
     Some(Estimate {
         kept_prompts: kept_prompts(settings, models.len()).saturating_mul(models.len() as u64),

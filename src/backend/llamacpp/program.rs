@@ -68,7 +68,7 @@ fn unified() -> Option<PathBuf> {
     FOUND.get_or_init(|| program::find(None, UNIFIED).filter(|path| is_native(path) && can_serve(path))).clone()
 }
 
-/// Returns whether a file is a compiled program. A script of this name is none of llama.cpp's, and may be slow.
+/// Returns whether a file is a compiled program. A script of this name isn't llama.cpp's, and may be slow.
 fn is_native(path: &Path) -> bool {
     let mut magic = [0; 4];
     let is_read = File::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok();

@@ -54,3 +54,25 @@ fn slot(program: &Program, plan: &BackendPlan, environment: &Environment) -> Opt
     let reuse = shape.reuse();
     (reuse != PromptReuse::Nothing).then(|| SlotCache { model, reuse, bytes: shape.cache(&layout) })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::LlamaCppSettings;
+
+    /// A template changes only the tokens, which are compared, and its fingerprint is part of the plan.
+    #[test]
+    fn only_a_model_with_another_one_beside_it_is_not_saved() {
+        let file = || Some("/m/x".into());
+        let options = LlamaCppSettings {
+            mmproj: file(),
+            draft_model: file(),
+            chat_template_file: file(),
+            ..LlamaCppSettings::default()
+        };
+        let is_unsafe = |option: &str| UNSAFE.iter().any(|name| option.starts_with(name));
+        let refused: Vec<&str> =
+            options.model_files().map(|(_, option, _)| option).filter(|option| is_unsafe(option)).collect();
+        assert_eq!(refused, ["--mmproj", "--model-draft"]);
+    }
+}

@@ -9,8 +9,8 @@ use crate::{
     backend::{
         http,
         listed::thinks,
-        log::percentage,
         model_list::{self, ModelEntry},
+        percentage::percentage,
         plan::BackendPlan,
         served::Served,
         starting::{Health, Progress, StartError, Starting},

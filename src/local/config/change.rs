@@ -82,6 +82,12 @@ fn change(
     }
     // Whatever is wrong elsewhere is reported by the next session.
     if let Ok(settings) = settings() {
+        let endpoint = &settings.endpoint;
+        let has_secret =
+            endpoint.token_env.is_some() || !endpoint.headers.is_empty() || !endpoint.headers_env.is_empty();
+        if is_set && key == "endpoint.url" && has_secret {
+            ui::message("lclaude: warning: the token and headers of [endpoint] are now sent to this URL");
+        }
         let setting = values::effective(&settings).into_iter().find(|setting| setting.key == key);
         if let Some(note) = setting.and_then(|setting| overruled(&setting, &target.path)) {
             ui::message(format_args!("lclaude: {note}"));

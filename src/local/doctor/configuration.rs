@@ -10,7 +10,7 @@ use crate::{
         variables::LOG,
     },
     cli::Selection,
-    config::{self, Project, Settings},
+    config::{self, Project, Settings, values},
     launch,
 };
 
@@ -82,7 +82,8 @@ fn variables(environment: &Environment) -> Check {
 }
 
 fn sources(settings: &Settings) -> Check {
-    let sources: Vec<String> = settings.sources().map(|(key, source)| format!("{key} from {source}")).collect();
+    let sources: Vec<String> =
+        values::effective(settings).iter().map(|setting| format!("{} from {}", setting.key, setting.source)).collect();
     let found = if sources.is_empty() { "all defaults".to_owned() } else { sources.join(", ") };
     Check::ok(AREA, "settings", found)
 }

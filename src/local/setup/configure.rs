@@ -9,7 +9,7 @@ use super::{
     step::{Action, Step},
 };
 use crate::{
-    backend::registry,
+    backend::{self, registry},
     base::{environment::Environment, error::Result},
     claude,
     config::{self, Edit, Kind, Settings, Source, url_kind},
@@ -55,6 +55,9 @@ impl WantedSettings {
             ("context", self.context.map(|tokens| Value::from(i64::from(tokens)))),
             ("endpoint.url", self.url.as_ref().map(Value::from)),
         ];
+        if self.url.is_some() && settings.source("endpoint.url").is_typed() {
+            backend::url_to_write(settings, "lclaude local config set endpoint.url")?;
+        }
         // Values that come from the file stay as they are written there.
         let is_new =
             |key: &str| matches!(settings.source(key), Source::Default | Source::Variable(_) | Source::Option(_));

@@ -12,7 +12,7 @@ use std::{
     path::Path,
 };
 
-use view::{BackendView, ChildView, DryRun, ProgramView, Setting, StopView};
+use view::{BackendView, ChildView, PlanView, ProgramView, Setting, StopView};
 
 use super::{child::Child, plan::Plan};
 use crate::{
@@ -39,7 +39,7 @@ pub(crate) fn print(plan: &Plan, child: &Child, missing: &[String], json: bool) 
     };
     let routed = plan.route(&endpoint, &known.expected, matches!(child, Child::ClaudeCode(_)));
     let child = child_view(child, &child.variables(&routed, Path::new(PRIVATE)));
-    print_view(&DryRun { format: FORMAT, settings: settings(plan.settings()), backend: Some(backend), child }, json);
+    print_view(&PlanView { format: FORMAT, settings: settings(plan.settings()), backend: Some(backend), child }, json);
 }
 
 /// Prints that Claude Code would run without a backend and with an unchanged environment.
@@ -53,10 +53,10 @@ pub(crate) fn print_direct(from: &Settings, program: &Path, arguments: &[OsStrin
         throwaway: None,
     };
     let child = ChildView::Claude(claude);
-    print_view(&DryRun { format: FORMAT, settings: settings(from), backend: None, child }, true);
+    print_view(&PlanView { format: FORMAT, settings: settings(from), backend: None, child }, true);
 }
 
-fn print_view(view: &DryRun, json: bool) {
+fn print_view(view: &PlanView, json: bool) {
     if json {
         ui::print_json(&format!("{}\n", serde_json::to_string_pretty(view).expect("a view is plain data")));
     } else {
@@ -66,7 +66,7 @@ fn print_view(view: &DryRun, json: bool) {
 
 fn settings(settings: &Settings) -> Vec<Setting> {
     let shown = |setting: values::Setting| Setting {
-        line: format!("{} = {}", setting.key, setting.shown()),
+        line: setting.line(),
         value: setting.json(),
         source: setting.source.to_string(),
         key: setting.key,

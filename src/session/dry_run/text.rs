@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use super::view::{BackendView, ChildView, DryRun, ProgramView, Setting};
+use super::view::{BackendView, ChildView, PlanView, ProgramView, Setting};
 use crate::{backend::HOST, base::ui};
 
 /// The columns in which lines are kept where they can be broken.
@@ -15,13 +15,13 @@ macro_rules! line {
     };
 }
 
-pub(super) fn render(view: &DryRun) -> String {
+pub(super) fn render(view: &PlanView) -> String {
     let mut text = String::new();
     write_all(&mut text, view).expect("a String takes any text");
     text
 }
 
-fn write_all(out: &mut String, view: &DryRun) -> fmt::Result {
+fn write_all(out: &mut String, view: &PlanView) -> fmt::Result {
     write_settings(out, &view.settings)?;
     if let Some(backend) = &view.backend {
         writeln!(out)?;

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 /// Everything that would run.
 #[derive(Serialize)]
-pub(super) struct DryRun {
+pub(super) struct PlanView {
     pub format: u32,
     pub settings: Vec<Setting>,
     pub backend: Option<BackendView>,

@@ -37,7 +37,8 @@ macro_rules! messages {
 }
 
 /// The starts of progress lines, which are left out, since a fast start may not print them.
-const PROGRESS: [&str; 3] = ["lclaude: starting ", "lclaude: loading ", "lclaude: downloading "];
+const PROGRESS: [&str; 4] =
+    ["lclaude: starting ", "lclaude: connecting to ", "lclaude: loading ", "lclaude: downloading "];
 
 thread_local! {
     static OPEN: RefCell<Option<Transcript>> = const { RefCell::new(None) };

@@ -32,8 +32,12 @@ pub(super) fn checks(environment: &Environment, is_throwaway: bool) -> Vec<Check
         listed("prompts", "what you typed, as without lclaude", &claude.join("history.jsonl")),
         listed("server logs", "what the servers print, with their keys masked", &places.state.join("logs")),
         listed("state", "trusted projects, last checks and kept homes of lclaude", &places.state),
-        listed("snapshots", "what servers have read of Claude Code's own prompt, never your words", warm.directory())
-            .help("lclaude local cache"),
+        listed(
+            "snapshots",
+            "what servers have read of Claude Code's own prompt, nothing that you type",
+            warm.directory(),
+        )
+        .help("lclaude local cache"),
         listed("private files", "sockets and settings of running sessions, removed with them", places.runtime_name()),
         Check::ok(AREA, "throwaway", format!("{throwaway}{now}"))
             .help("ls ~/.claude/projects; lclaude --throwaway -p hi; ls ~/.claude/projects"),

@@ -23,7 +23,7 @@ const CONNECTIONS: &str = if cfg!(target_os = "macos") {
 /// Returns the command that shows every connection of one session, its tools included.
 fn all_connections(session: &str) -> String {
     if cfg!(target_os = "macos") {
-        "lsof -nP -i -a -c lclaude -c claude -c llama -c ollama -r 1  # while a session runs".into()
+        "lsof -nP -i -a -c claude -r 1  # while a session runs".into()
     } else {
         format!("strace -f -e trace=connect -o /tmp/connect.txt {session} -p hi; grep sin /tmp/connect.txt")
     }
