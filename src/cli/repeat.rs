@@ -45,15 +45,17 @@ struct Typed<'a> {
 impl<'a> Typed<'a> {
     fn read(arguments: &'a [OsString]) -> Self {
         let own = own::all(&session::command());
+        let repeated: Vec<OwnOption> =
+            own.iter().filter(|option| REPEATED.contains(&option.names[0].as_str())).cloned().collect();
         let mut typed = Typed { arguments, options: Vec::new(), verb: None, others: Vec::new() };
         let rest = typed.read_options(&own, arguments);
         match rest {
             [local, verb, more @ ..] if local == local::NAME => {
                 typed.verb = verb.to_str().map(str::to_owned);
-                let mut rest = typed.read_options(&own, more);
+                let mut rest = typed.read_options(&repeated, more);
                 while let Some((other, more)) = rest.split_first().filter(|(other, _)| *other != "--") {
                     typed.others.push(other.clone());
-                    rest = typed.read_options(&own, more);
+                    rest = typed.read_options(&repeated, more);
                 }
                 typed.others.extend_from_slice(rest);
             }

@@ -269,7 +269,7 @@ fn announce_end(down: Option<Down>, start: &StartRequest, files: &PlanFiles, sta
 
 /// Adds the command that shows the whole log to a failure that shows its end.
 fn with_log(failure: Failure, start: &StartRequest) -> Failure {
-    if failure.log_tail.is_empty() || !start.log.exists() {
+    if failure.log_tail.is_empty() {
         return failure;
     }
     failure.help(format!("lclaude local logs {}  # {}", start.plan.id(), start.log.display()))

@@ -236,6 +236,7 @@ where
             Outcome::ModelMissing(missing) => missing,
         };
         if downloads == Downloads::Agreed {
+            refuse_download(plan.untrusted(), &missing.model)?;
             return Err(missing.failure);
         }
         match instead_of_reported(&plan, &missing, asked, signals).await? {

@@ -129,7 +129,7 @@ pub fn lclaude_calls(stage: &Stage, scripts: &[String]) -> Vec<Vec<String>> {
     let calls = fs::read_to_string(&calls).expect("a file");
     let words = |call: &str| -> Vec<String> {
         let words = call.split_terminator('\0').map(str::to_owned).collect::<Vec<_>>();
-        // `printf` prints one empty word if there is none.
+        // Without arguments, `printf` prints one empty word.
         if words == [""] { Vec::new() } else { words }
     };
     calls.split_terminator('\u{1}').map(words).collect()
