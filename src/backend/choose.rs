@@ -1,6 +1,6 @@
 //! Chooses the backend, and the model of each of Claude Code's tiers.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use super::{
     interface::Backend,
@@ -12,7 +12,7 @@ use crate::{
         environment::Environment,
         error::{Code, Failure, Result},
     },
-    config::{Kind, Settings, Tier},
+    config::{Kind, Settings, Source, Tier},
 };
 
 /// The model of each of Claude Code's tiers, under the name that the backend serves it by. Claude Code decides about a
@@ -89,6 +89,12 @@ fn serves_only_one(settings: &Settings, plan: &BackendPlan, name: &str) -> Failu
         .help("lclaude --backend ollama  # serves several models")
 }
 
+/// Returns the keys of a file that override `model` in the same file, for this kind of backend.
+pub(crate) fn keys_over_model(kind: Kind, settings: &Settings, file: &Path) -> impl Iterator<Item = &'static str> {
+    let is_set = |key: &&str| settings.source(key) == Source::File(file.to_owned());
+    backend(kind).main_model_keys().iter().copied().filter(is_set)
+}
+
 /// Returns the backend to use if none is configured, and the reason.
 ///
 /// # Errors
@@ -99,7 +105,7 @@ pub(crate) fn detect(settings: &Settings, environment: &Environment) -> Result<(
         // LM Studio is a desktop app, so it isn't suggested.
         let offered = ALL.iter().filter(|backend| backend.is_detected() && backend.knows_models_offline());
         let failure = Failure::new(Code::Unavailable, "no backend is installed")
-            .cause("ollama, lms and llama-server are not on PATH or in their usual locations");
+            .cause("ollama, lms, llama-server and llama are not on PATH or in their usual locations");
         offered
             .map(hint)
             .fold(failure, Failure::help)
@@ -115,15 +121,16 @@ fn find(settings: &Settings, environment: &Environment) -> Result<Option<(Kind, 
     {
         return Ok(Some((backend.kind(), "the model is a GGUF file".into())));
     }
+    // Looked for one after the other, since finding a program may mean running it.
     let is_there = |backend: &&dyn Backend| backend.is_detected() && backend.program(settings, environment).is_ok();
-    let installed: Vec<&dyn Backend> = ALL.into_iter().filter(is_there).collect();
-    for backend in &installed {
+    let installed = || ALL.into_iter().filter(is_there);
+    for backend in installed() {
         if let Some(names) = backend.installed_wanted(settings, environment)? {
             return Ok(Some((backend.kind(), format!("it is installed and has {}", names.join(" and ")))));
         }
     }
-    if let Some(backend) = installed.iter().find(|backend| backend.has_models(settings, environment)) {
+    if let Some(backend) = installed().find(|backend| backend.has_models(settings, environment)) {
         return Ok(Some((backend.kind(), "it is installed and has models".into())));
     }
-    Ok(installed.first().map(|backend| (backend.kind(), "it is installed".into())))
+    Ok(installed().next().map(|backend| (backend.kind(), "it is installed".into())))
 }

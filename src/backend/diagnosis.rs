@@ -145,8 +145,8 @@ impl Cause {
             Cause::MissingLibrary => failed(format!("a shared library is missing{error}"))
                 .help(format!("ldd {}  # lists missing libraries", ui::quote_path(Path::new(&program))))
                 .help("reinstall it"),
-            Cause::UnknownOption => failed(format!("it is too old, or [llamacpp] args has a mistake{error}"))
-                .help("llama-server --help  # compare with [llamacpp] args")
+            Cause::UnknownOption => failed(format!("it is too old, or [llamacpp] has a mistake{error}"))
+                .help(format!("{} --help  # compare with [llamacpp]", ui::quote_path(Path::new(&program))))
                 .help("brew upgrade llama.cpp"),
             Cause::IllegalInstruction => failed("illegal instruction: it was built for a different processor".into())
                 .help("install a build for this processor, or build it from source"),

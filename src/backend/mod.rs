@@ -42,7 +42,7 @@ mod undo;
 mod visit;
 
 pub(crate) use activity::{ActivityEvent, RequestKey, Step};
-pub(crate) use choose::{ChosenBackend, Tiers, choose, detect, plan};
+pub(crate) use choose::{ChosenBackend, Tiers, choose, detect, keys_over_model, plan};
 pub(crate) use diagnosis::{Cause, describe_status, diagnose};
 pub(crate) use downloads::refuse_download;
 pub(crate) use endpoint::{notes as url_notes, url_to_write};

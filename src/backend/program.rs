@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::timeout;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt},
+    time::timeout,
+};
 
 use crate::{
     base::{
@@ -74,6 +77,9 @@ pub(crate) fn find(named: Option<&Path>, name: &str) -> Option<PathBuf> {
     found.ok().map(|path| paths::absolute(&path))
 }
 
+/// Bytes that are read of an output. llama-server's `--help` has 70 kB.
+const MAX_OUTPUT: u64 = 1024 * 1024;
+
 /// The slowest answer seen was Claude Code's on a busy machine, after two seconds.
 const VERSION_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -87,10 +93,23 @@ pub(crate) async fn run(program: &Path, arguments: &[&str]) -> io::Result<Option
     remove_variables(command.as_std_mut(), |name| name.starts_with("LLAMA_"));
     // Nothing listens here; otherwise ollama prints the version of its server.
     command.env("OLLAMA_HOST", "127.0.0.1:1");
-    match timeout(VERSION_TIMEOUT, command.output()).await {
-        Ok(output) => output.map(Some),
-        Err(_) => Ok(None),
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let run = async {
+        let (stdout, stderr) = tokio::try_join!(read(stdout), read(stderr))?;
+        // Its pipes are closed, so a program that prints more ends too.
+        Ok(Output { status: child.wait().await?, stdout, stderr })
+    };
+    timeout(VERSION_TIMEOUT, run).await.ok().transpose()
+}
+
+/// Reads what a program prints, up to a limit.
+async fn read(pipe: Option<impl AsyncRead + Unpin>) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    if let Some(pipe) = pipe {
+        pipe.take(MAX_OUTPUT).read_to_end(&mut text).await?;
     }
+    Ok(text)
 }
 
 /// Returns the first number with dots in the output.

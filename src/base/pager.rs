@@ -7,16 +7,18 @@ use std::{
     process::Command,
 };
 
-use super::{process, ui};
+use super::ui;
 
-/// Prints a help text. On a terminal it replaces this process with `$PAGER`, or with `less`, which prints a text that
-/// fits the screen and ends.
+/// What a shell returns if it can't run a command.
+const NOT_RUN: [i32; 2] = [126, 127];
+
+/// Prints a help text. On a terminal that goes through `$PAGER`, or through `less`, which prints a text that fits the screen
+/// and ends.
 pub(crate) fn show(text: &str) {
-    if let Some(pager) = pager() {
-        // Returns only if it can't be started.
-        let _ = exec(&pager, &ui::report(text));
+    let is_shown = pager().is_some_and(|pager| page(&pager, &ui::report(text)).unwrap_or(false));
+    if !is_shown {
+        ui::print_report(text);
     }
-    ui::print_report(text);
 }
 
 /// Returns the command of the pager, or `None` if there is none or nothing to page.
@@ -31,8 +33,9 @@ fn pager() -> Option<OsString> {
     }
 }
 
-fn exec(pager: &OsStr, text: &str) -> io::Result<()> {
-    // An open file and not a pipe: this process ends before the pager reads.
+/// Runs the pager. Returns whether it could be run.
+fn page(pager: &OsStr, text: &str) -> io::Result<bool> {
+    // An open file and not a pipe, which somebody would have to fill meanwhile.
     let mut file = tempfile::tempfile()?;
     file.write_all(text.as_bytes())?;
     file.rewind()?;
@@ -43,5 +46,6 @@ fn exec(pager: &OsStr, text: &str) -> io::Result<()> {
         // Ends if everything fits the screen, shows colors, and leaves the text on the screen.
         command.env("LESS", "FRX");
     }
-    Err(process::exec(&mut command))
+    let status = command.status()?;
+    Ok(!status.code().is_some_and(|code| NOT_RUN.contains(&code)))
 }

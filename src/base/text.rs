@@ -78,7 +78,7 @@ pub(super) fn painted(text: &str, in_color: bool) -> String {
     let mut shown = String::with_capacity(text.len() + 64);
     for line in text.split_inclusive('\n') {
         let words = line.trim_start();
-        let is_heading = words.len() == line.len() && words.ends_with(":\n");
+        let is_heading = words.len() == line.len() && words.ends_with(":\n") && !words.starts_with("lclaude: ");
         let label = match is_heading {
             true => Some((words.trim_end(), Style::new().bold())),
             false => labels.iter().find(|(label, _)| words.starts_with(label)).cloned(),

@@ -179,5 +179,5 @@ pub(crate) fn summarize(error: &clap::Error) -> String {
 
 /// Returns the verbs and their options, for completions and the manual page.
 pub(crate) fn command() -> clap::Command {
-    Verbs::command()
+    verbs::command()
 }

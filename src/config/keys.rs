@@ -123,10 +123,13 @@ pub(super) fn split_name(key: &str) -> Option<(&str, &str)> {
     })
 }
 
-/// Returns whether a key's value may be a secret, which is not shown.
+/// Returns whether the value of a key may be a secret, which is not shown. The key may be quoted as in TOML, or be a path
+/// of [`leaves`].
 pub(crate) fn is_secret(key: &str) -> bool {
-    let key = format!("{key}.");
-    key.contains(".env.") || key.contains("endpoint.headers.")
+    let quoted = toml_edit::Key::parse(key).unwrap_or_default();
+    let parts: Vec<&str> = quoted.iter().map(toml_edit::Key::get).collect();
+    let is_table = |parts: &[&str]| parts.windows(2).any(|pair| pair[1] == "env" || pair == ["endpoint", "headers"]);
+    is_table(&parts) || is_table(&key.split('.').collect::<Vec<_>>())
 }
 
 /// Truncates a long text, ending it with `…`.
@@ -174,5 +177,22 @@ fn matches(known: &str, key: &str) -> bool {
         }
         // An empty table, such as `[claude]` with all its lines commented out.
         None => known == key || known.strip_prefix(key).is_some_and(|rest| rest.starts_with('.')),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_known_however_their_key_is_written() {
+        let quoted = ["endpoint.\"headers\".X", "ollama . 'env' . A"];
+        for key in ["claude.env.A", "claude.env", "claude.env.A B", "endpoint.headers.X", "profiles.p.command.env.A"] {
+            assert!(is_secret(key), "{key}");
+        }
+        assert!(quoted.into_iter().all(is_secret));
+        for key in ["model", "endpoint.headers_env.X", "endpoint.url", "environment"] {
+            assert!(!is_secret(key), "{key}");
+        }
     }
 }

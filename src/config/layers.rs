@@ -126,7 +126,7 @@ pub(crate) fn load(
         layers.push(SettingsLayer { source: Source::Project(project.path.clone()), table: project.layer()? });
     }
     layers.push(variables(&environment.variables)?);
-    layers.extend(url_variable(&environment.variables)?);
+    layers.extend(url_variable(&environment.variables, overrides)?);
 
     let typed = overrides.profile.clone().map(|name| (name, Source::Option("--profile")));
     let selected = typed.or_else(|| {
@@ -308,8 +308,10 @@ fn variables(inherited: &Variables) -> Result<SettingsLayer> {
 ///
 /// # Errors
 /// `Config` if it is not valid UTF-8, or contradicts `LCLAUDE_BACKEND`.
-fn url_variable(inherited: &Variables) -> Result<Option<SettingsLayer>> {
-    let Some(value) = inherited.get(URL_VARIABLE) else {
+fn url_variable(inherited: &Variables, overrides: &Overrides) -> Result<Option<SettingsLayer>> {
+    // An option decides anyway.
+    let is_overridden = overrides.url.is_some() || overrides.backend.is_some_and(|kind| kind != url_kind());
+    let Some(value) = inherited.get(URL_VARIABLE).filter(|_| !is_overridden) else {
         return Ok(None);
     };
     let failed =

@@ -5,8 +5,17 @@ use std::net::IpAddr;
 use reqwest::Url;
 use toml::{Table, Value};
 
-use super::settings::Sources;
-use crate::base::ui;
+use super::{
+    settings::{Settings, Sources},
+    source::Source,
+};
+use crate::base::{
+    error::{Failure, Result},
+    ui,
+};
+
+/// The URL of an example.
+const EXAMPLE: &str = "https://models.example.net";
 
 /// The key of the URL.
 pub(super) const KEY: &str = "endpoint.url";
@@ -30,6 +39,10 @@ pub(crate) fn server_url(written: &str) -> Result<String, InvalidUrl> {
     let has_secret = written.contains(['@', '?', '#']);
     let shown = if has_secret { "the endpoint's URL".to_owned() } else { format!("{:?}", ui::shorten(written, 200)) };
     let invalid = |what: String| InvalidUrl { what, is_secret: false, meant: Vec::new() };
+    // The parser would drop them.
+    if written.trim().contains(char::is_control) {
+        return Err(invalid(format!("{shown} is not a URL: it contains a control character")));
+    }
     let trimmed = written.trim().trim_end_matches('/');
     let trimmed = trimmed.strip_suffix("/messages").filter(|rest| rest.ends_with("/v1")).unwrap_or(trimmed);
     let trimmed = trimmed.strip_suffix("/v1").unwrap_or(trimmed).trim_end_matches('/');
@@ -55,6 +68,33 @@ pub(crate) fn server_url(written: &str) -> Result<String, InvalidUrl> {
         return Err(secret("query"));
     }
     Ok(url)
+}
+
+/// Returns the URL of the configured endpoint, or `None` if none is set.
+///
+/// # Errors
+/// `Config` if it is invalid or contains a secret, `Usage` if it was typed.
+pub(crate) fn endpoint_url(settings: &Settings) -> Result<Option<String>> {
+    let Some(written) = settings.endpoint.url.as_deref() else {
+        return Ok(None);
+    };
+    let source = settings.source(KEY);
+    let set = |url: &str| match source {
+        Source::Option(option) => format!("lclaude {option} {url}"),
+        Source::Variable(variable) => format!("export {variable}={url}"),
+        _ => format!("lclaude local config set {KEY} {url}"),
+    };
+    server_url(written).map(Some).map_err(|InvalidUrl { what, is_secret, meant }| {
+        let failure = Failure::new(source.code(), what).cause(format!("set by {source}"));
+        let failure = match &meant[..] {
+            [] => failure.help(set(EXAMPLE)),
+            meant => meant.iter().fold(failure, |failure, url| failure.help(set(url))),
+        };
+        match is_secret {
+            true => failure.help("lclaude local config set endpoint.token_env NAME  # a variable that holds the token"),
+            false => failure,
+        }
+    })
 }
 
 /// Returns whether a URL without a scheme names this machine, by a name or an address that always does.
@@ -127,7 +167,7 @@ mod tests {
             let invalid = server_url(written).expect_err(written);
             assert_eq!(invalid.meant, [format!("https://{written}"), format!("http://{written}")]);
         }
-        for written in ["", "ftp://host", "https://", "a b"] {
+        for written in ["", "ftp://host", "https://", "a b", "http://a\nb", "http://a/\tb"] {
             let invalid = server_url(written).expect_err(written);
             assert!(invalid.meant.is_empty(), "{written}: {:?}", invalid.meant);
         }

@@ -60,7 +60,9 @@ impl Setting {
 pub(crate) fn effective(settings: &Settings) -> Vec<Setting> {
     let set = settings.sources.iter().filter(|(key, _)| !key.starts_with("profiles."));
     let of = |(key, source): (&String, &Source)| {
-        let written = find(&settings.merged, key).filter(|_| !matches!(source, Source::Option(_))).cloned();
+        // A context may be written as `64k`.
+        let is_typed = matches!(source, Source::Option(_)) || key == "context";
+        let written = find(&settings.merged, key).filter(|_| !is_typed).cloned();
         Some(Setting { key: key.clone(), value: written.or_else(|| typed(settings, key))?, source: source.clone() })
     };
     set.filter_map(of).collect()

@@ -347,7 +347,8 @@ pub(crate) fn load_settings(
 /// Checks that `--throwaway` and `--keep` apply to the request.
 fn check_throwaway_options(typed: &cli::SessionArguments, settings: &Settings, request: &Request) -> Result<()> {
     if *request == Request::Direct && (typed.throwaway == Some(true) || typed.keep) {
-        return Err(Failure::new(Code::Usage, "--throwaway can't be used with this command")
+        let option = if typed.throwaway == Some(true) { "--throwaway" } else { "--keep" };
+        return Err(Failure::new(Code::Usage, format!("{option} can't be used with this command"))
             .cause("lclaude passes this command to Claude Code unchanged, with your own configuration")
             .help(cli::command_line(&typed.claude)));
     }
@@ -390,6 +391,9 @@ pub(crate) fn print_both(ours: &str, argument: &str) -> Result<Exit> {
         Ok(None) => {}
         Err(failure) => text.push_str(&format!("\n{failure}\n")),
     }
-    pager::show(&text);
+    match argument {
+        "--help" => pager::show(&text),
+        _ => ui::print(&text),
+    }
     Ok(Exit::Code(0))
 }

@@ -6,7 +6,8 @@ use super::{format::VariableChanges, selection::warn_about_settings};
 use crate::{
     backend::MissingModel,
     base::{environment::Environment, error::Result, exit::Exit, scratch::Scratch, signals::Signals, ui},
-    cli::{Format, ServeArguments},
+    cli::{Format, Selection, ServeArguments},
+    config::{Settings, Source},
     keeper::{Event, Lease, Ready},
     launch::{self, Asked},
     session::{
@@ -22,10 +23,19 @@ pub(crate) fn run(arguments: ServeArguments) -> Result<Exit> {
     let asked = Asked::new(&["lclaude", "local", "serve"], &choice.choice);
     let plan = launch::plan(settings, environment.clone(), &asked)?;
     warn_about_settings(&environment, true)?;
-    let hint = format!("eval \"$({})\"", choice.line("env"));
     launch::prepare_and_run(plan, &asked, async |plan, downloads, signals| {
+        let hint = format!("eval \"$({})\"", chosen(&choice, plan.settings()).line("env"));
         serve(plan, downloads, json, &hint, signals).await
     })
+}
+
+/// Returns the options with the model that the user chose when asked.
+fn chosen(choice: &Selection, settings: &Settings) -> Selection {
+    let is_chosen = |key: &str| matches!(settings.source(key), Source::Option(_));
+    let mut choice = choice.clone();
+    choice.choice.backend = settings.backend.filter(|_| is_chosen("backend") && choice.choice.url.is_none());
+    choice.model = settings.model.clone().filter(|_| is_chosen("model")).or(choice.model);
+    choice
 }
 
 async fn serve(plan: &Plan, downloads: Downloads, json: bool, hint: &str, signals: &mut Signals) -> Result<Outcome> {

@@ -104,10 +104,8 @@ fn edit(
         ("endpoint.url", url.map(Value::from)),
     ];
     let wanted = wanted.into_iter().filter(|(_, value)| value.is_some());
-    // In the same file, these override `model`.
-    let is_set = |key: &&str| settings.source(key) == Source::File(file.to_owned());
-    let overriding = backend::registry::backend(*kind).main_model_keys().iter().copied().filter(is_set);
-    Edit::of(file, &config::read_text(file, false)?, wanted.chain(overriding.map(|key| (key, None))))
+    let overriding = backend::keys_over_model(*kind, settings, file).map(|key| (key, None));
+    Edit::of(file, &config::read_text(file, false)?, wanted.chain(overriding))
 }
 
 /// Returns what keeps the new defaults from being used here.

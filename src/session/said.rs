@@ -19,7 +19,8 @@ pub(crate) fn print_once(file: &str, subject: &str, note: &str, state: &Path, re
         return;
     }
     ui::note_lines(format_args!("lclaude: {note}"));
-    if !remembers {
+    // In a log nobody may have seen it.
+    if !remembers || !ui::is_seen() {
         return;
     }
     printed.push(subject.to_owned());

@@ -18,11 +18,8 @@ use crate::{
         error::{Code, Failure, Result},
         variables::Variables,
     },
-    config::{self, Auth, InvalidUrl, Kind, Settings, Source},
+    config::{self, Auth, Kind, Settings},
 };
-
-/// The URL of an example.
-const EXAMPLE: &str = "https://models.example.net";
 
 const X_API_KEY: &str = "x-api-key";
 
@@ -50,32 +47,13 @@ pub(crate) fn plan(settings: &Settings, models: &[String]) -> Result<BackendPlan
 /// Returns the URL of the configured endpoint.
 ///
 /// # Errors
-/// `Config` if it is missing or invalid, `Usage` if it was typed.
+/// `Config` if it is missing.
 pub(crate) fn url(settings: &Settings) -> Result<String> {
-    let source = settings.source("endpoint.url");
-    let cause = match source {
-        Source::Default => "the endpoint backend needs the URL of a server".into(),
-        Source::Option(_) | Source::Variable(_) => format!("set by {source}"),
-        _ => format!("[endpoint] url comes from {source}"),
-    };
-    let set = |url: &str| match source {
-        Source::Option(option) => format!("lclaude {option} {url}"),
-        Source::Variable(variable) => format!("export {variable}={url}"),
-        _ => format!("set [endpoint] url = \"{url}\""),
-    };
-    let failed = |what: &str| Failure::new(source.code(), what).cause(cause.clone());
-    let Some(written) = settings.endpoint.url.as_deref() else {
-        return Err(failed("[endpoint] url is not set").help(set(EXAMPLE)).help("lclaude --url http://localhost:8000"));
-    };
-    config::server_url(written).map_err(|InvalidUrl { what, is_secret, meant }| {
-        let failure = match &meant[..] {
-            [] => failed(&what).help(set(EXAMPLE)),
-            meant => meant.iter().fold(failed(&what), |failure, url| failure.help(set(url))),
-        };
-        match is_secret {
-            true => failure.help("set [endpoint] token_env = \"NAME\" to a variable that holds the token"),
-            false => failure,
-        }
+    config::endpoint_url(settings)?.ok_or_else(|| {
+        Failure::new(Code::Config, "[endpoint] url is not set")
+            .cause("the endpoint backend needs the URL of a server")
+            .help("lclaude --url http://localhost:8000")
+            .help("lclaude local config set endpoint.url https://models.example.net")
     })
 }
 

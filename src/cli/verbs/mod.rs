@@ -74,9 +74,16 @@ const GROUPS: &[(&str, &[&str])] = &[
 /// The verbs that ask nothing, so that their help doesn't show `--yes`, which goes with a choice of backend.
 const WITHOUT_QUESTIONS: &[&str] = &["models", "logs", "env"];
 
+/// Returns the verbs as a command.
+pub(crate) fn command() -> clap::Command {
+    WITHOUT_QUESTIONS.iter().fold(Verbs::command(), |command, verb| {
+        command.mut_subcommand(verb, |verb| verb.mut_arg("yes", |yes| yes.hide(true)))
+    })
+}
+
 /// Returns the verbs as a command whose help groups them.
 pub(crate) fn grouped_command() -> clap::Command {
-    let mut command = Verbs::command();
+    let mut command = command();
     let mut groups = String::new();
     for (title, verbs) in GROUPS {
         writeln!(groups, "{title}:").expect("a String takes any text");
@@ -92,9 +99,6 @@ pub(crate) fn grouped_command() -> clap::Command {
             Some(about) => verb.about(about).long_about(None),
             None => verb,
         });
-    }
-    for verb in WITHOUT_QUESTIONS {
-        command = command.mut_subcommand(verb, |verb| verb.mut_arg("yes", |yes| yes.hide(true)));
     }
     command.help_template(format!(
         "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{groups}Options:\n{{options}}{{after-help}}"

@@ -61,18 +61,21 @@ impl WantedSettings {
         // Values that come from the file stay as they are written there.
         let is_new =
             |key: &str| matches!(settings.source(key), Source::Default | Source::Variable(_) | Source::Option(_));
-        Edit::new(
-            file,
-            wanted.into_iter().filter_map(|(key, value)| Some((key, value?))).filter(|(key, _)| is_new(key)),
-        )
+        let wanted = wanted.into_iter().filter(|(key, value)| value.is_some() && is_new(key));
+        let overriding = backend::keys_over_model(self.backend, settings, file);
+        let overriding = overriding.filter(|_| self.model.is_some() && is_new("model")).map(|key| (key, None));
+        let edit = Edit::of(file, &config::read_text(file, false)?, wanted.chain(overriding))?;
+        Ok(Some(edit).filter(|edit| !edit.is_empty()))
     }
 
     /// Returns the options that a later `lclaude` needs in addition to the configuration.
     pub(crate) fn options(&self, configured: &Settings, environment: &Environment) -> Vec<String> {
         let mut options = Vec::new();
         let mut add = |name: &str, value: &str| options.extend([name.to_owned(), value.to_owned()]);
-        if configured.backend != Some(self.backend) {
-            add("--backend", &self.backend.to_string());
+        match &self.url {
+            Some(url) if configured.endpoint.url.as_ref() != Some(url) => add("--url", url),
+            _ if configured.backend != Some(self.backend) => add("--backend", &self.backend.to_string()),
+            _ => {}
         }
         let configured_model = WantedSettings::new(self.backend, configured, environment).model;
         if let Some(model) = self.model.as_ref().filter(|model| Some(*model) != configured_model.as_ref()) {

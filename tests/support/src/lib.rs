@@ -224,6 +224,9 @@ impl Stage {
             // Otherwise Claude Code uses one directory for all sessions of the user.
             .env("CLAUDE_CODE_TMPDIR", self.root().join("tmp"))
             .env("TERM", "xterm-256color")
+            // Texts are compared on terminals too; `it/screens.rs` tests colors and the pager.
+            .env("NO_COLOR", "1")
+            .env("PAGER", "cat")
             .env("FAKE_EVENTS", self.events.addr())
             .envs(&self.variables)
             .current_dir(self.project());
