@@ -143,7 +143,7 @@ pub(crate) fn rejected(url: &str, error: &str) -> Option<Failure> {
     } else if has(&["not valid for name", "NotValidForName"]) {
         let names = error.split_once("; ").map(|(_, names)| format!(": {names}")).unwrap_or_default();
         failed(format!("it was issued for another host name{names}"))
-            .help("set [endpoint] url to a host name in the certificate")
+            .help("lclaude local config set endpoint.url https://HOST  # a host name in the certificate")
     } else {
         failed(error.to_owned()).help(format!("curl -v {url}"))
     })

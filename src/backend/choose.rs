@@ -48,7 +48,7 @@ pub(crate) fn choose(settings: &Settings, environment: &Environment) -> Result<(
         return Ok((kind, None));
     }
     let (kind, why) = detect(settings, environment)?;
-    Ok((kind, Some(format!("using {kind}: {why} (set backend = \"{kind}\" to make this the default)"))))
+    Ok((kind, Some(format!("using {kind}: {why} (to make this the default: lclaude local config set backend {kind})"))))
 }
 
 /// Returns the plan of the configured or detected backend.
@@ -109,7 +109,7 @@ pub(crate) fn detect(settings: &Settings, environment: &Environment) -> Result<(
         offered
             .map(hint)
             .fold(failure, Failure::help)
-            .help(r#"set backend = "endpoint" and [endpoint] url = "https://HOST" to use a server that runs elsewhere"#)
+            .help("lclaude --url http://HOST:PORT  # uses a server that is already running")
     })
 }
 

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The help for skipping the checks of the context.
-pub(crate) const SKIP_CHECK: &str = "set context_check = false in the configuration to start it anyway";
+pub(crate) const SKIP_CHECK: &str = "lclaude local config set context_check false  # starts it anyway";
 
 /// The help for a model that needs too much memory.
 pub(crate) const SMALLER_MODEL: &str = "lclaude local models  # choose a smaller model";

@@ -154,7 +154,7 @@ fn refuse(plan: &BackendPlan, route: &str, reply: &Reply<'_>, token_help: &str) 
     if status.is_redirection() {
         let to = reply.to.as_deref().unwrap_or("another URL");
         return Err(failed(format!("{route} redirects to {to}"))
-            .help("set the URL in the configuration to the one that it redirects to"));
+            .help("lclaude local config set endpoint.url URL  # the one that it redirects to"));
     }
     let said = http::error_message(body).map(|said| format!(": {said}")).unwrap_or_default();
     if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {

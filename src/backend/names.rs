@@ -19,7 +19,7 @@ pub(crate) fn wanted(settings: &Settings, default: Option<&str>) -> Result<Vec<S
         return Err(Failure::new(Code::Config, "no model is configured")
             .cause("requests to this server must name a model")
             .help("lclaude --model NAME")
-            .help("set model = \"NAME\" in the configuration"));
+            .help("lclaude local use NAME"));
     };
     settings.model_names().try_for_each(|(key, name)| check_name(settings, key, name))?;
     let mut names = vec![main.to_owned()];

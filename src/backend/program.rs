@@ -63,7 +63,7 @@ impl MissingProgram<'_> {
             }
             None => Failure::new(Code::Unavailable, format!("{name} was not found")).cause(why),
         };
-        failure.help(install).help(format!("set [{kind}] path = \"/path/to/{program}\""))
+        failure.help(install).help(format!("lclaude local config set {kind}.path /path/to/{program}"))
     }
 }
 

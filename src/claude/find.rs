@@ -84,7 +84,7 @@ pub(crate) fn find(settings: &Settings, environment: &Environment) -> Result<Pat
         return Err(Failure::new(Code::NoClaude, "Claude Code is not installed in WSL")
             .cause(format!("{} is a Windows program; {WITHOUT_ROUTING}", path.display()))
             .help(INSTALL_INSIDE_WSL)
-            .help("set [claude] path = \"/path/to/claude\""));
+            .help("lclaude local config set claude.path /path/to/claude"));
     }
     Err(Failure::new(Code::NoClaude, "Claude Code was not found")
         .cause(match skipped {
@@ -93,7 +93,7 @@ pub(crate) fn find(settings: &Settings, environment: &Environment) -> Result<Pat
         })
         .help(NPM_INSTALL)
         .help(INSTALL_SCRIPT)
-        .help("set [claude] path = \"/path/to/claude\""))
+        .help("lclaude local config set claude.path /path/to/claude"))
 }
 
 /// Returns the failure for a Claude Code that the system couldn't start.
@@ -118,7 +118,7 @@ pub(crate) fn depth(program: &Path, variables: &Variables) -> Result<u32> {
     }
     Err(Failure::new(Code::NoClaude, format!("{} starts lclaude again", program.display()))
         .cause(format!("lclaude is already nested {depth} levels deep"))
-        .help("set [claude] path = \"/path/to/the/real/claude\"")
+        .help("lclaude local config set claude.path /path/to/the/real/claude")
         .help(format!("unset {DEPTH}  # if the nesting is intended")))
 }
 

@@ -358,7 +358,7 @@ impl<'a> Supervisor<'a> {
                         Failure::new(Code::NotReady, format!("{} was not ready in time", plan.name()))
                             .cause(format!("no progress for {}{error}", humantime::format_duration(limit)))
                             .log_tail(log.lines())
-                            .help("set startup_timeout = \"30m\" in [lifetime] to wait longer"),
+                            .help("lclaude local config set lifetime.startup_timeout 30m  # waits longer"),
                     ));
                 }
                 // Last, so that a log that never stops can't hold up the rest.

@@ -33,7 +33,7 @@ pub(crate) fn refusal(estimate: &Estimate, machine: &Machine) -> Failure {
     let failure = Failure::new(Code::Unavailable, format!("{} not fit in memory", with_verb(estimate, "does", "do")))
         .cause(format!("{}; {}", describe_need(estimate, estimate.need()), machine));
     let failure = suggestions(estimate, room).into_iter().fold(failure, Failure::help);
-    failure.help("set memory_check = false in the configuration to start it anyway")
+    failure.help("lclaude local config set memory_check false  # starts it anyway")
 }
 
 /// Returns the warning for models that may not fit.
@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn suggested_settings_fit() {
         let help = |room: u64| refusal(&estimate(), &machine(room / 7 * 8 + 8, 0)).help;
-        let skip_check = "set memory_check = false in the configuration to start it anyway";
+        let skip_check = "lclaude local config set memory_check false  # starts it anyway";
         assert_eq!(
             help(21 * GB),
             [

@@ -24,19 +24,16 @@ pub(crate) fn rejected(program: &Program, variables: &Variables) -> String {
     let own = |variable: &str| program.environment.get(variable).is_some_and(|key| !key.contains(TOKEN));
     let inherited = |variable: &str| !program.environment.contains_key(variable) && variables.text(variable).is_some();
     if let Some((_, name)) = candidates().find(|(_, name)| own(name)) {
-        return format!("set [command] env = {}  # it sets {name} to another key", assignment(name));
+        return format!("{}  # it sets {name} to another key", assignment(name));
     }
     if program.fills_token {
         return format!("pass {TOKEN} to the option or variable of the server's key, and to no other");
     }
     match candidates().find(|(_, name)| inherited(name)) {
         Some((_, name)) => {
-            format!("set [command] env = {}  # the server inherits {name}, another key", assignment(name))
+            format!("{}  # the server inherits {name}, another key", assignment(name))
         }
-        None => format!(
-            "set [command] env = {}  # or the variable from which your server reads its key",
-            assignment(variable_of(program))
-        ),
+        None => format!("{}  # or the variable from which your server reads its key", assignment(variable_of(program))),
     }
 }
 
@@ -46,13 +43,14 @@ pub(crate) fn exposed(program: &Program) -> Option<String> {
     let in_stop = || program.stop.as_ref().is_some_and(|stop| is_exposed(&stop.program));
     let key = if is_exposed(program) { "run" } else { in_stop().then_some("stop")? };
     Some(format!(
-        "warning: other users of this machine can read {TOKEN} in [command] {key}\n  help: set [command] env = {}",
+        "warning: other users of this machine can read {TOKEN} in [command] {key}\n  help: {}",
         assignment(variable_of(program))
     ))
 }
 
+/// Returns the command that passes the key in a variable.
 fn assignment(name: &str) -> String {
-    format!("{{ {name} = \"{TOKEN}\" }}")
+    format!("lclaude local config set command.env.{name} '{TOKEN}'")
 }
 
 /// Returns the variable that the program reads, as far as its name and arguments tell.

@@ -50,7 +50,9 @@ pub(crate) fn plan(settings: &Settings, models: &[String]) -> Result<BackendPlan
     }
     let health = options.health.clone().unwrap_or_else(|| HEALTH.into());
     if !health.starts_with('/') {
-        return Err(bad("[command] health does not start with /").help(r#"set [command] health = "/health""#));
+        return Err(
+            bad("[command] health does not start with /").help("lclaude local config set command.health /health")
+        );
     }
     let timeout = options.stop_timeout.unwrap_or(STOP_TIMEOUT);
     let stop = match options.stop.is_empty() {
@@ -78,7 +80,9 @@ fn bad_template(settings: &Settings, (key, example): Key, what: &str) -> Failure
         Source::Default => "the command backend needs a command that starts a server".into(),
         source => format!("[command] {key} comes from {source}"),
     };
-    Failure::new(Code::Config, what).cause(cause).help(format!("set [command] {key} = {example}"))
+    Failure::new(Code::Config, what)
+        .cause(cause)
+        .help(format!("lclaude local config set command.{key} {}", ui::single_quoted(example)))
 }
 
 /// Returns the program of a command line, with `[command] env`. `known`: the placeholders that are filled in now.
@@ -113,7 +117,7 @@ fn find_program(settings: &Settings, key: &str, name: &str) -> Result<PathBuf> {
         Failure::new(Code::Unavailable, format!("{name} was not found"))
             .cause(set_by())
             .help(format!("command -v {}", ui::quote_path(named)))
-            .help(format!("set [command] {key} to the full path of the program"))
+            .help(format!("lclaude local config edit  # [command] {key}: the full path of the program"))
     })
 }
 

@@ -27,7 +27,7 @@ const X_API_KEY: &str = "x-api-key";
 const MAX_LISTED: usize = 10_000;
 
 /// The help for a server that rejects the token.
-const TOKEN_HELP: &str = "set [endpoint] token_env = \"NAME\" to the variable that holds the token";
+const TOKEN_HELP: &str = "lclaude local config set endpoint.token_env NAME  # the variable that holds the token";
 
 /// Returns the plan.
 ///

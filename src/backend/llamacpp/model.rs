@@ -93,7 +93,8 @@ pub(crate) fn none_chosen() -> Failure {
         .help("lclaude --backend llamacpp --model /path/to/model.gguf")
         .help("lclaude local setup  # choose a backend and a model step by step")
         .help("lclaude --backend llamacpp --yes  # downloads the default model, 18.5 GB")
-        .help("set [llamacpp] gguf = \"/path/to/model.gguf\" or hf = \"user/repo:quant\"")
+        .help("lclaude local use /path/to/model.gguf")
+        .help("lclaude local use user/repo:quant --backend llamacpp")
 }
 
 /// Returns the main model and the key that sets it. Of `model` and `[llamacpp] gguf` or `hf`, the one from the later
@@ -125,7 +126,7 @@ fn own_model(settings: &Settings, key: &str) -> Result<ModelSource> {
             format!("{:?} is not a Hugging Face model", hf.as_deref().unwrap_or_default()),
         )
         .cause(format!("{source} sets it as [llamacpp] hf"))
-        .help("set [llamacpp] hf = \"user/repo:quant\"")),
+        .help("lclaude local use user/repo:quant --backend llamacpp")),
     }
 }
 

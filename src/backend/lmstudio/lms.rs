@@ -296,7 +296,7 @@ impl Studio {
                 failure
                     .help(smaller(context))
                     .help(SMALLER_MODEL)
-                    .help("set [lmstudio] gpu = \"off\" if GPU memory is short")
+                    .help("lclaude local config set lmstudio.gpu off  # if GPU memory is short")
             })?;
         }
         let (loaded, remote) = self.instances(name).await?;

@@ -42,7 +42,7 @@ impl Studio {
                 .cause(takes)
                 .help(smaller(context))
                 .help(SMALLER_MODEL)
-                .help("set memory_check = false in the configuration to start it anyway")),
+                .help("lclaude local config set memory_check false  # starts it anyway")),
         }
     }
 

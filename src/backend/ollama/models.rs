@@ -111,7 +111,7 @@ pub(crate) async fn out_of_reach(
     let failure = Failure::new(Code::Unavailable, format!("a private Ollama server can't use {model}")).cause(why);
     let again = format!("lclaude --backend ollama --model {model}");
     let failure = match has_it {
-        true => failure.help(format!("set [ollama] instance = \"shared\"  # uses the Ollama at {url}")),
+        true => failure.help(format!("lclaude local config set ollama.instance shared  # uses the Ollama at {url}")),
         false => failure,
     };
     // What can't be read can't be written either.

@@ -24,7 +24,8 @@ use crate::{
 /// The model if none is configured. It fits in 32 GB and supports tools.
 pub(crate) const DEFAULT_MODEL: &str = "glm-4.7-flash";
 /// The help that makes the KV cache smaller.
-pub(crate) const SMALLER_CACHE: &str = "set [ollama] kv_cache_type = \"q8_0\" to halve the memory of the context";
+pub(crate) const SMALLER_CACHE: &str =
+    "lclaude local config set ollama.kv_cache_type q8_0  # halves the memory of the context";
 const SCRIPT: &str = "curl -fsSL https://ollama.com/install.sh | sh";
 
 /// Where `ollama` is usually installed if it isn't on PATH.
@@ -203,7 +204,7 @@ pub(crate) fn runs_in_cloud(model: &str, named: Option<&str>) -> Failure {
         .cause("it runs on Ollama's servers, like all models named …:cloud, so your code would be sent there")
         .help("lclaude local models --backend ollama  # choose a model that runs on this machine");
     match named {
-        Some(name) => failure.help(format!("set model = {name:?} in your own configuration to use it anyway")),
+        Some(name) => failure.help(format!("lclaude local config set model {name}  # uses it anyway")),
         None => failure,
     }
 }

@@ -150,7 +150,7 @@ impl Server<'_> {
                         http::describe_error(&error)
                     ))
                     .help("ollama serve")
-                    .help("set [ollama] instance = \"private\" to let lclaude start one"));
+                    .help("lclaude local config set ollama.instance private  # lets lclaude start one"));
             }
         };
         let Some(got) = got else {
@@ -159,7 +159,7 @@ impl Server<'_> {
         Err(Failure::new(Code::Unavailable, format!("the server at {} is not Ollama", self.url))
             .cause(format!("/api/version returned {got}"))
             .help(format!("curl {}/api/version", self.url))
-            .help("set [ollama] host or OLLAMA_HOST to the address of Ollama"))
+            .help("lclaude local config set ollama.host HOST:PORT  # the address of Ollama"))
     }
 
     /// Checks that its version is supported.

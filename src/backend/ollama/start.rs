@@ -117,7 +117,7 @@ pub(crate) fn fixed(model: &str, num_ctx: Option<u32>, asked: u32) -> Option<Fix
 pub(crate) fn larger_in_shared(model: &str, asked: u32) -> String {
     let copy = copy_command(model, asked);
     format!(
-        "{copy}  # or set [ollama] instance = \"private\", or restart that server with OLLAMA_CONTEXT_LENGTH={asked}"
+        "{copy}  # or: lclaude local config set ollama.instance private; or restart that server with OLLAMA_CONTEXT_LENGTH={asked}"
     )
 }
 
