@@ -195,7 +195,7 @@ fn unknown(plan: &BackendPlan, model: &str, offered: &[ModelEntry]) -> Failure {
     match names::nearest_model(model, names.iter().copied())
         .or(names.first().copied().filter(|name| name.len() <= names::MAX_NAME))
     {
-        Some(near) => failure.help(format!("lclaude --backend {} --model {near}", plan.kind)),
+        Some(near) => failure.help(format!("lclaude --model {near}")),
         None => failure.help("start it with a model loaded"),
     }
 }

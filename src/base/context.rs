@@ -1,7 +1,7 @@
 //! Context sizes in tokens: what Claude Code needs, the default and the limits.
 
 /// Approximate size of Claude Code's own prompt and tools.
-pub(crate) const CLAUDE_CODE_PROMPT: u32 = 25_000;
+pub(crate) const CLAUDE_CODE_PROMPT: u32 = 21_000;
 /// The smallest usable context: below it, even the lean prompt and tools leave no room to work.
 pub(crate) const MIN_CONTEXT: u32 = 24_000;
 /// Below this, Claude Code gets the lean prompt and tools by default.

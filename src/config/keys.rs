@@ -128,6 +128,7 @@ pub(super) fn split_name(key: &str) -> Option<(&str, &str)> {
 pub(crate) fn is_secret(key: &str) -> bool {
     let quoted = toml_edit::Key::parse(key).unwrap_or_default();
     let parts: Vec<&str> = quoted.iter().map(toml_edit::Key::get).collect();
+    // People put keys in headers too.
     let is_table = |parts: &[&str]| parts.windows(2).any(|pair| pair[1] == "env" || pair == ["endpoint", "headers"]);
     is_table(&parts) || is_table(&key.split('.').collect::<Vec<_>>())
 }
@@ -186,12 +187,18 @@ mod tests {
 
     #[test]
     fn secrets_are_known_however_their_key_is_written() {
-        let quoted = ["endpoint.\"headers\".X", "ollama . 'env' . A"];
-        for key in ["claude.env.A", "claude.env", "claude.env.A B", "endpoint.headers.X", "profiles.p.command.env.A"] {
+        for key in [
+            "claude.env.A",
+            "claude.env",
+            "claude.env.A B",
+            "profiles.p.command.env.A",
+            "endpoint.\"headers\".X",
+            "endpoint.headers.X",
+            "ollama . 'env' . A",
+        ] {
             assert!(is_secret(key), "{key}");
         }
-        assert!(quoted.into_iter().all(is_secret));
-        for key in ["model", "endpoint.headers_env.X", "endpoint.url", "environment"] {
+        for key in ["model", "endpoint.headers_env.X", "endpoint.url", "environment", "env"] {
             assert!(!is_secret(key), "{key}");
         }
     }

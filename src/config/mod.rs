@@ -35,5 +35,5 @@ pub(crate) use settings::{Lifetime, OllamaInstance, Settings, Thinking};
 pub(crate) use source::Source;
 pub(crate) use tier::Tier;
 pub(crate) use tools::ToolSet;
-pub(crate) use url::{endpoint_url, server_url};
+pub(crate) use url::server_url;
 pub(crate) use warm::WarmSettings;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     endpoint::EndpointSettings, kind::Kind, llamacpp::LlamaCppSettings, ranges, source::Source, tier::Tier,
-    tools::ToolSet, url, warm::WarmSettings,
+    tools::ToolSet, warm::WarmSettings,
 };
 use crate::base::{
     context::{CONTEXT_LIMITS, DEFAULT_CONTEXT, MIN_CONTEXT},
@@ -335,7 +335,7 @@ impl Settings {
                 .help("remove it to use the default, an eighth of the context"));
         }
         self.validate_strings()?;
-        url::endpoint_url(self)?;
+        self.endpoint_url()?;
         self.endpoint.validate_headers(|key| self.source(key))?;
         let (gguf, hf) = (self.source("llamacpp.gguf"), self.source("llamacpp.hf"));
         if self.llamacpp.gguf.is_some() && self.llamacpp.hf.is_some() && gguf == hf {

@@ -70,31 +70,35 @@ pub(crate) fn server_url(written: &str) -> Result<String, InvalidUrl> {
     Ok(url)
 }
 
-/// Returns the URL of the configured endpoint, or `None` if none is set.
-///
-/// # Errors
-/// `Config` if it is invalid or contains a secret, `Usage` if it was typed.
-pub(crate) fn endpoint_url(settings: &Settings) -> Result<Option<String>> {
-    let Some(written) = settings.endpoint.url.as_deref() else {
-        return Ok(None);
-    };
-    let source = settings.source(KEY);
-    let set = |url: &str| match source {
-        Source::Option(option) => format!("lclaude {option} {url}"),
-        Source::Variable(variable) => format!("export {variable}={url}"),
-        _ => format!("lclaude local config set {KEY} {url}"),
-    };
-    server_url(written).map(Some).map_err(|InvalidUrl { what, is_secret, meant }| {
-        let failure = Failure::new(source.code(), what).cause(format!("set by {source}"));
-        let failure = match &meant[..] {
-            [] => failure.help(set(EXAMPLE)),
-            meant => meant.iter().fold(failure, |failure, url| failure.help(set(url))),
+impl Settings {
+    /// Returns the URL of the configured endpoint, or `None` if none is set.
+    ///
+    /// # Errors
+    /// `Config` if it is invalid or contains a secret, `Usage` if it was typed.
+    pub(crate) fn endpoint_url(&self) -> Result<Option<String>> {
+        let Some(written) = self.endpoint.url.as_deref() else {
+            return Ok(None);
         };
-        match is_secret {
-            true => failure.help("lclaude local config set endpoint.token_env NAME  # a variable that holds the token"),
-            false => failure,
-        }
-    })
+        let source = self.source(KEY);
+        let set = |url: &str| match source {
+            Source::Option(option) => format!("lclaude {option} {url}"),
+            Source::Variable(variable) => format!("export {variable}={url}"),
+            _ => format!("lclaude local config set {KEY} {url}"),
+        };
+        server_url(written).map(Some).map_err(|InvalidUrl { what, is_secret, meant }| {
+            let failure = Failure::new(source.code(), what).cause(format!("set by {source}"));
+            let failure = match &meant[..] {
+                [] => failure.help(set(EXAMPLE)),
+                meant => meant.iter().fold(failure, |failure, url| failure.help(set(url))),
+            };
+            match is_secret {
+                true => {
+                    failure.help("lclaude local config set endpoint.token_env NAME  # a variable that holds the token")
+                }
+                false => failure,
+            }
+        })
+    }
 }
 
 /// Returns whether a URL without a scheme names this machine, by a name or an address that always does.

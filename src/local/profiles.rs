@@ -14,7 +14,7 @@ use crate::{
 const FORMAT: u32 = 1;
 
 const COLUMNS: [Column; 6] =
-    [always(""), always("NAME"), always("BACKEND"), always("MODEL"), if_wide("CONTEXT"), if_wide("ALSO SETS")];
+    [always("NAME"), always("BACKEND"), always("MODEL"), if_wide("CONTEXT"), always("IN USE"), if_wide("ALSO SETS")];
 
 /// The keys that have a column.
 const SHOWN: [&str; 3] = ["backend", "model", "context"];
@@ -56,8 +56,8 @@ pub(crate) fn run(arguments: ProfilesArguments) -> Result<u8> {
         let others = values::other_keys(profile, &SHOWN);
         let others = if others.is_empty() { unset() } else { others.join(", ") };
         let [backend, model, context] = SHOWN.map(shown);
-        let mark = if used == Some(name) { "*" } else { "" };
-        [mark.to_owned(), name.clone(), backend, model, context, others].map(ui::one_line)
+        let in_use = if used == Some(name) { "yes" } else { "no" };
+        [name.clone(), backend, model, context, in_use.to_owned(), others].map(ui::one_line)
     };
     table::print(COLUMNS, profiles.iter().map(row));
     match used {

@@ -28,12 +28,17 @@ pub(super) fn print<const N: usize>(columns: [Column; N], rows: impl IntoIterato
     let titles = columns.map(|column| column.title.to_owned());
     let lines: Vec<[String; N]> = std::iter::once(titles).chain(rows).collect();
     ui::print(&match ui::width() {
-        Some(width) => aligned(columns, &lines, width),
+        // As they are shown, since that changes their width.
+        Some(width) => aligned(
+            columns,
+            &lines.into_iter().map(|line| line.map(|cell| ui::for_people(&cell))).collect::<Vec<_>>(),
+            width,
+        ),
         None => lines.iter().map(|line| format!("{}\n", line.join("\t"))).collect(),
     });
 }
 
-/// Returns the columns that fit a width: the widest are left out first. If the others are still too wide, the first is
+/// Returns the columns that fit a width: the widest are left out first. If the others are still too wide, the widest is
 /// cut, so that no line wraps.
 fn aligned<const N: usize>(columns: [Column; N], lines: &[[String; N]], width: usize) -> String {
     let cell_width = |cell: &String| cell.chars().count();
@@ -48,7 +53,8 @@ fn aligned<const N: usize>(columns: [Column; N], lines: &[[String; N]], width: u
     {
         shown.retain(|column| *column != dropped);
     }
-    widths[0] = widths[0].saturating_sub(total(&shown, widths).saturating_sub(width)).max(columns[0].title.len());
+    let cut = shown.iter().copied().max_by_key(|column| widths[*column]).unwrap_or(0);
+    widths[cut] = widths[cut].saturating_sub(total(&shown, widths).saturating_sub(width)).max(columns[cut].title.len());
     let row = |line: &[String; N]| {
         let cell = |column: usize| match cell_width(&line[column]) > widths[column] {
             true => ui::shorten(&line[column], widths[column].saturating_sub(1)),
@@ -76,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn widest_columns_go_first_and_then_the_first_is_cut() {
+    fn widest_columns_go_first_and_then_the_widest_is_cut() {
         let all = "NAME             ORIGIN          SIZE     FITS\nqwen3-coder:30b  somewhere else  18.6 GB  yes\n";
         assert_eq!(shown(46), all);
         let without_origin = "NAME             SIZE     FITS\nqwen3-coder:30b  18.6 GB  yes\n";

@@ -336,9 +336,9 @@ fn unusable_endpoints_are_diagnosed() {
     messages!();
     let stages: [(MakeStage, &str); 10] = [
         (|| configured("backend = \"endpoint\"\nmodel = \"m\"\n"), "choice"),
-        (|| endpoint("no url", ""), "choice"),
-        (|| endpoint("http://me:secret@127.0.0.1:1", ""), "choice"),
-        (|| endpoint("http://127.0.0.1:1?key=secret", ""), "choice"),
+        (|| endpoint("no url", ""), "file"),
+        (|| endpoint("http://me:secret@127.0.0.1:1", ""), "file"),
+        (|| endpoint("http://127.0.0.1:1?key=secret", ""), "file"),
         (|| configured("backend = \"endpoint\"\n[endpoint]\nurl = \"http://127.0.0.1:1\"\n"), "choice"),
         (|| endpoint("http://127.0.0.1:1", ""), "endpoint server"),
         (|| endpoint("http://127.0.0.1:1", "token_env = \"UNSET\"\n"), "endpoint server"),
@@ -349,7 +349,8 @@ fn unusable_endpoints_are_diagnosed() {
     for (stage, name) in stages {
         let stage = stage();
         let (ended, report) = stage.doctor("");
-        let found = find_check(&report, "backends", name);
+        let area = if name == "file" { "configuration" } else { "backends" };
+        let found = find_check(&report, area, name);
         assert_eq!((ended.code, &found["state"]), (Some(1), &json!("failure")), "{found:#}");
         assert!(!found.to_string().contains("secret"), "{found:#}");
         record(name, check_text(found));

@@ -359,10 +359,14 @@ fn backend_is_announced_once() {
     let mut stage = stage();
     stage.set("LCLAUDE_BACKEND", "");
     let start = |stage: &Stage, model: &str| {
-        let session = Session::start(&mut stage.lclaude(&["--model", model, "-p", "hello"]));
-        finish(session, &stage.events.next("claude")).stderr
+        let terminal = Terminal::start(stage.lclaude(&["--model", model, "-p", "hello"]));
+        stage.events.next("claude").send(json!({"do": "exit", "code": 0}));
+        terminal.wait_to_the_end(0)
     };
     let note = "using ollama: it is installed and has gpt-oss:20b";
+    // In a pipe nobody may have seen it.
+    let session = Session::start(&mut stage.lclaude(&["--model", "gpt-oss:20b", "-p", "hello"]));
+    assert!(finish(session, &stage.events.next("claude")).stderr.contains(note));
     assert!(start(&stage, "gpt-oss:20b").contains(note));
     assert!(!start(&stage, "gpt-oss:20b").contains("using ollama"));
     // Another reason is another note.

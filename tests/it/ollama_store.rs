@@ -43,12 +43,12 @@ fn shared_server_is_offered_if_it_has_the_model() {
     stage.on("small", &[]).wait().expect_failure(69);
     // On a terminal nobody is asked to download it once more.
     let mut terminal = Terminal::start(stage.lclaude(&["--model", "small"]));
-    terminal.wait_for("instance = \"shared\"");
+    terminal.wait_for("set ollama.instance shared");
     let screen = terminal.wait_to_the_end(69);
     assert!(!screen.contains("Download it now?"), "{screen}");
     let (_, report) = stage.doctor("--model small");
     let check = support::doctor::find_check(&report, "backends", "model");
-    assert!(check["help"].to_string().contains("instance = \\\"shared\\\""), "{check:#}");
+    assert!(check["help"].to_string().contains("set ollama.instance shared"), "{check:#}");
     // A model that it doesn't have either.
     stage.on("far:1b", &[]).wait().expect_failure(69);
     stage.assert_nothing_started();

@@ -43,5 +43,5 @@ fn help_for_a_first_profile_works() {
     assert!(help.contains("lclaude local config set profiles.NAME.model MODEL"), "{help}");
     stage.output(&["local", "config", "set", "profiles.big.model", "m"]).expect(0);
     let listed = stage.output(&["local", "profiles"]).expect(0).stdout;
-    assert!(listed.contains("\tbig\t-\tm\t-\t-\n"), "{listed}");
+    assert!(listed.contains("big\t-\tm\t-\tno\t-\n"), "{listed}");
 }

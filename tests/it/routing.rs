@@ -150,6 +150,8 @@ fn child_gets_all_variables_in_environment_and_overlay() {
             "HOME",
             "PATH",
             "TERM",
+            "NO_COLOR",
+            "PAGER",
             "XDG_RUNTIME_DIR",
             "XDG_CACHE_HOME",
             "CLAUDE_CODE_TMPDIR",

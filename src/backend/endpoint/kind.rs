@@ -45,6 +45,8 @@ impl Backend for EndpointBackend {
     }
 
     fn plan(&self, settings: &Settings, _: &Environment) -> Result<BackendPlan> {
+        // Without a URL, no model helps.
+        plan::url(settings)?;
         plan::plan(settings, &self.wanted(settings)?)
     }
 

@@ -49,7 +49,7 @@ pub(crate) fn plan(settings: &Settings, models: &[String]) -> Result<BackendPlan
 /// # Errors
 /// `Config` if it is missing.
 pub(crate) fn url(settings: &Settings) -> Result<String> {
-    config::endpoint_url(settings)?.ok_or_else(|| {
+    settings.endpoint_url()?.ok_or_else(|| {
         Failure::new(Code::Config, "[endpoint] url is not set")
             .cause("the endpoint backend needs the URL of a server")
             .help("lclaude --url http://localhost:8000")

@@ -14,7 +14,7 @@ use crate::{
         KeyKind, Settings, Source, read_text,
         values::{self, Setting},
     },
-    local::table::{self, always, if_wide},
+    local::table::{self, always},
 };
 
 /// The version of the JSON output.
@@ -50,7 +50,7 @@ pub(super) fn list(settings: &Settings, file: &Path, json: bool) -> Result<u8> {
         let value = if is_terminal { ui::shorten(&value, MAX_VALUE) } else { value };
         [&setting.key, &value, &setting.source.to_string()].map(ui::one_line)
     };
-    table::print([always("KEY"), always("VALUE"), if_wide("FROM")], settings.iter().map(row));
+    table::print([always("KEY"), always("VALUE"), always("FROM")], settings.iter().map(row));
     Ok(0)
 }
 

@@ -38,7 +38,7 @@ pub(super) fn checks(environment: &Environment, is_throwaway: bool) -> Vec<Check
             warm.directory(),
         )
         .help("lclaude local cache"),
-        listed("private files", "sockets and settings of running sessions, removed with them", places.runtime_name()),
+        listed("private files", "sockets and settings of running sessions, removed with them; locks of servers stay", places.runtime_name()),
         Check::ok(AREA, "throwaway", format!("{throwaway}{now}"))
             .help("ls ~/.claude/projects; lclaude --throwaway -p hi; ls ~/.claude/projects"),
     ]
