@@ -26,7 +26,7 @@ pub(crate) mod log;
 mod messages;
 mod metrics;
 mod model_list;
-mod names;
+pub(crate) mod names;
 mod ollama;
 mod owners;
 pub(crate) mod percentage;

@@ -363,15 +363,8 @@ fn check_throwaway_options(typed: &cli::SessionArguments, settings: &Settings, r
 /// Replaces this process with Claude Code, with unchanged arguments and environment.
 fn run_direct(settings: &Settings, environment: &Environment, typed: &cli::SessionArguments) -> Result<Exit> {
     let program = claude::find(settings, environment)?;
-    if typed.dry_run && typed.json {
-        dry_run::print_direct(settings, &program, &typed.claude_arguments());
-        return Ok(Exit::Code(0));
-    }
     if typed.dry_run {
-        ui::message(format_args!(
-            "lclaude: this command needs no backend; {} would run with unchanged arguments",
-            program.display()
-        ));
+        dry_run::print_direct(settings, &program, &typed.claude_arguments(), typed.json);
         return Ok(Exit::Code(0));
     }
     let error = process::exec(&mut claude::direct_command(&program, &typed.claude_arguments()));

@@ -2,7 +2,8 @@
 
 use std::{fs, path::PathBuf};
 
-use support::{Ended, Stage, Value, messages, terminal::Terminal, write_program};
+use rustix::process::Signal;
+use support::{Ended, Stage, Value, kill, messages, terminal::Terminal, write_program};
 
 const FILE: &str = "\
 # Mine.
@@ -273,8 +274,34 @@ fn edit_runs_the_editor_and_checks_the_file() {
     fs::remove_dir_all(file.parent().expect("a directory")).expect("it exists");
     config(&stage, &["edit"]).expect(0);
     assert_eq!(read(&file), "llamacpp.threads = 4\n");
+    write_program(&stage.bin().join("nano"), "#!/bin/sh\n");
     stage.set("VISUAL", "false");
     config(&stage, &["edit"]).expect_failure(64);
+    // A shell reports it too, each in its own words.
+    stage.set("VISUAL", "no-such-editor --wait");
+    let other = stage.root().join("other.toml").display().to_string();
+    for (options, help) in
+        [(vec!["--project"], " --project".to_owned()), (vec!["--config", &other], format!(" --config {other}"))]
+    {
+        let stderr = config(&stage, &[vec!["edit"], options].concat()).expect(64).stderr;
+        assert!(stderr.contains("lclaude: error: editor `no-such-editor --wait` was not found\n"), "{stderr}");
+        assert!(stderr.ends_with(&format!("  help: VISUAL=nano lclaude local config edit{help}\n")), "{stderr}");
+    }
+}
+
+#[test]
+fn signal_ends_the_editor_and_lclaude() {
+    let (mut stage, file) = stage();
+    let program = stage.root().join("editor");
+    write_program(&program, "#!/bin/sh\necho editing\nread -r line\n");
+    stage.set("EDITOR", program.display());
+    for signal in [Signal::TERM, Signal::HUP] {
+        let mut terminal = Terminal::start(stage.lclaude(&["local", "config", "edit"]));
+        terminal.wait_for("editing");
+        kill(terminal.pid(), signal);
+        assert_eq!(terminal.wait_for_signal(), Some(signal.as_raw()));
+    }
+    assert_eq!(read(&file), FILE);
 }
 
 #[test]

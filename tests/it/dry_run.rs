@@ -30,7 +30,6 @@ const TYPED: [&str; 7] = ["--dry-run", "--backend", "llamacpp", "--profile=fast"
 fn values_are_shown_with_their_sources() {
     messages!();
     let stage = stage();
-    fs::write(stage.project().join(".lclaude.toml"), "throwaway = false\n").expect("a project file");
     let shown = stage.output(&[&TYPED[..], &["-p", "hello world"]].concat()).expect(0).record().stdout;
     assert!(!shown.contains(SECRET) && !shown.contains("profiles.slow"), "{shown}");
     stage.assert_nothing_started();
@@ -56,6 +55,8 @@ fn commands_are_broken_at_80_columns_and_can_be_pasted() {
 #[test]
 fn json_has_settings_backend_and_claude() {
     let stage = stage();
+    let project = stage.project().join(".lclaude.toml");
+    fs::write(&project, "throwaway = false\n").expect("a project file");
     let ended = stage.output(&[&TYPED[..], &["--json", "-p", "hello"]].concat()).expect(0);
     assert!(!ended.stdout.contains(SECRET), "{}", ended.stdout);
     let shown: Value = serde_json::from_str(&ended.stdout).expect("JSON");
@@ -70,6 +71,7 @@ fn json_has_settings_backend_and_claude() {
         ("lean", json!(true), "--lean"),
         ("context", json!(40_000), "LCLAUDE_CONTEXT"),
         ("profile", json!("fast"), "--profile"),
+        ("throwaway", json!(false), &project.display().to_string()),
         ("llamacpp.threads", json!(2), &config),
         ("llamacpp.sampling.temperature", json!(0.7), &config),
         ("llamacpp.batch_size", json!(64), &format!("profile fast in {config}")),
@@ -118,9 +120,28 @@ fn json_of_other_programs_and_commands() {
         (&Value::Null, &json!("https://models.example.net"))
     );
     // Claude Code's commands need no backend.
+    let ended = stage.output(&["--dry-run", "mcp", "list"]).expect(0);
+    assert!(ended.stdout.contains("/claude mcp list\n") && ended.stdout.contains("\nno backend: "), "{}", ended.stdout);
+    assert_eq!(ended.stderr, "");
     let shown = parsed(&["--dry-run", "--json", "mcp", "list"]);
     assert_eq!((&shown["backend"], &shown["claude"]["arguments"]), (&Value::Null, &json!(["mcp", "list"])));
     stage.assert_nothing_started();
+}
+
+#[test]
+fn only_the_variables_of_the_user_are_masked() {
+    let stage = Stage::ollama();
+    stage.config("backend = 'ollama'\nmodel = 'small'\n[ollama]\nenv = { HTTPS_PROXY = 'http://me:sk-1@proxy' }\n");
+    let shown: Value = serde_json::from_str(&stage.output(&["--dry-run", "--json"]).expect(0).stdout).expect("JSON");
+    let environment = &shown["backend"]["environment"];
+    for (name, value) in [
+        ("OLLAMA_HOST", "127.0.0.1:PORT"),
+        ("OLLAMA_NOPRUNE", "1"),
+        ("OLLAMA_CONTEXT_LENGTH", "65536"),
+        ("HTTPS_PROXY", "••••••••"),
+    ] {
+        assert_eq!(environment[name], value, "{environment:#}");
+    }
 }
 
 #[test]

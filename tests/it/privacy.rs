@@ -1,6 +1,6 @@
 //! `lclaude local doctor --privacy`: where requests go, what is switched off and what stays on disk.
 
-use std::{collections::BTreeSet, fs, os::unix::fs::symlink};
+use std::{collections::BTreeSet, fs, io::ErrorKind, net::TcpListener, os::unix::fs::symlink};
 
 use support::{Stage, Value, finish, lclaude, repository};
 
@@ -43,6 +43,56 @@ fn code_that_leaves_the_machine_is_a_warning() {
     assert_eq!(backend["state"], "warning", "{backend:#}");
     assert!(backend["found"].to_string().contains("https://models.example.net"), "{backend:#}");
     assert_eq!(backend["help"][0], "lclaude --dry-run");
+}
+
+/// Only the server knows the model, and the report doesn't ask it.
+#[test]
+fn url_without_a_model_is_shown_alone() {
+    let stage = Stage::new();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.set_nonblocking(true).expect("a socket");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    for config in ["", "backend = 'llamacpp'\nmodel = 'tiny.gguf'\n"] {
+        stage.config(config);
+        let report = report(&stage, &["--url", &url]);
+        let backend = check(&report, "requests", "backend");
+        let found = backend["found"].as_str().expect("a text");
+        assert!(found.starts_with(&format!("prompts go to {url}, on this machine")), "{found}");
+        assert_eq!(
+            (&backend["state"], &backend["help"][0]),
+            (&"ok".into(), &format!("lclaude --url {url} --dry-run").into())
+        );
+    }
+    assert_eq!(listener.accept().expect_err("no connection").kind(), ErrorKind::WouldBlock);
+    let report = report(&stage, &["--url", "https://models.example.net"]);
+    let backend = check(&report, "requests", "backend");
+    assert_eq!(backend["found"], "prompts go to https://models.example.net, on another machine");
+    assert_eq!(backend["state"], "warning");
+}
+
+#[test]
+fn checks_have_the_given_options_and_the_directory_of_claude_code() {
+    let mut stage = Stage::new();
+    let directory = stage.root().join("claude of mine");
+    stage.set("CLAUDE_CONFIG_DIR", directory.display());
+    let report = report(&stage, &LOCAL);
+    let helps =
+        report["checks"].as_array().expect("a list").iter().flat_map(|check| check["help"].as_array().expect("a list"));
+    let helps: Vec<&str> = helps.filter_map(Value::as_str).collect();
+    let own = |end: &str| {
+        let help = helps.iter().find(|help| help.contains(end)).unwrap_or_else(|| panic!("{end}: {helps:#?}"));
+        &help[help.find("lclaude").expect("a command of lclaude")..]
+    };
+    let session = format!("lclaude {}", LOCAL.join(" "));
+    assert!(own(" --throwaway -p hi").starts_with(&session));
+    assert!(own(" --disallowedTools").starts_with(&session));
+    // Claude Code lists its servers without a model.
+    assert_eq!(own(" mcp list"), "lclaude --backend llamacpp mcp list");
+    assert!(!helps.iter().any(|help| help.contains(".claude/projects") || help.contains("~/")), "{helps:#?}");
+    for file in ["settings.json", "projects", "history.jsonl"] {
+        let quoted = format!("'{}'", directory.join(file).display());
+        assert!(helps.iter().any(|help| help.contains(&quoted)), "{quoted}: {helps:#?}");
+    }
 }
 
 #[test]
@@ -117,4 +167,18 @@ fn sizes_are_those_of_the_files() {
     let history = check(&report, "disk", "history")["found"].as_str().expect("a text").to_owned();
     assert!(history.ends_with(".claude/projects, 3 MB"), "{history}");
     assert!(check(&report, "disk", "snapshots")["found"].to_string().contains("nothing yet"));
+    // The logs have a line of their own.
+    let logs = stage.home().join(".local/state/lclaude/logs");
+    fs::create_dir_all(&logs).expect("a directory");
+    fs::write(logs.join("server.log"), vec![b'x'; 2_000_000]).expect("a file");
+    fs::write(logs.with_file_name("trust.json"), vec![b'x'; 4_000]).expect("a file");
+    let report = self::report(&stage, &LOCAL);
+    let found = |name| check(&report, "disk", name)["found"].as_str().expect("a text");
+    assert!(found("server logs").ends_with("/logs, 2 MB"), "{}", found("server logs"));
+    for name in ["history", "server logs", "state"] {
+        let help = check(&report, "disk", name)["help"][0].as_str().expect("a command");
+        let listed = stage.ended(stage.command("sh").args(["-c", help])).expect(0).stdout;
+        assert!(help.starts_with("du -sh ") && listed.contains('/'), "{help}: {listed}");
+    }
+    assert!(found("state").ends_with("lclaude, 4 kB"), "{}", found("state"));
 }

@@ -62,6 +62,23 @@ fn configuration(stage: &Stage) -> String {
 }
 
 #[test]
+fn missing_model_is_shown_with_the_nearest_one() {
+    let stage = Stage::ollama();
+    let nearest = |model: &str| {
+        let shown =
+            stage.output(&["local", "setup", "--dry-run", "--backend", "ollama", "--model", model]).expect(0).stdout;
+        shown
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("did you mean "))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(nearest("smal"), ["small:latest?"]);
+    assert_eq!(nearest("unlike"), [""; 0]);
+    assert_eq!(nearest("small"), [""; 0]);
+}
+
+#[test]
 fn setup_on_an_empty_machine_asks_before_each_step() {
     if !needs_no_ollama() {
         return;

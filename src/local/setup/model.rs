@@ -5,7 +5,7 @@ use super::{
     step::{Action, Step},
 };
 use crate::{
-    backend::{self, context::enough_trained, registry},
+    backend::{self, context::enough_trained, names::nearest_model, registry},
     base::{
         environment::Environment,
         error::{Failure, Result},
@@ -19,8 +19,10 @@ pub(crate) struct ModelStep {
     names: Vec<String>,
     origin: String,
     missing: Vec<String>,
-    /// The failure for the first missing model, which suggests similar names, if the backend has one.
+    /// The failure for the first missing model, if the backend has one.
     not_installed: Option<Failure>,
+    /// The installed model whose name is most similar to the first missing one.
+    near: Option<String>,
     /// Whether the models fit, in one line.
     memory: Option<String>,
     /// Bytes, if known.
@@ -42,15 +44,18 @@ pub(crate) async fn look(programs: &Programs, settings: &Settings, environment: 
     enough_trained(settings, &plan.models[0], known.trained)?;
     let backend = registry::backend(plan.kind);
     let missing = backend.missing(&plan, environment).await;
-    let not_installed = match missing.first() {
-        Some(model) => {
-            let elsewhere = backend.out_of_reach(settings, &plan, model, environment).await;
-            elsewhere.or_else(|| backend.not_installed(&plan, model, environment))
+    let (mut not_installed, mut near) = (None, None);
+    if let Some(model) = missing.first() {
+        not_installed = backend.out_of_reach(settings, &plan, model, environment).await;
+        if not_installed.is_none() {
+            not_installed = backend.not_installed(&plan, model, environment);
+            let installed = backend.model_names(settings, environment).await;
+            near = nearest_model(model, installed.iter().map(String::as_str)).map(str::to_owned);
         }
-        None => None,
-    };
+    }
     Ok(ModelStep {
         not_installed,
+        near,
         memory: known.memory,
         size: known.weights,
         unlisted: (!backend.knows_models_offline()).then(|| backend.title()),
@@ -69,7 +74,7 @@ fn before_install(kind: Kind, settings: &Settings) -> ModelStep {
         None => ("set in the configuration".to_owned(), Vec::new()),
     };
     let names = vec![wanted.unwrap_or_else(|| "the model".into())];
-    ModelStep { names, origin, missing, not_installed: None, memory: None, size: None, unlisted: None }
+    ModelStep { names, origin, missing, not_installed: None, near: None, memory: None, size: None, unlisted: None }
 }
 
 /// Returns the model that the settings name for this backend, or its default; `None` if it is selected in another way.
@@ -106,11 +111,8 @@ impl ModelStep {
         });
         if let Some(failure) = &self.not_installed {
             step.found.extend(failure.why.clone());
-            // The first help may name the nearest installed model.
-            let near = failure.help.first().and_then(|help| help.split_once(" --model "));
-            let near = near.filter(|(_, name)| !name.contains(' '));
-            step.found.extend(near.map(|(_, name)| format!("did you mean {name}?")));
         }
+        step.found.extend(self.near.iter().map(|name| format!("did you mean {name}?")));
         step.found.extend(self.memory.iter().map(|memory| format!("memory: {memory}")));
         if !self.missing.is_empty() {
             // The size is known only for all models together.

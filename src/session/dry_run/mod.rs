@@ -12,14 +12,17 @@ use std::{
     path::Path,
 };
 
-use view::{BackendView, ChildView, PlanView, ProgramView, Setting, StopView};
+use view::{BackendView, ChildView, PlanView, ProgramView, SettingView, StopView};
 
 use super::{child::Child, plan::Plan};
 use crate::{
     backend::{Endpoint, HOST, Program, PromptCache, Service, TOKEN, fit::ModelFacts, registry},
     base::ui::{self, MASKED},
     claude::{Routed, SessionPlan, WEB_SEARCH},
-    config::{Settings, values},
+    config::{
+        Settings, Source,
+        values::{Setting, effective},
+    },
 };
 
 /// The version of the JSON. Fields may be added without a new version, but not removed or redefined.
@@ -43,7 +46,7 @@ pub(crate) fn print(plan: &Plan, child: &Child, missing: &[String], json: bool) 
 }
 
 /// Prints that Claude Code would run without a backend and with an unchanged environment.
-pub(crate) fn print_direct(from: &Settings, program: &Path, arguments: &[OsString]) {
+pub(crate) fn print_direct(from: &Settings, program: &Path, arguments: &[OsString], json: bool) {
     let claude = ProgramView {
         program: program.display().to_string(),
         arguments: to_text(arguments),
@@ -53,7 +56,7 @@ pub(crate) fn print_direct(from: &Settings, program: &Path, arguments: &[OsStrin
         throwaway: None,
     };
     let child = ChildView::Claude(claude);
-    print_view(&PlanView { format: FORMAT, settings: settings(from), backend: None, child }, true);
+    print_view(&PlanView { format: FORMAT, settings: settings(from), backend: None, child }, json);
 }
 
 fn print_view(view: &PlanView, json: bool) {
@@ -64,14 +67,14 @@ fn print_view(view: &PlanView, json: bool) {
     }
 }
 
-fn settings(settings: &Settings) -> Vec<Setting> {
-    let shown = |setting: values::Setting| Setting {
+fn settings(settings: &Settings) -> Vec<SettingView> {
+    let shown = |setting: Setting| SettingView {
         line: setting.line(),
         value: setting.json(),
         source: setting.source.to_string(),
         key: setting.key,
     };
-    values::effective(settings).into_iter().map(shown).collect()
+    effective(settings).into_iter().map(shown).collect()
 }
 
 fn backend_view(plan: &Plan, known: &ModelFacts, missing: &[String]) -> BackendView {
@@ -102,8 +105,7 @@ fn backend_view(plan: &Plan, known: &ModelFacts, missing: &[String]) -> BackendV
         Service::Program(program) => {
             view.program = Some(program.path.display().to_string());
             view.arguments = arguments(program);
-            // Masked, because the user's own variables may be secrets.
-            view.environment = program.environment.keys().map(|name| (name.clone(), MASKED.to_owned())).collect();
+            view.environment = environment(plan, program);
             view.removed.clone_from(&program.removed);
             view.key_variable.clone_from(&program.key_variable);
             view.stop = program.stop.as_ref().map(|stop| StopView {
@@ -121,6 +123,17 @@ fn backend_view(plan: &Plan, known: &ModelFacts, missing: &[String]) -> BackendV
         view.warm_start = Some(warm_start(plan));
     }
     view
+}
+
+/// Returns the variables that the program gets. Those that the user sets are masked, because they may be secrets.
+fn environment(plan: &Plan, program: &Program) -> BTreeMap<String, String> {
+    let is_set_by_user =
+        |name: &str| plan.settings().source(&format!("{}.env.{name}", plan.backend.kind)) != Source::Default;
+    let shown = |(name, value): (&String, &String)| {
+        let value = if is_set_by_user(name) { MASKED.into() } else { value.replace("{port}", PORT) };
+        (name.clone(), value)
+    };
+    program.environment.iter().map(shown).collect()
 }
 
 /// Describes what is kept between sessions.

@@ -2,11 +2,13 @@
 
 use std::fmt::{self, Write};
 
-use super::view::{BackendView, ChildView, PlanView, ProgramView, Setting};
+use super::view::{BackendView, ChildView, PlanView, ProgramView, SettingView};
 use crate::{backend::HOST, base::ui};
 
 /// The columns in which lines are kept where they can be broken.
 const WIDTH: usize = 80;
+/// The columns before a setting, and between it and its source.
+const GAPS: usize = 5;
 
 /// Writes a line. It contains names, paths and arguments, whose line breaks must not imitate ours.
 macro_rules! line {
@@ -23,9 +25,10 @@ pub(super) fn render(view: &PlanView) -> String {
 
 fn write_all(out: &mut String, view: &PlanView) -> fmt::Result {
     write_settings(out, &view.settings)?;
-    if let Some(backend) = &view.backend {
-        writeln!(out)?;
-        write_backend(out, backend)?;
+    writeln!(out)?;
+    match &view.backend {
+        Some(backend) => write_backend(out, backend)?,
+        None => line!(out, "no backend: arguments and environment stay unchanged")?,
     }
     writeln!(out)?;
     match &view.child {
@@ -35,22 +38,25 @@ fn write_all(out: &mut String, view: &PlanView) -> fmt::Result {
 }
 
 /// Writes each key with its value, and where it comes from: on the same line, or on the next if there is no room.
-fn write_settings(out: &mut String, settings: &[Setting]) -> fmt::Result {
+fn write_settings(out: &mut String, settings: &[SettingView]) -> fmt::Result {
     line!(out, "settings")?;
     if settings.is_empty() {
         line!(out, "  (all defaults)")?;
     }
-    let shown = |setting: &Setting| {
+    let shown = |setting: &SettingView| {
         let shown = |text: &str| ui::for_people(&ui::one_line(text));
         (shown(&setting.line), format!("from {}", shown(&setting.source)))
     };
     let lines: Vec<(String, String)> = settings.iter().map(shown).collect();
     let count = |text: &String| text.chars().count();
     let longest = lines.iter().map(|(value, _)| count(value)).max().unwrap_or(0);
-    let source = lines.iter().map(|(_, source)| count(source)).max().unwrap_or(0);
-    let column = longest.min(WIDTH.saturating_sub(source + 5));
+    // A very long source would push all others to a line of their own.
+    let sources = lines.iter().map(|(_, source)| count(source)).filter(|source| *source <= WIDTH / 2);
+    let column = longest.min(WIDTH - GAPS - sources.max().unwrap_or(0));
     for (value, source) in &lines {
-        if count(value) <= column || count(value) + count(source) + 5 <= WIDTH {
+        // One that doesn't fit after the column starts before it.
+        let column = column.min(WIDTH.saturating_sub(count(source) + GAPS));
+        if count(value) <= column {
             line!(out, "  {value:column$}   {source}")?;
         } else {
             line!(out, "  {value}")?;
@@ -150,4 +156,38 @@ fn write_command<'a>(out: &mut String, indent: &str, words: impl Iterator<Item =
         }
     }
     writeln!(out, "{row}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_are_in_one_column() {
+        let setting = |line: &str, source: &str| SettingView {
+            key: String::new(),
+            value: serde_json::Value::Null,
+            source: source.into(),
+            line: line.into(),
+        };
+        let far = "/a/very/long/directory/with/a/long/name/of/a/project/.lclaude.toml";
+        let settings = [
+            setting("model = 1", "--model"),
+            setting(&format!("args = {}", "x".repeat(50)), "a file of 30 characters in all"),
+            setting("lean = true", far),
+            setting("a long line that is not much longer than column", "--lean"),
+            setting("context = 2", "--context"),
+        ];
+        let mut text = String::new();
+        write_settings(&mut text, &settings).expect("a text");
+        let rows: Vec<&str> = text.lines().skip(1).collect();
+        assert!(rows.iter().all(|row| row.chars().count() <= WIDTH), "{text}");
+        let columns = |end: &str| rows.iter().find(|row| row.ends_with(end)).and_then(|row| row.find("from"));
+        assert_eq!(columns(far), Some(WIDTH - far.len() - "from ".len()));
+        let column = columns("--model");
+        assert_eq!(column, Some(WIDTH - "from a file of 30 characters in all".len()));
+        for end in ["in all", "--lean", "--context"] {
+            assert_eq!(columns(end), column, "{text}");
+        }
+    }
 }

@@ -8,14 +8,14 @@ use serde::Serialize;
 #[derive(Serialize)]
 pub(super) struct PlanView {
     pub format: u32,
-    pub settings: Vec<Setting>,
+    pub settings: Vec<SettingView>,
     pub backend: Option<BackendView>,
     #[serde(flatten)]
     pub child: ChildView,
 }
 
 #[derive(Serialize)]
-pub(super) struct Setting {
+pub(super) struct SettingView {
     pub key: String,
     pub value: serde_json::Value,
     pub source: String,

@@ -26,6 +26,15 @@ pub struct Frame {
     pub seconds: f64,
 }
 
+/// A piece of text that looks the same, in one row.
+struct Piece {
+    column: u16,
+    /// Its width. A wide character takes two cells.
+    cells: usize,
+    text: String,
+    style: Style,
+}
+
 /// How a piece of text looks.
 #[derive(Debug, PartialEq, Eq, Clone)]
 struct Style {
@@ -77,44 +86,54 @@ fn draw_screen(output: &[u8]) -> String {
     let screen = emulator.screen();
     let (mut backgrounds, mut texts) = (String::new(), String::new());
     for row in 0..ROWS {
-        for (column, text, style) in pieces(screen, row) {
-            draw_piece(&mut backgrounds, &mut texts, (row, column), &text, &style);
+        for piece in pieces(screen, row) {
+            draw_piece(&mut backgrounds, &mut texts, row, &piece);
         }
     }
     backgrounds + &texts
 }
 
-/// Returns the pieces of a row that look the same, with their columns. Empty ones are left out.
-fn pieces(screen: &Screen, row: u16) -> Vec<(u16, String, Style)> {
-    let mut pieces: Vec<(u16, String, Style)> = Vec::new();
+/// Returns the pieces of a row. Empty ones are left out.
+fn pieces(screen: &Screen, row: u16) -> Vec<Piece> {
+    let mut pieces: Vec<Piece> = Vec::new();
     for column in 0..COLUMNS {
         let Some(cell) = screen.cell(row, column).filter(|cell| !cell.is_wide_continuation()) else { continue };
         let text = if cell.has_contents() { cell.contents() } else { " " };
-        let style = Style::of(cell);
+        let (style, cells) = (Style::of(cell), if cell.is_wide() { 2 } else { 1 });
         match pieces.last_mut() {
-            Some((_, so_far, same)) if *same == style => so_far.push_str(text),
-            _ => pieces.push((column, text.to_owned(), style)),
+            Some(piece) if piece.style == style => {
+                piece.text.push_str(text);
+                piece.cells += cells;
+            }
+            _ => pieces.push(Piece { column, cells, text: text.to_owned(), style }),
         }
     }
-    pieces.retain(|(_, text, style)| !text.trim().is_empty() || style.background.is_some() || style.underline);
+    let is_seen =
+        |Piece { text, style, .. }: &Piece| !text.trim().is_empty() || style.background.is_some() || style.underline;
+    pieces.retain(is_seen);
     pieces
 }
 
-fn draw_piece(backgrounds: &mut String, texts: &mut String, (row, column): (u16, u16), text: &str, style: &Style) {
-    let (x, y) = (MARGIN + usize::from(column) * CELL.0, MARGIN + usize::from(row) * CELL.1);
-    let cells = text.chars().count();
+fn draw_piece(backgrounds: &mut String, texts: &mut String, row: u16, piece: &Piece) {
+    let Piece { column, cells, text, style } = piece;
+    let (x, y) = (MARGIN + usize::from(*column) * CELL.0, MARGIN + usize::from(row) * CELL.1);
     if let Some(color) = &style.background {
         let (width, height) = (cells * CELL.0, CELL.1);
         write!(backgrounds, "<rect x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" fill=\"{color}\"/>")
             .expect("text");
     }
-    let indent = text.chars().take_while(|character| *character == ' ').count();
-    let shown = text.trim();
+    // Blanks are seen only if they are underlined.
+    let (mut shown, mut indent, mut cells) = (text.as_str(), 0, *cells);
+    if !style.underline {
+        shown = text.trim_matches(' ');
+        indent = text.len() - text.trim_start_matches(' ').len();
+        cells -= text.len() - shown.len();
+    }
     if shown.is_empty() {
         return;
     }
     // The length keeps the columns in place, whatever the font.
-    let (x, y, length) = (x + indent * CELL.0, y + CELL.1 - 5, shown.chars().count() * CELL.0);
+    let (x, y, length) = (x + indent * CELL.0, y + CELL.1 - 5, cells * CELL.0);
     write!(texts, "<text x=\"{x}\" y=\"{y}\" textLength=\"{length}\" fill=\"{}\"", style.foreground).expect("text");
     let flags = [
         (style.bold, " font-weight=\"bold\""),
@@ -166,4 +185,22 @@ fn color(color: Color) -> Option<String> {
 
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_as_wide_as_its_cells() {
+        let drawn = draw_screen("  日本 x  \r\n\x1b[44m日 \x1b[0m".as_bytes());
+        assert!(drawn.contains(&format!("<text x=\"{}\" y=\"29\" textLength=\"48\"", MARGIN + 16)), "{drawn}");
+        assert!(drawn.contains("width=\"24\"") && drawn.contains("textLength=\"16\""), "{drawn}");
+    }
+
+    #[test]
+    fn underlined_blanks_are_drawn() {
+        let drawn = draw_screen(b"a \x1b[4m   \x1b[0m b");
+        assert!(drawn.contains("textLength=\"24\"") && drawn.contains("text-decoration=\"underline\">   <"), "{drawn}");
+    }
 }

@@ -17,7 +17,6 @@ use crate::{
         ui,
     },
     cli::DoctorArguments,
-    session::plan::Plan,
 };
 
 /// The columns in which lines are kept where they can be broken.
@@ -32,10 +31,9 @@ pub(crate) fn run(arguments: &DoctorArguments) -> Result<Exit> {
     let settings = configuration::check(&arguments.choice, &environment, &mut checks);
     checks.retain(|check| check.state == Severity::Failure);
     let is_throwaway = settings.throwaway == Some(true);
-    let plan = Plan::new(settings, environment.clone());
-    checks.extend(requests::checks(&plan, &arguments.choice));
+    checks.extend(requests::checks(settings, &environment, &arguments.choice));
     checks.extend(switched_off::checks(&environment, &arguments.choice));
-    checks.extend(disk::checks(&environment, is_throwaway));
+    checks.extend(disk::checks(&environment, is_throwaway, &arguments.choice));
     if arguments.json {
         ui::print_json(&report::json(&checks));
     } else {

@@ -4,11 +4,14 @@ use crate::{
     backend::{Service, address::is_remote, registry},
     base::{
         check::{Area, Check},
+        environment::Environment,
         error::Result,
+        ui,
     },
-    claude::{NO_PREFLIGHT, WEB_SEARCH},
+    claude::{NO_PREFLIGHT, WEB_SEARCH, config_dir},
     cli::Selection,
-    session::plan::Plan,
+    config::{Settings, url_kind},
+    session::{plan::Plan, served_model},
 };
 
 const AREA: Area = Area::Requests;
@@ -29,12 +32,14 @@ fn all_connections(session: &str) -> String {
     }
 }
 
-pub(super) fn checks(plan: &Result<Plan>, choice: &Selection) -> Vec<Check> {
+pub(super) fn checks(settings: Settings, environment: &Environment, choice: &Selection) -> Vec<Check> {
     let session = choice.session_line();
-    let mut checks = match plan {
-        Ok(plan) => backend(plan, &session),
-        Err(failure) => vec![Check::failed(AREA, "backend", failure)],
+    let user_settings = ui::quote_path(&config_dir(environment).join("settings.json"));
+    let found = match served_model::is_asked(&settings) {
+        true => server(&settings, environment, &session),
+        false => Plan::new(settings, environment.clone()).map(|plan| backend(&plan, &session)),
     };
+    let mut checks = found.unwrap_or_else(|failure| vec![Check::failed(AREA, "backend", &failure)]);
     checks.extend([
         Check::ok(AREA, "Claude Code", "sends prompts, files and answers to the backend and to no other address")
             .help(CONNECTIONS)
@@ -50,11 +55,34 @@ pub(super) fn checks(plan: &Result<Plan>, choice: &Selection) -> Vec<Check> {
         )
         .help(format!("{session} --disallowedTools WebFetch  # starts a session without it")),
         Check::ok(AREA, "Bash, hooks", "run any command that you or your settings allow, also over the network")
-            .help("grep -s -A9 -e '\"allow\"' -e '\"hooks\"' ~/.claude/settings.json .claude/settings*.json"),
+            .help(format!("grep -s -A9 -e '\"allow\"' -e '\"hooks\"' {user_settings} .claude/settings*.json")),
         Check::ok(AREA, "MCP servers", "are programs and addresses of your own, which get what the model sends them")
-            .help("lclaude mcp list"),
+            .help(format!("{} mcp list", choice.choice.line(&["lclaude"], None))),
     ]);
     checks
+}
+
+/// Says which server gets the prompts if only that server knows its model. Doesn't ask it.
+///
+/// # Errors
+/// `Config` if the URL, the token or a header is invalid.
+fn server(settings: &Settings, environment: &Environment, session: &str) -> Result<Vec<Check>> {
+    let endpoint = registry::backend(url_kind()).endpoint(settings, environment)?;
+    let url = endpoint.map(|endpoint| endpoint.url).unwrap_or_default();
+    let shown = format!("{session} --dry-run");
+    let found = format!("prompts go to {}", place(&url));
+    Ok(vec![match is_remote(&url) {
+        true => Check::warning(AREA, "backend", found).help(shown),
+        false => Check::ok(AREA, "backend", found).help(shown),
+    }])
+}
+
+/// Describes a server that somebody else runs.
+fn place(url: &str) -> String {
+    match is_remote(url) {
+        true => format!("{url}, on another machine"),
+        false => format!("{url}, on this machine; what that server sends on is its own matter"),
+    }
 }
 
 /// Says which server gets the prompts, and who else can use it.
@@ -63,10 +91,7 @@ fn backend(plan: &Plan, session: &str) -> Vec<Check> {
     let shown = format!("{session} --dry-run");
     let models = backend.model_list();
     let (found, is_elsewhere, access) = match &backend.service {
-        Service::Running(url) if is_remote(url) => (format!("{models} at {url}, on another machine"), true, None),
-        Service::Running(url) => {
-            (format!("{models} at {url}, on this machine; what that server sends on is its own matter"), false, None)
-        }
+        Service::Running(url) => (format!("{models} at {}", place(url)), is_remote(url), None),
         Service::Program(program) => {
             let has_key = program.key_variable.is_some() || program.fills_token;
             let access = match has_key {
