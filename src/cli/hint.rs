@@ -1,6 +1,8 @@
 //! The hint for a first word that may have been meant as a command of lclaude.
 
-use super::{command::SessionArguments, line, local};
+use std::ffi::OsString;
+
+use super::{command::SessionArguments, line, local, own};
 
 /// Shortest word that may be a misspelled command.
 const MIN_LENGTH: usize = 4;
@@ -29,4 +31,15 @@ pub(crate) fn hint(typed: &SessionArguments, is_command: bool) -> Option<String>
         true => format!("lclaude: `{word}` is Claude Code's own command; lclaude's is: {own}"),
         false => format!("lclaude: {word:?} is sent to the model as a prompt; lclaude's own command is: {own}"),
     })
+}
+
+/// Returns the command line of lclaude's own command that `claude` may be meant as, or `None` if its first word is no
+/// such command, or if the command doesn't have all of the options. `before`: the words before Claude Code's arguments.
+pub(super) fn verb_line(before: &[OsString], claude: &[OsString]) -> Option<String> {
+    let (name, rest) = claude.split_first()?;
+    let verbs = local::command();
+    let known = own::all(verbs.find_subcommand(name)?);
+    let mut options = before.iter().chain(rest).filter(|word| word.as_encoded_bytes().starts_with(b"-"));
+    let takes_all = options.all(|option| own::find(&known, option).is_some());
+    takes_all.then(|| line::of(&[before, &[local::NAME.into()], claude].concat()))
 }

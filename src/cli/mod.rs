@@ -6,6 +6,7 @@ mod command;
 mod hint;
 mod line;
 mod local;
+mod options;
 mod own;
 mod repeat;
 mod session;
@@ -17,8 +18,10 @@ pub(crate) use command::{Invocation, SessionArguments};
 pub(crate) use hint::hint;
 pub(crate) use line::of as command_line;
 pub(crate) use local::{NAME as LOCAL, command as local_command};
+pub(crate) use options::{command as session_command, help};
 pub(crate) use repeat::complete_help;
-pub(crate) use session::{check_unknown, command as session_command, help, parse};
+pub(crate) use session::parse;
+pub(crate) use unknown::check_unknown;
 pub(crate) use verbs::{
     CacheArguments, CompletionsArguments, ConfigAction, ConfigArguments, DoctorArguments, EnvArguments, Format,
     InitArguments, LineArguments, LogsArguments, ManArguments, ModelsArguments, ProfilesArguments, RunArguments,

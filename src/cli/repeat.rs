@@ -3,11 +3,10 @@
 use std::ffi::OsString;
 
 use super::{
-    line, local,
+    line, local, options,
     own::{self, OwnOption},
-    session,
 };
-use crate::{base::error::RETRY_HELP, claude::arguments::unknown::find_model};
+use crate::{base::error::RETRY_HELP, claude::arguments::unknown::find_value};
 
 /// The typed options that a help repeats: without them, its command would use another backend or model.
 const REPEATED: &[&str] =
@@ -44,7 +43,7 @@ struct Typed<'a> {
 
 impl<'a> Typed<'a> {
     fn read(arguments: &'a [OsString]) -> Self {
-        let own = own::all(&session::command());
+        let own = own::all(&options::command());
         let repeated: Vec<OwnOption> =
             own.iter().filter(|option| REPEATED.contains(&option.names[0].as_str())).cloned().collect();
         let mut typed = Typed { arguments, options: Vec::new(), verb: None, others: Vec::new() };
@@ -60,7 +59,7 @@ impl<'a> Typed<'a> {
                 typed.others.extend_from_slice(rest);
             }
             claude => {
-                let model = find_model(claude).map(|model| vec!["--model".into(), model]);
+                let model = find_value(claude, "--model").map(|model| vec!["--model".into(), model]);
                 typed.options.extend(model.map(|words| ("--model".to_owned(), words)));
             }
         }

@@ -1,11 +1,11 @@
-//! Rejects options that lclaude would not get, because they come after Claude Code's first argument, and options that
-//! neither program knows.
+//! Rejects options that lclaude would not get, because they come after Claude Code's first argument, options that
+//! neither program knows, and `--json` without `--dry-run`.
 
 use std::{ffi::OsString, path::Path};
 
 use super::{
     command::SessionArguments,
-    line,
+    hint, line, options,
     own::{self, OwnOption},
 };
 use crate::{
@@ -13,8 +13,8 @@ use crate::{
     claude::{
         self,
         arguments::{
-            all_options,
-            unknown::{find_unknown, is_known_option},
+            all_options, has_print,
+            unknown::{find_unknown, is_from_program, is_known_option},
         },
     },
     config::find_nearest,
@@ -25,28 +25,76 @@ const MAX_EDITS: usize = 3;
 
 /// Rejects lclaude's own options among Claude Code's arguments, and a first argument that resembles one of them.
 ///
-/// `before`: the words before Claude Code's arguments. `command`: returns lclaude's options.
+/// `before`: the words before Claude Code's arguments.
 ///
 /// # Errors
 /// `Usage`.
-pub(super) fn check_own(before: &[OsString], claude: &[OsString], command: fn() -> clap::Command) -> Result<()> {
+pub(super) fn check_own(before: &[OsString], claude: &[OsString]) -> Result<()> {
     let unknown = find_unknown(claude);
     // Most command lines have none.
     if unknown.is_empty() {
         return Ok(());
     }
-    let ours = own::only_ours(&command());
+    let ours = own::only_ours(&options::command());
+    check_combined(before, claude, &unknown, &ours)?;
     let Some((first, own)) = unknown.iter().find_map(|at| Some((*at, own::find(&ours, &claude[*at])?))) else {
         return check_misspelled(before, claude, &ours);
     };
+    let moved = moved(before, claude, &unknown, &ours);
+    let verb_line = hint::verb_line(before, claude);
+    let is_given = |name| before.iter().chain(unknown.iter().map(|at| &claude[*at])).any(|word| word == name);
+    let lacks_dry_run = is_given("--json") && !is_given("--dry-run");
+    if verb_line.is_none() && lacks_dry_run {
+        return Err(json_without_dry_run(&moved));
+    }
     let name = &own.names[0];
-    Err(Failure::new(Code::Usage, format!("{name} must come before Claude Code's arguments"))
-        .cause(format!(
-            "lclaude's own options end at Claude Code's first argument, which is {}",
-            line::quote(&claude[..1.min(first)])
-        ))
-        .help(line::of(&moved(before, claude, &unknown, &ours)))
-        .help(passed_on(before, claude)))
+    let failure = Failure::new(Code::Usage, format!("{name} must come before Claude Code's arguments")).cause(format!(
+        "lclaude's own options end at Claude Code's first argument, which is {}",
+        line::quote(&claude[..1.min(first)])
+    ));
+    let moved = (!lacks_dry_run).then(|| line::of(&moved));
+    Err(with_help(with_help(failure, verb_line), moved).help(passed_on(before, claude)))
+}
+
+/// Adds a help if there is one.
+fn with_help(failure: Failure, help: Option<String>) -> Failure {
+    match help {
+        Some(help) => failure.help(help),
+        None => failure,
+    }
+}
+
+/// Rejects one of lclaude's short options that is combined with Claude Code's, such as `-qp`.
+fn check_combined(before: &[OsString], claude: &[OsString], unknown: &[usize], ours: &[OwnOption]) -> Result<()> {
+    let flags = ours.iter().filter(|option| option.value.is_none()).flat_map(|option| &option.names);
+    let flags: Vec<&String> = flags.filter(|name| !name.starts_with("--")).collect();
+    for (at, flag) in unknown.iter().flat_map(|at| flags.iter().map(|flag| (*at, *flag))) {
+        let word = claude[at].to_string_lossy();
+        let others = word.replacen(&flag[1..], "", 1);
+        if word.starts_with("--") || others == word || others == "-" || !is_known_option(&others) {
+            continue;
+        }
+        let mut separate = claude.to_vec();
+        separate[at] = others.into();
+        return Err(Failure::new(Code::Usage, format!("{flag} can't be combined with Claude Code's options"))
+            .cause(format!("{flag} is lclaude's own option, and the rest of {word} is Claude Code's"))
+            .help(line::of(&[before, &[flag.into()], &separate].concat())));
+    }
+    Ok(())
+}
+
+/// Returns the failure for `--json` without `--dry-run`, in a session with these arguments.
+pub(super) fn json_without_dry_run(arguments: &[OsString]) -> Failure {
+    let dry_run = [&["--dry-run".into()], arguments].concat();
+    let failure = Failure::new(Code::Usage, "--json requires --dry-run")
+        .cause("a session's output is Claude Code's own")
+        .help(format!("{}  # shows what would run", line::of(&dry_run)));
+    if !has_print(arguments) {
+        return failure;
+    }
+    let others = arguments.iter().filter(|word| *word != "--json").cloned();
+    let answer: Vec<OsString> = others.chain(["--output-format".into(), "json".into()]).collect();
+    failure.help(format!("{}  # prints Claude Code's answer as JSON", line::of(&answer)))
 }
 
 /// Returns the words with lclaude's options moved to the front.
@@ -72,7 +120,7 @@ fn moved(before: &[OsString], claude: &[OsString], unknown: &[usize], ours: &[Ow
 fn check_misspelled(before: &[OsString], claude: &[OsString], ours: &[OwnOption]) -> Result<()> {
     let word = claude[0].to_string_lossy();
     let name = own::name_of(&word);
-    if !name.starts_with("--") || is_known_option(name) {
+    if !name.starts_with("--") || is_known_option(name) || is_from_program(claude) {
         return Ok(());
     }
     let names = ours.iter().map(|option| option.names[0].as_str());
@@ -82,13 +130,14 @@ fn check_misspelled(before: &[OsString], claude: &[OsString], ours: &[OwnOption]
     }
 }
 
-/// Rejects options that neither lclaude nor the installed Claude Code knows. Without its help, nothing is rejected.
+/// Rejects options that neither lclaude nor the installed Claude Code knows. Without its help, and from a program,
+/// nothing is rejected.
 ///
 /// # Errors
 /// `Usage`.
-pub(super) fn check_unknown(typed: &SessionArguments, program: &Path, command: fn() -> clap::Command) -> Result<()> {
+pub(crate) fn check_unknown(typed: &SessionArguments, program: &Path) -> Result<()> {
     let unknown = find_unknown(&typed.claude);
-    if typed.is_raw || unknown.is_empty() {
+    if typed.is_raw || unknown.is_empty() || is_from_program(&typed.claude) {
         return Ok(());
     }
     let Some(listed) = claude::listed_options(program) else {
@@ -105,7 +154,7 @@ pub(super) fn check_unknown(typed: &SessionArguments, program: &Path, command: f
     if word.contains(char::is_whitespace) && !word.starts_with("--") {
         return Err(text_with_dash(typed, at));
     }
-    let command = command();
+    let command = options::command();
     let mut known = listed;
     known.extend(own::all(&command).into_iter().map(|option| option.names[0].clone()));
     known.extend(all_options().map(str::to_owned));
@@ -128,6 +177,7 @@ fn unknown_option(
     let name = own::name_of(&word);
     let failure = Failure::new(Code::Usage, format!("unknown option {}", line::shorten(name)))
         .cause("neither lclaude nor Claude Code has an option of this name");
+    let failure = with_help(failure, hint::verb_line(before, claude));
     let failure = match near {
         None => failure,
         Some(near) => {

@@ -31,6 +31,59 @@ fn lclaude_options_after_claude_arguments_are_refused_with_the_corrected_command
 }
 
 #[test]
+fn json_after_claude_arguments_is_told_what_it_needs() {
+    messages!();
+    let stage = configured();
+    for arguments in [
+        &["-p", "hi", "--json"][..],
+        &["-c", "--json", "--context", "64k"],
+        &["-p", "hi", "--dry-run", "--json"],
+        &["--dry-run", "-p", "hi", "--json"],
+    ] {
+        refused(&stage, arguments);
+    }
+}
+
+#[test]
+fn options_after_a_verb_without_local_are_told_the_verb() {
+    messages!();
+    let stage = configured();
+    for arguments in [
+        &["setup", "--dry-run"][..],
+        &["--model", "x", "serve", "--context", "64k"],
+        &["models", "--json"],
+        &["config", "get", "model", "--project"],
+        // `status` has no such option.
+        &["status", "--dry-run"],
+    ] {
+        refused(&stage, arguments);
+    }
+}
+
+#[test]
+fn short_options_of_both_programs_are_separated() {
+    messages!();
+    let stage = configured();
+    for arguments in [&["-qp", "hi"][..], &["--model", "x", "-c", "-pq", "hi"]] {
+        refused(&stage, arguments);
+    }
+}
+
+/// The Agent SDK and editors use options that are not in the help, and can't put `--` before them.
+#[test]
+fn options_of_programs_are_not_checked() {
+    for format in ["--input-format", "--output-format"] {
+        let stage = configured();
+        let told = claude_with_help(&stage, "echo --print; touch helped");
+        let typed = ["--profiles", "-p", format, "stream-json", "--verbos", "--zzzzzz"];
+        stage.output(&typed).expect(0);
+        let ran = fs::read_to_string(told).expect("Claude Code ran");
+        assert!(ran.ends_with(&format!(" {} ", typed.join(" "))), "{ran}");
+        assert!(!stage.project().join("helped").exists(), "the help was read");
+    }
+}
+
+#[test]
 fn options_that_neither_program_knows_are_refused_before_the_start() {
     messages!();
     let stage = configured();
@@ -73,6 +126,8 @@ fn unknown_options_pass_if_the_help_cannot_be_read() {
 fn commands_without_a_model_and_text_are_not_checked() {
     for (typed, arguments) in [
         (&["mcp", "add", "x", "--zzzzzz", "--context", "5"][..], "mcp add x --zzzzzz --context 5 "),
+        (&["plugin", "eval", "x", "--runs", "3", "--json"], " plugin eval x --runs 3 --json "),
+        (&["auto-mode", "critique", "--zzzzzz"], " auto-mode critique --zzzzzz "),
         (&["--", "-p", "hi", "--zzzzzz", "--dry-run"], " -p hi --zzzzzz --dry-run "),
         (&["-p", "--", "--zzzzzz"], " -p -- --zzzzzz "),
         (&["-p", "--append-system-prompt", "--zzzzzz"], " -p --append-system-prompt --zzzzzz "),

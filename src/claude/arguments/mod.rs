@@ -182,11 +182,7 @@ fn is_unsupported(name: &str) -> bool {
 fn parse_command(word: &str, first: bool, rest: &[OsString]) -> Result<Option<Request>> {
     let lists_agents = word == "agents" && rest.iter().any(|argument| argument == "--json");
     let has_help = rest.iter().any(|argument| argument == "--help" || argument == "-h");
-    // `plugin eval` runs sessions to evaluate a plugin.
-    let evaluates = word.starts_with("plugin") && rest.first().is_some_and(|verb| verb == "eval");
-    // The only subcommand of `auto-mode` that uses a model.
-    let critiques = word == "auto-mode" && rest.first().is_some_and(|verb| verb == "critique");
-    let direct = (DIRECT.contains(&word) && !evaluates && !critiques) || (first && DIRECT_IF_FIRST.contains(&word));
+    let direct = (DIRECT.contains(&word) && !uses_model(word, rest)) || (first && DIRECT_IF_FIRST.contains(&word));
     if direct || lists_agents || (has_help && is_unsupported(word)) {
         return Ok(Some(Request::Direct));
     }
@@ -194,6 +190,17 @@ fn parse_command(word: &str, first: bool, rest: &[OsString]) -> Result<Option<Re
         check_supported(word)?;
     }
     Ok(None)
+}
+
+/// Whether a command uses a model although it is in [`DIRECT`]: `plugin eval` runs sessions to evaluate a plugin, and
+/// `auto-mode critique` asks a model.
+fn uses_model(word: &str, rest: &[OsString]) -> bool {
+    let subcommand = match word {
+        "plugin" | "plugins" => "eval",
+        "auto-mode" => "critique",
+        _ => return false,
+    };
+    rest.first().is_some_and(|first| first == subcommand)
 }
 
 /// Whether `-p` or `--print` is given before a `--`, alone or combined with other short flags.

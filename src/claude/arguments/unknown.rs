@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 
 use super::{
-    all_options, has_print, is_help_or_version, parse_command, takes_value,
+    all_options, has_print, is_help_or_version, parse_command, takes_value, uses_model,
     walk::{CommandOption, Part, Role, walk},
 };
 
@@ -18,7 +18,8 @@ pub(crate) fn is_known_option(name: &str) -> bool {
     name.chars().skip(1).take_while(|flag| !takes_value(*flag)).all(|flag| SHORT_FLAGS.contains(&flag))
 }
 
-/// Returns where the arguments have options that are not in the table, up to a command without a model.
+/// Returns where the arguments have options that are not in the table, up to a command with options of
+/// its own.
 pub(crate) fn find_unknown(arguments: &[OsString]) -> Vec<usize> {
     let mut may_be_command = !has_print(arguments);
     let mut unknown = Vec::new();
@@ -28,8 +29,11 @@ pub(crate) fn find_unknown(arguments: &[OsString]) -> Vec<usize> {
             Role::Word => {
                 let word = arguments[at].to_string_lossy();
                 let may_be_command = std::mem::take(&mut may_be_command);
+                let rest = &arguments[at + 1..];
                 // One that is not supported is refused anyway.
-                if may_be_command && !matches!(parse_command(&word, at == 0, &arguments[at + 1..]), Ok(None)) {
+                if may_be_command
+                    && (uses_model(&word, rest) || !matches!(parse_command(&word, at == 0, rest), Ok(None)))
+                {
                     break;
                 }
             }
@@ -41,10 +45,17 @@ pub(crate) fn find_unknown(arguments: &[OsString]) -> Vec<usize> {
     unknown
 }
 
-/// Returns the last `--model` among the arguments.
-pub(crate) fn find_model(arguments: &[OsString]) -> Option<OsString> {
+/// Whether a program reads or writes the session, such as the Agent SDK. It may use options that Claude Code's help
+/// doesn't list, and can't put `--` before them.
+pub(crate) fn is_from_program(arguments: &[OsString]) -> bool {
+    let formats = ["--input-format", "--output-format"];
+    formats.into_iter().any(|name| find_value(arguments, name).is_some_and(|format| format == "stream-json"))
+}
+
+/// Returns the last value of an option among the arguments.
+pub(crate) fn find_value(arguments: &[OsString], option: &str) -> Option<OsString> {
     let values = walk(arguments).filter_map(|Part { role, .. }| match role {
-        Role::Option(CommandOption { name, inline, values, .. }) if name == "--model" => {
+        Role::Option(CommandOption { name, inline, values, .. }) if name == option => {
             inline.or_else(|| arguments.get(values.start).map(OsString::as_os_str)).map(OsStr::to_owned)
         }
         _ => None,
@@ -77,6 +88,9 @@ mod tests {
             "mcp add --transport http --foo x",
             "-c --help --foo",
             "update --foo",
+            "plugin eval x --runs 3 --json",
+            "--verbose plugins eval x --runs 3",
+            "auto-mode critique --foo",
             "- -p",
         ] {
             assert!(unknown(line).is_empty(), "{line}");
@@ -84,8 +98,21 @@ mod tests {
     }
 
     #[test]
-    fn last_model_is_found() {
-        let model = |line: &str| find_model(&words(line)).and_then(|model| model.into_string().ok());
+    fn streams_are_from_a_program() {
+        for (line, expected) in [
+            ("--output-format stream-json --foo", true),
+            ("-p --input-format=stream-json", true),
+            ("-p --output-format json", false),
+            ("-p -- --output-format stream-json", false),
+            ("-n --output-format stream-json", false),
+        ] {
+            assert_eq!(is_from_program(&words(line)), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn last_value_is_found() {
+        let model = |line: &str| find_value(&words(line), "--model").and_then(|model| model.into_string().ok());
         assert_eq!(model("-p --model a x --model=b").as_deref(), Some("b"));
         assert_eq!((model("-n --model x"), model("-p -- --model x"), model("--model")), (None, None, None));
     }
