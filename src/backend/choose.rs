@@ -113,13 +113,17 @@ pub(crate) fn detect(settings: &Settings, environment: &Environment) -> Result<(
     })
 }
 
-/// Returns the installed backend that has the wanted models, or one that has any models, or the first installed one.
+/// Returns the installed backend that has the wanted models, or the only one that can run the model, or one that has any
+/// models, or the first installed one.
 fn find(settings: &Settings, environment: &Environment) -> Result<Option<(Kind, String)>> {
-    // Only one kind can run a model with such a name.
-    if let Some(model) = &settings.model
-        && let Some(backend) = ALL.into_iter().find(|backend| backend.claims_model(model))
+    let by_name = settings.model.as_ref().and_then(|model| {
+        let kind = only_kind(model)?;
+        Some((kind, format!("only {} runs {model}", backend(kind).title())))
+    });
+    if let Some((kind, _)) = &by_name
+        && settings.model.as_ref().is_some_and(|model| backend(*kind).claims_model(model))
     {
-        return Ok(Some((backend.kind(), "the model is a GGUF file".into())));
+        return Ok(by_name);
     }
     // Looked for one after the other, since finding a program may mean running it.
     let is_there = |backend: &&dyn Backend| backend.is_detected() && backend.program(settings, environment).is_ok();
@@ -129,8 +133,42 @@ fn find(settings: &Settings, environment: &Environment) -> Result<Option<(Kind, 
             return Ok(Some((backend.kind(), format!("it is installed and has {}", names.join(" and ")))));
         }
     }
+    if by_name.is_some() {
+        return Ok(by_name);
+    }
     if let Some(backend) = installed().find(|backend| backend.has_models(settings, environment)) {
         return Ok(Some((backend.kind(), "it is installed and has models".into())));
     }
     Ok(installed().next().map(|backend| (backend.kind(), "it is installed".into())))
+}
+
+/// Returns the only kind that can run a model with this name, whether or not it is on this machine: a GGUF file, or a
+/// repository of GGUF files on Hugging Face.
+pub(crate) fn only_kind(name: &str) -> Option<Kind> {
+    let claiming = ALL.into_iter().find(|backend| backend.claims_model(name)).map(Backend::kind);
+    claiming.or(names_gguf_repository(name).then_some(Kind::LlamaCpp))
+}
+
+/// Returns whether a name is that of a repository, `user/repo-GGUF[:quant]`. One with a host, such as
+/// `hf.co/user/repo`, is Ollama's.
+fn names_gguf_repository(name: &str) -> bool {
+    let repository = name.split(':').next().unwrap_or_default();
+    repository.split_once('/').is_some_and(|(user, repository)| {
+        !user.contains('.') && !repository.contains('/') && repository.to_lowercase().contains("gguf")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_llamacpp_runs_files_and_repositories() {
+        for name in ["x.gguf", "~/models/X.GGUF", "unsloth/Qwen3-GGUF", "unsloth/Qwen3-GGUF:Q4_K_M"] {
+            assert_eq!(only_kind(name), Some(Kind::LlamaCpp), "{name}");
+        }
+        for name in ["qwen3:4b", "me/coder:30b", "hf.co/unsloth/Qwen3-GGUF", "qwen3-gguf", ""] {
+            assert_eq!(only_kind(name), None, "{name}");
+        }
+    }
 }

@@ -28,7 +28,6 @@ mod metrics;
 mod model_list;
 pub(crate) mod names;
 mod ollama;
-mod owners;
 pub(crate) mod percentage;
 mod plan;
 pub(crate) mod program;
@@ -42,7 +41,7 @@ mod undo;
 mod visit;
 
 pub(crate) use activity::{ActivityEvent, RequestKey, Step};
-pub(crate) use choose::{ChosenBackend, Tiers, choose, detect, keys_over_model, plan};
+pub(crate) use choose::{ChosenBackend, Tiers, choose, detect, keys_over_model, only_kind, plan};
 pub(crate) use diagnosis::{Cause, describe_status, diagnose};
 pub(crate) use downloads::refuse_download;
 pub(crate) use endpoint::{notes as url_notes, url_to_write};
@@ -50,12 +49,11 @@ pub(crate) use figures::{Figures, rate};
 pub(crate) use http::{
     ANSWER_BYTES, BodyLines, client, client_for, describe_error, figures_client, parse_version, read_body,
 };
-pub(crate) use installed::{InstalledModel, backend_to_name, find_near, usable, usable_of, usable_reported};
+pub(crate) use installed::{BackendModel, Installed, backend_to_name, find_near, list_usable, rank_reported};
 pub(crate) use interface::Backend;
 pub(crate) use listed::ListedModel;
 pub(crate) use log::LogExcerpt;
 pub(crate) use names::list_some;
-pub(crate) use owners::{Installed, only_kind};
 pub(crate) use plan::{BackendPlan, Endpoint, HOST, Program, Service, TOKEN};
 pub(crate) use served::Served;
 pub(crate) use slots::{PrefixTokens, PromptCache, RestoreError, SlotCache, Slots, holds, prime};

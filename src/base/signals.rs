@@ -24,6 +24,7 @@ use super::{
     error::{Code, Failure, Result},
     exit::Exit,
     process::{is_ignored, is_in_foreground, is_sent_by_process},
+    question::{self, Enter},
     ui,
 };
 
@@ -101,9 +102,17 @@ impl Signals {
     }
 
     /// Asks the user a yes/no question. Returns `None` if a signal arrives first.
-    pub(crate) async fn agrees(&mut self, question: String) -> Option<bool> {
+    pub(crate) async fn agrees(&mut self, question: String, enter: Enter) -> Option<bool> {
         tokio::select! {
-            yes = tokio::task::spawn_blocking(move || ui::confirm(&question)) => Some(yes.unwrap_or(false)),
+            yes = tokio::task::spawn_blocking(move || question::confirm(&question, enter)) => Some(yes.unwrap_or(false)),
+            _ = self.next() => None,
+        }
+    }
+
+    /// Asks which of `count` listed entries to use, as [`question::pick`] does. Returns `None` if a signal arrives first.
+    pub(crate) async fn pick(&mut self, count: usize) -> Option<Option<usize>> {
+        tokio::select! {
+            picked = tokio::task::spawn_blocking(move || question::pick(count)) => Some(picked.unwrap_or(None)),
             _ = self.next() => None,
         }
     }

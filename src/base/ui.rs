@@ -144,13 +144,12 @@ pub(crate) fn ask(question: &str) -> Option<String> {
     let _ = write!(io::stderr(), "{} ", for_people(&one_line(question)));
     let mut answer = String::new();
     let read = io::stdin().read_line(&mut answer).ok()?;
-    (read > 0).then(|| answer.trim().to_owned())
-}
-
-/// Asks a yes/no question. Without a terminal the answer is no.
-pub(crate) fn confirm(question: &str) -> bool {
-    let answer = if can_ask() { ask(&format!("{question} [y/N]")) } else { None };
-    answer.is_some_and(|answer| matches!(answer.to_lowercase().as_str(), "y" | "yes"))
+    if read == 0 {
+        // What is printed next belongs on a line of its own.
+        message("");
+        return None;
+    }
+    Some(answer.trim().to_owned())
 }
 
 /// Returns the number of columns of the terminal that stdout is, or `None` if it is none.

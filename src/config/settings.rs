@@ -283,14 +283,6 @@ impl Settings {
         words.chain(tables.flat_map(BTreeMap::values_mut)).for_each(|word| environment.expand_tilde(word));
     }
 
-    /// Sets the model that was chosen once the other settings were known. It replaces the models of tiers that an
-    /// earlier source sets.
-    pub(crate) fn choose_model(&mut self, name: String, source: Source) {
-        self.model = Some(name);
-        self.sources.insert("model".into(), source);
-        self.drop_overridden_tiers();
-    }
-
     pub(crate) fn context(&self) -> u32 {
         self.context.unwrap_or(DEFAULT_CONTEXT)
     }

@@ -9,6 +9,8 @@ pub(crate) struct Asked<'a> {
     pub choice: &'a Choice,
     /// What comes after its options, such as ` -- node agent.mjs`. A session's arguments for Claude Code aren't repeated.
     pub rest: String,
+    /// Whether nothing may be asked, neither of the user nor of a server, because nothing runs.
+    pub is_dry_run: bool,
     /// Whether a chosen model may be saved to the user's configuration. Setup does that itself.
     pub saves: bool,
 }
@@ -16,7 +18,7 @@ pub(crate) struct Asked<'a> {
 impl<'a> Asked<'a> {
     /// Returns the command without arguments after its options.
     pub(crate) fn new(words: &'a [&'a str], choice: &'a Choice) -> Self {
-        Asked { words, choice, rest: String::new(), saves: true }
+        Asked { words, choice, rest: String::new(), is_dry_run: false, saves: true }
     }
 
     /// Returns the same command with this model of the same backend.

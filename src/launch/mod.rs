@@ -8,12 +8,13 @@ mod set_up;
 use tokio::runtime::Runtime;
 
 use crate::{
-    backend::{Service, refuse_download, registry, url_notes},
+    backend::{Service, list_some, refuse_download, registry, url_notes},
     base::{
         environment::Environment,
         error::{Code, Failure, Result},
         exit::Exit,
         pager, process,
+        question::Enter,
         signals::Signals,
         trace, ui,
     },
@@ -33,7 +34,7 @@ use crate::{
 };
 
 pub(crate) use asked::Asked;
-pub(crate) use model::{Instead, instead, instead_of_reported, offered};
+pub(crate) use model::{Instead, entries, instead, instead_of_reported, offered};
 use model::{is_default, is_default_missing};
 
 /// Runs a Claude Code session, or one of its commands that needs no backend.
@@ -77,7 +78,7 @@ pub(crate) fn session(typed: cli::SessionArguments, set_up: fn(cli::SetupArgumen
     match request {
         Request::Direct => run_direct(&settings, &environment, &typed),
         Request::Session(request) => {
-            let asked = Asked::new(&["lclaude"], &typed.choice);
+            let asked = Asked { is_dry_run: typed.dry_run, ..Asked::new(&["lclaude"], &typed.choice) };
             let planned = plan(settings.clone(), environment.clone(), &asked).and_then(|plan| {
                 let child = SessionPlan::new(plan.settings(), request, plan.environment())?;
                 Ok((plan, child))
@@ -106,13 +107,16 @@ pub(crate) fn plan(settings: Settings, environment: Environment, asked: &Asked<'
     Plan::new(with_model(settings, &environment, asked)?, environment)
 }
 
-/// Returns the settings with the model of an endpoint for which none is configured.
+/// Returns the settings with the model of an endpoint for which none is configured. A dry run doesn't ask which that is.
 ///
 /// # Errors
 /// Those of [`served_model::choose`].
 pub(crate) fn with_model(settings: Settings, environment: &Environment, asked: &Asked<'_>) -> Result<Settings> {
     if !served_model::is_asked(&settings) {
         return Ok(settings);
+    }
+    if asked.is_dry_run {
+        return Ok(served_model::unasked(settings));
     }
     event_loop()?.block_on(served_model::choose(settings, environment, |model| asked.with_model(model)))
 }
@@ -147,8 +151,8 @@ pub(crate) fn run_child(plan: Plan, child: &Child, dry_run: DryRun, asked: &Aske
         dry_run::print(&plan, child, &missing, dry_run == DryRun::Json);
         let usable = event_loop()?.block_on(offered(&plan, &missing));
         if !usable.is_empty() {
-            let names: Vec<String> = usable.into_iter().map(|installed| installed.model.name).collect();
-            let names = names.join(", ");
+            let names: Vec<&str> = usable.iter().map(|listed| listed.model.name.as_str()).collect();
+            let names = list_some(&names);
             ui::message(format_args!("lclaude: a session would first ask which installed model to use: {names}"));
         }
         return Ok(Exit::Code(0));
@@ -253,7 +257,7 @@ where
                 }
                 let agrees = match asked.choice.yes {
                     true => Some(true),
-                    false => signals.agrees(download_question(&missing.model)).await,
+                    false => signals.agrees(download_question(&missing.model), Enter::No).await,
                 };
                 match agrees {
                     None => return Ok(signals.exit()),
@@ -291,7 +295,7 @@ async fn ask_to_download(
     if yes {
         return Ok(Some(Downloads::Agreed));
     }
-    match signals.agrees(download_question(&missing.join(" and "))).await {
+    match signals.agrees(download_question(&missing.join(" and ")), Enter::No).await {
         None => Ok(None),
         Some(true) => Ok(Some(Downloads::Agreed)),
         Some(false) => match plan.not_installed(first) {

@@ -7,21 +7,21 @@ use toml_edit::Value;
 use super::asked::Asked;
 use crate::{
     backend::{
-        InstalledModel, MissingModel, find_near, list_some, refuse_download, registry, usable, usable_of,
-        usable_reported,
+        BackendModel, MissingModel, find_near, list_some, list_usable, rank_reported, refuse_download, registry,
     },
     base::{
         error::{Code, Failure, Result},
+        question::{self, Enter, is_yes},
         signals::{Answer, Signals},
         ui,
     },
-    config::{Edit, Settings},
+    config::{self, Edit, Settings, Source},
     memory::Fit,
     session::plan::Plan,
 };
 
-/// The most installed models to choose from: a digit for each.
-const MOST: usize = 9;
+/// Longest name in the list of models, in characters.
+const MAX_NAME: usize = 60;
 
 /// What to use instead of a missing model.
 pub(crate) enum Instead {
@@ -45,7 +45,7 @@ pub(crate) async fn instead(
 ) -> Result<Option<Instead>> {
     let (settings, environment, kind) = (plan.settings(), plan.environment(), plan.backend.kind);
     if is_default_missing(plan, missing) {
-        return match signals.unless_interrupted(usable(settings, environment)).await {
+        return match signals.unless_interrupted(list_usable(settings.backend, settings, environment)).await {
             Some(usable) => instead_of_default(usable, plan, asked, signals).await,
             None => Ok(Some(Instead::Interrupted)),
         };
@@ -54,7 +54,7 @@ pub(crate) async fn instead(
     if missing.is_empty() || asked.choice.yes {
         return Ok(None);
     }
-    let Some(usable) = signals.unless_interrupted(usable_of(kind, settings, environment)).await else {
+    let Some(usable) = signals.unless_interrupted(list_usable(Some(kind), settings, environment)).await else {
         return Ok(Some(Instead::Interrupted));
     };
     let near = missing.iter().find_map(|model| Some((model, find_near(model, &usable)?)));
@@ -80,7 +80,7 @@ pub(crate) async fn instead_of_reported(
     signals: &mut Signals,
 ) -> Result<Option<Instead>> {
     let model = &missing.model;
-    let usable = usable_reported(plan.backend.kind, &missing.installed, plan.settings());
+    let usable = rank_reported(plan.backend.kind, &missing.installed, plan.settings());
     if is_default_missing(plan, std::slice::from_ref(model)) {
         return instead_of_default(usable, plan, asked, signals).await;
     }
@@ -108,28 +108,25 @@ pub(crate) fn is_default_missing(plan: &Plan, missing: &[String]) -> bool {
 
 /// Returns the models that a session would offer instead of the default model, the best first. There are none if that is
 /// installed, or another is configured.
-pub(crate) async fn offered(plan: &Plan, missing: &[String]) -> Vec<InstalledModel> {
+pub(crate) async fn offered(plan: &Plan, missing: &[String]) -> Vec<BackendModel> {
     if !is_default_missing(plan, missing) {
         return Vec::new();
     }
-    let mut usable = usable(plan.settings(), plan.environment()).await;
-    usable.truncate(MOST);
-    usable
+    list_usable(plan.settings().backend, plan.settings(), plan.environment()).await
 }
 
 /// Lets the user choose among these models and the default.
 async fn instead_of_default(
-    mut usable: Vec<InstalledModel>,
+    usable: Vec<BackendModel>,
     plan: &Plan,
     asked: &Asked<'_>,
     signals: &mut Signals,
 ) -> Result<Option<Instead>> {
     let (settings, environment) = (plan.settings(), plan.environment());
-    usable.truncate(MOST);
     let Some(best) = usable.first() else {
         return Ok(None);
     };
-    let with = |installed: &InstalledModel| settings.clone().with_model(installed.kind, &installed.model.name);
+    let with = |installed: &BackendModel| settings.clone().with_picked_model(installed.kind, &installed.model.name);
     if asked.choice.yes {
         ui::message(format_args!("lclaude: using {}, the best installed model", best.model.name));
         return Ok(Some(Instead::Installed(Box::new(with(best)))));
@@ -138,15 +135,21 @@ async fn instead_of_default(
     if !ui::can_ask() {
         return Err(none_chosen("the session can't ask which one to use", plan, &usable, download.as_ref(), asked));
     }
-    let picked = match pick(&usable, download.as_ref(), signals).await {
-        Picked::Installed(at) => &usable[at],
-        Picked::Download => return Ok(Some(Instead::Download)),
-        Picked::Interrupted => return Ok(Some(Instead::Interrupted)),
-        Picked::None => return Err(none_chosen("you chose none", plan, &usable, download.as_ref(), asked)),
+    let mut entries = entries(&usable);
+    entries.extend(download.as_ref().map(|Download { name, size }| format!("download {name}{size}")));
+    let all = asked.choice.line(&["lclaude", "local", "models"], None);
+    question::list("no model is configured; installed models that can call tools:", &entries, &all);
+    let picked = match signals.pick(entries.len()).await {
+        None => return Ok(Some(Instead::Interrupted)),
+        Some(None) => return Err(none_chosen("you chose none", plan, &usable, download.as_ref(), asked)),
+        Some(Some(at)) => match usable.get(at) {
+            Some(picked) => picked,
+            None => return Ok(Some(Instead::Download)),
+        },
     };
     if asked.saves && is_savable(settings) {
         let file = asked.choice.config.as_deref().unwrap_or(&environment.places.config_file);
-        if save(picked, file, signals).await.is_none() {
+        if save(picked, plan, file, signals).await.is_none() {
             return Ok(Some(Instead::Interrupted));
         }
     }
@@ -177,7 +180,7 @@ impl Download {
 fn none_chosen(
     why: &str,
     plan: &Plan,
-    usable: &[InstalledModel],
+    usable: &[BackendModel],
     download: Option<&Download>,
     asked: &Asked<'_>,
 ) -> Failure {
@@ -198,70 +201,32 @@ fn none_chosen(
     }
 }
 
-enum Picked {
-    /// The installed model at this index.
-    Installed(usize),
-    Download,
-    None,
-    Interrupted,
-}
-
-/// Lets the user choose.
-async fn pick(usable: &[InstalledModel], download: Option<&Download>, signals: &mut Signals) -> Picked {
-    ui::message_lines(format_args!(
-        "lclaude: no model is configured; installed models that can call tools:\n{}",
-        table(usable, download)
-    ));
-    let last = usable.len() + usize::from(download.is_some());
-    let numbers = if last == 1 { String::new() } else { format!("1-{last}, ") };
-    let question = format!("Which one? [{numbers}Enter for 1, q to quit]");
-    loop {
-        let line = match signals.ask(question.clone()).await {
-            Answer::Line(line) => line,
-            Answer::End => {
-                ui::message("");
-                return Picked::None;
-            }
-            Answer::Interrupted => return Picked::Interrupted,
-        };
-        match line.parse() {
-            _ if line.is_empty() => return Picked::Installed(0),
-            Ok(number @ 1..) if number <= usable.len() => return Picked::Installed(number - 1),
-            Ok(number @ 1..) if number <= last => return Picked::Download,
-            _ if matches!(&*line.to_lowercase(), "q" | "quit" | "n" | "no") => return Picked::None,
-            _ => ui::message(format_args!("lclaude: invalid answer {line:?}")),
-        }
-    }
-}
-
-/// Returns the numbered models in columns: name, size, context, memory, and the backend if there are several.
-fn table(usable: &[InstalledModel], download: Option<&Download>) -> String {
-    let several = usable.iter().any(|installed| installed.kind != usable[0].kind);
-    let cells = |installed: &InstalledModel| {
-        let model = &installed.model;
+/// Returns models in columns: name, size, context, memory, and the backend if there are several.
+pub(crate) fn entries(models: &[BackendModel]) -> Vec<String> {
+    let several = models.iter().any(|listed| listed.kind != models[0].kind);
+    let cells = |listed: &BackendModel| {
+        let model = &listed.model;
         let unknown = || "?".to_owned();
         [
-            ui::one_line(&model.name),
+            ui::one_line(ui::shorten(&model.name, MAX_NAME)),
             model.size.map_or_else(unknown, ui::format_bytes),
             format!("context {}", model.trained.map_or_else(unknown, |tokens| tokens.to_string())),
-            match installed.fits {
+            match listed.fits {
                 Some(Fit::Yes) => "fits".into(),
                 Some(Fit::Tight) => "tight".into(),
                 Some(Fit::No) | None => "memory unknown".into(),
             },
-            if several { installed.kind.to_string() } else { String::new() },
+            if several { listed.kind.to_string() } else { String::new() },
         ]
     };
-    let rows: Vec<[String; 5]> = usable.iter().map(cells).collect();
+    let rows: Vec<[String; 5]> = models.iter().map(cells).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..5).map(width).collect();
-    let line = |(at, row): (usize, &[String; 5])| {
+    let line = |row: &[String; 5]| {
         let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        format!("  {}  {}", at + 1, cells.join("  ").trim_end())
+        cells.join("  ").trim_end().to_owned()
     };
-    let mut lines: Vec<String> = rows.iter().enumerate().map(line).collect();
-    lines.extend(download.map(|Download { name, size }| format!("  {}  download {name}{size}", rows.len() + 1)));
-    lines.join("\n")
+    rows.iter().map(line).collect()
 }
 
 /// Returns whether later sessions would use what is saved in the user's own file now.
@@ -270,18 +235,26 @@ fn is_savable(settings: &Settings) -> bool {
 }
 
 /// Offers to write the model and its backend to the user's configuration. Returns `None` if a signal arrives.
-async fn save(picked: &InstalledModel, file: &Path, signals: &mut Signals) -> Option<()> {
+async fn save(picked: &BackendModel, plan: &Plan, file: &Path, signals: &mut Signals) -> Option<()> {
     let wanted = [("backend", picked.kind.to_string()), ("model", picked.model.name.clone())];
-    let edit = match Edit::new(file, wanted.map(|(key, value)| (key, Value::from(value)))) {
-        Ok(Some(edit)) => edit,
-        Ok(None) => return Some(()),
+    let wanted = wanted.map(|(key, value)| (key, Some(Value::from(value))));
+    // Another backend may not have the models of the tiers.
+    let settings = plan.settings();
+    let is_replaced =
+        |key: &&str| picked.kind != plan.backend.kind && settings.source(key) == Source::File(file.to_owned());
+    let replaced = settings.tier_models().map(|(key, _)| key).filter(is_replaced).map(|key| (key, None));
+    let edit =
+        config::read_text(file, false).and_then(|text| Edit::of(file, &text, wanted.into_iter().chain(replaced)));
+    let edit = match edit {
+        Ok(edit) if edit.is_empty() => return Some(()),
+        Ok(edit) => edit,
         Err(failure) => {
             ui::message_lines(failure);
             return Some(());
         }
     };
     ui::message_lines(format_args!("{}:\n{edit}", ui::one_line(file.display())));
-    let saved = if agrees("Use it from now on? [Y/n]", signals).await? { edit.write() } else { Ok(()) };
+    let saved = if signals.agrees("Use it from now on?".into(), Enter::Yes).await? { edit.write() } else { Ok(()) };
     if let Err(failure) = saved {
         // The session can use it nevertheless.
         ui::message_lines(failure);
@@ -289,24 +262,12 @@ async fn save(picked: &InstalledModel, file: &Path, signals: &mut Signals) -> Op
     Some(())
 }
 
-/// Asks a question to which Enter means yes. Returns `None` if a signal arrives.
-async fn agrees(question: &str, signals: &mut Signals) -> Option<bool> {
-    match signals.ask(question.to_owned()).await {
-        Answer::Line(line) => Some(matches!(&*line.to_lowercase(), "" | "y" | "yes")),
-        Answer::End => {
-            ui::message("");
-            Some(false)
-        }
-        Answer::Interrupted => None,
-    }
-}
-
 /// Offers an installed model that differs from the missing one only in its owner or tag.
 ///
 /// # Errors
 /// `failure`, with the command that uses the installed model as its first help.
 async fn offer(
-    near: &InstalledModel,
+    near: &BackendModel,
     model: &str,
     can_download: bool,
     mut failure: Failure,
@@ -315,27 +276,24 @@ async fn offer(
     signals: &mut Signals,
 ) -> Result<Instead> {
     let (near, backend) = (&near.model.name, registry::backend(plan.backend.kind));
-    failure.help.retain(|help| !help.starts_with("did you mean"));
+    failure.help.retain(|help| !help.ends_with(near.as_str()));
     failure.help.insert(0, asked.command(near, plan.backend.kind, plan));
     if !ui::can_ask() {
         return Err(failure);
     }
     ui::message(format_args!("lclaude: model {model} is not installed in {}", backend.title()));
     let pull = if can_download { format!(", p to pull {model}") } else { String::new() };
-    let line = match signals.ask(format!("Use {near}? [Y/n{pull}]")).await {
-        Answer::Line(line) => line.to_lowercase(),
-        Answer::End => {
-            ui::message("");
-            return Err(failure);
-        }
+    let answer = match signals.ask(format!("Use {near}? [Y/n{pull}]")).await {
+        Answer::Line(line) => line,
+        Answer::End => return Err(failure),
         Answer::Interrupted => return Ok(Instead::Interrupted),
     };
-    match &*line {
-        "" | "y" | "yes" => {
-            let is_this = |name: &str| name == model || backend.is_same_model(model, name);
-            Ok(Instead::Installed(Box::new(plan.settings().clone().with_renamed_model(is_this, near))))
-        }
-        "p" | "pull" if can_download => Ok(Instead::Download),
-        _ => Err(failure),
+    if can_download && matches!(&*answer.to_lowercase(), "p" | "pull") {
+        return Ok(Instead::Download);
     }
+    if !is_yes(Some(&answer), Enter::Yes) {
+        return Err(failure);
+    }
+    let is_this = |name: &str| name == model || backend.is_same_model(model, name);
+    Ok(Instead::Installed(Box::new(plan.settings().clone().with_renamed_model(is_this, near))))
 }

@@ -8,7 +8,9 @@ use crate::{
         environment::Environment,
         error::{Code, Failure, Result},
         exit::Exit,
-        process, ui,
+        process,
+        question::{self, Enter},
+        ui,
     },
     claude,
     cli::{Choice, Selection, SetupArguments},
@@ -51,15 +53,8 @@ pub(crate) fn offer(
         return Err(failure);
     }
     ui::message_lines(&failure);
-    let answer = ui::ask(&format!("Run {line} now? [Y/n]"));
-    match answer.as_deref().map(str::to_lowercase).as_deref() {
-        Some("" | "y" | "yes") => {}
-        answer => {
-            if answer.is_none() {
-                ui::message("");
-            }
-            return Ok(Exit::Code(failure.exit_code()));
-        }
+    if !question::confirm(&format!("Run {line} now?"), Enter::Yes) {
+        return Ok(Exit::Code(failure.exit_code()));
     }
     match set_up(SetupArguments { choice: selection, dry_run: false })? {
         Exit::Code(0) => {}

@@ -12,6 +12,7 @@ use crate::{
     base::{
         environment::Environment,
         error::{Code, Failure, Result},
+        question::{self, Enter},
         ui::{self, format_bytes},
     },
     cli::{CacheArguments, Selection},
@@ -92,7 +93,7 @@ fn clear(store: &Store, yes: bool) -> Result<u8> {
                 .cause("there is no terminal to ask on")
                 .help("lclaude local cache --clear --yes"));
         }
-        if !ui::confirm(&format!("Remove {what}? The next sessions then start slower.")) {
+        if !question::confirm(&format!("Remove {what}? The next sessions then start slower."), Enter::No) {
             return Err(Failure::new(Code::Refused, format!("{what} were not removed"))
                 .cause("you declined")
                 .help("lclaude local cache --clear"));

@@ -16,6 +16,7 @@ use crate::{
         disk,
         environment::Environment,
         error::{Code, Failure, Result},
+        question::{self, Enter},
         ui,
     },
     claude::arguments,
@@ -73,7 +74,7 @@ pub(crate) fn run(mut arguments: InitArguments) -> Result<u8> {
     if existing.is_some() && !arguments.choice.choice.yes {
         ui::message(format_args!("lclaude: {} already exists; its new content would be:", path.display()));
         ui::message_lines(format_args!("\n{}\n", new.trim_end()));
-        if !ui::confirm("Write it?") {
+        if !question::confirm("Write it?", Enter::No) {
             return Err(Failure::new(Code::Usage, format!("{} was not changed", path.display()))
                 .cause("the change was not confirmed")
                 .help(arguments.command_line()));

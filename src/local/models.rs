@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::table::{self, Column, always, if_wide};
 use crate::{
-    backend::{self, InstalledModel, ListedModel, Tiers, registry::ALL},
+    backend::{self, Backend, BackendModel, Installed, ListedModel, Tiers},
     base::{
         environment::Environment,
         error::{Code, Failure, Result},
@@ -21,7 +21,7 @@ use crate::{
 
 /// A row of the table.
 struct Row {
-    installed: InstalledModel,
+    installed: BackendModel,
     tiers: Vec<&'static str>,
 }
 
@@ -32,16 +32,10 @@ pub(crate) fn run(arguments: ModelsArguments) -> Result<u8> {
     let only = settings.backend.filter(|_| backend.is_some() || url.is_some());
     let runtime = launch::event_loop()?;
 
-    let mut found = Vec::new();
-    let mut failures = Vec::new();
     let chosen = backend::choose(&settings, &environment).ok().map(|(kind, _)| kind);
-    for backend in ALL.into_iter().filter(|backend| only.is_none_or(|only| only == backend.kind())) {
-        let kind = backend.kind();
-        match runtime.block_on(backend.models(&settings, &environment, chosen == Some(kind))) {
-            Ok(models) => found.extend(models.into_iter().flatten().map(|model| (kind, model))),
-            Err(failure) => failures.push((kind, failure)),
-        }
-    }
+    let is_listed = |backend: &dyn Backend| only.is_none_or(|only| only == backend.kind());
+    let listed = runtime.block_on(Installed::list(&settings, &environment, is_listed, chosen));
+    let Installed { models: found, failures } = listed;
     // Sessions report an invalid plan. Without a plan, no tier has a model.
     let chosen = backend::plan(&settings, &environment).ok();
     let tiers = chosen.as_ref().map(|chosen| (chosen.plan.kind, &chosen.tiers));
@@ -84,7 +78,7 @@ fn row(
         tiers.iter().filter(|(_, name)| *name == model.served).map(|(tier, _)| tier.name()).collect()
     });
     let tiers = used_by.unwrap_or_default();
-    Row { installed: InstalledModel::new(kind, model, settings, machine), tiers }
+    Row { installed: BackendModel::new(kind, model, settings, machine), tiers }
 }
 
 /// The version of the JSON output. Version 1 had no `format`, and spelled `quantization` with an s.

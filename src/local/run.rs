@@ -27,7 +27,11 @@ pub(crate) fn run(arguments: RunArguments) -> Result<Exit> {
     let throwaway = Throwaway::if_wanted(&settings, &environment)?;
     warn_about_settings(&environment, throwaway.is_none())?;
     let repeated = ui::quote_command(command.iter().map(|word| word.to_string_lossy().into_owned()));
-    let asked = Asked { rest: format!(" -- {repeated}"), ..Asked::new(&["lclaude", "local", "run"], &choice.choice) };
+    let asked = Asked {
+        rest: format!(" -- {repeated}"),
+        is_dry_run: dry_run,
+        ..Asked::new(&["lclaude", "local", "run"], &choice.choice)
+    };
     let mut plan = launch::plan(settings, environment, &asked)?;
     if registry::backend(plan.backend.kind).is_client(name) {
         plan = plan.for_client();

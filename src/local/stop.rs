@@ -10,6 +10,7 @@ use crate::{
         environment::Environment,
         error::{Code, Failure, Result},
         process::Identity,
+        question::{self, Enter},
         ui,
         wait::explained,
     },
@@ -99,7 +100,7 @@ async fn stop(report: &Report, yes: bool) -> Result<()> {
         StopOutcome::Gone(_) | StopOutcome::NotThere => None,
     };
     if let Some(why) = question {
-        if !ui::confirm(&format!("{why}. Stop it anyway?")) {
+        if !question::confirm(&format!("{why}. Stop it anyway?"), Enter::No) {
             return Err(Failure::new(Code::Refused, format!("{name} was not stopped"))
                 .cause(why)
                 .help(format!("lclaude local stop {} --yes", report.short_id())));

@@ -9,6 +9,7 @@ use crate::{
     base::{
         environment::Environment,
         error::{Code, Failure, Result},
+        question::{self, Enter},
         ui,
     },
     cli::TrustArguments,
@@ -46,7 +47,7 @@ pub(crate) fn run(arguments: TrustArguments) -> Result<u8> {
                     ui::quote_path(&path)
                 )));
         }
-        if !ui::confirm("Trust this file?") {
+        if !question::confirm("Trust this file?", Enter::No) {
             return Err(Failure::new(Code::Refused, format!("{shown} is not trusted"))
                 .cause("you declined")
                 .help(format!("lclaude local trust {}", ui::quote_path(&path))));

@@ -5,12 +5,11 @@ use std::path::Path;
 use toml_edit::Value;
 
 use crate::{
-    backend::{self, Installed},
+    backend::{self, Backend, Installed, list_usable},
     base::{
         environment::Environment,
         error::{Code, Failure, Result},
-        pick::pick,
-        ui,
+        question, ui,
     },
     cli::{Choice, Selection, UseArguments},
     config::{
@@ -45,8 +44,8 @@ pub(crate) fn run(arguments: UseArguments) -> Result<u8> {
     let settings = load(&choice.overrides(None))?;
     let chosen = match name.as_ref().or(selection.model.as_ref()) {
         Some(name) => find(name, &selection, settings, &environment)?,
-        None if choice.url.is_some() => served(&selection, settings, &environment)?,
-        None => ask(&selection, settings, &environment)?,
+        None if is_server_typed(choice) => served(&selection, settings, &environment)?,
+        None => ask(&selection, &settings, &environment)?,
     };
     let overrides =
         Overrides { backend: Some(chosen.kind), model: Some(chosen.name.clone()), ..choice.overrides(None) };
@@ -158,7 +157,8 @@ fn find(name: &str, selection: &Selection, mut settings: Settings, environment: 
     if let Some(kind) = claiming.filter(|kind| backend::registry::backend(*kind).claims_model(name)) {
         return Ok(Chosen { kind, name: name.to_owned(), is_installed: true });
     }
-    let installed = launch::event_loop()?.block_on(Installed::list(&settings, environment, only));
+    let is_listed = |backend: &dyn Backend| only.is_none_or(|only| only == backend.kind());
+    let installed = launch::event_loop()?.block_on(Installed::list(&settings, environment, is_listed, only));
     let owners = installed.owners(name);
     let configured = settings.backend;
     let owner = match &owners[..] {
@@ -223,8 +223,16 @@ fn not_installed(name: &str, selection: &Selection, mut installed: Installed, on
         .help(format!("{} --yes  # makes it the default as it is", line(selection, name)))
 }
 
-/// Returns the model that the server at the typed URL serves.
-fn served(selection: &Selection, settings: Settings, environment: &Environment) -> Result<Chosen> {
+/// Returns whether the options choose a server that somebody else runs.
+fn is_server_typed(choice: &Choice) -> bool {
+    choice.url.is_some() || choice.backend == Some(url_kind())
+}
+
+/// Returns the model that the chosen server serves.
+fn served(selection: &Selection, mut settings: Settings, environment: &Environment) -> Result<Chosen> {
+    // A configured model is no reason not to ask.
+    settings.model = None;
+    settings.models.clear();
     let command = |model: &str| line(selection, model);
     let settings = launch::event_loop()?.block_on(served_model::choose(settings, environment, command))?;
     let name = settings.model.ok_or_else(|| Failure::new(Code::Config, "no model is configured"))?;
@@ -235,36 +243,26 @@ fn served(selection: &Selection, settings: Settings, environment: &Environment) 
 ///
 /// # Errors
 /// `Usage` without a terminal or an answer, `Unavailable` if no model is installed.
-fn ask(selection: &Selection, mut settings: Settings, environment: &Environment) -> Result<Chosen> {
-    settings.model = None;
+fn ask(selection: &Selection, settings: &Settings, environment: &Environment) -> Result<Chosen> {
     let only = settings.backend.filter(|_| selection.choice.backend.is_some());
-    let installed = launch::event_loop()?.block_on(Installed::list(&settings, environment, only));
-    let usable = |model: &backend::ListedModel| model.problem.is_none() && model.tools != Some(false);
-    let mut models = installed.models;
-    models.retain(|(_, model)| usable(model));
-    if models.is_empty() {
+    let models = launch::event_loop()?.block_on(list_usable(only, settings, environment));
+    let Some(best) = models.first() else {
         return Err(Failure::new(Code::Unavailable, "no models found")
-            .cause("no model that can call tools is installed")
+            .cause("no model is installed that can call tools and fits in memory")
+            .help("lclaude local models  # lists all models")
             .help("lclaude local setup  # asks, then downloads one"));
-    }
+    };
     let unanswered = || {
         Failure::new(Code::Usage, "no model is given")
             .cause("lclaude local use makes a model the default")
-            .help(line(selection, &models[0].1.name))
+            .help(line(selection, &best.model.name))
             .help("lclaude local models  # lists all models")
     };
     if !ui::can_ask() {
         return Err(unanswered());
     }
-    let name = |model: &backend::ListedModel| ui::shorten(&model.name, 60);
-    let width = models.iter().map(|(_, model)| name(model).chars().count()).max().unwrap_or(0);
-    let rows: Vec<String> = models
-        .iter()
-        .map(|(kind, model)| {
-            let size = model.size.map_or_else(|| "?".into(), ui::format_bytes);
-            format!("{:<width$}  {size:>8}  {kind}", name(model))
-        })
-        .collect();
-    let (kind, model) = pick("Use which model?", &rows).map(|at| &models[at]).ok_or_else(unanswered)?;
-    Ok(Chosen { kind: *kind, name: model.name.clone(), is_installed: true })
+    let all = selection.choice.line(&["lclaude", "local", "models"], None);
+    question::list("installed models that can call tools:", &launch::entries(&models), &all);
+    let picked = &models[question::pick(models.len()).ok_or_else(unanswered)?];
+    Ok(Chosen { kind: picked.kind, name: picked.model.name.clone(), is_installed: true })
 }

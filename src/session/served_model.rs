@@ -6,8 +6,7 @@ use crate::{
     base::{
         environment::Environment,
         error::{Code, Failure, Result},
-        pick::pick,
-        ui,
+        question, ui,
     },
     config::{Settings, Source, url_kind},
 };
@@ -40,13 +39,10 @@ fn is_named(settings: &Settings) -> bool {
 /// `Config` or `Unavailable` if the server can't be asked, `Config` if it serves no model, or several and the user
 /// doesn't choose one.
 pub(crate) async fn choose(
-    mut settings: Settings,
+    settings: Settings,
     environment: &Environment,
     command: impl Fn(&str) -> String,
 ) -> Result<Settings> {
-    if !is_asked(&settings) {
-        return Ok(settings);
-    }
     let listed = registry::backend(url_kind()).models(&settings, environment, true).await?.unwrap_or_default();
     let names: Vec<String> = listed.into_iter().map(|model| model.name).collect();
     if settings.model.as_ref().is_some_and(|model| names.contains(model)) {
@@ -62,11 +58,20 @@ pub(crate) async fn choose(
         }
         several => choose_one(&settings, several, command)?,
     };
+    Ok(with_served(settings, &name))
+}
+
+/// Returns the settings with words in place of the model, for a server that isn't asked.
+pub(crate) fn unasked(settings: Settings) -> Settings {
+    let name = format!("(the model that {} serves)", settings.endpoint.url.as_deref().unwrap_or_default());
+    with_served(settings, &name)
+}
+
+fn with_served(settings: Settings, name: &str) -> Settings {
     let source = settings.source("endpoint.url");
     // A file's URL is not the source of the model.
     let source = if source.is_typed() { source } else { Source::Default };
-    settings.choose_model(name, source);
-    Ok(settings)
+    settings.with_model(url_kind(), name, source)
 }
 
 /// Returns the command that lists the models of the server.
@@ -82,10 +87,9 @@ fn models_command(settings: &Settings, url: &str) -> String {
 fn choose_one(settings: &Settings, names: &[String], command: impl Fn(&str) -> String) -> Result<String> {
     let url = settings.endpoint.url.as_deref().unwrap_or_default();
     if ui::can_ask() {
-        ui::message(format_args!("lclaude: {url} serves {} models:", names.len()));
-        if let Some(chosen) =
-            pick("Which one?", &names.iter().map(|name| ui::shorten(name, MAX_NAME)).collect::<Vec<_>>())
-        {
+        let shown: Vec<String> = names.iter().map(|name| ui::shorten(name, MAX_NAME)).collect();
+        question::list(&format!("{url} serves {} models:", names.len()), &shown, &models_command(settings, url));
+        if let Some(chosen) = question::pick(names.len()) {
             return Ok(names[chosen].clone());
         }
     }

@@ -265,6 +265,7 @@ fn unconfigured_session_uses_and_names_the_backend_with_the_model() {
     assert_chosen(&stage, &["--model", "another"], "ollama");
     let stage = Stage::with(&["fake-claude", "fake-ollama", "fake-llama-server"]);
     assert_chosen(&stage, &["--model", "tiny.gguf"], "llamacpp");
+    assert_chosen(&stage, &["--model", "unsloth/Qwen3-GGUF:Q4_K_M"], "llamacpp");
     assert_chosen(&stage, &[], "ollama");
     stage.config("[llamacpp]\ngguf = \"../../../project/tiny.gguf\"\n");
     assert_chosen(&stage, &[], "llamacpp");

@@ -230,8 +230,41 @@ fn models_of_all_backends_are_offered() {
     // A backend that the user names is the only one.
     fs::remove_file(stage.home().join(".config/lclaude/config.toml")).expect("a file");
     let ended = stage.output(&["--backend", "llamacpp", "-p", "x"]).expect(69);
-    assert_eq!(first_help(&ended.stderr), "lclaude --model me/x-GGUF:Q8_0");
+    assert_eq!(first_help(&ended.stderr), "lclaude --backend llamacpp --model me/x-GGUF:Q8_0");
     assert!(!ended.stderr.contains("qwen3-coder"), "{}", ended.stderr);
+}
+
+#[test]
+fn picked_model_replaces_the_tiers_of_another_backend() {
+    let mut stage = stage();
+    stage.set("LCLAUDE_BACKEND", "");
+    stage.config("[models]\nhaiku = \"gpt-oss:20b\"\n");
+    with_llama_cpp(&mut stage, "me/x-GGUF:Q8_0");
+    let mut terminal = terminal(&stage, &[]);
+    answer(&mut terminal, "Which one? [1-5, Enter for 1, q to quit] ", "3\n");
+    terminal.wait_for("- models.haiku = \"gpt-oss:20b\"\r\n");
+    answer(&mut terminal, KEEP, "y\n");
+    stage.events.next("llama-server");
+    let claude = stage.events.next("claude");
+    assert_uses(&claude, "me/x-GGUF:Q8_0");
+    claude.send(json!({"do": "exit", "code": 0}));
+    terminal.wait_to_the_end(0);
+    assert!(!configuration(&stage).contains("gpt-oss"), "{}", configuration(&stage));
+    stage.output(&["--dry-run"]).expect(0);
+}
+
+#[test]
+fn more_than_nine_models_can_be_chosen() {
+    let stage = stage();
+    for number in 1..=10 {
+        stage.fill_sized(&format!("m{number}:1b"), &Head::small(), number * 1_000_000, "{{ .Tools }}", "{}");
+    }
+    let mut terminal = terminal(&stage, &[]);
+    terminal.wait_for("\r\n  14  download glm-4.7-flash");
+    answer(&mut terminal, "Which one? [1-14, Enter for 1, q to quit] ", "12\n");
+    terminal.wait_for("+ model = \"m1:1b\"");
+    answer(&mut terminal, KEEP, CTRL_C);
+    assert_eq!(terminal.wait_for_signal(), Some(Signal::INT.as_raw()));
 }
 
 #[test]

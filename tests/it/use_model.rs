@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use support::{Ended, Stage, Value, json, messages, server, terminal::Terminal, write_program};
+use support::{Ended, Stage, json, messages, models::Head, server, terminal::Terminal, write_program};
 
 fn config(stage: &Stage) -> String {
     fs::read_to_string(stage.home().join(".config/lclaude/config.toml")).unwrap_or_default()
@@ -157,22 +157,23 @@ fn what_overrides_the_default_here_is_named() {
 fn model_is_chosen_from_the_installed_ones() {
     messages!();
     let stage = ollama();
+    stage.fill_sized("small:latest", &Head::small(), 2_000_000, "{{ .Tools }}", "{}");
+    stage.fill_sized("quiet:latest", &Head::small(), 1_000_000, "{{ .Tools }}", "{}");
     use_model(&stage, &[]).expect_failure(64);
     for (answer, code) in [("q\n", 64), ("\x04", 64), ("\x03", 130), ("7\n1\n", 0)] {
         let mut terminal = Terminal::start(stage.lclaude(&["local", "use"]));
-        terminal.wait_for("  1  ");
-        terminal.wait_for("Use which model? [1] ");
+        terminal.wait_for("lclaude: installed models that can call tools:\r\n  1  ");
+        // As a session shows them, the best first.
+        terminal.wait_for("2 MB  context ");
+        terminal.wait_for("\r\n  2  quiet:latest");
+        terminal.wait_for("Which one? [1-2, Enter for 1, q to quit] ");
         assert_eq!(config(&stage), "", "{answer:?}");
         terminal.type_in(answer);
         assert_eq!(terminal.wait(), Some(code), "{answer:?}");
     }
     let written = config(&stage);
-    assert!(written.starts_with("backend = \"ollama\"\nmodel = \""), "{written}");
-    let listed: Value =
-        serde_json::from_str(&stage.output(&["local", "models", "--json"]).expect(0).stdout).expect("JSON");
-    let first = listed["models"].as_array().expect("a list").iter().find(|model| model["tools"] != false);
-    let first = first.and_then(|model| model["name"].as_str()).expect("a model");
-    assert!(written.contains(&format!("model = \"{first}\"")), "{written}");
+    assert!(written.starts_with("backend = \"ollama\"\n"), "{written}");
+    assert!(written.contains("model = \"small:latest\""), "{written}");
     use_model(&Stage::bare(), &[]).expect_failure(69);
 }
 

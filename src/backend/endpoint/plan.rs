@@ -195,15 +195,17 @@ fn no_answer(url: &str, why: &str) -> Failure {
 pub(crate) async fn models(settings: &Settings, variables: &Variables) -> Result<Vec<ListedModel>> {
     let endpoint = of(settings, variables)?;
     let url = &endpoint.url;
-    let failed = |why: String| {
-        Failure::new(Code::Unavailable, format!("{url} does not list its models"))
-            .cause(endpoint.masked(&why))
+    let fail = |what: &str, why: &str| {
+        Failure::new(Code::Unavailable, format!("{url} {what}"))
+            .cause(endpoint.masked(why))
             .help(format!("curl -v {url}/v1/models"))
     };
+    let failed = |why: String| fail("does not list its models", &why);
     let request = model_list::request(&http::client_for(url), &endpoint).timeout(http::LIST_TIMEOUT);
     let answer = request.send().await.map_err(|error| {
         let why = http::describe_error(&error);
-        certificates::rejected(url, &why).unwrap_or_else(|| failed(why))
+        let what = if error.is_connect() { "can't be reached" } else { "does not list its models" };
+        certificates::rejected(url, &why).unwrap_or_else(|| fail(what, &why))
     })?;
     let status = answer.status();
     if !status.is_success() {

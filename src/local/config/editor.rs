@@ -13,6 +13,7 @@ use crate::{
         error::{Code, Failure, Result},
         exit::Exit,
         process::Identity,
+        question::Enter,
         signals::Signals,
         ui,
     },
@@ -72,7 +73,7 @@ async fn edit_until_valid(editor: &str, target: &Target, environment: &Environme
                 ui::message_lines(&failure);
                 // Ctrl-C in the editor was meant for the editor.
                 signals.forget().await;
-                match signals.agrees("Edit it again?".into()).await {
+                match signals.agrees("Edit it again?".into(), Enter::No).await {
                     Some(true) => {}
                     Some(false) => return Ok(Exit::Code(failure.exit_code())),
                     None => return Ok(signals.exit()),

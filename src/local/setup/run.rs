@@ -19,6 +19,7 @@ use crate::{
         environment::Environment,
         error::{Code, Failure, Result},
         exit::Exit,
+        question::Enter,
         scratch::Scratch,
         signals::Signals,
         ui,
@@ -43,7 +44,7 @@ pub(crate) fn run(arguments: cli::SetupArguments) -> Result<Exit> {
     let file = selection.choice.config.clone().unwrap_or_else(|| environment.places.config_file.clone());
     // The file may be missing, since setup writes it. The project file is ignored.
     let settings = config::load(&file, false, None, &selection.overrides(), &environment)?;
-    let asked = Asked::new(&["lclaude", "local", "setup"], &selection.choice);
+    let asked = Asked { is_dry_run: dry_run, ..Asked::new(&["lclaude", "local", "setup"], &selection.choice) };
     let settings = launch::with_model(settings, &environment, &asked)?;
     let mut setup = Setup { selection, environment, file, settings };
     let runtime = launch::event_loop()?;
@@ -116,7 +117,7 @@ impl Setup {
             let usable = launch::offered(&plan, &plan.missing().await).await;
             if let Some(best) = usable.first() {
                 kind = best.kind;
-                settings = settings.with_model(best.kind, &best.model.name);
+                settings = settings.with_picked_model(best.kind, &best.model.name);
                 model.actions = vec![Action::Choose(usable.into_iter().map(|one| one.model.name).collect())];
             }
         }
@@ -366,7 +367,7 @@ impl Setup {
             ui::message(format_args!("{question} yes"));
             return Ok(true);
         }
-        signals.agrees(question).await.ok_or(SetupError::Signalled)
+        signals.agrees(question, Enter::No).await.ok_or(SetupError::Signalled)
     }
 
     /// Returns the command that starts a session, with the options that the configuration doesn't contain.
