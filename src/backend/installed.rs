@@ -65,6 +65,18 @@ impl Installed {
         owners
     }
 
+    /// Returns why a session can't use a listed model, or `None` if it can as far as that is known.
+    pub(crate) fn why_unusable(&self, kind: Kind, name: &str, settings: &Settings) -> Option<String> {
+        let (_, model) = self.models.iter().find(|(of, model)| *of == kind && model.name == name)?;
+        if model.tools == Some(false) {
+            return Some("it cannot call tools, so Claude Code can't read or write files".into());
+        }
+        let machine = Machine::detect().map(Machine::with_tools);
+        let installed = BackendModel::new(kind, model.clone(), settings, machine.as_ref());
+        let is_too_large = installed.fits == Some(Fit::No) && settings.memory_check != Some(false);
+        is_too_large.then(|| format!("it does not fit in memory with a context of {} tokens", settings.context()))
+    }
+
     /// Returns the name most similar to `name`, if it is similar enough to be meant.
     pub(crate) fn nearest(&self, name: &str) -> Option<&str> {
         names::nearest_model(name, self.models.iter().map(|(_, model)| model.name.as_str()))

@@ -66,6 +66,15 @@ impl Environment {
         })
     }
 
+    /// Returns a path as a configuration file may have it, so that the file can be used on another machine too: `~` is the
+    /// home directory.
+    pub(crate) fn with_tilde(&self, path: &Path) -> String {
+        match path.strip_prefix(self.home()) {
+            Ok(rest) => Path::new("~").join(rest).display().to_string(),
+            Err(_) => path.display().to_string(),
+        }
+    }
+
     /// Expands `~` and `~/…` at the start of a word to the home directory, as a shell does.
     pub(crate) fn expand_tilde(&self, word: &mut String) {
         if word == "~" || word.starts_with("~/") {

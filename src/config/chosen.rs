@@ -23,9 +23,13 @@ impl Settings {
         self.with_model(kind, model, Source::Option("--model"))
     }
 
-    /// Returns the settings with another name for each model for which `is_this` is true. The sources don't change.
+    /// Returns the settings with another name for each model for which `is_this` is true. The main model's counts as given
+    /// by an option.
     #[must_use]
     pub(crate) fn with_renamed_model(mut self, is_this: impl Fn(&str) -> bool, name: &str) -> Self {
+        if self.model.as_deref().is_some_and(&is_this) {
+            self.sources.insert("model".into(), Source::Option("--model"));
+        }
         let tiers = self.models.iter_mut().map(|(_, model): (&Tier, &mut String)| model);
         tiers.chain(&mut self.model).filter(|model| is_this(model)).for_each(|model| name.clone_into(model));
         self

@@ -7,10 +7,7 @@ use std::{
 
 use toml_edit::{Document, DocumentMut, InlineTable, Item, Key, Table, TableLike, TomlError, Value};
 
-use super::{
-    keys::{is_secret, quote_key},
-    layers::read_text,
-};
+use super::keys::{is_secret, quote_key};
 use crate::base::{
     disk,
     error::{Code, Failure, Result},
@@ -33,17 +30,6 @@ pub(crate) struct Edit {
 }
 
 impl Edit {
-    /// Returns the change that gives the user's `file` these values, or `None` if it already has them. The tables of a
-    /// key are separated by dots.
-    ///
-    /// # Errors
-    /// `Config` if the file can't be read.
-    pub(crate) fn new<'a>(file: &Path, wanted: impl IntoIterator<Item = (&'a str, Value)>) -> Result<Option<Self>> {
-        let text = read_text(file, false)?;
-        let edit = Self::of(file, &text, wanted.into_iter().map(|(key, value)| (key, Some(value))))?;
-        Ok(Some(edit).filter(|edit| !edit.is_empty()))
-    }
-
     /// Returns the change of `text`, the content of `file`. A key without a value is removed.
     ///
     /// # Errors

@@ -211,13 +211,14 @@ async fn prepare(mut plan: Plan, asked: &Asked<'_>, signals: &mut Signals) -> Re
         let remembers = plan.settings().throwaway != Some(true);
         said::print_once("backends.json", reason, &ui::one_line(reason), &plan.environment().places.state, remembers);
     }
-    if !is_up {
-        plan.check_memory()?.iter().for_each(|warning| ui::message_lines(format_args!("lclaude: {warning}")));
-    }
+    let tight = if is_up { None } else { plan.check_memory()? };
     let yes = asked.choice.yes || downloads == Downloads::Agreed;
     let Some(downloads) = ask_to_download(&plan, &missing, yes, asked, signals).await? else {
         return Ok(None);
     };
+    if let Some(warning) = tight {
+        ui::message_lines(format_args!("lclaude: {warning}"));
+    }
     Ok(Some((plan, downloads)))
 }
 
@@ -295,7 +296,10 @@ async fn ask_to_download(
     if yes {
         return Ok(Some(Downloads::Agreed));
     }
-    match signals.agrees(download_question(&missing.join(" and ")), Enter::No).await {
+    // The size is known only for all models together.
+    let size = plan.inspect_models().weights.filter(|_| missing.len() == plan.backend.models.len());
+    let size = size.map(|size| format!(" ({})", ui::format_bytes(size))).unwrap_or_default();
+    match signals.agrees(download_question(&(missing.join(" and ") + &size)), Enter::No).await {
         None => Ok(None),
         Some(true) => Ok(Some(Downloads::Agreed)),
         Some(false) => match plan.not_installed(first) {

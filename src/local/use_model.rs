@@ -91,7 +91,7 @@ fn edit(
     let Chosen { kind, name, .. } = chosen;
     let model = match backend::registry::backend(*kind).claims_model(name) {
         // A relative path in the file would be resolved against another directory.
-        true => settings.model_path("model", name, environment).display().to_string(),
+        true => environment.with_tilde(&settings.model_path("model", name, environment)),
         false => name.clone(),
     };
     let write = |_| backend::url_to_write(settings, "lclaude local config set endpoint.url");
@@ -176,6 +176,12 @@ fn find(name: &str, selection: &Selection, mut settings: Settings, environment: 
         })?),
     };
     if let Some((kind, name)) = owner {
+        if let Some(why) = installed.why_unusable(*kind, name, &settings).filter(|_| !choice.yes) {
+            return Err(Failure::new(Code::Unavailable, format!("a session can't use {name}"))
+                .cause(why)
+                .help("lclaude local use  # choose another one")
+                .help(format!("{} --yes  # makes it the default as it is", line(selection, name))));
+        }
         return Ok(Chosen { kind: *kind, name: (*name).to_owned(), is_installed: true });
     }
     let chosen = |kind, is_installed| Ok(Chosen { kind, name: name.to_owned(), is_installed });

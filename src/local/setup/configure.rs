@@ -33,7 +33,7 @@ impl WantedSettings {
                 return name;
             }
             // A relative path in the file would be resolved against another directory.
-            settings.model_path("model", &name, environment).display().to_string()
+            environment.with_tilde(&settings.model_path("model", &name, environment))
         });
         let url = settings.endpoint.url.as_deref().filter(|_| backend == url_kind());
         let url = url.and_then(|url| config::server_url(url).ok());
