@@ -28,8 +28,8 @@ pub(crate) fn hint(typed: &SessionArguments, is_command: bool) -> Option<String>
         }
     };
     Some(match is_command {
-        true => format!("lclaude: `{word}` is Claude Code's own command; lclaude's is: {own}"),
-        false => format!("lclaude: {word:?} is sent to the model as a prompt; lclaude's own command is: {own}"),
+        true => format!("`{word}` is Claude Code's own command; lclaude's is: {own}"),
+        false => format!("{word:?} is sent to the model as a prompt; lclaude's own command is: {own}"),
     })
 }
 

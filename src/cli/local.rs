@@ -10,7 +10,7 @@ use clap::{
 use super::{
     command::Invocation,
     line, own,
-    verbs::{self, HelpArguments, Verb, Verbs},
+    verbs::{self, ConfigArguments, HelpArguments, Verb, Verbs},
 };
 use crate::{
     base::{
@@ -46,9 +46,19 @@ pub(crate) fn parse(before: &[OsString], after: &[OsString]) -> Result<Invocatio
     }
     match matches.and_then(|matches| Verbs::from_arg_matches(&matches)) {
         Ok(Verbs { verb: Verb::Help(HelpArguments { verb }) }) => match verb {
+            Some(verb) if !names().iter().any(|name| *verb == **name) => {
+                let typed = [before, &[NAME.into()], after].concat();
+                Err(unknown_verb(&verb.to_string_lossy(), &typed))
+            }
             Some(verb) => parse(&[], &[verb, help]),
             None => parse(&[], &[]),
         },
+        // Its value may start with a dash.
+        Ok(Verbs { verb: Verb::Config(ConfigArguments { value: Some(value), .. }) })
+            if matches!(value.as_str(), "--help" | "-h") && has_help(rest) =>
+        {
+            parse(&[], &["config".into(), help])
+        }
         Ok(parsed) => Ok(Invocation::Local(parsed.verb)),
         Err(error) if error.kind() == ErrorKind::DisplayHelp => Ok(Invocation::Print(error.render().to_string())),
         Err(error) => {
@@ -72,10 +82,8 @@ pub(super) fn has_help(arguments: &[OsString]) -> bool {
 
 fn usage_failure(error: &clap::Error, verb: Option<&OsString>, typed: &[OsString]) -> Failure {
     let command = Verbs::command();
-    let verbs: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
-    let all = format!("the commands are {}", verbs.join(", "));
     let verb = verb.map(|verb| verb.to_string_lossy()).unwrap_or_default();
-    if verbs.contains(&&*verb) {
+    if command.find_subcommand(&*verb).is_some() {
         if let Some(failure) = invalid_value(error, typed) {
             return failure.help(format!("lclaude local {verb} --help"));
         }
@@ -94,16 +102,34 @@ fn usage_failure(error: &clap::Error, verb: Option<&OsString>, typed: &[OsString
                     None => failure,
                 }
             }
+            (ErrorKind::MissingRequiredArgument, Some(ContextValue::Strings(missing)))
+                if missing.iter().all(|option| option.starts_with("--") && !option.contains(' ')) =>
+            {
+                let at = typed.windows(2).position(|words| words[0] == NAME && *words[1] == *verb);
+                let (start, rest) = typed.split_at(at.map_or(typed.len(), |at| at + 2));
+                let missing = missing.iter().map(OsString::from).collect();
+                failure.help(line::of(&[start.to_vec(), missing, rest.to_vec()].concat()))
+            }
             _ => failure,
         };
         return failure.help(format!("lclaude local {verb} --help"));
     }
-    let failure = Failure::new(Code::Usage, format!("unknown command `lclaude local {verb}`")).cause(all);
-    let failure = match find_nearest(&verb, verbs.into_iter()) {
-        Some(near) => failure.help(replaced(typed, &verb, near)),
+    unknown_verb(&verb, typed).help(ESCAPE_HELP)
+}
+
+fn names() -> Vec<String> {
+    Verbs::command().get_subcommands().map(|verb| verb.get_name().to_owned()).collect()
+}
+
+fn unknown_verb(verb: &str, typed: &[OsString]) -> Failure {
+    let names = names();
+    let failure = Failure::new(Code::Usage, format!("unknown command `lclaude local {verb}`"))
+        .cause(format!("the commands are {}", names.join(", ")));
+    let failure = match find_nearest(verb, names.iter().map(String::as_str)) {
+        Some(near) => failure.help(replaced(typed, verb, near)),
         None => failure,
     };
-    failure.help(ESCAPE_HELP)
+    failure.help("lclaude local help")
 }
 
 /// Returns the typed line with one word replaced, or the part of it before `=`.
@@ -131,18 +157,21 @@ fn with_value(typed: &[OsString], option: &str, value: &str, by: &str) -> String
     line::of(&corrected.collect::<Vec<_>>())
 }
 
-/// Returns the failure for a value that an option's parser rejects, or `None` for another error. `typed`: all arguments.
+/// Returns the failure for a value that an option's parser rejects, or that the option doesn't take, or `None` for
+/// another error. `typed`: all arguments.
 pub(crate) fn invalid_value(error: &clap::Error, typed: &[OsString]) -> Option<Failure> {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.as_str()),
         _ => None,
     };
-    if error.kind() != ErrorKind::ValueValidation {
-        return None;
-    }
     // `--backend <KIND>`
     let option = text(ContextKind::InvalidArg)?.split_whitespace().next()?;
     let value = text(ContextKind::InvalidValue)?;
+    match error.kind() {
+        ErrorKind::TooManyValues if option.starts_with("--") => return Some(needless_value(option, value, typed)),
+        ErrorKind::ValueValidation => {}
+        _ => return None,
+    }
     let source = std::error::Error::source(error)?;
     let failure = Failure::new(Code::Usage, format!("invalid value {value:?} for {option}"))
         .cause(plain_number_error(&source.to_string()));
@@ -151,6 +180,18 @@ pub(crate) fn invalid_value(error: &clap::Error, typed: &[OsString]) -> Option<F
         Some(nearest) => failure.help(with_value(typed, option, value, nearest)),
         None => failure,
     })
+}
+
+/// Returns the failure for `--OPTION=VALUE` if the option takes no value.
+fn needless_value(option: &str, value: &str, typed: &[OsString]) -> Failure {
+    let inline = format!("{option}={value}");
+    let corrected = typed.iter().filter_map(|argument| match *argument == *inline {
+        true if value == "false" => None,
+        true => Some(option.into()),
+        false => Some(argument.clone()),
+    });
+    let help = line::of(&corrected.collect::<Vec<OsString>>());
+    Failure::new(Code::Usage, format!("{option} takes no value")).cause(format!("{value:?} was given")).help(help)
 }
 
 /// Replaces what the parsers of numbers say.

@@ -129,10 +129,25 @@ fn takes(verb: &str, options: &[&str]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::choice::Choice, *};
 
     fn words(line: &str) -> Vec<OsString> {
         line.split_whitespace().map(OsString::from).collect()
+    }
+
+    #[test]
+    fn every_option_that_chooses_is_repeated() {
+        let choice = <Choice as clap::Args>::augment_args(clap::Command::new("lclaude"));
+        let options: Vec<String> = own::all(&choice).into_iter().map(|option| option.names[0].clone()).collect();
+        let repeated: Vec<&str> =
+            options.iter().map(String::as_str).filter(|name| !matches!(*name, "--yes" | "--quiet")).collect();
+        assert!(!repeated.is_empty() && repeated.iter().all(|name| REPEATED.contains(name)), "{repeated:?}");
+        // These are the options of a line too.
+        let line = "lclaude --backend ollama --url http://h --profile p --context 5000 --config f";
+        let typed = choice.try_get_matches_from(line.split(' ')).expect("valid options");
+        let typed = <Choice as clap::FromArgMatches>::from_arg_matches(&typed).expect("a choice");
+        let line = typed.line(&[], None);
+        assert!(repeated.iter().all(|name| line.contains(name)), "{line}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! and runs it.
 
 mod asked;
+mod hint;
 mod model;
 mod set_up;
 
@@ -70,11 +71,7 @@ pub(crate) fn session(typed: cli::SessionArguments, set_up: fn(cli::SetupArgumen
     {
         cli::check_unknown(&typed, &program)?;
     }
-    if ui::is_seen()
-        && let Some(hint) = cli::hint(&typed, request == Request::Direct)
-    {
-        ui::message(hint);
-    }
+    hint::print(&typed, &request, &settings, &environment);
     match request {
         Request::Direct => run_direct(&settings, &environment, &typed),
         Request::Session(request) => {

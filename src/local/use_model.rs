@@ -255,6 +255,7 @@ fn ask(selection: &Selection, settings: &Settings, environment: &Environment) ->
     let Some(best) = models.first() else {
         return Err(Failure::new(Code::Unavailable, "no models found")
             .cause("no model is installed that can call tools and fits in memory")
+            .help("lclaude local use FILE.gguf")
             .help("lclaude local models  # lists all models")
             .help("lclaude local setup  # asks, then downloads one"));
     };

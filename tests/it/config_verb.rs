@@ -324,3 +324,15 @@ fn edit_offers_to_edit_an_invalid_file_again() {
         assert_eq!(read(&file), text, "{answer:?}");
     }
 }
+
+#[test]
+fn help_is_not_a_value() {
+    let (stage, file) = stage();
+    for option in ["--help", "-h"] {
+        for typed in [&["get", "model", option][..], &["set", "model", option]] {
+            let shown = config(&stage, typed).expect(0).stdout;
+            assert!(shown.contains("lclaude local config [OPTIONS] set KEY VALUE"), "{typed:?}: {shown}");
+        }
+    }
+    assert_eq!(read(&file), FILE);
+}

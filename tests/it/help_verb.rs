@@ -15,5 +15,7 @@ fn help_is_printed_with_exit_code_0() {
         stage.output(&["local", "help", verb]).expect(0).expect_stdout(&expected);
     }
     stage.output(&["local", "help", "stup"]).expect_failure(64);
+    stage.output(&["local", "help", "nosuch"]).expect_failure(64);
+    stage.output(&["local", "nosuch"]).expect_failure(64);
     stage.output(&["local", "help", "setup", "x"]).expect_failure(64);
 }

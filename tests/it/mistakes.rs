@@ -69,6 +69,37 @@ fn short_options_of_both_programs_are_separated() {
     }
 }
 
+#[test]
+fn flags_with_a_value_and_missing_options_get_the_corrected_command() {
+    messages!();
+    let stage = configured();
+    for arguments in [
+        &["--quiet=true", "-p", "hi"][..],
+        &["--dry-run=false", "-c"],
+        &["local", "models", "--json=yes"],
+        &["--model", "x", "local", "run", "--json", "--", "x", "-y"],
+    ] {
+        refused(&stage, arguments);
+    }
+}
+
+#[test]
+fn helps_show_no_secrets_and_nothing_that_cannot_be_pasted() {
+    messages!();
+    let stage = configured();
+    let json = r#"{"env": {"TOKEN": "sk-secret"}}"#;
+    for arguments in [
+        &["--mcp-config", json, "-p", "hi", "--dry-run"][..],
+        &[&format!("--agents={json}"), "--dry-run"],
+        &["-p", "hi", "--mcp-confg", json],
+        &["-p", &"long ".repeat(50), "--dry-run"],
+        &["-p", "two\nlines", "--verbos"],
+    ] {
+        let ended = stage.output(arguments).expect_failure(64);
+        assert!(!ended.stderr.contains("secret"), "{ended:#?}");
+    }
+}
+
 /// The Agent SDK and editors use options that are not in the help, and can't put `--` before them.
 #[test]
 fn options_of_programs_are_not_checked() {
@@ -150,6 +181,24 @@ fn help_is_shown_beside_an_invalid_option() {
     ] {
         let ended = stage.output(arguments).expect(0);
         assert!(ended.stdout.contains(text) && ended.stderr.is_empty(), "{ended:#?}");
+    }
+}
+
+#[test]
+fn hints_are_notes_and_claude_codes_own_commands_get_one_once() {
+    let stage = configured();
+    claude_with_help(&stage, "echo --print");
+    let shown = |arguments: &[&str]| Terminal::start(stage.lclaude(arguments)).wait_to_the_end(0);
+    for (arguments, is_hinted) in [
+        (&["--quiet", "doctor"][..], false),
+        (&["--quiet", "--dry-run", "setup"], false),
+        (&["doctor"], true),
+        (&["doctor"], false),
+        (&["--dry-run", "setup"], true),
+        (&["--dry-run", "setup"], true),
+    ] {
+        let shown = shown(arguments);
+        assert_eq!(shown.contains("own command"), is_hinted, "{arguments:?}: {shown}");
     }
 }
 

@@ -192,3 +192,25 @@ fn invalid_configuration_is_not_changed() {
     use_model(&stage, &["--backend", "command", "small"]).expect(0);
     assert!(config(&stage).contains("backend = \"command\"\nmodel = \"small\"\n"), "{}", config(&stage));
 }
+
+#[test]
+fn model_that_a_session_cannot_use_is_refused() {
+    messages!();
+    let stage = ollama();
+    stage.fill("talker:latest", &Head::huge(), "{{ .Tools }}", "{}");
+    use_model(&stage, &["talker"]).expect_failure(69);
+    assert_eq!(config(&stage), "");
+    use_model(&stage, &["talker", "--yes"]).expect(0).record();
+    assert!(config(&stage).contains("talker:latest"));
+}
+
+#[test]
+fn file_in_the_home_directory_is_written_with_a_tilde() {
+    let stage = Stage::new();
+    let file = stage.home().join("models/tiny.gguf");
+    fs::create_dir_all(file.parent().expect("a directory")).expect("a directory");
+    fs::copy(stage.model(), &file).expect("a copy");
+    use_model(&stage, &[&file.display().to_string()]).expect(0);
+    assert!(config(&stage).contains("model = \"~/models/tiny.gguf\""), "{}", config(&stage));
+    assert!(stage.output(&["--dry-run", "-p", "x"]).expect(0).stdout.contains("--alias tiny"));
+}

@@ -12,12 +12,11 @@ use crate::cli::choice::Selection;
 /// model, asks which of the installed ones to use.
 #[derive(Debug, clap::Args)]
 #[command(
-    verbatim_doc_comment,
     mut_arg("profile", |profile| profile.hide(true)),
     mut_arg("model", |model| model.hide(true)),
     after_help = "\
 Examples:
-  lclaude local use                             # choose from the installed models
+  lclaude local use                          # choose an installed model
   lclaude local use qwen3-coder:30b
   lclaude local use ~/models/qwen3-coder.gguf --context 131072
   lclaude local use --url http://localhost:8000"
@@ -36,7 +35,6 @@ pub(crate) struct UseArguments {
 /// change your own file, and keep its comments and order.
 #[derive(Debug, clap::Args)]
 #[command(
-    verbatim_doc_comment,
     override_usage = "lclaude local config [OPTIONS] [list|path|edit]\n       \
                       lclaude local config [OPTIONS] get KEY\n       \
                       lclaude local config [OPTIONS] set KEY VALUE\n       \
@@ -70,7 +68,7 @@ pub(crate) struct ConfigArguments {
     /// Change the .lclaude.toml of this project instead of your own file
     #[arg(long)]
     pub project: bool,
-    /// Read this configuration file instead of ~/.config/lclaude/config.toml
+    /// Read this configuration file instead of yours
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Print the list as JSON
@@ -94,10 +92,10 @@ pub(crate) enum ConfigAction {
 #[command(after_help = "\
 Examples:
   lclaude local profiles
-  lclaude local config set profiles.big.model gpt-oss:120b    # adds the profile big
-  lclaude --profile big                                       # uses it")]
+  lclaude local config set profiles.big.model gpt-oss:120b   # adds a profile
+  lclaude --profile big                                      # uses it")]
 pub(crate) struct ProfilesArguments {
-    /// Read this configuration file instead of ~/.config/lclaude/config.toml
+    /// Read this configuration file instead of yours
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Print JSON

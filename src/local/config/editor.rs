@@ -101,9 +101,8 @@ fn editor(target: &Target, environment: &Environment) -> Result<String> {
 
 /// Returns the command that opens the file again with another editor, one that is installed if there is one.
 fn with_another(editor: &str, target: &Target, environment: &Environment) -> String {
-    let others = EDITORS.into_iter().filter(|other| editor.split_whitespace().next() != Some(*other));
-    let installed = others.clone().find(|other| which::which(other).is_ok());
-    let other = installed.or(others.last()).unwrap_or("vi");
+    let mut others = EDITORS.into_iter().filter(|other| editor.split_whitespace().next() != Some(*other));
+    let other = others.find(|other| which::which(other).is_ok()).unwrap_or("vi");
     format!("VISUAL={other} {}", command(target, environment))
 }
 

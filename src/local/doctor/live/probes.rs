@@ -328,7 +328,7 @@ mod tests {
     #[test]
     fn slow_prompt_warns_with_expected_wait() {
         let slow = prompt_speed(Some(20.0));
-        assert_eq!((slow.state, slow.found.contains("about 21 min")), (Severity::Warning, true), "{}", slow.found);
+        assert_eq!((slow.state, slow.found.contains("about 18 min")), (Severity::Warning, true), "{}", slow.found);
         assert_eq!(prompt_speed(Some(1000.0)).state, Severity::Ok);
         assert_eq!(prompt_speed(None).state, Severity::Ok);
     }
