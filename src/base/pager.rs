@@ -21,7 +21,7 @@ pub(crate) fn show(text: &str) {
     }
 }
 
-/// Returns the command of the pager, or `None` if there is none or nothing to page.
+/// Returns the command of the pager, or `None` without one, or with nothing to page.
 fn pager() -> Option<OsString> {
     if ui::width().is_none() || console::is_dumb() {
         return None;

@@ -152,7 +152,7 @@ pub(crate) fn ask(question: &str) -> Option<String> {
     Some(answer.trim().to_owned())
 }
 
-/// Returns the number of columns of the terminal that stdout is, or `None` if it is none.
+/// Returns the number of columns of the terminal on stdout, or `None` if stdout goes elsewhere.
 pub(crate) fn width() -> Option<usize> {
     let terminal = Term::stdout();
     terminal.is_term().then(|| usize::from(terminal.size().1))

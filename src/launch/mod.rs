@@ -115,7 +115,7 @@ pub(crate) fn with_model(settings: Settings, environment: &Environment, asked: &
     if asked.is_dry_run {
         return Ok(served_model::unasked(settings));
     }
-    event_loop()?.block_on(served_model::choose(settings, environment, |model| asked.with_model(model)))
+    event_loop()?.block_on(served_model::choose(settings, environment, true, |model| asked.with_model(model)))
 }
 
 /// Whether only to print what would run, and how.

@@ -23,7 +23,7 @@ pub(super) const fn if_wide(title: &'static str) -> Column {
     Column { title, can_drop: true }
 }
 
-/// Prints a table: aligned columns that fit the terminal, or all of them as tab-separated fields if stdout is none.
+/// Prints a table: aligned columns that fit the terminal, or all of them as tab-separated fields if stdout goes elsewhere.
 pub(super) fn print<const N: usize>(columns: [Column; N], rows: impl IntoIterator<Item = [String; N]>) {
     let titles = columns.map(|column| column.title.to_owned());
     let lines: Vec<[String; N]> = std::iter::once(titles).chain(rows).collect();

@@ -240,7 +240,7 @@ fn served(selection: &Selection, mut settings: Settings, environment: &Environme
     settings.model = None;
     settings.models.clear();
     let command = |model: &str| line(selection, model);
-    let settings = launch::event_loop()?.block_on(served_model::choose(settings, environment, command))?;
+    let settings = launch::event_loop()?.block_on(served_model::choose(settings, environment, true, command))?;
     let name = settings.model.ok_or_else(|| Failure::new(Code::Config, "no model is configured"))?;
     Ok(Chosen { kind: url_kind(), name, is_installed: true })
 }

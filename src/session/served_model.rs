@@ -33,7 +33,8 @@ fn is_named(settings: &Settings) -> bool {
 /// Returns the settings with the model to use. Asks the server for its list within a few seconds. A configured model
 /// that it serves stays.
 ///
-/// `command`: returns the command that does the same with a given model.
+/// `asks`: whether to ask the user which of several to use. `command`: returns the command that does the same with a given
+/// model.
 ///
 /// # Errors
 /// `Config` or `Unavailable` if the server can't be asked, `Config` if it serves no model, or several and the user
@@ -41,6 +42,7 @@ fn is_named(settings: &Settings) -> bool {
 pub(crate) async fn choose(
     settings: Settings,
     environment: &Environment,
+    asks: bool,
     command: impl Fn(&str) -> String,
 ) -> Result<Settings> {
     let listed = registry::backend(url_kind()).models(&settings, environment, true).await?.unwrap_or_default();
@@ -56,7 +58,7 @@ pub(crate) async fn choose(
                 .cause(format!("{url} lists no models, so its model must be named"))
                 .help(command("NAME")));
         }
-        several => choose_one(&settings, several, command)?,
+        several => choose_one(&settings, several, asks, command)?,
     };
     Ok(with_served(settings, &name))
 }
@@ -84,9 +86,9 @@ fn models_command(settings: &Settings, url: &str) -> String {
     ui::quote_command(["lclaude", "local", "models"].into_iter().chain(typed).map(str::to_owned))
 }
 
-fn choose_one(settings: &Settings, names: &[String], command: impl Fn(&str) -> String) -> Result<String> {
+fn choose_one(settings: &Settings, names: &[String], asks: bool, command: impl Fn(&str) -> String) -> Result<String> {
     let url = settings.endpoint.url.as_deref().unwrap_or_default();
-    if ui::can_ask() {
+    if asks && ui::can_ask() {
         let shown: Vec<String> = names.iter().map(|name| ui::shorten(name, MAX_NAME)).collect();
         question::list(&format!("{url} serves {} models:", names.len()), &shown, &models_command(settings, url));
         if let Some(chosen) = question::pick(names.len()) {

@@ -63,7 +63,10 @@ async fn run_checks(arguments: &DoctorArguments, checks: &mut Vec<Check>) -> Res
     let settings = configuration::check(&arguments.choice, &environment, checks);
     let line = |model: &str| Selection { model: Some(model.to_owned()), ..arguments.choice.clone() }.line("doctor");
     // Without a model, planning reports a failure below.
-    let settings = served_model::choose(settings.clone(), &environment, line).await.unwrap_or(settings);
+    let settings = match served_model::is_asked(&settings) {
+        true => served_model::choose(settings.clone(), &environment, false, line).await.unwrap_or(settings),
+        false => settings,
+    };
     let choice = &arguments.choice.choice;
     let file = choice.config.as_deref().unwrap_or(&environment.places.config_file);
     let claude = claude::check(&settings, &environment, file, checks).await;
