@@ -99,7 +99,7 @@ pub(crate) fn print(text: &str) {
     let _ = write_stdout(shown(text).as_bytes());
 }
 
-/// Prints a report or a help text to stdout, with its headings and labels in color. See [`print`].
+/// Prints a report or a help text to stdout, with its headings and labels in color. See [`print()`].
 pub(crate) fn print_report(text: &str) {
     let _ = write_stdout(report(text).as_bytes());
 }

@@ -118,7 +118,7 @@ fn unusable_models_are_explained() {
     other[at..at + 5].copy_from_slice(b"zebra");
     fs::write(stage.project().join("zebra.gguf"), other).expect("a file");
     // Not a snapshot, because the log of the real server depends on the machine.
-    for (model, words) in [("short.gguf", "truncated"), ("zebra.gguf", "unknown architecture")] {
+    for (model, words) in [("short.gguf", "truncated"), ("zebra.gguf", "unknown model architecture")] {
         let ended = stage.output(&["--backend", "llamacpp", "--model", model, "-p", "x"]).expect(69);
         for word in [words, model, "help: "] {
             assert!(ended.stderr.contains(word), "no {word:?} in {ended:#?}");

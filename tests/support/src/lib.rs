@@ -141,7 +141,10 @@ impl Stage {
         symlink("/bin/false", root.path().join("bin/nvidia-smi")).expect("a link");
         fs::write(root.path().join("project/tiny.gguf"), "GGUF and no more: the fake reads no further")
             .expect("a file");
-        Stage { root, events: Events::new(), variables: BTreeMap::new() }
+        // Texts are compared on terminals too; `it/screens.rs` tests colors and the pager.
+        let plain = [("NO_COLOR", "1"), ("PAGER", "cat")];
+        let variables = plain.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        Stage { root, events: Events::new(), variables }
     }
 
     /// Returns the directory that contains everything else.
@@ -224,9 +227,6 @@ impl Stage {
             // Otherwise Claude Code uses one directory for all sessions of the user.
             .env("CLAUDE_CODE_TMPDIR", self.root().join("tmp"))
             .env("TERM", "xterm-256color")
-            // Texts are compared on terminals too; `it/screens.rs` tests colors and the pager.
-            .env("NO_COLOR", "1")
-            .env("PAGER", "cat")
             .env("FAKE_EVENTS", self.events.addr())
             .envs(&self.variables)
             .current_dir(self.project());

@@ -10,7 +10,9 @@ use super::{Ended, Stage, machine::needs, terminal::Terminal};
 #[track_caller]
 pub fn stage(script: &Script) -> Option<Stage> {
     let (claude, server) = programs()?;
-    let stage = Stage::bare();
+    let mut stage = Stage::bare();
+    // As people see it: without colors Claude Code moves the cursor instead of writing spaces.
+    stage.unset("NO_COLOR");
     symlink(claude, stage.bin().join("claude")).expect("a link");
     symlink(server, stage.bin().join("llama-server")).expect("a link");
     scripted_model::write(&stage.model(), script).expect("the model is written");
