@@ -1,7 +1,7 @@
 //! Rejects options that lclaude would not get, because they come after Claude Code's first argument, options that
 //! neither program knows, and `--json` without `--dry-run`.
 
-use std::{ffi::OsString, path::Path};
+use std::{ffi::OsString, path::PathBuf};
 
 use super::{
     command::SessionArguments,
@@ -133,14 +133,17 @@ fn check_misspelled(before: &[OsString], claude: &[OsString], ours: &[OwnOption]
 /// Rejects options that neither lclaude nor the installed Claude Code knows. Without its help, and from a program,
 /// nothing is rejected.
 ///
+/// `find_claude`: finds Claude Code, which most command lines don't need here.
+///
 /// # Errors
 /// `Usage`.
-pub(crate) fn check_unknown(typed: &SessionArguments, program: &Path) -> Result<()> {
+pub(crate) fn check_unknown(typed: &SessionArguments, find_claude: impl FnOnce() -> Result<PathBuf>) -> Result<()> {
     let unknown = find_unknown(&typed.claude);
     if typed.is_raw || unknown.is_empty() || is_from_program(&typed.claude) {
         return Ok(());
     }
-    let Some(listed) = claude::listed_options(program) else {
+    // The session reports a missing one.
+    let Some(listed) = find_claude().ok().and_then(|program| claude::listed_options(&program)) else {
         return Ok(());
     };
     let is_listed = |at: &usize| {

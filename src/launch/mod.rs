@@ -66,10 +66,8 @@ pub(crate) fn session(typed: cli::SessionArguments, set_up: fn(cli::SetupArgumen
         }
     };
     check_throwaway_options(&typed, &settings, &request)?;
-    if request != Request::Direct
-        && let Ok(program) = claude::find(&settings, &environment)
-    {
-        cli::check_unknown(&typed, &program)?;
+    if request != Request::Direct {
+        cli::check_unknown(&typed, || claude::find(&settings, &environment))?;
     }
     hint::print(&typed, &request, &settings, &environment);
     match request {
