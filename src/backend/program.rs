@@ -15,7 +15,9 @@ use tokio::{
 use crate::{
     base::{
         error::{Code, Failure},
-        limits, paths,
+        limits,
+        output::MAX_OUTPUT,
+        paths,
         pattern::matches,
         spawn::not_executable,
     },
@@ -77,13 +79,11 @@ pub(crate) fn find(named: Option<&Path>, name: &str) -> Option<PathBuf> {
     found.ok().map(|path| paths::absolute(&path))
 }
 
-/// Bytes that are read of an output. llama-server's `--help` has 70 kB.
-const MAX_OUTPUT: u64 = 1024 * 1024;
-
 /// The slowest answer seen was Claude Code's on a busy machine, after two seconds.
 const VERSION_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Runs a program that only prints something, and returns its output, or `None` if it doesn't exit in time.
+/// Runs a program that only prints something, and returns its output, or `None` if it doesn't exit in time. Unlike
+/// `base::output`, it ends the program also when nobody waits for the output any more.
 pub(crate) async fn run(program: &Path, arguments: &[&str]) -> io::Result<Option<Output>> {
     // llama-server loads libraries from the working directory, and a repository could contain some.
     let mut command = tokio::process::Command::new(std::path::absolute(program)?);

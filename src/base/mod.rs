@@ -12,6 +12,7 @@ pub(crate) mod exit;
 pub(crate) mod failpoint;
 pub(crate) mod fingerprint;
 pub(crate) mod limits;
+pub(crate) mod output;
 pub(crate) mod pager;
 pub(crate) mod paths;
 pub(crate) mod pattern;

@@ -1,38 +1,18 @@
 //! What Claude Code prints about itself.
 
-use std::{
-    io::Read,
-    path::Path,
-    process::{Command, Stdio},
-    sync::mpsc,
-    thread,
-    time::Duration,
-};
+use std::{path::Path, process::Command, time::Duration};
+
+use crate::base::output;
 
 /// How long it may take to print its help. It was seen to take two seconds on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Bytes that are read of it. The help of 2.1.331 has 25 kB.
-const MAX_OUTPUT: u64 = 1024 * 1024;
 /// An option that every version has. An output without it isn't the help.
 const EVERY_HELP: &str = "--print";
 
 /// Returns the output of Claude Code's `--help` or `--version`, or `None` if it can't be started or doesn't end in time.
 pub(crate) fn read_output(program: &Path, argument: &str) -> Option<String> {
-    let mut command = Command::new(program);
-    let mut child = command.arg(argument).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().ok()?;
-    let stdout = child.stdout.take()?;
-    let (sender, receiver) = mpsc::channel();
-    // A process that it left behind may keep the pipe open, so the thread isn't joined.
-    thread::spawn(move || {
-        let mut text = Vec::new();
-        let read = stdout.take(MAX_OUTPUT).read_to_end(&mut text);
-        let _ = sender.send(read.ok().map(|_| text));
-    });
-    let text = receiver.recv_timeout(TIMEOUT).ok().flatten();
-    // It has ended, printed too much, or takes too long.
-    let _ = child.kill();
-    let _ = child.wait();
-    Some(String::from_utf8_lossy(&text?).trim_end().to_owned())
+    let output = output::output(Command::new(program).arg(argument), TIMEOUT).ok()??;
+    Some(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
 }
 
 /// Returns the options in Claude Code's help, with their dashes, or `None` if it can't be read.
