@@ -9,9 +9,8 @@ use tokio::time::timeout;
 
 use crate::{
     backend::{Backend, registry::ALL},
-    base::{environment::Environment, ui},
+    base::{environment::Environment, ui, wait},
     config::{self, Overrides, Project, Settings},
-    launch,
 };
 
 /// How long a backend may take to list its models.
@@ -80,7 +79,7 @@ impl ChosenOptions {
 }
 
 fn installed(backend: &dyn Backend, settings: &Settings, environment: &Environment) -> Vec<String> {
-    let Ok(runtime) = launch::event_loop() else {
+    let Ok(runtime) = wait::event_loop() else {
         return Vec::new();
     };
     let asked = async { timeout(LIST_TIMEOUT, backend.model_names(settings, environment)).await };

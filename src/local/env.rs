@@ -6,7 +6,7 @@ use crate::{
     base::{
         environment::Environment,
         error::{Code, Failure, Result},
-        ui,
+        ui, wait,
     },
     cli::{EnvArguments, Format, Selection},
     config::Settings,
@@ -21,7 +21,7 @@ pub(crate) fn run(arguments: EnvArguments) -> Result<u8> {
     let settings = choice.settings(&environment)?;
     let asked = Asked::new(&["lclaude", "local", "env"], &choice.choice);
     let plan = launch::plan(settings, environment.clone(), &asked)?;
-    let runtime = launch::event_loop()?;
+    let runtime = wait::event_loop()?;
     let ready = runtime.block_on(find(&plan, &choice, &environment))?;
     run::print_notes(&plan, &ready, false)?;
     warn_about_settings(&environment, true)?;

@@ -17,10 +17,9 @@ use crate::{
         error::{Code, Failure, Result},
         exit::Exit,
         signals::Signals,
-        ui,
+        ui, wait,
     },
     cli::LogsArguments,
-    launch,
 };
 
 /// Time between two checks of a followed log. Polling works on every system.
@@ -33,7 +32,7 @@ pub(crate) fn run(arguments: LogsArguments) -> Result<Exit> {
     if !arguments.follow {
         return ignore_closed_pipe(log.print_new().map(|()| Exit::Code(0)), &path);
     }
-    let runtime = launch::event_loop()?;
+    let runtime = wait::event_loop()?;
     runtime.block_on(async {
         let mut signals = Signals::listen()?;
         ignore_closed_pipe(follow(&mut log, &path, &mut signals).await, &path)

@@ -11,11 +11,10 @@ use crate::{
     base::{
         environment::Environment,
         error::{Code, Failure, Result},
-        ui,
+        ui, wait,
     },
     cli::{Choice, ModelsArguments},
     config::{Kind, Settings},
-    launch,
     memory::{Fit, Machine},
 };
 
@@ -30,7 +29,7 @@ pub(crate) fn run(arguments: ModelsArguments) -> Result<u8> {
     let settings = arguments.choice.settings(&environment)?;
     let Choice { backend, url, .. } = &arguments.choice.choice;
     let only = settings.backend.filter(|_| backend.is_some() || url.is_some());
-    let runtime = launch::event_loop()?;
+    let runtime = wait::event_loop()?;
 
     let chosen = backend::choose(&settings, &environment).ok().map(|(kind, _)| kind);
     let is_listed = |backend: &dyn Backend| only.is_none_or(|only| only == backend.kind());

@@ -12,11 +12,10 @@ use crate::{
         process::Identity,
         question::{self, Enter},
         ui,
-        wait::explained,
+        wait::{self, explained},
     },
     cli::StopArguments,
     keeper::{self, Report, SessionInfo, StopOutcome},
-    launch,
 };
 
 /// How long sessions may take to end Claude Code after their backend stopped.
@@ -25,7 +24,7 @@ const EXIT_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) fn run(arguments: StopArguments) -> Result<u8> {
     let environment = Environment::read()?;
     let target = arguments.which.resolve(&environment)?;
-    let runtime = launch::event_loop()?;
+    let runtime = wait::event_loop()?;
     let stopped = runtime.block_on(async {
         let up = keeper::list_backends(&environment.places.runtimes()?).await;
         if up.is_empty() {

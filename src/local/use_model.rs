@@ -9,7 +9,7 @@ use crate::{
     base::{
         environment::Environment,
         error::{Code, Failure, Result},
-        question, ui,
+        question, ui, wait,
     },
     cli::{Choice, Selection, UseArguments},
     config::{
@@ -158,7 +158,7 @@ fn find(name: &str, selection: &Selection, mut settings: Settings, environment: 
         return Ok(Chosen { kind, name: name.to_owned(), is_installed: true });
     }
     let is_listed = |backend: &dyn Backend| only.is_none_or(|only| only == backend.kind());
-    let installed = launch::event_loop()?.block_on(Installed::list(&settings, environment, is_listed, only));
+    let installed = wait::event_loop()?.block_on(Installed::list(&settings, environment, is_listed, only));
     let owners = installed.owners(name);
     let configured = settings.backend;
     let owner = match &owners[..] {
@@ -240,7 +240,7 @@ fn served(selection: &Selection, mut settings: Settings, environment: &Environme
     settings.model = None;
     settings.models.clear();
     let command = |model: &str| line(selection, model);
-    let settings = launch::event_loop()?.block_on(served_model::choose(settings, environment, true, command))?;
+    let settings = wait::event_loop()?.block_on(served_model::choose(settings, environment, true, command))?;
     let name = settings.model.ok_or_else(|| Failure::new(Code::Config, "no model is configured"))?;
     Ok(Chosen { kind: url_kind(), name, is_installed: true })
 }
@@ -251,7 +251,7 @@ fn served(selection: &Selection, mut settings: Settings, environment: &Environme
 /// `Usage` without a terminal or an answer, `Unavailable` if no model is installed.
 fn ask(selection: &Selection, settings: &Settings, environment: &Environment) -> Result<Chosen> {
     let only = settings.backend.filter(|_| selection.choice.backend.is_some());
-    let models = launch::event_loop()?.block_on(list_usable(only, settings, environment));
+    let models = wait::event_loop()?.block_on(list_usable(only, settings, environment));
     let Some(best) = models.first() else {
         return Err(Failure::new(Code::Unavailable, "no models found")
             .cause("no model is installed that can call tools and fits in memory")

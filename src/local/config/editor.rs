@@ -15,9 +15,8 @@ use crate::{
         process::Identity,
         question::Enter,
         signals::Signals,
-        ui,
+        ui, wait,
     },
-    launch,
     local::init,
     session::watch,
 };
@@ -38,7 +37,7 @@ pub(super) fn edit(target: &Target, environment: &Environment) -> Result<Exit> {
                 .help(format!("mkdir -p {}", ui::quote_path(directory)))
         })?;
     }
-    let runtime = launch::event_loop()?;
+    let runtime = wait::event_loop()?;
     let ended = runtime.block_on(edit_until_valid(&editor, target, environment, &before));
     // Dropping it would block while a thread waits for an answer at the terminal.
     runtime.shutdown_background();

@@ -11,11 +11,10 @@ use crate::{
         error::Result,
         exit::Exit,
         signals::Signals,
-        ui,
+        ui, wait,
     },
     cli::{DoctorArguments, Selection},
     config::project::locate,
-    launch,
     session::served_model,
 };
 
@@ -24,7 +23,7 @@ pub(crate) fn run(arguments: DoctorArguments) -> Result<Exit> {
     if arguments.privacy {
         return privacy::run(&arguments);
     }
-    let runtime = launch::event_loop()?;
+    let runtime = wait::event_loop()?;
     let mut checks = Vec::new();
     let interrupted = runtime.block_on(run_checks(&arguments, &mut checks));
     // Dropping it would block while a thread waits for a lock that another process holds.

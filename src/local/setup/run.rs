@@ -22,7 +22,7 @@ use crate::{
         question::Enter,
         scratch::Scratch,
         signals::Signals,
-        ui,
+        ui, wait,
     },
     cli::{self, Selection},
     config::{self, Edit, Overrides, Settings},
@@ -47,7 +47,7 @@ pub(crate) fn run(arguments: cli::SetupArguments) -> Result<Exit> {
     let asked = Asked { is_dry_run: dry_run, ..Asked::new(&["lclaude", "local", "setup"], &selection.choice) };
     let settings = launch::with_model(settings, &environment, &asked)?;
     let mut setup = Setup { selection, environment, file, settings };
-    let runtime = launch::event_loop()?;
+    let runtime = wait::event_loop()?;
     let outcome = runtime.block_on(async {
         if dry_run {
             return setup.describe().await.map(|text| {

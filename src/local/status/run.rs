@@ -2,14 +2,13 @@
 
 use super::{json, seen::Viewer, text, watch};
 use crate::{
-    base::{environment::Environment, error::Result, exit::Exit, ui},
+    base::{environment::Environment, error::Result, exit::Exit, ui, wait},
     cli::StatusArguments,
-    launch,
 };
 
 pub(crate) fn run(arguments: StatusArguments) -> Result<Exit> {
     let environment = Environment::read()?;
-    let runtime = launch::event_loop()?;
+    let runtime = wait::event_loop()?;
     if arguments.watch {
         return runtime.block_on(watch::run(&environment.places.runtimes()?));
     }
