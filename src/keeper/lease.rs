@@ -3,6 +3,7 @@
 use std::{
     os::fd::OwnedFd,
     path::{Path, PathBuf},
+    process::Command,
     time::Duration,
 };
 
@@ -243,6 +244,14 @@ impl Lease {
             failure.help(format!("tail {}", ui::quote_path(&self.start.log)))
         } else {
             failure.help(RETRY_HELP)
+        }
+    }
+
+    /// Makes the process of `command` tell the keeper about itself before it runs the program, in case this process is
+    /// killed before [`Lease::guard`].
+    pub(crate) fn guard_from_spawn(&self, command: &mut Command) {
+        if let Connection::Keeper(link) = &self.connection {
+            link.report_itself(command);
         }
     }
 

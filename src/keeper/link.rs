@@ -1,10 +1,10 @@
 //! A session's connection to a keeper: finding or starting the keeper, receiving events, closing the lease.
 
 use std::{
-    io,
+    io::{self, Write},
     os::{
-        fd::{AsFd, OwnedFd},
-        unix::net::UnixStream as StdStream,
+        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+        unix::{net::UnixStream as StdStream, process::CommandExt},
     },
     process::Stdio,
     time::Duration,
@@ -127,6 +127,27 @@ impl Link {
             None => send(socket, &message, SendFlags::empty()).unwrap_or(0),
         };
         self.unsent.extend_from_slice(&message[sent..]);
+    }
+
+    /// Makes the process of `command` report itself to the keeper before it runs the program.
+    pub(crate) fn report_itself(&self, command: &mut std::process::Command) {
+        const WIDEST: u32 = u32::MAX;
+        let mut line = encode(&ToKeeper::Spawned { pid: WIDEST });
+        let digits = WIDEST.to_string();
+        let position = line.windows(digits.len()).position(|part| part == digits.as_bytes());
+        let Some(position) = position.filter(|_| self.unsent.is_empty()) else { return };
+        let socket = self.write.as_ref().as_fd().as_raw_fd();
+        let report = move || {
+            // JSON allows spaces before a number.
+            write!(&mut line[position..], "{:>width$}", std::process::id(), width = digits.len())?;
+            // SAFETY: the child has a copy of each of its parent's descriptors.
+            let socket = unsafe { BorrowedFd::borrow_raw(socket) };
+            // Without room for it, the session reports the child.
+            let _ = send(socket, &line, SendFlags::empty());
+            Ok(())
+        };
+        // SAFETY: between fork and exec the closure makes system calls and touches no lock and no heap.
+        unsafe { command.pre_exec(report) };
     }
 
     /// Returns the keeper's next event, or `None` if the keeper is gone. May be dropped and called again.

@@ -42,6 +42,9 @@ pub(crate) enum ToKeeper {
         #[serde(default)]
         watches: bool,
     },
+    /// The process that becomes Claude Code, to end if its session dies. It sends this itself, since the session may be
+    /// killed before it can send `Child`.
+    Spawned { pid: u32 },
     /// The running Claude Code process, to end if its session dies.
     Child { process: Identity },
     /// These processes, the child and its descendants, are stopped until the backend listens again. Continue them if the

@@ -19,7 +19,7 @@ use super::{
     report::{Glance, Report},
     timeouts::REPLY_TIMEOUT,
 };
-use crate::base::{descriptor, error::Failure, failpoint};
+use crate::base::{descriptor, error::Failure, failpoint, process::Identity};
 
 /// Serves the session that started this keeper, which holds a lease even before its `hello`.
 pub(crate) fn accept_first(leases: &Leases, receiver: Receiver, write: OwnedWriteHalf) {
@@ -124,12 +124,12 @@ async fn serve_session(
 async fn receive_child(receiver: &mut Receiver, lease: &OpenLease) {
     while let Some(message) = receiver.next().await {
         match message {
-            ToKeeper::Child { process } => {
-                lease.info.child.set(Some(process));
-                if let Some(session) = &lease.info.session {
-                    lease.shared.context.guard.record_child(session.pid, process);
+            ToKeeper::Spawned { pid } => {
+                if let Some(process) = Identity::of(pid) {
+                    lease.set_child(process);
                 }
             }
+            ToKeeper::Child { process } => lease.set_child(process),
             ToKeeper::Held { processes } => {
                 lease.info.held.replace(Some((lease.shared.context.restarted.get(), processes)));
                 lease.shared.held.notify_one();

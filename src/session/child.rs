@@ -20,6 +20,7 @@ use crate::{
         ui, windows,
     },
     claude::{self, Routed, SessionPlan, Throwaway},
+    keeper::Lease,
 };
 
 #[derive(Debug)]
@@ -144,9 +145,11 @@ impl Child {
         Ok(command)
     }
 
-    /// Starts the child in our process group with our standard streams.
-    pub(crate) fn spawn(&self, routed: &Routed, scratch: &Path) -> Result<process::Child> {
-        let command = self.command(routed, scratch)?;
+    /// Starts the child in our process group with our standard streams. The keeper of the lease ends it if this process is
+    /// killed.
+    pub(crate) fn spawn(&self, routed: &Routed, scratch: &Path, lease: &Lease) -> Result<process::Child> {
+        let mut command = self.command(routed, scratch)?;
+        lease.guard_from_spawn(&mut command);
         process::Command::from(command).spawn().map_err(|error| self.spawn_failure(error))
     }
 
