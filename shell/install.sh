@@ -33,7 +33,8 @@ Sessions that are running keep the version they started with.
 --uninstall leaves your configuration (~/.config/lclaude), the logs (~/.local/state/lclaude) and the
 cache (~/.cache/lclaude), and says so.
 
-If DESTDIR is set, it is put in front of the prefix, for packagers.
+If DESTDIR is set, it is put in front of the prefix, for packagers. LCLAUDE_INSTALLED_BY, such as
+apk, is what `lclaude --version` says about how it was installed (default: source).
 USAGE
 }
 
@@ -108,6 +109,7 @@ share/fish/vendor_completions.d/lclaude.fish
 share/lclaude/lclaude.bash
 share/lclaude/lclaude.zsh
 share/lclaude/lclaude.fish
+share/lclaude/installed-by
 FILES
 }
 
@@ -151,6 +153,7 @@ collect() {
   print_own share/zsh/site-functions/_lclaude completions zsh
   print_own share/fish/vendor_completions.d/lclaude.fish completions fish
   for shell in bash zsh fish; do print_own "share/lclaude/lclaude.$shell" completions "$shell" --hook; done
+  printf '%s\n' "${LCLAUDE_INSTALLED_BY:-source}" >"$SCRATCH/share/lclaude/installed-by"
 }
 
 # print_own FILE VERB...: writes what the program prints to FILE

@@ -87,6 +87,9 @@ plan_helpers() {
   plan_helper zsh "tests of the hook and completions in zsh"
   plan_helper fish "tests of the hook and completions in fish"
   plan_helper groff "the check of the manual page"
+  plan_helper busybox "tests of the installer where nothing else is"
+  plan_helper npm "tests of the npm packages"
+  plan_helper ruby "tests of the Homebrew formula"
 }
 
 plan_helper() {
@@ -135,7 +138,9 @@ check_shell() {
   for file in shell/*.sh shell/*.bash shell/completions/*.bash .ci/run; do bash -n "$file"; done
   if is_there zsh; then for file in shell/*.zsh shell/completions/_*; do zsh -n "$file"; done; fi
   if is_there fish; then for file in shell/*.fish shell/completions/*.fish; do fish --no-execute "$file"; done; fi
-  if is_there shellcheck; then shellcheck -x shell/*.sh shell/*.bash shell/completions/*.bash .ci/run; fi
+  if is_there shellcheck; then
+    shellcheck -x shell/*.sh shell/*.bash shell/completions/*.bash shell/release/*.sh shell/release/npm/bin/* .ci/run
+  fi
 }
 
 # Succeeds if a program is installed. Otherwise its check is skipped, or fails in CI.

@@ -20,7 +20,9 @@ mod warm;
 use base::{
     error::{Code, Failure, Result},
     exit::Exit,
+    installation::Installation,
     ui,
+    variables::Variables,
 };
 use cli::Invocation;
 
@@ -55,6 +57,12 @@ fn dispatch(invocation: Invocation) -> Result<Exit> {
             Ok(Exit::Code(0))
         }
         Invocation::Help => launch::print_both(&cli::help(), "--help"),
-        Invocation::Version => launch::print_both(concat!(env!("CARGO_PKG_VERSION"), " (lclaude)"), "--version"),
+        Invocation::Version => launch::print_both(&version(), "--version"),
     }
+}
+
+/// Returns lclaude's version, and how it was installed if that is known.
+fn version() -> String {
+    let installed = Installation::find(&Variables::read()).map(|installation| format!(", {}", installation.describe()));
+    format!("{} (lclaude{})", env!("CARGO_PKG_VERSION"), installed.unwrap_or_default())
 }

@@ -11,6 +11,7 @@ pub(crate) mod error;
 pub(crate) mod exit;
 pub(crate) mod failpoint;
 pub(crate) mod fingerprint;
+pub(crate) mod installation;
 pub(crate) mod limits;
 pub(crate) mod output;
 pub(crate) mod pager;

@@ -10,11 +10,12 @@ use std::{
 
 use support::{Ended, Stage, lclaude, machine::bound_by_permissions, messages};
 
-const INSTALLED: [&str; 9] = [
+const INSTALLED: [&str; 10] = [
     "bin/lclaude",
     "share/bash-completion/completions/lclaude",
     "share/fish/vendor_completions.d/lclaude.fish",
     "share/lclaude/installed",
+    "share/lclaude/installed-by",
     "share/lclaude/lclaude.bash",
     "share/lclaude/lclaude.fish",
     "share/lclaude/lclaude.zsh",

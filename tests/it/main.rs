@@ -32,6 +32,8 @@ mod hostile;
 mod init;
 mod install;
 mod installed;
+mod installed_by;
+mod installer;
 #[cfg(all(target_os = "linux", debug_assertions))]
 mod interleavings;
 #[cfg(all(target_os = "linux", debug_assertions))]
@@ -58,6 +60,7 @@ mod private_directories;
 mod profiles;
 mod project;
 mod quiet;
+mod release;
 mod restored_files;
 mod routing;
 mod run;

@@ -8,9 +8,11 @@ use crate::{
     backend::{self, BackendPlan, subject::Subject},
     base::{
         check::{Area, Check},
+        installation::Installation,
         paths::Places,
         port,
         ui::{self, format_bytes},
+        variables::Variables,
     },
     config::Settings,
     keeper::{self, Report},
@@ -27,6 +29,7 @@ const LOW_FREE: u64 = 2_000_000_000;
 
 pub(crate) async fn check(subject: &Subject<'_>, plan: Option<&BackendPlan>, checks: &mut Vec<Check>) {
     let environment = subject.environment;
+    checks.push(installation(&environment.variables));
     checks.push(memory(Machine::detect().map(Machine::with_tools)));
     if let Some(plan) = plan {
         checks.push(fit(subject, plan));
@@ -56,6 +59,18 @@ pub(crate) async fn check(subject: &Subject<'_>, plan: Option<&BackendPlan>, che
                 .help(format!("df -h {}", ui::quote_path(place))),
         });
     }
+}
+
+/// Shows lclaude's version, how it was installed and how to upgrade it.
+fn installation(variables: &Variables) -> Check {
+    let mut found = concat!("lclaude ", env!("CARGO_PKG_VERSION")).to_owned();
+    if let Some(installation) = Installation::find(variables) {
+        found.push_str(&format!(", {}", installation.describe()));
+        if let Some(command) = installation.upgrade(variables) {
+            found.push_str(&format!("; to upgrade: {command}"));
+        }
+    }
+    Check::ok(AREA, "installation", found)
 }
 
 fn memory(machine: Option<Machine>) -> Check {

@@ -16,6 +16,7 @@ pub mod picture;
 pub mod plain_server;
 pub mod real;
 pub mod relay;
+pub mod release;
 pub mod requests;
 pub mod server;
 pub mod session;

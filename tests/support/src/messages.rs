@@ -193,7 +193,9 @@ fn normalized(text: &str, masks: &[(String, String)]) -> String {
     }
     let version = lclaude_version();
     text = text.replace(&format!("lclaude {version}"), "lclaude [VERSION]");
-    text = text.replace(&format!("{version} (lclaude)"), "[VERSION] (lclaude)");
+    text = text.replace(&format!("lclaude-{version}"), "lclaude-[VERSION]");
+    text = text.replace(&format!("/v{version}/"), "/v[VERSION]/");
+    text = text.replace(&format!("{version} (lclaude"), "[VERSION] (lclaude");
     let program = lclaude().display().to_string();
     let target = lclaude().parent().expect("a directory").display().to_string();
     let repository = repository().display().to_string();
@@ -204,7 +206,7 @@ fn normalized(text: &str, masks: &[(String, String)]) -> String {
     without_numbers(&without_memory(&without_times(&text)))
 }
 
-fn lclaude_version() -> String {
+pub(crate) fn lclaude_version() -> String {
     let manifest = fs::read_to_string(repository().join("Cargo.toml")).expect("Cargo.toml");
     let version = manifest.lines().find_map(|line| line.strip_prefix("version = ")).expect("a version");
     version.trim_matches('"').to_owned()
