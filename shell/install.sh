@@ -8,6 +8,7 @@ cd -- "$(dirname -- "$0")/.." >/dev/null
 
 PREFIX=${HOME:+$HOME/.local}
 BINARY=""           # an lclaude that is already built
+TEXTS_FROM=""       # an lclaude that prints the other files, if the installed one can't run on this machine
 UNINSTALL=0
 ROOT=""             # where the files go: DESTDIR and the prefix
 LEDGER=share/lclaude/installed    # the installed files and created directories, for --uninstall
@@ -33,8 +34,10 @@ Sessions that are running keep the version they started with.
 --uninstall leaves your configuration (~/.config/lclaude), the logs (~/.local/state/lclaude) and the
 cache (~/.cache/lclaude), and says so.
 
-If DESTDIR is set, it is put in front of the prefix, for packagers. LCLAUDE_INSTALLED_BY, such as
-apk, is what `lclaude --version` says about how it was installed (default: source).
+For packagers: DESTDIR is put in front of the prefix, and nothing is recorded for --uninstall.
+LCLAUDE_INSTALLED_BY, such as apk, is what `lclaude --version` says about how it was installed
+(default: source). If lclaude was built for another platform, `--texts-from FILE` names one that runs
+on this machine; it prints the manual page and completions.
 USAGE
 }
 
@@ -52,7 +55,8 @@ main() {
   if [ -z "$BINARY" ]; then build; fi
   SCRATCH=$(mktemp -d "${TMPDIR:-/tmp}/lclaude-install.XXXXXX")
   collect
-  write_ledger
+  # A package manager keeps its own list.
+  if [ -z "${DESTDIR:-}" ]; then write_ledger; fi
   local file
   for file in $(list_files); do place "$file"; done
   farewell
@@ -61,11 +65,15 @@ main() {
 read_own_options() {
   while [ $# -gt 0 ]; do
     case "$1" in
-      --prefix | --binary)
+      --prefix | --binary | --texts-from)
         case "${2:-}" in
           "" | --*) complain "$1 needs a value" "shell/install.sh --help"; exit 64 ;;
         esac
-        if [ "$1" = --prefix ]; then PREFIX=$(absolute "$2"); else BINARY=$(absolute "$2"); fi
+        case "$1" in
+          --prefix) PREFIX=$(absolute "$2") ;;
+          --binary) BINARY=$(absolute "$2") ;;
+          --texts-from) TEXTS_FROM=$(absolute "$2") ;;
+        esac
         shift
         ;;
       --prefix= | --binary=) complain "${1%=} needs a value" "shell/install.sh --help"; exit 64 ;;
@@ -160,8 +168,8 @@ collect() {
 print_own() {
   local file=$SCRATCH/$1
   shift
-  if "$SCRATCH/bin/lclaude" local "$@" >"$file" && [ -s "$file" ]; then return 0; fi
-  die "$BINARY is not a working lclaude" "build and install lclaude: shell/install.sh"
+  if "${TEXTS_FROM:-$SCRATCH/bin/lclaude}" local "$@" >"$file" && [ -s "$file" ]; then return 0; fi
+  die "${TEXTS_FROM:-$BINARY} is not a working lclaude" "build and install lclaude: shell/install.sh"
 }
 
 # The ledger is written first, so that --uninstall can clean up after an interrupted installation.

@@ -90,6 +90,7 @@ plan_helpers() {
   plan_helper busybox "tests of the installer where nothing else is"
   plan_helper npm "tests of the npm packages"
   plan_helper ruby "tests of the Homebrew formula"
+  plan_helper rpm "tests of the .rpm package"
 }
 
 plan_helper() {

@@ -54,6 +54,7 @@ mod ollama_context;
 mod ollama_helps;
 mod ollama_shared;
 mod ollama_store;
+mod packages;
 mod panics;
 mod privacy;
 mod private_directories;
