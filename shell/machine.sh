@@ -41,7 +41,7 @@ clock() { printf '%d:%02d' $(($1 / 60)) $(($1 % 60)); }
 check_cargo() {
   local install="install Rust: curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh" version wanted
   have cargo || die "cargo is not installed, so $1" "$install" "or see https://rustup.rs"
-  wanted=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
+  wanted=$(oldest_rust)
   version=$(cargo --version) || die "cargo does not run, so $1" "rustup toolchain install stable" "$install"
   version=${version#cargo }
   version=${version%%[ -]*}
@@ -49,6 +49,9 @@ check_cargo() {
     die "cargo $version is too old, so $1: Rust $wanted or later is needed" "rustup update stable" "$install"
   fi
 }
+
+# oldest_rust: prints the oldest version of Rust that lclaude supports
+oldest_rust() { sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml; }
 
 # is_older VERSION OTHER: compares the first two numbers of versions such as 1.89.0
 is_older() {
@@ -76,8 +79,8 @@ need_package() {
 
 install_packages() {
   if [ -z "$PACKAGES_NEEDED" ]; then return 0; fi
-  local root="" command
-  if [ "$(id -u)" != 0 ]; then root="sudo "; fi
+  local root command
+  root=$(as_root)
   command="${root}apt-get install -y --no-install-recommends$PACKAGES_NEEDED"
   say "Missing packages:"
   printf '%s' "$PACKAGES_WHY" >&2
@@ -94,6 +97,12 @@ install_packages() {
   } || die "the packages could not be installed" "$command"
   PACKAGES_NEEDED=""
 }
+
+# as_root: prints what a command for root begins with
+as_root() { if [ "$(id -u)" != 0 ]; then echo "sudo "; fi; }
+
+# install_command PACKAGE: prints the command that installs a package
+install_command() { if [ "$(uname -s)" = Darwin ]; then echo "brew install $1"; else echo "$(as_root)apt-get install $1"; fi; }
 
 no_apt_get() {
   if [ "$(uname -s)" = Darwin ]; then

@@ -15,10 +15,10 @@ usage() {
   cat <<'USAGE'
 Usage: shell/test.sh [--yes]
 
-Runs cargo fmt, clippy, shellcheck and all tests, including end-to-end tests, and checks that no
-process is left running. The first run downloads Claude Code and builds llama-server, both in a
-pinned version, and keeps them in LCLAUDE_TOOLS (default: lclaude-tools in XDG_CACHE_HOME or
-~/.cache).
+Runs cargo fmt, clippy (also for macOS), shellcheck, actionlint and all tests, including end-to-end
+tests, and checks that no process is left running. The first run downloads Claude Code and builds
+llama-server and actionlint, in pinned versions, and keeps them in LCLAUDE_TOOLS (default:
+lclaude-tools in XDG_CACHE_HOME or ~/.cache).
 
   --yes     install missing Debian packages without asking, including those for optional tests
             (if CI is set in the environment, a missing program is a failure instead of a skipped test)
@@ -32,7 +32,7 @@ main() {
   trap 'exit 130' INT
   trap 'exit 143' TERM HUP
   check_toolchain
-  plan_tools claude llama-server
+  plan_tools claude llama-server actionlint macos-rust
   plan_helpers
   install_packages
   SCRATCH=$(mktemp -d "${TMPDIR:-/tmp}/lclaude-test.XXXXXX")
@@ -50,6 +50,8 @@ main() {
   fi
   part "build" cargo build --locked --workspace --bins
   wait_for_tools
+  part "workflows" check_workflows
+  part "macOS" shell/check-macos.sh
   part "tests" run_tests
   part "nothing left running" check_nothing_left
 }
@@ -82,7 +84,9 @@ check_toolchain() {
 
 # Programs that some checks use. They are optional unless --yes is given; in CI none is optional.
 plan_helpers() {
-  plan_helper strace "tests of the files and connections that Claude Code opens"
+  if [ "$(uname -s)" = Linux ]; then
+    plan_helper strace "tests of the files and connections that Claude Code opens"
+  fi
   plan_helper shellcheck "checks of the shell scripts"
   plan_helper zsh "tests of the hook and completions in zsh"
   plan_helper fish "tests of the hook and completions in fish"
@@ -144,10 +148,13 @@ check_shell() {
   fi
 }
 
+# actionlint also runs shellcheck on the commands of the workflows.
+check_workflows() { "$(tool_file actionlint)" .github/workflows/*.yml; }
+
 # Succeeds if a program is installed. Otherwise its check is skipped, or fails in CI.
 is_there() {
   if have "$1"; then return 0; fi
-  if [ -n "${CI:-}" ]; then die "$1 is missing, and CI runs every check" "apt-get install $1"; fi
+  if [ -n "${CI:-}" ]; then die "$1 is missing, and CI runs every check" "$(install_command "$1")"; fi
   say "skipped: $1 is not installed"
   return 1
 }

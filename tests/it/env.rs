@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fs, os::unix::fs::symlink};
 
 use rustix::process::Signal;
-use support::{Fake, Session, Stage, Value, finish, json, lclaude, machine::needs_program, messages, port};
+use support::{Fake, Session, Stage, Value, finish, json, lclaude, machine, messages, port};
 
 /// Values that need quoting.
 const SPECIAL: &[(&str, &str)] = &[
@@ -61,10 +61,11 @@ fn variables(stage: &Stage) -> BTreeMap<String, Value> {
 
 /// Returns the environment of a program after `script` in `shell`, or `None` if the shell isn't installed.
 fn environment(stage: &Stage, shell: &str, script: &str) -> Option<BTreeMap<String, String>> {
-    if !needs_program(shell) {
+    if !machine::needs_program(shell) {
         return None;
     }
-    let output = stage.command(shell).args(["-c", &format!("{script}; exec env -0")]).output().expect("it runs");
+    let program = machine::program(shell).expect("it was found");
+    let output = stage.command(program).args(["-c", &format!("{script}; exec env -0")]).output().expect("it runs");
     assert!(output.status.success(), "{shell}: {}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).expect("text");
     let pairs = text.split_terminator('\0').map(|pair| pair.split_once('=').expect("a variable"));
@@ -127,7 +128,7 @@ fn fish_universal_variable_is_hidden_and_kept() {
     let set = "set -e ANTHROPIC_API_KEY; set -Ux ANTHROPIC_API_KEY universal";
     if environment(&stage, "fish", set).is_some() {
         let fish = |script: &str| {
-            let mut command = stage.command("fish");
+            let mut command = stage.command(machine::program("fish").expect("it was found"));
             command.env_remove("ANTHROPIC_API_KEY").args(["-c", script]);
             String::from_utf8(command.output().expect("it runs").stdout).expect("text")
         };

@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::symlink, path::Path, process::Stdio};
 
 use support::{Stage, messages, repository, write_program};
 
-const SCRIPTS: [&str; 5] = ["demo.sh", "test.sh", "bench.sh", "picture.sh", "install.sh"];
+const SCRIPTS: [&str; 6] = ["demo.sh", "test.sh", "bench.sh", "check-macos.sh", "picture.sh", "install.sh"];
 
 /// Returns a stage whose PATH has no program but those that the scripts need to look around.
 fn stage() -> Stage {
@@ -67,4 +67,39 @@ fn cargo_without_a_toolchain_is_reported_before_anything_is_fetched() {
         let said = refused(&stage, script);
         assert!(said.contains("\nerror: cargo does not run, so lclaude cannot be "), "{script}: {said}");
     }
+}
+
+/// Puts a cargo on PATH that prints its arguments, and a rustc with this directory as its own.
+#[cfg(target_os = "linux")]
+fn fake_rust(stage: &Stage, sysroot: &Path) {
+    let cargo = "#!/bin/sh\ncase $1 in --version) echo 'cargo 1.95.0' ;; *) echo \"cargo $*\" ;; esac\n";
+    write_program(&stage.bin().join("cargo"), cargo);
+    write_program(&stage.bin().join("rustc"), &format!("#!/bin/sh\necho {}\n", sysroot.display()));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn macos_check_covers_the_workspace_with_warnings_as_errors() {
+    let stage = stage();
+    let sysroot = stage.root().join("rust");
+    fs::create_dir_all(sysroot.join("lib/rustlib/aarch64-apple-darwin/lib")).expect("a directory");
+    fake_rust(&stage, &sysroot);
+    let ended = stage.ended(&mut stage.command(repository().join("shell/check-macos.sh"))).expect(0);
+    let clippy = "cargo clippy --locked --workspace --all-targets --target aarch64-apple-darwin -- -D warnings\n";
+    assert!(ended.stdout.starts_with(clippy), "{ended:#?}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn macos_check_is_skipped_without_its_standard_library_but_fails_in_ci() {
+    let stage = stage();
+    fake_rust(&stage, stage.root());
+    let mut command = stage.command(repository().join("shell/check-macos.sh"));
+    let ended = stage.ended(&mut command).expect(0);
+    assert_eq!(ended.stdout, "");
+    let skipped =
+        "skipped: Rust's standard library for macOS is missing; to get it: rustup target add aarch64-apple-darwin\n";
+    assert_eq!(ended.stderr, skipped);
+    let ended = stage.ended(command.env("CI", "1")).expect(1);
+    assert!(ended.stderr.contains("help: rustup target add aarch64-apple-darwin"), "{}", ended.stderr);
 }

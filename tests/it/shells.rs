@@ -10,7 +10,7 @@ use std::{
 
 use support::{
     Ended, Stage, json, lclaude,
-    machine::needs_program,
+    machine::{needs_program, program},
     terminal::{PROMPT, Terminal},
     write_program,
 };
@@ -48,7 +48,7 @@ impl Shell {
 
     /// Runs a script without the user's startup files.
     fn run(self, stage: &Stage, script: &str) -> Ended {
-        let mut command = stage.command(self.name());
+        let mut command = stage.command(program(self.name()).expect("it is installed"));
         // A file, because zsh parses all of a -c script before it defines aliases.
         let file = stage.root().join("script");
         fs::write(&file, script).expect("a file");
@@ -66,7 +66,7 @@ impl Shell {
 
     /// Starts an interactive shell in a terminal, with `file` as the content of the user's startup file.
     fn terminal(self, stage: &Stage, file: &str) -> Terminal {
-        let mut command = stage.command(self.name());
+        let mut command = stage.command(program(self.name()).expect("it is installed"));
         match self {
             Bash => {
                 fs::write(stage.home().join(".bashrc"), format!("PS1='{PROMPT}'\n{file}\n")).expect("a file");

@@ -166,7 +166,7 @@ pub(crate) fn user_runtime_dir(_uid: u32) -> Option<PathBuf> {
 /// Async-signal-safe.
 ///
 /// `si_code` is always 0, and for Ctrl-C `si_pid` is the terminal emulator, in whose write the kernel sends the signal
-/// (`psignal_internal` in xnu's bsd/kern/kern_sig.c). The emulator isn't in the session of its own terminal.
+/// (`psignal_internal` in xnu's `bsd/kern/kern_sig.c`). The emulator isn't in the session of its own terminal.
 pub(crate) fn is_sent_by_process(info: &libc::siginfo_t) -> bool {
     // SAFETY: getsid takes no pointers.
     unsafe { libc::getsid(info.si_pid) == libc::getsid(0) }

@@ -31,26 +31,47 @@ pub fn needs(what: impl Display, is_there: bool) -> bool {
     false
 }
 
-/// Requires a program in the system directories that every [`Stage`] has on PATH.
+/// Returns `is_there`, as [`needs`] does. On other systems than Linux the test is always skipped, also in CI.
+#[track_caller]
+fn needs_on_linux(what: &str, is_there: bool) -> bool {
+    if cfg!(target_os = "linux") {
+        return needs(what, is_there);
+    }
+    let test = thread::current().name().unwrap_or_default().to_owned();
+    let _ = writeln!(io::stderr(), "skipped: {test} needs Linux, and there {what}");
+    false
+}
+
+/// Returns the path of a program in the system directories that every [`Stage`] has on PATH, or on macOS in Homebrew's. Those
+/// aren't on PATH, because a backend may be installed there.
+#[must_use]
+pub fn program(name: &str) -> Option<PathBuf> {
+    let homebrew: &[_] = if cfg!(target_os = "macos") { &["/opt/homebrew/bin", "/usr/local/bin"] } else { &[] };
+    let mut places = ["/usr/bin", "/bin"].iter().chain(homebrew).map(|place| Path::new(place).join(name));
+    places.find(|path| path.exists())
+}
+
+/// Requires a program that [`program`] finds.
 #[track_caller]
 #[must_use]
 pub fn needs_program(name: &str) -> bool {
-    needs(name, ["/usr/bin", "/bin"].iter().any(|place| Path::new(place).join(name).exists()))
+    needs(name, program(name).is_some())
 }
 
-/// Requires root, which may act as other users and change the owner of files.
+/// Requires root, which may act as other users and change the owner of files. What tests do as root, Linux has: mounts and
+/// capabilities.
 #[track_caller]
 #[must_use]
 pub fn needs_root() -> bool {
-    needs("root", rustix::process::geteuid().is_root())
+    needs_on_linux("root", rustix::process::geteuid().is_root())
 }
 
-/// Requires strace and permission to trace.
+/// Requires strace, which only Linux has, and permission to trace.
 #[track_caller]
 #[must_use]
 pub fn needs_strace() -> bool {
     let possible = Command::new("strace").args(["-o", "/dev/null", "true"]).output();
-    needs("strace and permission to trace", possible.is_ok_and(|output| output.status.success()))
+    needs_on_linux("strace and permission to trace", possible.is_ok_and(|output| output.status.success()))
 }
 
 /// Requires that Ollama isn't installed, since lclaude also searches fixed system paths for its program and models.
