@@ -11,6 +11,7 @@ use crate::{
     base::{
         environment::Environment,
         error::{Code, Failure, Result},
+        wsl,
     },
     config::{Kind, Settings, Source, Tier},
 };
@@ -59,6 +60,9 @@ pub(crate) fn plan(settings: &Settings, environment: &Environment) -> Result<Cho
     let (kind, reason) = choose(settings, environment)?;
     let backend = backend(kind);
     let plan = backend.plan(settings, environment)?;
+    if wsl::version() == Some(wsl::Version::One) && backend.needs_keeper() {
+        return Err(too_old_for(kind));
+    }
     if serde_json::to_vec(&plan).is_err() {
         return Err(Failure::new(Code::Unavailable, format!("{} cannot be used", plan.name()))
             .cause("paths must be valid UTF-8")
@@ -66,6 +70,13 @@ pub(crate) fn plan(settings: &Settings, environment: &Environment) -> Result<Cho
     }
     let tiers = tiers(backend, settings, &plan)?;
     Ok(ChosenBackend { plan, tiers, reason })
+}
+
+fn too_old_for(kind: Kind) -> Failure {
+    Failure::new(Code::Unavailable, format!("{kind} can't be used in WSL 1"))
+        .cause("WSL 1 doesn't tell which program listens on a port, so another one could get your code")
+        .help(wsl::UPGRADE)
+        .help("lclaude --url http://HOST:PORT  # uses a server that is already running")
 }
 
 fn tiers(backend: &dyn Backend, settings: &Settings, plan: &BackendPlan) -> Result<Tiers> {

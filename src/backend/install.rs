@@ -5,11 +5,13 @@
 
 use std::process::{Command, Stdio};
 
+use crate::base::windows;
+
 pub(crate) const IS_MACOS: bool = cfg!(target_os = "macos");
 
-/// Returns whether a program is on PATH.
+/// Returns whether a program is on PATH. A Windows program would install something on Windows.
 pub(crate) fn is_on_path(program: &str) -> bool {
-    which::which(program).is_ok()
+    windows::is_native_on_path(program)
 }
 
 /// Returns Homebrew's install command if Homebrew is installed.

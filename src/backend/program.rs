@@ -20,6 +20,7 @@ use crate::{
         paths,
         pattern::matches,
         spawn::not_executable,
+        windows,
     },
     config::{Kind, Settings},
 };
@@ -36,6 +37,9 @@ pub(crate) fn remove_variables(command: &mut std::process::Command, more: impl F
         }
     }
 }
+
+/// Why a Windows program can't be a backend.
+pub(crate) const NOT_OURS: &str = "WSL passes it no variables, and lclaude could not end it";
 
 /// A program that was not found.
 pub(crate) struct MissingProgram<'a> {
@@ -56,14 +60,20 @@ impl MissingProgram<'_> {
             Some(path) => {
                 let source = settings.source(&format!("{kind}.path"));
                 let failure = Failure::new(Code::Unavailable, format!("no {program} at {}", path.display()));
-                if path.is_file() {
+                if windows_program(named, program).is_some() {
+                    failure.cause(format!("{source} sets this path, but it is a Windows program: {NOT_OURS}"))
+                } else if path.is_file() {
                     let (why, help) = not_executable(path);
                     failure.cause(format!("{source} sets this path, but it {why}")).help(help)
                 } else {
                     failure.cause(format!("{source} sets this path, but it is missing or not executable"))
                 }
             }
-            None => Failure::new(Code::Unavailable, format!("{name} was not found")).cause(why),
+            None => match windows_program(None, program) {
+                Some(path) => Failure::new(Code::Unavailable, format!("{name} is not installed in WSL"))
+                    .cause(format!("{} is a Windows program: {NOT_OURS}", path.display())),
+                None => Failure::new(Code::Unavailable, format!("{name} was not found")).cause(why),
+            },
         };
         failure.help(install).help(format!("lclaude local config set {kind}.path /path/to/{program}"))
     }
@@ -71,12 +81,22 @@ impl MissingProgram<'_> {
 
 /// Returns the absolute path of the configured program `named`, or else of `name` on PATH. Links are kept, since a
 /// program may look at its own name, as version managers' shims and the interpreters of virtual environments do.
+///
+/// Windows programs are left out; [`windows_program`] returns them.
 pub(crate) fn find(named: Option<&Path>, name: &str) -> Option<PathBuf> {
     let found = match named {
-        Some(path) => which::which(path),
-        None => which::which(name),
+        Some(path) => which::which(path).ok().filter(|path| !windows::is_windows_binary(path)),
+        None => windows::find_native(name.as_ref()),
     };
-    found.ok().map(|path| paths::absolute(&path))
+    found.map(|path| paths::absolute(&path))
+}
+
+/// Returns the Windows program that [`find`] leaves out, if there is one.
+pub(crate) fn windows_program(named: Option<&Path>, name: &str) -> Option<PathBuf> {
+    match named {
+        Some(path) => which::which(path).ok().filter(|path| windows::is_windows_binary(path)),
+        None => windows::programs(name.as_ref()).next(),
+    }
 }
 
 /// The slowest answer seen was Claude Code's on a busy machine, after two seconds.

@@ -32,3 +32,4 @@ pub(crate) mod variables;
 pub(crate) mod wait;
 pub(crate) mod watch;
 pub(crate) mod windows;
+pub(crate) mod wsl;

@@ -15,6 +15,7 @@ use super::{
     error::{Code, Failure, Result},
     process, ui,
     variables::Variables,
+    wsl,
 };
 
 /// The longest allowed path of the runtime directory, in bytes: macOS limits a socket path to 104, and the longest name
@@ -276,6 +277,9 @@ fn check_owner_and_mode(dir: &Path, meta: &fs::Metadata) -> Result<()> {
             "belongs to another user",
             format!("its owner (uid {}) could read the backend's key", meta.uid()),
         ));
+    }
+    if meta.mode() & 0o022 != 0 && wsl::is_on_drive(dir) {
+        return Err(not_private(dir, "is on a Windows drive", "its files can't be made private there".into()));
     }
     if meta.mode() & 0o022 != 0 {
         let failure = not_private(dir, "is writable by others", "other users could have changed its files".into());

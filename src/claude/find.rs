@@ -24,6 +24,8 @@ const MAX_DEPTH: u32 = 8;
 /// Bytes to read of a script; a shim is shorter.
 const MAX_SCRIPT: u64 = 64 * 1024;
 
+const NAME: &str = "claude";
+
 /// Where installers put `claude`, relative to the home directory; searched after PATH.
 const INSTALL_PATHS: &[&str] = &[".local/bin/claude", ".claude/local/claude"];
 
@@ -38,7 +40,10 @@ const INSTALL_INSIDE_WSL: &str = "curl -fsSL https://claude.ai/install.sh | bash
 /// Returns the commands that can install Claude Code on this machine, the official one first.
 pub(crate) fn install_commands() -> Vec<String> {
     let ways = [("curl", INSTALL_SCRIPT), ("npm", NPM_INSTALL)];
-    ways.into_iter().filter(|(program, _)| which::which(program).is_ok()).map(|(_, line)| line.to_owned()).collect()
+    ways.into_iter()
+        .filter(|(program, _)| windows::is_native_on_path(program))
+        .map(|(_, line)| line.to_owned())
+        .collect()
 }
 
 /// Returns `[claude] path`, or else the first `claude` on PATH or in an install path that is neither lclaude itself nor a
@@ -67,33 +72,36 @@ pub(crate) fn find(settings: &Settings, environment: &Environment) -> Result<Pat
             Err(_) => Err(failed("it does not exist or is not a file".into())),
         };
     }
-    let on_path = which::which_all("claude").into_iter().flatten();
+    let on_path = which::which_all(NAME).into_iter().flatten();
     let installed =
         INSTALL_PATHS.iter().map(|place| environment.home().join(place)).filter_map(|path| which::which(path).ok());
-    let (mut skipped, mut windows) = (None, None);
+    let mut skipped = None;
     for path in on_path.chain(installed) {
         if is_lclaude(&path, own.as_deref()) {
             skipped.get_or_insert(path);
-        } else if windows::is_windows_program(&path) {
-            windows.get_or_insert(path);
-        } else {
+        } else if !windows::is_windows_program(&path) {
             return Ok(path);
         }
     }
-    if let Some(path) = windows {
+    if let Some(path) = on_windows() {
         return Err(Failure::new(Code::NoClaude, "Claude Code is not installed in WSL")
             .cause(format!("{} is a Windows program; {WITHOUT_ROUTING}", path.display()))
             .help(INSTALL_INSIDE_WSL)
             .help("lclaude local config set claude.path /path/to/claude"));
     }
-    Err(Failure::new(Code::NoClaude, "Claude Code was not found")
-        .cause(match skipped {
-            Some(path) => format!("{} is lclaude itself, and no other `claude` is on PATH", path.display()),
-            None => "no `claude` is on PATH, in ~/.local/bin or in ~/.claude/local".into(),
-        })
-        .help(NPM_INSTALL)
-        .help(INSTALL_SCRIPT)
-        .help("lclaude local config set claude.path /path/to/claude"))
+    let failure = Failure::new(Code::NoClaude, "Claude Code was not found").cause(match skipped {
+        Some(path) => format!("{} is lclaude itself, and no other `claude` is on PATH", path.display()),
+        None => "no `claude` is on PATH, in ~/.local/bin or in ~/.claude/local".into(),
+    });
+    // The npm of Windows would install a Windows program.
+    let is_windows_npm = which::which("npm").is_ok_and(|npm| windows::is_windows_program(&npm));
+    let failure = if is_windows_npm { failure } else { failure.help(NPM_INSTALL) };
+    Err(failure.help(INSTALL_SCRIPT).help("lclaude local config set claude.path /path/to/claude"))
+}
+
+/// Returns a Claude Code on PATH that is a Windows program. Sessions never use it.
+pub(crate) fn on_windows() -> Option<PathBuf> {
+    windows::programs(NAME.as_ref()).next()
 }
 
 /// Returns the failure for a Claude Code that the system couldn't start.

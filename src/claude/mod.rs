@@ -19,7 +19,7 @@ pub(crate) mod user_files;
 mod variables;
 mod version;
 
-pub(crate) use find::{NPM_INSTALL, find, install_commands, not_started};
+pub(crate) use find::{NPM_INSTALL, find, install_commands, not_started, on_windows};
 pub(crate) use output::{listed_options, read_output};
 pub(crate) use overflow::is_overflow;
 pub(crate) use plan::{SessionPlan, check_settings, direct_command, warnings_without_overlay};

@@ -1,6 +1,7 @@
 //! Graphics memory, as reported by the programs that come with the drivers. If they fail, it is unknown.
 
 use std::{
+    path::Path,
     process::{Command, Stdio},
     time::Duration,
 };
@@ -13,6 +14,8 @@ use crate::base::output;
 /// Programs are killed after this time, because they hang if the driver does.
 const TIMEOUT: Duration = Duration::from_secs(3);
 const MEBIBYTE: u64 = 1024 * 1024;
+/// Where WSL puts the driver's programs. Shells that read no profile don't have it on PATH.
+const WSL: &str = "/usr/lib/wsl/lib";
 
 /// Returns the memory of every card that a program reports.
 pub(crate) fn gpus() -> Vec<Amount> {
@@ -24,7 +27,8 @@ pub(crate) fn gpus() -> Vec<Amount> {
 
 /// Returns the output of a program, or `None` if it is missing, fails or takes too long.
 fn run(program: &str, arguments: &[&str]) -> Option<String> {
-    let mut command = Command::new(which::which(program).ok()?);
+    let path = which::which(program).or_else(|_| which::which(Path::new(WSL).join(program))).ok()?;
+    let mut command = Command::new(path);
     let output = output::output(command.args(arguments).stderr(Stdio::null()), TIMEOUT).ok()??;
     String::from_utf8(output.stdout).ok().filter(|_| output.status.success())
 }

@@ -3,7 +3,7 @@
 use std::{fs, os::unix::fs::symlink, path::Path, process::Command};
 
 #[cfg(target_os = "linux")]
-use support::machine::needs;
+use support::wsl::LINUX;
 use support::{
     Stage, copy_program, lclaude, messages,
     told::{configure, configured},
@@ -149,35 +149,19 @@ fn windows_program_is_skipped_or_refused() {
 fn shim_on_a_windows_drive_is_skipped_in_wsl_and_used_elsewhere() {
     messages!();
     let stage = configured();
-    fs::create_dir_all(stage.root().join("mnt/c/npm")).expect("a directory");
-    write_program(&stage.root().join("mnt/c/npm/claude"), "#!/bin/sh\nexec node.exe cli.js \"$@\"\n");
-    let kernel = stage.root().join("osrelease");
-    let run = |release: &str, program: &Path, path: &str| {
-        fs::write(&kernel, release).expect("a file");
-        let mut command = stage.command("unshare");
-        command.arg(if rustix::process::geteuid().is_root() { "-m" } else { "-rm" });
-        let mount =
-            "mount --bind \"$1\" /mnt && mount --bind \"$2\" /proc/sys/kernel/osrelease && shift 2 && exec \"$@\"";
-        command.args(["sh", "-c", mount, "sh"]).arg(stage.root().join("mnt")).arg(&kernel);
-        command.args(["env", &format!("PATH={path}:/usr/bin:/bin")]).arg(program).arg("--dry-run");
-        command.stdin(std::process::Stdio::null());
-        command
-    };
-    let tried = stage.ended(&mut run("", Path::new("true"), "/bin"));
-    if !needs(format!("a mount namespace ({})", tried.stderr.trim()), tried.code == Some(0)) {
+    if !stage.needs_wsl() {
         return;
     }
+    write_program(&stage.root().join("mnt/c/npm/claude"), "#!/bin/sh\nexec node.exe cli.js \"$@\"\n");
     let (shim, linux) = ("/mnt/c/npm", stage.bin().display().to_string());
-    let wsl = "5.15.167.4-microsoft-standard-WSL2\n";
-    let mut command = run(wsl, lclaude(), &format!("{shim}:{linux}"));
-    assert_eq!(found(&stage, &mut command), format!("{linux}/claude"));
-    let mut command = run("6.8.0-generic\n", lclaude(), &format!("{shim}:{linux}"));
-    assert_eq!(found(&stage, &mut command), format!("{shim}/claude"));
+    let run = || stage.lclaude_in_wsl(shim, &["--dry-run"]);
+    assert_eq!(found(&stage, &mut run()), format!("{linux}/claude"));
+    let mut elsewhere = stage.in_wsl(LINUX, &stage.project(), lclaude());
+    elsewhere.arg("--dry-run").env("PATH", format!("{shim}:{linux}:/usr/bin:/bin"));
+    assert_eq!(found(&stage, &mut elsewhere), format!("{shim}/claude"));
 
     fs::remove_file(stage.bin().join("claude")).expect("the fake existed");
-    let mut ended = stage.ended(&mut run(wsl, lclaude(), &format!("{shim}:{linux}")));
-    ended.command = "lclaude --dry-run".into();
-    ended.expect_failure(127).expect_stdout("");
+    stage.ended(&mut run()).expect_failure(127).expect_stdout("");
     stage.assert_nothing_started();
 }
 

@@ -93,6 +93,8 @@ mod use_model;
 mod user_files;
 mod values;
 mod waiting;
+#[cfg(target_os = "linux")]
+mod wsl;
 
 #[test]
 fn every_snapshot_has_its_test() {

@@ -110,6 +110,12 @@ fn find_program(settings: &Settings, key: &str, name: &str) -> Result<PathBuf> {
     let is_path = named.components().count() > 1;
     let set_by = || format!("{} sets it as [command] {key}", settings.source(&format!("command.{key}")));
     program::find(is_path.then_some(named), name).ok_or_else(|| {
+        if let Some(path) = program::windows_program(is_path.then_some(named), name) {
+            return Failure::new(Code::Unavailable, format!("{} is a Windows program", path.display()))
+                .cause(format!("{}, but {}", set_by(), program::NOT_OURS))
+                .help("install the server inside WSL")
+                .help("lclaude --url http://HOST:PORT  # uses a server that is already running on Windows");
+        }
         if is_path && named.is_file() {
             let (why, help) = not_executable(named);
             return Failure::new(Code::Unavailable, format!("{name} {why}")).cause(set_by()).help(help);

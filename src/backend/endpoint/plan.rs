@@ -17,6 +17,7 @@ use crate::{
     base::{
         error::{Code, Failure, Result},
         variables::Variables,
+        wsl,
     },
     config::{self, Auth, Kind, Settings},
 };
@@ -184,8 +185,14 @@ pub(crate) async fn bring_up(plan: &BackendPlan, starting: &Starting<'_>) -> Res
 
 fn no_answer(url: &str, why: &str) -> Failure {
     certificates::rejected(url, why).unwrap_or_else(|| {
-        Failure::new(Code::Unavailable, format!("nothing answers at {url}")).cause(why).help(format!("curl -v {url}"))
+        let failure = Failure::new(Code::Unavailable, format!("nothing answers at {url}")).cause(why);
+        on_windows(url).into_iter().fold(failure, Failure::help).help(format!("curl -v {url}"))
     })
+}
+
+/// Returns the command that uses the same port of Windows, if Windows has an address of its own.
+fn on_windows(url: &str) -> Option<String> {
+    wsl::url_on_windows(url).map(|url| format!("lclaude --url {url}  # if the server runs on Windows"))
 }
 
 /// Returns the models that the server lists at `/v1/models`.
@@ -205,7 +212,8 @@ pub(crate) async fn models(settings: &Settings, variables: &Variables) -> Result
     let answer = request.send().await.map_err(|error| {
         let why = http::describe_error(&error);
         let what = if error.is_connect() { "can't be reached" } else { "does not list its models" };
-        certificates::rejected(url, &why).unwrap_or_else(|| fail(what, &why))
+        let failed = || on_windows(url).into_iter().fold(fail(what, &why), Failure::help);
+        certificates::rejected(url, &why).unwrap_or_else(failed)
     })?;
     let status = answer.status();
     if !status.is_success() {

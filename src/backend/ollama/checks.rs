@@ -6,6 +6,7 @@ use super::{
     server::check_release,
     service,
     start::larger_in_shared,
+    windows,
 };
 use crate::{
     backend::{
@@ -47,6 +48,7 @@ pub(crate) async fn installation(subject: &Subject<'_>, worst: Severity) -> Vec<
         all.push(check.no_worse_than(worst));
     }
     let (url, there) = look::own_server(settings, &environment.variables).await;
+    let is_needed = worst != Severity::Ok && (is_shared || found.is_err());
     let needed = if is_shared { worst } else { Severity::Ok };
     let uses_server = is_shared && there.is_ok();
     let there = there.map_err(|failure| subject.with_edit_help(failure));
@@ -57,6 +59,7 @@ pub(crate) async fn installation(subject: &Subject<'_>, worst: Severity) -> Vec<
         }
         _ => server,
     });
+    all.extend(windows::check(subject, is_needed).await);
     let models = match uses_server {
         true => look::installed(&url).await,
         false => models::installed(settings, environment),

@@ -2,7 +2,7 @@
 
 use super::{server::Server, start::fixed, store, variables};
 use crate::{
-    backend::{http, served::FixedContext},
+    backend::{http, served::FixedContext, starting::Health},
     base::{error::Result, variables::Variables},
     config::Settings,
 };
@@ -29,6 +29,11 @@ pub(crate) async fn own_server(settings: &Settings, variables: &Variables) -> (S
         Err(failure) => Err(failure),
     };
     (url.clone(), there)
+}
+
+/// Returns whether an Ollama answers at `url`.
+pub(crate) async fn is_there(url: &str) -> bool {
+    Server { client: &http::client_for(url), url }.look().await == Health::Up
 }
 
 /// Returns the names of the models that the server at `url` has.

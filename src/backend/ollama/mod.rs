@@ -19,5 +19,6 @@ mod store;
 mod switch;
 mod unknown;
 mod variables;
+mod windows;
 
 pub(crate) use kind::OllamaBackend;

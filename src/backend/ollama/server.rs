@@ -10,6 +10,7 @@ use super::{
     plan::{DEFAULT_MODEL, SMALLER_CACHE, client_command, download_command, runs_in_cloud, usual_install},
     store,
     unknown::not_installed,
+    windows,
 };
 use crate::{
     backend::{
@@ -144,11 +145,14 @@ impl Server<'_> {
                 .err()
                 .map(|_| "a body without a version".to_owned()),
             Err(error) => {
-                return Err(Failure::new(Code::Unavailable, format!("no Ollama answers at {}", self.url))
-                    .cause(format!(
+                let failure =
+                    Failure::new(Code::Unavailable, format!("no Ollama answers at {}", self.url)).cause(format!(
                         "[ollama] instance = \"shared\" requires a running server: {}",
                         http::describe_error(&error)
-                    ))
+                    ));
+                return Err(windows::use_at(self.url)
+                    .into_iter()
+                    .fold(failure, Failure::help)
                     .help("ollama serve")
                     .help("lclaude local config set ollama.instance private  # lets lclaude start one"));
             }

@@ -12,6 +12,9 @@ pub(crate) const MODELS: &str = "OLLAMA_MODELS";
 /// The variable with the address of the server, for the server and for its clients.
 pub(crate) const ADDRESS: &str = "OLLAMA_HOST";
 
+/// The address that Ollama listens on by default.
+pub(crate) const LOCAL: &str = "http://127.0.0.1:11434";
+
 /// Returns the store that `OLLAMA_MODELS` names, or `None` if it names none. Ollama starts a relative path at its
 /// working directory, and `~` is a name like any other.
 pub(crate) fn store(environment: &Environment) -> Option<PathBuf> {

@@ -39,6 +39,8 @@ pub(crate) async fn check(
     checks.push(Check::of(AREA, "program", found.clone(), |path| path.display().to_string()));
     if let Ok(path) = &found {
         checks.push(version(path).await);
+        // Without another one, it is the cause of the failure above.
+        checks.extend(claude::on_windows().map(on_windows));
     }
     checks.push(Check::of(
         AREA,
@@ -84,6 +86,10 @@ async fn version(path: &Path) -> Check {
         }
         Some(version) => Check::ok(AREA, name, version),
     }
+}
+
+fn on_windows(path: PathBuf) -> Check {
+    Check::ok(AREA, "claude on windows", format!("{} is a Windows program, and not used", path.display()))
 }
 
 /// Checks the user's settings files for keys that redirect requests. lclaude overrides those it knows.

@@ -17,4 +17,5 @@ mod machine;
 mod privacy;
 mod report;
 mod run;
+mod wsl;
 pub(crate) use run::run;

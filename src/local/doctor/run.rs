@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{backends, claude, configuration, live, machine, privacy, report};
+use super::{backends, claude, configuration, live, machine, privacy, report, wsl};
 use crate::{
     backend::subject::{Subject, edit_command},
     base::{
@@ -72,6 +72,7 @@ async fn run_checks(arguments: &DoctorArguments, checks: &mut Vec<Check>) -> Res
     let subject = Subject { settings: &settings, environment: &environment, file, yes: choice.yes };
     let plan = backends::check(&subject, checks).await;
     machine::check(&subject, plan.as_ref(), checks).await;
+    wsl::check(&environment, checks);
     if let Ok(Some(project)) = locate(&environment) {
         redirect_help(&project, file, checks);
     }

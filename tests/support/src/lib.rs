@@ -23,6 +23,8 @@ pub mod session;
 pub mod terminal;
 pub mod throwaway;
 pub mod told;
+#[cfg(target_os = "linux")]
+pub mod wsl;
 
 use std::{
     collections::BTreeMap,
