@@ -10,6 +10,7 @@ use super::{
     plan::{BackendPlan, Service},
 };
 use crate::base::{
+    commands,
     error::{Code, Failure, RETRY_HELP},
     spawn::is_for_other_processor,
     ui,
@@ -143,7 +144,10 @@ impl Cause {
                     .help(diagnosis.less_memory)
             }
             Cause::MissingLibrary => failed(format!("a shared library is missing{error}"))
-                .help(format!("ldd {}  # lists missing libraries", ui::quote_path(Path::new(&program))))
+                .help(format!(
+                    "{}  # lists its libraries",
+                    commands::list_libraries(&ui::quote_path(Path::new(&program)))
+                ))
                 .help("reinstall it"),
             Cause::UnknownOption => failed(format!("it is too old, or [llamacpp] has a mistake{error}"))
                 .help(format!("{} --help  # compare with [llamacpp]", ui::quote_path(Path::new(&program))))

@@ -14,6 +14,8 @@ use std::{
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use super::commands::{OPEN_FILES_KEY, SHOW_MEMORY};
+
 /// Open files that lclaude and a server need at most.
 const FILES: u64 = 4096;
 /// The largest soft limit of macOS if the hard limit is higher (`OPEN_MAX`).
@@ -79,10 +81,9 @@ impl Limit {
             let by_administrator = "  # as root, since the hard limit is too low";
             limit(cause, if most <= now { format!("ulimit -n {wanted}{by_administrator}") } else { help })
         } else if is(libc::ENFILE) {
-            let key = if cfg!(target_os = "macos") { "kern.maxfiles" } else { "fs.file-max" };
             limit(
                 format!("all programs together have too many files open: {}", text_of(libc::ENFILE)),
-                format!("sysctl {key}  # shows the machine's limit; close other programs or raise it"),
+                format!("sysctl {OPEN_FILES_KEY}  # shows the machine's limit; close other programs or raise it"),
             )
         } else if is(libc::EAGAIN) {
             limit(
@@ -92,7 +93,7 @@ impl Limit {
         } else if is(libc::ENOMEM) {
             limit(
                 format!("the system is out of memory: {}", text_of(libc::ENOMEM)),
-                "free -h  # shows how much memory is used; close other programs".into(),
+                format!("{SHOW_MEMORY}  # shows how much memory is used; close other programs"),
             )
         } else {
             None
@@ -117,7 +118,7 @@ mod tests {
             (libc::EMFILE, "ulimit -n "),
             (libc::ENFILE, "sysctl "),
             (libc::EAGAIN, "ulimit -u"),
-            (libc::ENOMEM, "free -h"),
+            (libc::ENOMEM, SHOW_MEMORY),
         ] {
             let error = io::Error::from_raw_os_error(code);
             for text in [format!("tcp open error: {error}"), format!("failed to spawn thread: {error:?}")] {

@@ -3,6 +3,7 @@
 //! Nothing here may depend on the configuration, a backend or Claude Code.
 
 pub(crate) mod check;
+pub(crate) mod commands;
 pub(crate) mod context;
 pub(crate) mod descriptor;
 pub(crate) mod disk;

@@ -22,7 +22,10 @@ use std::{
 
 use socket2::{Domain, Socket, Type};
 
-use super::error::{Code, Failure, Result};
+use super::{
+    commands,
+    error::{Code, Failure, Result},
+};
 
 /// Attempts to find a free port. Another program may take the one that was found.
 const MAX_ATTEMPTS: u32 = 8;
@@ -59,7 +62,7 @@ pub(crate) fn free_port() -> Result<u16> {
 
 /// Returns the failure for a port that could not be reserved.
 pub(crate) fn no_free_port(error: io::Error) -> Failure {
-    Failure::new(Code::Unavailable, "no free port on 127.0.0.1").cause(error).help("ss -tln  # lists the ports in use")
+    Failure::new(Code::Unavailable, "no free port on 127.0.0.1").cause(error).help(commands::list_listeners())
 }
 
 impl ReservedPort {

@@ -8,6 +8,7 @@ use std::{
 };
 
 use super::{
+    commands,
     error::{Code, Failure},
     process::{forbids_programs, own_program},
     ui::quote_path,
@@ -29,7 +30,7 @@ pub(crate) fn not_started(code: Code, program: &Path, error: &io::Error) -> Fail
                 .help(format!("head -n 1 {path}  # correct it, or install that program")),
             None => failure
                 .cause("the loader that it names does not exist, since it was built for another system")
-                .help(format!("ldd {path}"))
+                .help(commands::list_libraries(&path))
                 .help("install a build for this system"),
         },
         Some(libc::ENOENT) => failure.cause("no such file").help(format!("ls -l {path}")),

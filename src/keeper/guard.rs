@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, waitpid};
+use rustix::process::{Pid, Signal, WaitStatus};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
@@ -139,16 +139,7 @@ fn guard_keeper(keeper: Pid, connection: &UnixStream) -> ! {
 
 /// Waits for the end of the keeper, and returns its exit code, or 128+N if signal N ended it.
 fn wait_for(keeper: Pid) -> i32 {
-    let watched = Identity::of(keeper.as_raw_nonzero().get().cast_unsigned());
-    // A debugger can keep the status of a killed keeper to itself.
-    let options =
-        if watched.is_some_and(Identity::block_until_ended) { WaitOptions::NOHANG } else { WaitOptions::empty() };
-    let status = loop {
-        match waitpid(Some(keeper), options) {
-            Err(rustix::io::Errno::INTR) => {}
-            status => break status.ok().flatten().map(|(_, status)| status),
-        }
-    };
+    let status = process::wait_for_child(keeper);
     let code = |status: WaitStatus| status.exit_status().or_else(|| Some(128 + status.terminating_signal()?));
     status.and_then(code).unwrap_or(128 + Signal::KILL.as_raw())
 }

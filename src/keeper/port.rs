@@ -5,6 +5,7 @@ use std::{cell::Cell, os::fd::OwnedFd};
 use crate::{
     backend::Program,
     base::{
+        commands,
         error::{Code, Failure, Result},
         port::{self, ReservedPort, no_free_port},
         process::{Group, Listener, is_listened_on},
@@ -113,5 +114,5 @@ impl BackendPort {
 pub(crate) fn port_taken(port: u16) -> Failure {
     Failure::new(Code::Unavailable, format!("port {port} is taken"))
         .cause(format!("another program listens on port {port}"))
-        .help("ss -tlnp  # lists the programs that listen on ports")
+        .help(commands::list_listeners())
 }

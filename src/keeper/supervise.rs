@@ -34,6 +34,7 @@ use crate::{
         diagnose, log, percentage, registry,
     },
     base::{
+        commands,
         error::{Code, Failure, RETRY_HELP, Result},
         failpoint,
         port::ReservedPort,
@@ -206,7 +207,7 @@ impl<'a> Supervisor<'a> {
         }
         Err(Failure::new(Code::Unavailable, format!("{} did not start", self.start.plan.name()))
             .cause(format!("other programs took all {MAX_PORTS} ports it was given"))
-            .help("ss -tlnp  # lists the programs that listen on ports")
+            .help(commands::list_listeners())
             .help(RETRY_HELP)
             .into())
     }

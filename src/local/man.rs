@@ -6,7 +6,7 @@ use clap::{Arg, Command};
 use roff::{Inline, Roff, bold, italic, roman};
 
 use crate::{
-    base::{error::Result, ui},
+    base::{commands::RUNTIME_DIRECTORY, error::Result, ui},
     cli::{self, ManArguments},
 };
 
@@ -46,7 +46,7 @@ const FILES: &[(&str, &str)] = &[
         "~/.cache/lclaude/",
         "What is kept to start sessions faster (below XDG_CACHE_HOME if that is set). It may be removed at any time.",
     ),
-    ("$XDG_RUNTIME_DIR/lclaude/", "Sockets and private files of sessions."),
+    (RUNTIME_DIRECTORY, "Sockets and private files of sessions."),
 ];
 
 const EXIT_CODES: &[(&str, &str)] = &[

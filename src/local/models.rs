@@ -155,6 +155,7 @@ fn as_json(settings: &Settings, machine: Option<&Machine>, rows: &[Row], failure
             "free_bytes": machine.ram.free,
             "graphics_total_bytes": machine.graphics.total,
             "graphics_free_bytes": machine.graphics.free,
+            "graphics_limit_bytes": machine.graphics_limit,
         })),
         "models": rows.iter().map(row).collect::<Vec<_>>(),
         "errors": failures.iter().map(failure).collect::<Vec<_>>(),

@@ -1,7 +1,6 @@
 //! Messages about memory. Every suggested setting was checked against the same estimate.
 
 use super::{
-    amount::Amount,
     estimate::{Estimate, Need},
     machine::Machine,
     shape::Layout,
@@ -29,7 +28,7 @@ pub(crate) fn describe(estimate: &Estimate, machine: &Machine) -> String {
 /// Returns the failure for models that can't fit.
 pub(crate) fn refusal(estimate: &Estimate, machine: &Machine) -> Failure {
     // An eighth is left to the rest of the system.
-    let room = machine.all().total / 8 * 7;
+    let room = machine.room(machine.all().total / 8 * 7, estimate.kept_prompts);
     let failure = Failure::new(Code::Unavailable, format!("{} not fit in memory", with_verb(estimate, "does", "do")))
         .cause(format!("{}; {}", describe_need(estimate, estimate.need()), machine));
     let failure = suggestions(estimate, room).into_iter().fold(failure, Failure::help);
@@ -38,9 +37,10 @@ pub(crate) fn refusal(estimate: &Estimate, machine: &Machine) -> Failure {
 
 /// Returns the warning for models that may not fit.
 pub(crate) fn warning(estimate: &Estimate, machine: &Machine) -> String {
-    let Amount { free, .. } = machine.all();
-    let help =
-        suggestions(estimate, free).into_iter().map(|line| format!("\n  help: {}", one_line(line))).collect::<String>();
+    let room = machine.room(machine.all().free, estimate.kept_prompts);
+    let raised = machine.raise_graphics_limit(estimate.need().total());
+    let help = raised.into_iter().chain(suggestions(estimate, room));
+    let help = help.map(|line| format!("\n  help: {}", one_line(line))).collect::<String>();
     format!("warning: memory is tight: {}{help}", one_line(describe(estimate, machine)))
 }
 
@@ -75,10 +75,10 @@ fn describe_need(estimate: &Estimate, need: Need) -> String {
     )
 }
 
-/// Returns settings with which everything fits into `limit` bytes, the least intrusive first.
-fn suggestions(estimate: &Estimate, limit: u64) -> Vec<String> {
+/// Returns settings with which the models fit into `room` bytes, the least intrusive first.
+fn suggestions(estimate: &Estimate, room: u64) -> Vec<String> {
     let need = |layout: &dyn Fn(&Layout) -> Layout| estimate.need_with(layout).total();
-    let fits = |need: u64| need.saturating_add(estimate.kept_prompts) <= limit;
+    let fits = |need: u64| need <= room;
     let total = estimate.need().total();
     let mut found = Vec::new();
     let kind = smaller_cache(estimate);
@@ -107,7 +107,7 @@ fn suggestions(estimate: &Estimate, limit: u64) -> Vec<String> {
         }
     }
     if found.is_empty() {
-        found.push(smaller_model(estimate, limit));
+        found.push(smaller_model(estimate, room));
     }
     found
 }
@@ -122,9 +122,9 @@ fn smaller_cache(estimate: &Estimate) -> Option<&'static str> {
     }
 }
 
-fn smaller_model(estimate: &Estimate, limit: u64) -> String {
+fn smaller_model(estimate: &Estimate, room: u64) -> String {
     let need = estimate.need_with(|layout| layout.with_context(SMALLEST));
-    let rest = limit.saturating_sub(need.cache).saturating_sub(need.buffers).saturating_sub(estimate.kept_prompts);
+    let rest = room.saturating_sub(need.cache).saturating_sub(need.buffers);
     if rest > need.weights / 3 {
         format!("use a smaller quantization (at most {}) or a smaller model", format_bytes(rest))
     } else {
@@ -135,7 +135,7 @@ fn smaller_model(estimate: &Estimate, limit: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::estimate::ModelMemory;
+    use crate::memory::{amount::Amount, estimate::ModelMemory};
 
     const GB: u64 = 1_000_000_000;
 
@@ -182,6 +182,19 @@ mod tests {
         assert_eq!(help(19_600_000_000), [both, skip_check]);
         assert_eq!(help(16 * GB), ["use a smaller quantization (at most 14.6 GB) or a smaller model", skip_check]);
         assert_eq!(help(4 * GB), ["use a smaller model", skip_check]);
+    }
+
+    #[test]
+    fn limit_of_graphics_is_raised_or_the_need_made_smaller() {
+        let limited = Machine { graphics_limit: Some(21 * GB), ..machine(32 * GB, 30 * GB) };
+        assert_eq!(
+            warning(&estimate(), &limited),
+            "warning: memory is tight: glm takes about 22.2 GB (weights 18.5 GB, KV cache 3.5 GB (65536 tokens, f16), \
+             buffers 151 MB); 30.0 GB of 32.0 GB is free, of which graphics may use about 21.0 GB\
+             \n  help: sudo sysctl iogpu.wired_limit_mb=21504  # until the next restart, instead of about 21.0 GB\
+             \n  help: set [x] kv = \"q8_0\"  # takes about 20.5 GB\
+             \n  help: lclaude --context 32768  # takes about 20.4 GB, and makes sessions lean"
+        );
     }
 
     #[test]

@@ -138,7 +138,8 @@ mod tests {
     }
 
     fn machine(total: u64, free: u64, graphics: u64) -> Machine {
-        Machine { ram: Amount { total, free }, graphics: Amount { total: graphics, free: graphics } }
+        let graphics = Amount { total: graphics, free: graphics };
+        Machine { ram: Amount { total, free }, graphics, graphics_limit: None }
     }
 
     #[test]

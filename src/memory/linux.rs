@@ -73,6 +73,11 @@ pub(crate) fn gpus() -> Vec<Amount> {
         .collect()
 }
 
+/// Returns `None`: graphics that share the memory of the machine may use all of it, as far as the system says.
+pub(crate) fn graphics_limit(_total: u64) -> Option<u64> {
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,20 +1,12 @@
 //! Memory as macOS reports it; `linux.rs` has the same functions for Linux.
 
-use std::mem;
+use std::{ffi::CStr, mem, ptr};
 
-use super::amount::Amount;
+use super::{amount::Amount, machine::limit_of_graphics};
 
 /// Returns the machine's RAM, which graphics share on Apple silicon. `None` if the system doesn't report it.
 pub(crate) fn ram() -> Option<Amount> {
-    let mut total: u64 = 0;
-    let mut size = size_of::<u64>();
-    // SAFETY: the name ends with a zero byte, and the buffer is `size` bytes and lives through the call.
-    let result = unsafe {
-        libc::sysctlbyname(c"hw.memsize".as_ptr(), (&raw mut total).cast(), &raw mut size, std::ptr::null_mut(), 0)
-    };
-    if result != 0 {
-        return None;
-    }
+    let total = sysctl(c"hw.memsize")?;
     // SAFETY: vm_statistics64 consists of integers, so all zeros is a valid value.
     let mut pages: libc::vm_statistics64 = unsafe { mem::zeroed() };
     let mut count = libc::HOST_VM_INFO64_COUNT;
@@ -36,4 +28,26 @@ pub(crate) fn ram() -> Option<Amount> {
 /// Returns nothing, because graphics share the machine's memory.
 pub(crate) fn gpus() -> Vec<Amount> {
     Vec::new()
+}
+
+/// Returns how many bytes of `total` graphics may use. `None` on an Intel Mac, whose graphics have their own memory or take
+/// as much as they need.
+///
+/// A program for Intel, run by Rosetta, shares the machine with the servers, which may be for either.
+pub(crate) fn graphics_limit(total: u64) -> Option<u64> {
+    // Apple's "Determining System Capabilities" and "About the Rosetta Translation Environment".
+    let is_apple_silicon =
+        [c"hw.optional.arm64", c"sysctl.proc_translated"].into_iter().any(|it| sysctl(it) == Some(1));
+    is_apple_silicon.then(|| limit_of_graphics(total, sysctl(c"iogpu.wired_limit_mb").unwrap_or(0)))
+}
+
+/// Returns a number that the kernel knows by this name, or `None` if it has none or it is larger than 64 bits.
+fn sysctl(name: &CStr) -> Option<u64> {
+    // Smaller ones fill the first bytes, which are the lower ones on all Macs.
+    let mut value: u64 = 0;
+    let mut size = size_of::<u64>();
+    // SAFETY: the name ends with a zero byte, and the buffer is `size` bytes and lives through the call.
+    let result =
+        unsafe { libc::sysctlbyname(name.as_ptr(), (&raw mut value).cast(), &raw mut size, ptr::null_mut(), 0) };
+    (result == 0).then_some(value)
 }

@@ -258,3 +258,42 @@ fn only_one_file_writes_to_the_terminal() {
     writers.sort();
     assert_eq!(writers, ["src/base/process/terminal.rs", "src/base/ui.rs"]);
 }
+
+/// Each system has its own, so they are in `base/commands.rs` for both. (The twins run none, and are for one system.)
+#[test]
+fn only_one_file_names_commands_of_one_system() {
+    const COMMANDS: &[&str] = &[
+        "ss -",
+        "free -",
+        "ldd ",
+        "strace ",
+        "systemctl",
+        "journalctl",
+        "/run/user",
+        "fs.file-max",
+        "lsof ",
+        "otool ",
+        "memory_pressure",
+        "vm_stat",
+        "kern.maxfiles",
+        "launchctl ",
+        "dtruss",
+    ];
+    let source = Source::read();
+    let mut found = Vec::new();
+    for (module, file) in &source.files {
+        let text = fs::read_to_string(file).expect("a file of this project");
+        let code = text.lines().map(str::trim_start).filter(|line| !line.starts_with("//"));
+        let named = code.filter(|line| {
+            COMMANDS.iter().any(|command| {
+                line.match_indices(command)
+                    .any(|(at, _)| !line[..at].ends_with(|before: char| before.is_alphanumeric()))
+            })
+        });
+        if named.count() > 0 {
+            found.push(source.name(module));
+        }
+    }
+    found.sort();
+    assert_eq!(found, ["src/base/commands.rs", "src/base/process/linux.rs"]);
+}

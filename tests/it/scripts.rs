@@ -74,7 +74,7 @@ fn cargo_without_a_toolchain_is_reported_before_anything_is_fetched() {
 fn fake_rust(stage: &Stage, sysroot: &Path) {
     let cargo = "#!/bin/sh\ncase $1 in --version) echo 'cargo 1.95.0' ;; *) echo \"cargo $*\" ;; esac\n";
     write_program(&stage.bin().join("cargo"), cargo);
-    write_program(&stage.bin().join("rustc"), &format!("#!/bin/sh\necho {}\n", sysroot.display()));
+    write_program(&stage.bin().join("rustc"), format!("#!/bin/sh\necho {}\n", sysroot.display()));
 }
 
 #[cfg(target_os = "linux")]

@@ -34,8 +34,9 @@ impl Studio {
         match fit {
             Fit::Yes => Ok(None),
             Fit::Tight => Ok(Some(format!(
-                "warning: memory is tight for {}: {takes}\n  help: {}\n  help: {SMALLER_MODEL}",
+                "warning: memory is tight for {}: {takes}{}\n  help: {}\n  help: {SMALLER_MODEL}",
                 ui::one_line(&model.model_key),
+                machine.raise_graphics_limit(need).map(|line| format!("\n  help: {line}")).unwrap_or_default(),
                 smaller(context)
             ))),
             Fit::No => Err(Failure::new(Code::Unavailable, format!("{} does not fit in memory", model.model_key))

@@ -46,7 +46,8 @@ pub(crate) async fn end_all(child: &mut Child, group: Group, how: Ending) {
 
 /// Kills all children of this process and what they started. Returns when nothing of it is left, or after a time limit.
 pub(crate) async fn kill_adopted() {
-    let mut strays = Strays { leader: 0, known: Vec::new() };
+    let nobody = Identity { pid: 0, start: 0 };
+    let mut strays = Strays { leader: nobody, known: Vec::new() };
     let _ = timeout(KILL_TIMEOUT, strays.end(|_| Some(Signal::KILL))).await;
 }
 
@@ -68,13 +69,13 @@ fn signal_group(group: Group, signal: Signal) {
 
 /// What a child of this process has started.
 struct Strays {
-    leader: i32,
+    leader: Identity,
     known: Vec<Process>,
 }
 
 impl Strays {
     fn of(group: Group) -> Self {
-        Strays { leader: group.leader.pid, known: strays(group.leader.pid) }
+        Strays { leader: group.leader, known: strays(group.leader.key()) }
     }
 
     fn signal(&self, signal: Signal) {
@@ -85,7 +86,7 @@ impl Strays {
     /// called again.
     async fn end(&mut self, choose: impl Fn(&Process) -> Option<Signal>) {
         loop {
-            for process in strays(self.leader) {
+            for process in strays(self.leader.key()) {
                 if self.known.iter().all(|known| known.identity() != process.identity()) {
                     self.known.push(process);
                 }

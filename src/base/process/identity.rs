@@ -5,11 +5,7 @@ use std::{
     time::Duration,
 };
 
-use rustix::{
-    event::{PollFd, PollFlags, poll},
-    io::Errno,
-    process::{Pid, Signal},
-};
+use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
 use tokio::{
     io::{Interest, unix::AsyncFd},
@@ -26,7 +22,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Identity {
     pub pid: i32,
-    /// Start time in a unit that depends on the system; only compared.
+    /// Start time, or a number made of it, in a unit that depends on the system; only compared.
     pub start: u64,
 }
 
@@ -40,6 +36,11 @@ impl Identity {
 
     pub(crate) fn of_self() -> Option<Self> {
         Identity::of(std::process::id())
+    }
+
+    /// Returns the two numbers that tell it apart.
+    pub(super) fn key(self) -> (i32, u64) {
+        (self.pid, self.start)
     }
 
     pub(crate) fn is_alive(self) -> bool {
@@ -58,19 +59,7 @@ impl Identity {
         let pid = Pid::from_raw(self.pid)?;
         let descriptor = system::watch(pid).ok();
         // If it still runs now, the descriptor is that of no other process.
-        self.is_alive().then_some(Watched { process: self, pid, descriptor })
-    }
-
-    /// Blocks this thread until this process has ended. Returns `false` if that can't be waited for.
-    pub(crate) fn block_until_ended(self) -> bool {
-        let Some(watched) = self.watch() else { return true };
-        let Some(descriptor) = watched.descriptor else { return false };
-        loop {
-            match poll(&mut [PollFd::new(&descriptor, PollFlags::IN)], None) {
-                Err(Errno::INTR) => {}
-                ended => return ended.is_ok(),
-            }
-        }
+        self.is_alive().then_some(Watched { process: self, descriptor })
     }
 
     /// Returns once this process has ended, and its files, sockets and locks are released.
@@ -95,7 +84,6 @@ impl Process {
 /// A process that was running when it was watched. Its PID may be reused, but this still means the first one.
 pub(crate) struct Watched {
     process: Identity,
-    pid: Pid,
     descriptor: Option<OwnedFd>,
 }
 
@@ -103,7 +91,7 @@ impl Watched {
     /// Sends `signal`. Errors are ignored.
     pub(crate) fn signal(&self, signal: Signal) {
         match &self.descriptor {
-            Some(descriptor) => system::send_signal(descriptor.as_fd(), self.pid, signal),
+            Some(descriptor) => system::send_signal(descriptor.as_fd(), self.process.key(), signal),
             None => self.process.signal(signal),
         }
     }

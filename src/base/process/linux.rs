@@ -10,7 +10,11 @@ use std::{
     process::Command,
 };
 
-use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    io::retry_on_intr,
+    process::{Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, waitpid},
+};
 
 pub(crate) use super::sockets::listener_owners;
 use super::tree::Process;
@@ -86,8 +90,18 @@ pub(crate) fn watch(pid: Pid) -> io::Result<OwnedFd> {
 }
 
 /// Sends `signal` to the process that `watch` watches, which may have ended.
-pub(crate) fn send_signal(watch: BorrowedFd<'_>, _pid: Pid, signal: Signal) {
+pub(crate) fn send_signal(watch: BorrowedFd<'_>, _process: (i32, u64), signal: Signal) {
     let _ = rustix::process::pidfd_send_signal(watch, signal);
+}
+
+/// Waits for the end of a child, and returns its status. `None` if there is no such child, or if a debugger keeps the
+/// status of a killed one to itself.
+pub(crate) fn wait_for_child(child: Pid) -> Option<WaitStatus> {
+    let has_ended = watch(child)
+        .is_ok_and(|watched| retry_on_intr(|| poll(&mut [PollFd::new(&watched, PollFlags::IN)], None)).is_ok());
+    let options = if has_ended { WaitOptions::NOHANG } else { WaitOptions::empty() };
+    let status = retry_on_intr(|| waitpid(Some(child), options));
+    status.ok().flatten().map(|(_, status)| status)
 }
 
 /// Makes this process the parent of all descendants that lose theirs, like init (child subreaper, prctl(2)).
@@ -135,7 +149,7 @@ fn strangers(leader: i32) -> impl Iterator<Item = (i32, Stat)> {
 }
 
 /// Returns what `leader`, a child of this process, has started, as far as it can be told apart: what it left to us.
-pub(crate) fn strays(leader: i32) -> Vec<Process> {
+pub(crate) fn strays((leader, _): (i32, u64)) -> Vec<Process> {
     reap(leader);
     strangers(leader).filter_map(|(pid, _)| process(pid)).collect()
 }
@@ -143,7 +157,7 @@ pub(crate) fn strays(leader: i32) -> Vec<Process> {
 /// Reaps adopted processes that have ended. `leader` is left to whoever waits for it.
 pub(crate) fn reap(leader: i32) {
     for (pid, _) in strangers(leader).filter(|(_, stat)| stat.is_zombie) {
-        let _ = rustix::process::waitpid(Pid::from_raw(pid), WaitOptions::NOHANG);
+        let _ = waitpid(Pid::from_raw(pid), WaitOptions::NOHANG);
     }
 }
 

@@ -24,7 +24,7 @@ pub(crate) use group::{Ending, Group, Listener, is_listened_on};
 pub(crate) use hold::{Hold, is_suspended, resume, suspended_tree};
 pub(crate) use identity::Identity;
 pub(crate) use system::{
-    adopt_orphans, die_with_parent, forbids_programs, is_sent_by_process, own_program, user_runtime_dir,
+    adopt_orphans, die_with_parent, forbids_programs, is_sent_by_process, own_program, user_runtime_dir, wait_for_child,
 };
 pub(crate) use terminal::{LiveScreen, Terminal};
 pub(crate) use unix::{

@@ -8,6 +8,7 @@ use crate::{
     backend::{self, BackendPlan, subject::Subject},
     base::{
         check::{Area, Check},
+        commands::SHOW_MEMORY,
         installation::Installation,
         paths::Places,
         port,
@@ -74,14 +75,18 @@ fn installation(variables: &Variables) -> Check {
 }
 
 fn memory(machine: Option<Machine>) -> Check {
+    let Some(Machine { ram, graphics, graphics_limit }) = machine else {
+        return Check::warning(AREA, "memory", "the amount of memory is unknown").help(SHOW_MEMORY);
+    };
     let text = |amount: Amount| format!("{}, {} free", format_bytes(amount.total), format_bytes(amount.free));
-    match machine {
-        None => Check::warning(AREA, "memory", "the amount of memory is unknown").help("free -h"),
-        Some(Machine { ram, graphics }) if graphics.total == 0 => Check::ok(AREA, "memory", text(ram)),
-        Some(Machine { ram, graphics }) => {
-            Check::ok(AREA, "memory", format!("{}; graphics {}", text(ram), text(graphics)))
-        }
+    let mut found = text(ram);
+    if graphics.total > 0 {
+        found += &format!("; graphics {}", text(graphics));
     }
+    if let Some(limit) = graphics_limit {
+        found += &format!("; graphics may use about {}", format_bytes(limit));
+    }
+    Check::ok(AREA, "memory", found)
 }
 
 /// Checks whether the models fit in memory, as a session does.

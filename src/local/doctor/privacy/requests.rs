@@ -4,6 +4,7 @@ use crate::{
     backend::{Service, address::is_remote, registry},
     base::{
         check::{Area, Check},
+        commands::{CONNECTIONS, all_connections},
         environment::Environment,
         error::Result,
         ui,
@@ -15,22 +16,6 @@ use crate::{
 };
 
 const AREA: Area = Area::Requests;
-
-/// Shows the connections of running Claude Code processes.
-const CONNECTIONS: &str = if cfg!(target_os = "macos") {
-    "lsof -nP -i -a -c claude  # while a session runs"
-} else {
-    "ss -tnp | grep claude  # while a session runs"
-};
-
-/// Returns the command that shows every connection of one session, its tools included.
-fn all_connections(session: &str) -> String {
-    if cfg!(target_os = "macos") {
-        "lsof -nP -i -a -c claude -r 1  # while a session runs".into()
-    } else {
-        format!("strace -f -e trace=connect -o /tmp/connect.txt {session} -p hi; grep sin /tmp/connect.txt")
-    }
-}
 
 pub(super) fn checks(settings: Settings, environment: &Environment, choice: &Selection) -> Vec<Check> {
     let session = choice.session_line();
