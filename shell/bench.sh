@@ -7,7 +7,14 @@ cd -- "$(dirname -- "$0")/.." >/dev/null
 # shellcheck source-path=SCRIPTDIR source=tools.sh
 . shell/tools.sh
 
-usage() { printf 'Usage: shell/bench.sh [warm [second|project|priming|harm|ready|wide]] [--yes]\n'; }
+usage() {
+  cat <<'USAGE'
+Usage: shell/bench.sh [warm [second|project|priming|harm|ready|wide]] [--yes]
+
+LCLAUDE_TEST_BINARY names another lclaude to measure than the one that cargo builds, such as that of
+a package.
+USAGE
+}
 
 WHAT=()
 if [ "${1:-}" = warm ]; then

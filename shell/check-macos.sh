@@ -17,7 +17,7 @@ target aarch64-apple-darwin that takes a minute the first time:
 
 Without it, on Debian, a Rust from Debian's packages is used, with the source of the standard
 library. It is not installed, but kept in LCLAUDE_TOOLS (default: lclaude-tools in XDG_CACHE_HOME or
-~/.cache). That downloads 137 MB, uses 2.5 GB of disk, and takes five minutes the first time. It
+~/.cache). That downloads 137 MB, uses 1.6 GB of disk, and takes five minutes the first time. It
 shows rustc's warnings, but not clippy's. Elsewhere the check is skipped, or fails if CI is set.
 
   --yes     install missing Debian packages without asking

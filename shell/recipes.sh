@@ -236,14 +236,15 @@ fetch_macos_rust() {
   for deb in ./*.deb; do dpkg -x "$deb" publish; done
   # Of the source, only the standard library is used.
   rm -rf publish/usr/src/*/compiler publish/usr/src/*/src
+  # In bash, because dash drops variables such as CARGO_BIN_EXE_fake-claude.
   cat >publish/rustc <<'SH'
-#!/bin/sh
+#!/usr/bin/env bash
 root=$(dirname "$0")/usr
 for directory in "$root"/lib/*-linux-gnu; do LD_LIBRARY_PATH=$directory${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}; done
 export LD_LIBRARY_PATH
 exec "$root/bin/rustc" "$@"
 SH
   # For cargo's RUSTC_WORKSPACE_WRAPPER: it is run for the packages of the workspace only.
-  printf '#!/bin/sh\nexec "$@" -D warnings\n' >publish/deny-warnings
+  printf '#!/usr/bin/env bash\nexec "$@" -D warnings\n' >publish/deny-warnings
   chmod 755 publish/rustc publish/deny-warnings
 }

@@ -88,6 +88,9 @@ run_job() {
   WORK=$TOOLS_DIR/.work-$tool
   take_lock "$tool"
   trap 'cd / && rm -rf "$WORK" "$LOCK.d"' EXIT
+  # A signal doesn't run the trap above in bash 3.2.
+  trap 'exit 130' INT
+  trap 'exit 143' TERM HUP
   if [ -x "$(tool_file "$tool")" ]; then return 0; fi   # another run made it while we waited
   rm -rf "$WORK"
   mkdir -p "$WORK/home" "$WORK/tmp" "$WORK/publish"

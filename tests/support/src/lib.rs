@@ -61,16 +61,22 @@ pub struct Stage {
     variables: BTreeMap<String, String>,
 }
 
-/// Returns the path of the program under test, one directory above the test program, `target/debug/deps/it-…`.
+/// Returns the path of the program under test: the one that `LCLAUDE_TEST_BINARY` names, such as that of a package, or
+/// cargo's.
 pub fn lclaude() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
-        let test = env::current_exe().expect("this program has a path");
-        let directory = test.parent().and_then(Path::parent).expect("cargo's directory");
-        let program = directory.join("lclaude");
-        assert!(program.exists(), "cargo has not built {}", program.display());
+        let named = env::var_os("LCLAUDE_TEST_BINARY").filter(|name| !name.is_empty());
+        let program = named.map_or_else(|| built().join("lclaude"), PathBuf::from);
+        assert!(program.is_absolute() && program.exists(), "{} is not a program", program.display());
         program
     })
+}
+
+/// Returns cargo's directory of programs, one above the test program, `target/debug/deps/it-…`.
+fn built() -> PathBuf {
+    let test = env::current_exe().expect("this program has a path");
+    test.parent().and_then(Path::parent).expect("cargo's directory").to_owned()
 }
 
 /// Returns the root of the repository.
@@ -83,7 +89,7 @@ pub fn repository() -> &'static Path {
 fn fakes() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
-        let directory = lclaude().parent().expect("a program is in a directory");
+        let directory = built();
         let target = directory.parent().expect("cargo's target directory");
         let release = directory.ends_with("release").then_some("--release");
         let mut cargo = Command::new(env!("CARGO"));
@@ -94,9 +100,9 @@ fn fakes() -> &'static Path {
                 cargo.env_remove(name);
             }
         }
-        let built = cargo.current_dir(repository()).status();
-        assert!(built.expect("cargo runs").success(), "the fakes cannot be built");
-        directory.to_owned()
+        let done = cargo.current_dir(repository()).status();
+        assert!(done.expect("cargo runs").success(), "the fakes cannot be built");
+        directory
     })
 }
 
