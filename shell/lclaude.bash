@@ -52,10 +52,23 @@ function __lclaude_in_project {
   return 1
 }
 
+# Runs a program, not a function. Bash 3.2 with `set -e` ends the shell if what `command` runs fails, even in
+# `claude || true`, so that is left to the error of a missing program.
+function __lclaude_run {
+  local program
+  program=$(type -P "$1") || program=""
+  if [[ -n $program ]]; then
+    shift
+    "$program" "$@"
+  else
+    command "$@"
+  fi
+}
+
 function claude {
   if __lclaude_in_project; then
     if type -P lclaude >/dev/null; then
-      command lclaude "$@"
+      __lclaude_run lclaude "$@"
     else
       # Don't fall back to Claude Code: this project's code may not be meant for the cloud.
       printf '%s\n' 'lclaude: this project uses lclaude, which is not on PATH' \
@@ -67,7 +80,7 @@ function claude {
     local __lclaude_in_previous=1
     __lclaude_previous "$@"
   else
-    command claude "$@"
+    __lclaude_run claude "$@"
   fi
 }
 

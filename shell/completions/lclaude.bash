@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # Completion of lclaude for bash. The candidates come from `lclaude local complete -- WORDS...`. After lclaude's own
-# options, Claude Code's completion takes over if there is one. Works with bash 3.2.
+# options, Claude Code's completion takes over if there is one. Works with bash 3.2,
+# which has no compopt, and with `set -eu`, where a command that fails would end the shell.
 
 _lclaude() {
   local cur="" completer="" kind value rest files="" ending="" claude_from="" command_from=""
@@ -34,7 +35,7 @@ _lclaude() {
   __lclaude_offer ${ours[@]+"${ours[@]}"}
   if [[ ${#COMPREPLY[@]} == 0 && -n $files ]]; then __lclaude_files "$ending"; fi
   # Keep bash from offering files when there are no candidates.
-  if [[ -z $files ]]; then compopt +o bashdefault +o default 2>/dev/null; fi
+  if [[ -z $files ]]; then compopt +o bashdefault +o default 2>/dev/null || :; fi
   return 0
 }
 
@@ -81,7 +82,7 @@ __lclaude_offer() {
 __lclaude_files() {
   local file typed=${cur#--*=}
   if [[ -z $1 ]]; then return 0; fi
-  compopt -o filenames 2>/dev/null
+  compopt -o filenames 2>/dev/null || :
   while IFS= read -r file; do
     if [[ -n $file ]]; then COMPREPLY+=("$file"); fi
   done <<<"$(compgen -f -X "!*$1" -- "$typed"; compgen -d -- "$typed")"
@@ -97,7 +98,8 @@ __lclaude_find_claude_completion() {
   if [[ -z $spec ]]; then
     for loader in _comp_load __load_completion _completion_loader; do
       if declare -F "$loader" >/dev/null; then
-        "$loader" claude >/dev/null 2>&1
+        # It returns 124, which means that the completion is to be tried again.
+        "$loader" claude >/dev/null 2>&1 || :
         break
       fi
     done
@@ -127,7 +129,7 @@ __lclaude_hand_over() {
   COMP_WORDS=("${their_words[@]}")
   COMP_LINE=$line
   COMP_POINT=${#line}
-  "$3" "$2" "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
+  "$3" "$2" "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}" || :
 }
 
 # __lclaude_command FROM: completes the command line of another program, which begins with the FROMth word
@@ -141,7 +143,7 @@ __lclaude_command() {
   fi
   for offset in _comp_command_offset _command_offset; do
     if declare -F "$offset" >/dev/null; then
-      "$offset" "${at[$1]}"
+      "$offset" "${at[$1]}" || :
       return 0
     fi
   done

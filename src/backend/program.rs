@@ -16,9 +16,10 @@ use crate::{
     base::{
         error::{Code, Failure},
         limits,
-        output::MAX_OUTPUT,
+        output::{MAX_OUTPUT, output},
         paths,
         pattern::matches,
+        programs,
         spawn::not_executable,
         windows,
     },
@@ -79,14 +80,15 @@ impl MissingProgram<'_> {
     }
 }
 
-/// Returns the absolute path of the configured program `named`, or else of `name` on PATH. Links are kept, since a
-/// program may look at its own name, as version managers' shims and the interpreters of virtual environments do.
+/// Returns the absolute path of the configured program `named`, or else of `name` on PATH or in a usual place. Links are
+/// kept, since a program may look at its own name, as version managers' shims and the interpreters of virtual environments
+/// do.
 ///
 /// Windows programs are left out; [`windows_program`] returns them.
 pub(crate) fn find(named: Option<&Path>, name: &str) -> Option<PathBuf> {
     let found = match named {
         Some(path) => which::which(path).ok().filter(|path| !windows::is_windows_binary(path)),
-        None => windows::find_native(name.as_ref()),
+        None => programs::find_all(name).find(|path| !windows::is_windows_program(path)),
     };
     found.map(|path| paths::absolute(&path))
 }
@@ -102,18 +104,24 @@ pub(crate) fn windows_program(named: Option<&Path>, name: &str) -> Option<PathBu
 /// The slowest answer seen was Claude Code's on a busy machine, after two seconds.
 const VERSION_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Runs a program that only prints something, and returns its output, or `None` if it doesn't exit in time. Unlike
-/// `base::output`, it ends the program also when nobody waits for the output any more.
-pub(crate) async fn run(program: &Path, arguments: &[&str]) -> io::Result<Option<Output>> {
+/// Returns the command for a program that only prints something.
+fn printing(program: &Path, arguments: &[&str]) -> io::Result<std::process::Command> {
     // llama-server loads libraries from the working directory, and a repository could contain some.
-    let mut command = tokio::process::Command::new(std::path::absolute(program)?);
-    command.current_dir("/").args(arguments).stdin(Stdio::null()).kill_on_drop(true);
-    limits::restore_files(command.as_std_mut());
+    let mut command = std::process::Command::new(std::path::absolute(program)?);
+    command.current_dir("/").args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // llama-server's own variables could make it do more than print its version.
-    remove_variables(command.as_std_mut(), |name| name.starts_with("LLAMA_"));
+    remove_variables(&mut command, |name| name.starts_with("LLAMA_"));
     // Nothing listens here; otherwise ollama prints the version of its server.
     command.env("OLLAMA_HOST", "127.0.0.1:1");
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    Ok(command)
+}
+
+/// Runs a program that only prints something, and returns its output, or `None` if it doesn't exit in time. The program is
+/// also ended if nobody waits for the output any more.
+pub(crate) async fn run(program: &Path, arguments: &[&str]) -> io::Result<Option<Output>> {
+    let mut command = printing(program, arguments)?;
+    limits::restore_files(&mut command);
+    let mut child = tokio::process::Command::from(command).kill_on_drop(true).spawn()?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let run = async {
         let (stdout, stderr) = tokio::try_join!(read(stdout), read(stderr))?;
@@ -121,6 +129,11 @@ pub(crate) async fn run(program: &Path, arguments: &[&str]) -> io::Result<Option
         Ok(Output { status: child.wait().await?, stdout, stderr })
     };
     timeout(VERSION_TIMEOUT, run).await.ok().transpose()
+}
+
+/// Like [`run`], for callers that can't wait in the event loop. `None` if it can't be run.
+pub(crate) fn run_blocking(program: &Path, arguments: &[&str]) -> Option<Output> {
+    output(&mut printing(program, arguments).ok()?, VERSION_TIMEOUT).ok()?
 }
 
 /// Reads what a program prints, up to a limit.

@@ -20,6 +20,7 @@ pub(crate) mod paths;
 pub(crate) mod pattern;
 pub(crate) mod port;
 pub(crate) mod process;
+pub(crate) mod programs;
 pub(crate) mod progress;
 pub(crate) mod question;
 pub(crate) mod scratch;

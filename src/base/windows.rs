@@ -37,11 +37,6 @@ pub(crate) fn programs(name: &OsStr) -> impl Iterator<Item = PathBuf> {
     all.flatten().filter(|path| is_windows_program(path))
 }
 
-/// Returns the first program on PATH with this name that isn't a Windows program.
-pub(crate) fn find_native(name: &OsStr) -> Option<PathBuf> {
-    which::which_all(name).ok()?.find(|path| !is_windows_program(path))
-}
-
 /// Returns whether a shell finds a program, and not a Windows program before it.
 pub(crate) fn is_native_on_path(name: &str) -> bool {
     which::which(name).is_ok_and(|path| !is_windows_program(&path))

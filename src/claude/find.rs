@@ -11,7 +11,7 @@ use crate::{
         disk,
         environment::Environment,
         error::{Code, Failure, Result},
-        spawn,
+        programs, spawn,
         variables::{DEPTH, Variables},
         windows,
     },
@@ -26,7 +26,8 @@ const MAX_SCRIPT: u64 = 64 * 1024;
 
 const NAME: &str = "claude";
 
-/// Where installers put `claude`, relative to the home directory; searched after PATH.
+/// Where installers put `claude`, relative to the home directory; searched after PATH and the directories of package
+/// managers.
 const INSTALL_PATHS: &[&str] = &[".local/bin/claude", ".claude/local/claude"];
 
 /// The official installer.
@@ -72,11 +73,10 @@ pub(crate) fn find(settings: &Settings, environment: &Environment) -> Result<Pat
             Err(_) => Err(failed("it does not exist or is not a file".into())),
         };
     }
-    let on_path = which::which_all(NAME).into_iter().flatten();
     let installed =
         INSTALL_PATHS.iter().map(|place| environment.home().join(place)).filter_map(|path| which::which(path).ok());
     let mut skipped = None;
-    for path in on_path.chain(installed) {
+    for path in programs::find_all(NAME).chain(installed) {
         if is_lclaude(&path, own.as_deref()) {
             skipped.get_or_insert(path);
         } else if !windows::is_windows_program(&path) {

@@ -91,6 +91,7 @@ mod trust;
 mod url;
 mod use_model;
 mod user_files;
+mod usual_places;
 mod values;
 mod waiting;
 #[cfg(target_os = "linux")]

@@ -452,6 +452,27 @@ fn tab_completes_options_verbs_and_names() {
     }
 }
 
+/// bash 3.2, which macOS has, has no `compopt`. Under `set -e` a command that fails would end the shell.
+#[test]
+fn bash_completes_without_compopt_and_when_failing_commands_end_it() {
+    let stage = typing_stage();
+    let loader = "_completion_loader() { return 124; }";
+    let file = format!("enable -n compopt\n{loader}\n{}\n{}\nset -eu", Bash.source(), completions(Bash));
+    let mut terminal = Bash.terminal(&stage, &file);
+    for (line, words) in [
+        ("lclaude --prof", &["lclaude", "--profile"][..]),
+        ("lclaude --model=Big:3", &["lclaude", "--model=Big:30b"]),
+        ("lclaude --model weights/o", &["lclaude", "--model", "weights/one.gguf"]),
+        ("lclaude --conti", &["lclaude", "--continue"]),
+        ("claude --prof", &["claude", "--profile"]),
+        ("lclaude local run -- lclau", &["lclaude", "local", "run", "--", "lclaude"]),
+    ] {
+        expect_completed(&mut terminal, line, words);
+    }
+    terminal.type_in("exit 0\n");
+    assert_eq!(terminal.wait(), Some(0));
+}
+
 #[test]
 fn existing_claude_completion_is_used_for_its_arguments() {
     for shell in Shell::installed() {

@@ -78,12 +78,7 @@ fn is_native(path: &Path) -> bool {
 
 /// Returns whether `llama help` lists `serve`.
 fn can_serve(path: &Path) -> bool {
-    let ask = || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
-        runtime.block_on(program::run(path, &["help"])).ok().flatten()
-    };
-    // In a thread of its own, since an event loop may be running in this one.
-    let help = std::thread::scope(|scope| scope.spawn(ask).join().ok().flatten());
+    let help = program::run_blocking(path, &["help"]);
     help.is_some_and(|help| lists_serve(&String::from_utf8_lossy(&help.stdout)))
 }
 

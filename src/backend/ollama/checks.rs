@@ -30,7 +30,7 @@ use crate::{
 pub(crate) async fn installation(subject: &Subject<'_>, worst: Severity) -> Vec<Check> {
     let Subject { settings, environment, .. } = *subject;
     let is_shared = settings.ollama.instance == OllamaInstance::Shared;
-    let found = plan::program(settings).map_err(|failure| subject.with_edit_help(failure));
+    let found = plan::program(settings, subject.environment.home()).map_err(|failure| subject.with_edit_help(failure));
     // The shared instance needs no program.
     let mut all = vec![checks::installed("ollama program", if is_shared { Severity::Ok } else { worst }, &found)];
     if let Ok(path) = &found {

@@ -50,10 +50,10 @@ impl Backend for OllamaBackend {
         true
     }
 
-    fn program(&self, settings: &Settings, _: &Environment) -> Result<Option<PathBuf>> {
+    fn program(&self, settings: &Settings, environment: &Environment) -> Result<Option<PathBuf>> {
         match settings.ollama.instance {
             OllamaInstance::Shared => Ok(None),
-            OllamaInstance::Private => plan::program(settings).map(Some),
+            OllamaInstance::Private => plan::program(settings, environment.home()).map(Some),
         }
     }
 
@@ -129,7 +129,7 @@ impl Backend for OllamaBackend {
         environment: &Environment,
         is_asked: bool,
     ) -> Result<Option<Vec<ListedModel>>> {
-        if !is_asked && plan::program(settings).is_err() {
+        if !is_asked && plan::program(settings, environment.home()).is_err() {
             return Ok(None);
         }
         listing::list(settings, environment).await.map(Some)

@@ -3,6 +3,7 @@
 //! The API is that of Ollama 0.14 and later (`server/routes.go`, `docs/api.md`), seen in runs of 0.33. A shared server
 //! keeps its settings: only models are loaded into it, and unloaded at the end.
 
+mod app;
 mod blobs;
 mod checks;
 mod kind;

@@ -28,9 +28,9 @@ pub(crate) const SMALLER_CACHE: &str =
     "lclaude local config set ollama.kv_cache_type q8_0  # halves the memory of the context";
 const SCRIPT: &str = "curl -fsSL https://ollama.com/install.sh | sh";
 
-/// Where `ollama` is usually installed if it isn't on PATH.
-const USUAL: &[&str] =
-    &["/usr/local/bin/ollama", "/opt/homebrew/bin/ollama", "/Applications/Ollama.app/Contents/Resources/ollama"];
+/// Where Ollama's app for macOS has the program, which the app links to only if the user agrees. In `/Applications`, or in
+/// the directory of the same name in the home directory.
+const IN_APP: &str = "Applications/Ollama.app/Contents/Resources/ollama";
 
 /// Returns the plan.
 ///
@@ -54,7 +54,7 @@ pub(crate) fn plan(settings: &Settings, wanted: &[String], environment: &Environ
             (Service::Running(url.clone()), url)
         }
         OllamaInstance::Private => {
-            let path = program(settings)?;
+            let path = program(settings, environment.home())?;
             let named = store::choose(settings, &models, environment);
             let (service, origin) = private(settings, &mut models, path, named, environment.home())?;
             (Service::Program(service), origin)
@@ -127,10 +127,10 @@ const RESERVED: &[(&str, &str)] = &[
 ///
 /// # Errors
 /// `Unavailable` if it isn't found.
-pub(crate) fn program(settings: &Settings) -> Result<PathBuf> {
+pub(crate) fn program(settings: &Settings, home: &Path) -> Result<PathBuf> {
     let named = settings.ollama.path.as_deref();
-    let usual = || USUAL.iter().find_map(|path| program::find(Some(Path::new(path)), ""));
-    let found = program::find(named, "ollama").or_else(|| if named.is_none() { usual() } else { None });
+    let in_app = || [Path::new("/"), home].into_iter().find_map(|place| program::find(Some(&place.join(IN_APP)), ""));
+    let found = program::find(named, "ollama").or_else(|| if named.is_none() { in_app() } else { None });
     found.ok_or_else(|| {
         let absent = MissingProgram {
             kind: Kind::Ollama,

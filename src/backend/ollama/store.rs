@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{
+    app,
     service::{self, Access},
     variables,
 };
@@ -64,15 +65,21 @@ fn own(home: &Path) -> PathBuf {
 
 /// Returns the store that has the models, or `None` for Ollama's default store.
 pub(crate) fn choose(settings: &Settings, models: &[String], environment: &Environment) -> Option<PathBuf> {
-    named(settings, environment).or_else(|| choose_between(&own(environment.home()), service::stores(), models))
+    let home = environment.home();
+    named(settings, environment).or_else(|| choose_between(&own(home), others(home), models))
 }
 
-fn choose_between<'a>(own: &Path, services: impl IntoIterator<Item = &'a Path>, models: &[String]) -> Option<PathBuf> {
+/// Returns the stores besides the user's own, where the app or a service may keep its models.
+fn others(home: &Path) -> impl Iterator<Item = PathBuf> {
+    std::iter::once_with(|| app::store(home)).flatten().chain(service::stores().map(Path::to_owned))
+}
+
+fn choose_between(own: &Path, others: impl IntoIterator<Item = PathBuf>, models: &[String]) -> Option<PathBuf> {
     let has_all = |store: &Path| models.iter().all(|model| is_cloud(model) || find(store, model).is_some());
     if has_all(own) {
         return None;
     }
-    services.into_iter().find(|store| service::access(store) == Access::Readable && has_all(store)).map(Path::to_owned)
+    others.into_iter().find(|store| service::access(store) == Access::Readable && has_all(store))
 }
 
 /// Returns the names of all models in a store. Each has a manifest at HOST/NAMESPACE/NAME/TAG.
@@ -126,7 +133,8 @@ pub(crate) fn all(settings: &Settings, environment: &Environment) -> Vec<String>
 
 /// Returns the stores that a private server could use, the user's own first.
 pub(crate) fn places(settings: &Settings, environment: &Environment) -> Vec<PathBuf> {
-    let usual = || std::iter::once(own(environment.home())).chain(service::stores().map(Path::to_owned)).collect();
+    let home = environment.home();
+    let usual = || std::iter::once(own(home)).chain(others(home)).collect();
     named(settings, environment).map_or_else(usual, |store| vec![store])
 }
 
@@ -188,7 +196,7 @@ mod tests {
         let root = tempfile::tempdir().expect("a directory");
         let own = store(&root.path().join("own"), &["registry.ollama.ai/library/small/latest"]);
         let service = store(&root.path().join("service"), &["registry.ollama.ai/library/big/latest"]);
-        let chosen = |model: &str| choose_between(&own, [service.as_path()], &[model.to_owned()]);
+        let chosen = |model: &str| choose_between(&own, [service.clone()], &[model.to_owned()]);
         assert_eq!(chosen("big:latest"), Some(service.clone()));
         assert_eq!(chosen("small:latest"), None);
         assert_eq!(chosen("neither:latest"), None);

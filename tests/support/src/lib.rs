@@ -233,6 +233,7 @@ impl Stage {
             .env("XDG_RUNTIME_DIR", self.root().join("run"))
             .env("XDG_CACHE_HOME", self.cache())
             .env("PATH", format!("{}:/usr/bin:/bin", self.bin().display()))
+            .env("USUAL_LCLAUDE_PLACES", "")
             // Otherwise Claude Code uses one directory for all sessions of the user.
             .env("CLAUDE_CODE_TMPDIR", self.root().join("tmp"))
             .env("TERM", "xterm-256color")
