@@ -15,10 +15,9 @@ use rustix::{
         recvmsg, sendmsg,
     },
 };
-use tokio::{
-    io::{AsyncRead, ReadBuf},
-    net::{UnixStream, unix::OwnedReadHalf},
-};
+use tokio::io::{AsyncRead, ReadBuf};
+
+use super::socket::{ReadHalf, Stream};
 
 /// Sends `bytes` together with a descriptor. Returns how many bytes were sent.
 pub(crate) fn send(socket: impl AsFd, bytes: &[u8], descriptor: BorrowedFd<'_>) -> io::Result<usize> {
@@ -49,12 +48,12 @@ pub(crate) fn receive(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<(usize
 
 /// The reading half of a connection. Keeps the last descriptor that came with what was read.
 pub(crate) struct DescriptorReader {
-    half: OwnedReadHalf,
+    half: ReadHalf,
     received: Option<OwnedFd>,
 }
 
 impl DescriptorReader {
-    pub(crate) fn new(half: OwnedReadHalf) -> Self {
+    pub(crate) fn new(half: ReadHalf) -> Self {
         DescriptorReader { half, received: None }
     }
 
@@ -67,7 +66,7 @@ impl DescriptorReader {
 impl AsyncRead for DescriptorReader {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let stream: &UnixStream = this.half.as_ref();
+        let stream: &Stream = this.half.as_ref();
         loop {
             ready!(stream.poll_read_ready(context))?;
             let read = stream.try_io(tokio::io::Interest::READABLE, || receive(stream, buffer.initialize_unfilled()));
@@ -96,7 +95,7 @@ mod tests {
 
     #[tokio::test]
     async fn descriptor_arrives_with_its_line() {
-        let (ours, theirs) = UnixStream::pair().expect("a pair");
+        let (ours, theirs) = Stream::pair().expect("a pair");
         let (read, _write) = theirs.into_split();
         let mut lines = BufReader::new(DescriptorReader::new(read)).lines();
         let file = File::open("/proc/self/stat").or_else(|_| File::open("/dev/null")).expect("a file");

@@ -52,9 +52,23 @@ pub(crate) fn is_same(one: &Metadata, other: &Metadata) -> bool {
     (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 
+/// Returns options with which a new file is private: mode 0600.
+pub(crate) fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.mode(0o600);
+    options
+}
+
+/// Returns options with which a new directory is private: mode 0700.
+pub(crate) fn private_dir() -> fs::DirBuilder {
+    let mut options = fs::DirBuilder::new();
+    options.mode(0o700);
+    options
+}
+
 /// Creates a directory and its missing parents, with mode 0700.
 pub(crate) fn create_private_dir(dir: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
+    private_dir().recursive(true).create(dir)
 }
 
 /// Replaces a file atomically. An existing file keeps its mode; a new one is private.
@@ -75,6 +89,6 @@ pub(crate) fn replace(file: &Path, content: &[u8]) -> io::Result<()> {
 /// # Errors
 /// `AlreadyExists` when the file exists; any other error when it can't be written.
 pub(crate) fn create_private(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let mut file = private().write(true).create_new(true).open(path)?;
     file.write_all(content)
 }

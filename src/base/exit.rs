@@ -16,6 +16,11 @@ pub(crate) enum Exit {
     Signal(Signal),
 }
 
+/// Returns the number of the signal that ended a program, or `None` if it exited.
+pub(crate) fn signal_of(status: ExitStatus) -> Option<i32> {
+    status.signal()
+}
+
 impl Exit {
     /// Returns how lclaude ends after a child with this status: the same way, but with 128+N after signals other than
     /// those of [`Exit::Signal`].

@@ -26,6 +26,7 @@ pub(crate) mod question;
 pub(crate) mod scratch;
 pub(crate) mod signals;
 pub(crate) mod size;
+pub(crate) mod socket;
 pub(crate) mod spawn;
 pub(crate) mod text;
 pub(crate) mod trace;

@@ -29,8 +29,8 @@ use super::{
 
 /// Attempts to find a free port. Another program may take the one that was found.
 const MAX_ATTEMPTS: u32 = 8;
-/// Whether a held socket can lend its port.
-const LENDS: bool = cfg!(target_os = "linux");
+/// Whether a held socket can lend its port: it never receives the backend's connections.
+pub(crate) const LENDS: bool = cfg!(target_os = "linux");
 
 /// A port that stays taken until this value is dropped.
 pub(crate) struct ReservedPort {

@@ -141,6 +141,41 @@ impl Signals {
     }
 }
 
+/// Returns when another process asks this one, which has no terminal, to end: TERM, INT or HUP.
+pub(crate) async fn asked_to_end() {
+    let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
+    let [Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)] = kinds.map(unix::signal) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        _ = hangup.recv() => {}
+    }
+}
+
+/// Something that happens to this process more than once.
+pub(crate) struct Repeated(unix::Signal);
+
+impl Repeated {
+    /// This process is continued after it was stopped, or another process wakes it in the same way.
+    pub(crate) fn continued() -> io::Result<Self> {
+        unix::signal(SignalKind::from_raw(Signal::CONT.as_raw())).map(Repeated)
+    }
+
+    /// The terminal gets another size.
+    pub(crate) fn resized() -> io::Result<Self> {
+        unix::signal(SignalKind::window_change()).map(Repeated)
+    }
+
+    /// Returns when it happens. May be dropped and called again.
+    pub(crate) async fn next(&mut self) {
+        if self.0.recv().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
 fn stream(kind: SignalKind) -> io::Result<Option<unix::Signal>> {
     if is_ignored(kind.as_raw_value()) {
         return Ok(None);

@@ -3,7 +3,7 @@
 //! Sessions and keepers write to the same file, one line per event. No secret may be logged; the `Debug` output of
 //! `Endpoint` masks its token.
 
-use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt, path::Path, sync::Mutex};
+use std::{path::Path, sync::Mutex};
 
 use tracing::level_filters::LevelFilter;
 
@@ -18,7 +18,7 @@ pub(crate) fn start(state: &Path) -> Option<String> {
         return Some(format!("invalid value {asked:?} for {LOG}: use off, error, warn, info, debug or trace"));
     };
     let _ = disk::create_private_dir(state);
-    let file = OpenOptions::new().append(true).create(true).mode(0o600).open(state.join("lclaude.log")).ok()?;
+    let file = disk::private().append(true).create(true).open(state.join("lclaude.log")).ok()?;
     let log =
         tracing_subscriber::fmt().with_max_level(level).with_ansi(false).with_target(false).log_internal_errors(false);
     let _ = log.with_writer(Mutex::new(file)).try_init();

@@ -9,7 +9,6 @@
 
 use std::{
     fs, io,
-    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -164,8 +163,7 @@ impl Throwaway {
     }
 
     fn fill(&self, home: &Path, tmp: &Path) -> io::Result<()> {
-        let mut private = fs::DirBuilder::new();
-        private.mode(0o700);
+        let private = disk::private_dir();
         if let Some(parent) = home.parent() {
             disk::create_private_dir(parent)?;
         }

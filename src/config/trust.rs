@@ -3,9 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, OpenOptions},
-    io,
-    os::unix::fs::OpenOptionsExt,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -129,7 +127,7 @@ impl TrustList {
     fn lock(&self) -> io::Result<fs::File> {
         disk::create_private_dir(self.directory())?;
         let lock = self.file.with_extension("lock");
-        let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(lock)?;
+        let lock = disk::private().write(true).create(true).truncate(false).open(lock)?;
         lock.lock()?;
         Ok(lock)
     }

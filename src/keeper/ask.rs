@@ -9,7 +9,6 @@ use std::{
 };
 
 use tokio::{
-    net::{UnixStream, unix::OwnedWriteHalf},
     task::JoinSet,
     time::{sleep, timeout},
 };
@@ -28,6 +27,7 @@ use super::{
 use crate::base::{
     error::{Code, Failure, Result},
     process::Identity,
+    socket::{self, WriteHalf},
 };
 
 /// How long an answer to `status` may take; a working keeper never needs longer.
@@ -162,7 +162,7 @@ pub(crate) async fn stop(runtime: &Path, id: &str, force: bool) -> Result<StopOu
 
 /// Waits until a keeper without a socket accepts connections, or is gone.
 async fn wait_for_socket(files: &PlanFiles) {
-    while files.has_keeper() && UnixStream::connect(files.socket()).await.is_err() {
+    while files.has_keeper() && socket::connect(&files.socket()).await.is_err() {
         sleep(POLL_INTERVAL).await;
     }
 }
@@ -181,12 +181,12 @@ async fn wait_until_free(files: &PlanFiles, keeper: Option<Identity>) {
 /// A connection that isn't a lease.
 struct KeeperClient {
     receiver: Receiver,
-    write: OwnedWriteHalf,
+    write: WriteHalf,
 }
 
 impl KeeperClient {
     async fn connect(files: &PlanFiles) -> io::Result<Self> {
-        let (receiver, write) = Receiver::of(UnixStream::connect(files.socket()).await?);
+        let (receiver, write) = Receiver::of(socket::connect(&files.socket()).await?);
         Ok(KeeperClient { receiver, write })
     }
 

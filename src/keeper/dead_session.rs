@@ -5,12 +5,12 @@
 
 use std::{
     cell::RefCell,
-    os::fd::AsFd,
     path::{Path, PathBuf},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
-use rustix::{io::Errno, net::SendFlags, process::Signal};
+use rustix::process::Signal;
 use tokio::{
     task::{JoinHandle, JoinSet, spawn_blocking},
     time::{sleep, timeout},
@@ -18,7 +18,7 @@ use tokio::{
 
 use crate::{
     base::{
-        process::{Identity, resume},
+        process::{Identity, recorded, resume, suspended_tree},
         scratch::{self, Scratch},
     },
     claude::user_files,
@@ -26,6 +26,8 @@ use crate::{
 
 /// How long Claude Code has to exit after its session died, before it is killed.
 const CHILD_GRACE: Duration = Duration::from_millis(500);
+/// Time between two looks at children that have to end.
+const LOOK_INTERVAL: Duration = Duration::from_millis(2);
 /// How long the kernel may take to release the lock of a session whose connection it has closed.
 const RELEASE_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long the keeper's exit waits for removals. The next keeper finishes them.
@@ -66,13 +68,6 @@ pub(crate) fn claim(directory: &Path, runtime: &Path) -> JoinHandle<Option<Scrat
     spawn_blocking(move || Scratch::of_dying_session(&directory?))
 }
 
-/// Returns whether the session at the other end is dead or has gone to another keeper. One that only releases its lease
-/// keeps its connection open until it has an answer.
-pub(crate) fn is_closed(connection: impl AsFd) -> bool {
-    // Nothing is sent, but the kernel still checks whether anybody could receive it.
-    rustix::net::send(connection, &[], SendFlags::DONTWAIT) == Err(Errno::PIPE)
-}
-
 /// Returns whether the session whose connection is closed still lives: it has given up on this keeper.
 pub(crate) async fn lives(directory: &Path) -> bool {
     let released = async {
@@ -83,13 +78,38 @@ pub(crate) async fn lives(directory: &Path) -> bool {
     timeout(RELEASE_TIMEOUT, released).await.is_err()
 }
 
-/// Takes over the private directories of all dead sessions in these places, and puts the user's files back. The
-/// directories are removed when they are dropped.
+/// Takes over the private directories of all dead sessions in these places, ends their children, and puts the user's files
+/// back. The directories are removed when they are dropped. Blocks the thread.
 pub(crate) fn claim_all(places: &[PathBuf]) -> Vec<Scratch> {
     let all = places.iter().flat_map(|place| scratch::list(place));
     let dead: Vec<Scratch> = all.filter_map(|path| Scratch::of_dead_session(&path)).collect();
+    end_children(dead.iter().filter_map(|directory| recorded(&child_file(directory.path()))).collect());
     dead.iter().for_each(|directory| user_files::restore(directory.path()));
     dead
+}
+
+/// Like [`end_child`], for the children of several sessions.
+fn end_children(mut children: Vec<Identity>) {
+    for child in &children {
+        let held = suspended_tree(*child);
+        match held.contains(child) {
+            true => {
+                child.signal(Signal::KILL);
+                resume(&held);
+            }
+            false => child.signal(Signal::HUP),
+        }
+    }
+    let deadline = Instant::now() + CHILD_GRACE;
+    while children.iter().any(|child| child.is_alive()) && Instant::now() < deadline {
+        thread::sleep(LOOK_INTERVAL);
+    }
+    children.drain(..).for_each(|child| child.signal(Signal::KILL));
+}
+
+/// Returns the file in a session's private directory in which its child writes its identity.
+pub(crate) fn child_file(scratch: &Path) -> PathBuf {
+    scratch.join("child")
 }
 
 fn restore_and_remove(directory: Scratch) {
@@ -109,21 +129,4 @@ pub(crate) async fn end_child(child: Identity, held: Vec<Identity>) {
     child.signal(Signal::CONT);
     child.ends_within(CHILD_GRACE).await;
     child.signal(Signal::KILL);
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{net::Shutdown, os::unix::net::UnixStream};
-
-    use super::*;
-
-    #[test]
-    fn released_lease_is_not_a_dead_session() {
-        let (ours, theirs) = UnixStream::pair().expect("a pair");
-        assert!(!is_closed(&ours));
-        theirs.shutdown(Shutdown::Write).expect("it is connected");
-        assert!(!is_closed(&ours));
-        drop(theirs);
-        assert!(is_closed(&ours));
-    }
 }

@@ -2,7 +2,6 @@
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
-    os::unix::net::UnixStream,
     path::Path,
     sync::mpsc,
     thread,
@@ -13,6 +12,7 @@ use super::{
     protocol::{Answer, ToKeeper, encode},
     report::Glance,
 };
+use crate::base::socket::BlockingStream;
 
 /// How long the answer may take. A keeper that is suspended or gone gives none.
 const TIMEOUT: Duration = Duration::from_millis(100);
@@ -29,7 +29,7 @@ pub(crate) fn glance(socket: &Path) -> Option<Glance> {
 }
 
 fn ask(socket: &Path) -> Option<Glance> {
-    let mut stream = UnixStream::connect(socket).ok()?;
+    let mut stream = BlockingStream::connect(socket).ok()?;
     stream.write_all(&encode(&ToKeeper::Glance)).ok()?;
     let mut line = Vec::new();
     BufReader::new(stream.take(MAX_ANSWER)).read_until(b'\n', &mut line).ok()?;

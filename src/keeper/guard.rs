@@ -7,10 +7,7 @@
 
 use std::{
     io::{self, BufRead, BufReader, Cursor, Read, Write},
-    os::{
-        fd::{AsFd, OwnedFd},
-        unix::net::UnixStream,
-    },
+    os::fd::{AsFd, OwnedFd},
     path::PathBuf,
     process::exit,
     time::Duration,
@@ -26,6 +23,7 @@ use crate::{
     base::{
         descriptor,
         process::{self, Identity},
+        socket::BlockingStream,
     },
 };
 
@@ -58,7 +56,7 @@ struct SessionChild {
 /// The keeper's connection to its guard.
 pub(crate) struct Guard {
     /// `None` if there is no guard, because this user or container has reached its process limit.
-    connection: Option<(UnixStream, Identity)>,
+    connection: Option<(BlockingStream, Identity)>,
 }
 
 impl Guard {
@@ -100,9 +98,9 @@ impl Guard {
     }
 }
 
-fn split() -> io::Result<(UnixStream, Identity)> {
+fn split() -> io::Result<(BlockingStream, Identity)> {
     let guard = Identity::of_self().ok_or(io::ErrorKind::NotFound)?;
-    let (ours, theirs) = UnixStream::pair()?;
+    let (ours, theirs) = BlockingStream::pair()?;
     // SAFETY: this process hasn't started a thread.
     match unsafe { process::fork() }? {
         Some(keeper) => guard_keeper(keeper, &theirs),
@@ -115,7 +113,7 @@ fn split() -> io::Result<(UnixStream, Identity)> {
 }
 
 /// Waits for the end of the keeper and cleans up after it if necessary.
-fn guard_keeper(keeper: Pid, connection: &UnixStream) -> ! {
+fn guard_keeper(keeper: Pid, connection: &BlockingStream) -> ! {
     // SAFETY: this function never returns, so the values that own them are never used or dropped. An open connection to a
     // session would hide that the keeper has ended.
     unsafe { process::close_all_but(connection.as_fd()) };
@@ -145,7 +143,7 @@ fn wait_for(keeper: Pid) -> i32 {
 }
 
 /// Returns what to clean up, the plan's lock, and what else was read, or `None` if the keeper ended before it ran anything.
-fn receive(connection: &UnixStream) -> Option<(Request, OwnedFd, Cursor<Vec<u8>>)> {
+fn receive(connection: &BlockingStream) -> Option<(Request, OwnedFd, Cursor<Vec<u8>>)> {
     let mut read = vec![0; MAX_REQUEST];
     let (length, lock) = descriptor::receive(connection, &mut read).ok()?;
     read.truncate(length);

@@ -3,7 +3,6 @@
 use std::{
     os::fd::OwnedFd,
     path::{Path, PathBuf},
-    process::Command,
     time::Duration,
 };
 
@@ -202,8 +201,7 @@ impl Lease {
         if let Service::Program(program) = &self.start.plan.service
             && program.shares_port
             && self.reserved.is_none()
-            // On other systems a bound socket that doesn't listen may receive the backend's connections.
-            && cfg!(target_os = "linux")
+            && port::LENDS
         {
             self.reserved = port::reserve_shared(Some(port)).ok();
         }
@@ -244,14 +242,6 @@ impl Lease {
             failure.help(format!("tail {}", ui::quote_path(&self.start.log)))
         } else {
             failure.help(RETRY_HELP)
-        }
-    }
-
-    /// Makes the process of `command` tell the keeper about itself before it runs the program, in case this process is
-    /// killed before [`Lease::guard`].
-    pub(crate) fn guard_from_spawn(&self, command: &mut Command) {
-        if let Connection::Keeper(link) = &self.connection {
-            link.report_itself(command);
         }
     }
 

@@ -271,15 +271,6 @@ impl OpenLease {
         OpenLease { shared, info }
     }
 
-    /// Records the session's Claude Code.
-    pub(super) fn set_child(&self, child: Identity) {
-        if self.info.child.replace(Some(child)) != Some(child)
-            && let Some(session) = &self.info.session
-        {
-            self.shared.context.guard.record_child(session.pid, child);
-        }
-    }
-
     /// Returns what the session, or the keeper for it, stopped because the backend is down.
     pub(super) fn held_processes(&self) -> Vec<Identity> {
         let is_down = !matches!(*self.shared.state.borrow(), FromKeeper::Listening | FromKeeper::Ready(_));

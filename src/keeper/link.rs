@@ -1,20 +1,15 @@
 //! A session's connection to a keeper: finding or starting the keeper, receiving events, closing the lease.
 
 use std::{
-    io::{self, Write},
-    os::{
-        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
-        unix::{net::UnixStream as StdStream, process::CommandExt},
-    },
+    io,
+    os::fd::{AsFd, OwnedFd},
     process::Stdio,
     time::Duration,
 };
 
-use rustix::net::{SendFlags, send};
 use serde::Serialize;
 use tokio::{
     io::AsyncWriteExt,
-    net::{UnixStream, unix::OwnedWriteHalf},
     process::{Child, Command},
     time::{Instant, timeout, timeout_at},
 };
@@ -32,6 +27,7 @@ use crate::base::{
     error::{Code, Failure, RETRY_HELP, Result},
     failpoint,
     process::{Identity, own_program, resume, suspended_tree},
+    socket::{self, Stream, WriteHalf},
     wait::WORD_AFTER,
 };
 
@@ -44,7 +40,7 @@ const GENTLE_END: Duration = Duration::from_millis(500);
 /// An open connection to a keeper.
 pub(crate) struct Link {
     receiver: Receiver,
-    write: OwnedWriteHalf,
+    write: WriteHalf,
     /// Messages for which the connection had no room yet.
     unsent: Vec<u8>,
     files: PlanFiles,
@@ -81,7 +77,7 @@ impl Link {
         hello: &ToKeeper,
         port: Option<&OwnedFd>,
     ) -> Result<Self> {
-        let mut link = match UnixStream::connect(files.socket()).await {
+        let mut link = match socket::connect(&files.socket()).await {
             Ok(stream) => Self::new(stream, files, None),
             Err(_) => Self::start(start, files)?,
         };
@@ -91,7 +87,7 @@ impl Link {
         Ok(link)
     }
 
-    fn new(stream: UnixStream, files: &PlanFiles, guard: Option<Child>) -> Self {
+    fn new(stream: Stream, files: &PlanFiles, guard: Option<Child>) -> Self {
         let (receiver, write) = Receiver::of(stream);
         let unanswered = Some((Step::Wake, Instant::now() + WORD_AFTER));
         Link { receiver, write, unsent: Vec::new(), files: files.clone(), guard, unanswered }
@@ -118,36 +114,15 @@ impl Link {
 
     fn post_with(&mut self, message: &impl Serialize, port: Option<&OwnedFd>) {
         let message = encode(message);
-        let socket = self.write.as_ref().as_fd();
+        let connection = self.write.as_ref().as_fd();
         let sent = match port {
             // Messages stay in order.
             _ if !self.unsent.is_empty() => 0,
             // If there is no room now, the keeper gets the port from another session.
-            Some(port) => descriptor::send(socket, &message, port.as_fd()).unwrap_or(0),
-            None => send(socket, &message, SendFlags::empty()).unwrap_or(0),
+            Some(port) => descriptor::send(connection, &message, port.as_fd()).unwrap_or(0),
+            None => socket::send_now(connection, &message),
         };
         self.unsent.extend_from_slice(&message[sent..]);
-    }
-
-    /// Makes the process of `command` report itself to the keeper before it runs the program.
-    pub(crate) fn report_itself(&self, command: &mut std::process::Command) {
-        const WIDEST: u32 = u32::MAX;
-        let mut line = encode(&ToKeeper::Spawned { pid: WIDEST });
-        let digits = WIDEST.to_string();
-        let position = line.windows(digits.len()).position(|part| part == digits.as_bytes());
-        let Some(position) = position.filter(|_| self.unsent.is_empty()) else { return };
-        let socket = self.write.as_ref().as_fd().as_raw_fd();
-        let report = move || {
-            // JSON allows spaces before a number.
-            write!(&mut line[position..], "{:>width$}", std::process::id(), width = digits.len())?;
-            // SAFETY: the child has a copy of each of its parent's descriptors.
-            let socket = unsafe { BorrowedFd::borrow_raw(socket) };
-            // Without room for it, the session reports the child.
-            let _ = send(socket, &line, SendFlags::empty());
-            Ok(())
-        };
-        // SAFETY: between fork and exec the closure makes system calls and touches no lock and no heap.
-        unsafe { command.pre_exec(report) };
     }
 
     /// Returns the keeper's next event, or `None` if the keeper is gone. May be dropped and called again.
@@ -258,8 +233,8 @@ impl Link {
 
 /// Starts a keeper with one end of a socket pair as its standard input. The plan is sent through the socket, since
 /// other users can read command-line arguments.
-fn spawn(id: &str) -> io::Result<(UnixStream, Child)> {
-    let (ours, theirs) = StdStream::pair()?;
+fn spawn(id: &str) -> io::Result<(Stream, Child)> {
+    let (ours, theirs) = socket::pair()?;
     let keeper = Command::new(own_program()?)
         .arg0("lclaude")
         .args(SUBCOMMAND)
@@ -268,6 +243,5 @@ fn spawn(id: &str) -> io::Result<(UnixStream, Child)> {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()?;
-    ours.set_nonblocking(true)?;
-    Ok((UnixStream::from_std(ours)?, keeper))
+    Ok((ours, keeper))
 }

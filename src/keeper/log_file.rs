@@ -4,9 +4,8 @@
 use std::{
     cell::{Cell, RefCell},
     convert::Infallible,
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     rc::Rc,
     sync::{
@@ -123,7 +122,7 @@ impl RotatingFile {
             }
             let _ = fs::rename(&path, path.with_extension("old"));
             // Others add to it too: the output of `[command] stop`, and the text of a panic.
-            OpenOptions::new().append(true).create(true).mode(0o600).open(&path)
+            disk::private().append(true).create(true).open(&path)
         };
         RotatingFile { file: open().ok(), path, written: 0 }
     }

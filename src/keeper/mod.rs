@@ -40,6 +40,7 @@ mod timeouts;
 mod warm;
 
 pub(crate) use ask::{StopOutcome, find_other_versions, list_backends, query_backend, stop};
+pub(crate) use dead_session::child_file;
 pub(crate) use external::list as list_external;
 pub(crate) use glance::glance;
 pub(crate) use lease::Lease;

@@ -8,10 +8,7 @@
 use std::{os::fd::OwnedFd, path::PathBuf};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
-    net::{UnixStream, unix::OwnedWriteHalf},
-};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 
 use super::{
     report::{Activity, Glance, Report, SessionInfo},
@@ -23,6 +20,7 @@ use crate::{
         descriptor::DescriptorReader,
         error::Failure,
         process::{Group, Identity},
+        socket::{Stream, WriteHalf},
     },
 };
 
@@ -42,9 +40,6 @@ pub(crate) enum ToKeeper {
         #[serde(default)]
         watches: bool,
     },
-    /// The process that becomes Claude Code, to end if its session dies. It sends this itself, since the session may be
-    /// killed before it can send `Child`.
-    Spawned { pid: u32 },
     /// The running Claude Code process, to end if its session dies.
     Child { process: Identity },
     /// These processes, the child and its descendants, are stopped until the backend listens again. Continue them if the
@@ -163,7 +158,7 @@ pub(crate) struct Receiver {
 
 impl Receiver {
     /// Returns both ends of a connection.
-    pub(crate) fn of(stream: UnixStream) -> (Self, OwnedWriteHalf) {
+    pub(crate) fn of(stream: Stream) -> (Self, WriteHalf) {
         let (read, write) = stream.into_split();
         (Receiver { from: BufReader::new(DescriptorReader::new(read)), line: Vec::new() }, write)
     }

@@ -4,9 +4,8 @@
 
 use std::{
     cell::{Cell, RefCell},
-    fs::{self, OpenOptions},
+    fs,
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -17,7 +16,7 @@ use super::{files::PlanFiles, report::KeeperInfo, timeouts::REPLY_TIMEOUT};
 use crate::{
     backend::{Endpoint, Undo},
     base::{
-        failpoint,
+        disk, failpoint,
         process::{Group, Identity},
     },
 };
@@ -99,7 +98,7 @@ impl Record {
     pub(crate) fn write(&self, files: &PlanFiles) -> io::Result<()> {
         let (file, new) = (files.record(), files.record().with_extension("new"));
         let content = serde_json::to_vec(self).expect("plain data");
-        let written = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new);
+        let written = disk::private().write(true).create(true).truncate(true).open(&new);
         failpoint::reach("record-created");
         let written = written.and_then(|mut written| written.write_all(&content));
         failpoint::reach("record-written");

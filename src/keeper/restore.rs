@@ -13,11 +13,12 @@ use std::{
     time::Duration,
 };
 
-use tokio::{net::UnixListener, time::sleep};
+use tokio::time::sleep;
 
 use super::{files::PlanFiles, lock::LockFile, record::Recorder};
 use crate::base::{
     paths, scratch,
+    socket::{self, Listener},
     watch::{Changes, DirectoryWatch},
 };
 
@@ -74,7 +75,7 @@ impl<'a> Restorer<'a> {
     /// # Errors
     /// Those of the file system, or if another keeper was faster. The keeper's sessions go on, but nobody finds it, until it
     /// is woken and succeeds.
-    pub(crate) async fn recreate(&mut self) -> io::Result<Option<UnixListener>> {
+    pub(crate) async fn recreate(&mut self) -> io::Result<Option<Listener>> {
         let mut created = Ok(None);
         for _ in 0..TRIES {
             if !self.is_incomplete() {
@@ -90,7 +91,7 @@ impl<'a> Restorer<'a> {
         created
     }
 
-    async fn create(&mut self) -> io::Result<UnixListener> {
+    async fn create(&mut self) -> io::Result<Listener> {
         paths::ready_runtime(self.runtime).map_err(|failure| io::Error::other(failure.what))?;
         if !self.lock.borrow().is_at(&self.files.lock()) {
             let lock = LockFile::open(&self.files.lock())?;
@@ -120,7 +121,7 @@ fn exists(path: &Path) -> bool {
 }
 
 /// Creates the plan's socket.
-pub(crate) fn listen(files: &PlanFiles) -> io::Result<UnixListener> {
+pub(crate) fn listen(files: &PlanFiles) -> io::Result<Listener> {
     let _ = fs::remove_file(files.socket());
-    UnixListener::bind(files.socket())
+    socket::listen(&files.socket())
 }

@@ -6,19 +6,12 @@
 use std::{
     cell::RefCell,
     fs, io,
-    os::unix::net::UnixStream as StdStream,
     path::{Path, PathBuf},
     rc::Rc,
     time::Duration,
 };
 
-use rustix::process::Signal;
-use tokio::{
-    net::{UnixListener, UnixStream},
-    signal::unix::{SignalKind, signal},
-    task::LocalSet,
-    time::sleep,
-};
+use tokio::{task::LocalSet, time::sleep};
 
 use super::{
     down::Down,
@@ -46,6 +39,8 @@ use crate::{
         failpoint, limits,
         paths::runtime_unusable,
         process,
+        signals::{Repeated, asked_to_end},
+        socket::{self, BlockingStream, Listener},
         wait::explained,
     },
 };
@@ -80,7 +75,7 @@ pub(crate) fn run() -> io::Result<()> {
     process::detach()?;
     panic::install();
     limits::raise_files();
-    let starter = take_stdin()?;
+    let starter = socket::take_stdin()?;
     let guard = Guard::start();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     LocalSet::new().block_on(&runtime, async {
@@ -90,17 +85,8 @@ pub(crate) fn run() -> io::Result<()> {
     })
 }
 
-/// Moves the socket away from descriptor 0 and replaces that with `/dev/null`, as daemons do.
-fn take_stdin() -> io::Result<StdStream> {
-    let socket = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
-    rustix::stdio::dup2_stdin(fs::File::open("/dev/null")?)?;
-    let socket = StdStream::from(socket);
-    socket.set_nonblocking(true)?;
-    Ok(socket)
-}
-
-async fn run_keeper(starter: StdStream, guard: Guard) -> io::Result<()> {
-    let (mut receiver, write) = Receiver::of(UnixStream::from_std(starter)?);
+async fn run_keeper(starter: BlockingStream, guard: Guard) -> io::Result<()> {
+    let (mut receiver, write) = Receiver::of(socket::into_async(starter)?);
     let registered = panic::register(write.as_ref());
     let start: StartRequest = receiver.next().await.ok_or(io::ErrorKind::UnexpectedEof)?;
     crate::base::trace::start(&start.state);
@@ -125,7 +111,7 @@ async fn run_keeper(starter: StdStream, guard: Guard) -> io::Result<()> {
         taken = take_over(&files, &state) => taken,
         // The session has ended.
         () = leases.wait_until_closed(Duration::ZERO) => return Ok(()),
-        () = wait_for_signal() => return dismiss(FromKeeper::Stopping, &state, &leases).await,
+        () = asked_to_end() => return dismiss(FromKeeper::Stopping, &state, &leases).await,
     };
     let opened = match taken {
         Ok(Takeover::Lock(lock)) => {
@@ -169,7 +155,7 @@ async fn hold_backend(
     context: KeeperContext,
     state: &KeeperState,
     leases: &Leases,
-    listener: UnixListener,
+    listener: Listener,
 ) {
     let left = Record::read(files);
     let taken = take_record(&mut start, files, left.as_ref(), &context);
@@ -205,7 +191,7 @@ async fn hold_backend(
     let down = tokio::select! {
         down = down => Some(down),
         () = leases.wait_until_closed(linger) => None,
-        () = wait_for_signal() => None,
+        () = asked_to_end() => None,
         failure = leases.wait_for_stop() => failure.map(Down::Failed),
         _ = accept(listener, restorer, leases) => None,
     };
@@ -276,8 +262,8 @@ fn with_log(failure: Failure, start: &StartRequest) -> Failure {
 }
 
 /// Accepts sessions; never returns unless the signal handler can't be installed.
-async fn accept(mut listener: UnixListener, mut restorer: Restorer<'_>, leases: &Leases) -> io::Result<()> {
-    let mut woken = signal(SignalKind::from_raw(Signal::CONT.as_raw()))?;
+async fn accept(mut listener: Listener, mut restorer: Restorer<'_>, leases: &Leases) -> io::Result<()> {
+    let mut woken = Repeated::continued()?;
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -287,13 +273,13 @@ async fn accept(mut listener: UnixListener, mut restorer: Restorer<'_>, leases: 
             },
             () = restorer.vanished() => listener = restored(&mut restorer, listener).await,
             // A session that gets no answer sends SIGCONT.
-            _ = woken.recv() => listener = restored(&mut restorer, listener).await,
+            () = woken.next() => listener = restored(&mut restorer, listener).await,
         }
     }
 }
 
 /// Returns the socket that sessions find, a new one if the old one was deleted.
-async fn restored(restorer: &mut Restorer<'_>, listener: UnixListener) -> UnixListener {
+async fn restored(restorer: &mut Restorer<'_>, listener: Listener) -> Listener {
     match restorer.recreate().await {
         Ok(recreated) => recreated.unwrap_or(listener),
         Err(error) => {
@@ -319,19 +305,6 @@ fn lock_exclusively(places: &[PathBuf], name: &str, title: &str) -> Result<Vec<L
         locks.push(lock);
     }
     Ok(locks)
-}
-
-/// Returns when the keeper receives SIGTERM, SIGINT or SIGHUP.
-async fn wait_for_signal() {
-    let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
-    let [Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)] = kinds.map(signal) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-        _ = hangup.recv() => {}
-    }
 }
 
 #[cfg(test)]

@@ -3,14 +3,10 @@
 
 use std::{os::fd::AsFd, path::Path, rc::Rc};
 
-use tokio::{
-    io::AsyncWriteExt,
-    net::{UnixStream, unix::OwnedWriteHalf},
-    time::timeout,
-};
+use tokio::{io::AsyncWriteExt, time::timeout};
 
 use super::{
-    dead_session::{claim, end_child, is_closed, lives},
+    dead_session::{child_file, claim, end_child, lives},
     leases::{Leases, OpenLease, Shared},
     panic,
     progress::Told,
@@ -19,17 +15,23 @@ use super::{
     report::{Glance, Report},
     timeouts::REPLY_TIMEOUT,
 };
-use crate::base::{descriptor, error::Failure, failpoint, process::Identity};
+use crate::base::{
+    descriptor,
+    error::Failure,
+    failpoint,
+    process::recorded,
+    socket::{Stream, WriteHalf, is_closed},
+};
 
 /// Serves the session that started this keeper, which holds a lease even before its `hello`.
-pub(crate) fn accept_first(leases: &Leases, receiver: Receiver, write: OwnedWriteHalf) {
+pub(crate) fn accept_first(leases: &Leases, receiver: Receiver, write: WriteHalf) {
     let shared = leases.shared.clone();
     let lease = OpenLease::new(shared.clone(), None);
     tokio::task::spawn_local(serve(receiver, write, shared, Ok(lease)));
 }
 
 /// Serves a new connection.
-pub(crate) fn accept(leases: &Leases, stream: UnixStream) {
+pub(crate) fn accept(leases: &Leases, stream: Stream) {
     let refusal = refusal(&stream);
     let (receiver, write) = Receiver::of(stream);
     tokio::task::spawn_local(serve(receiver, write, leases.shared.clone(), Err(refusal)));
@@ -38,7 +40,7 @@ pub(crate) fn accept(leases: &Leases, stream: UnixStream) {
 /// Serves one connection. `lease`: the one that it already holds, or why it gets none.
 async fn serve(
     mut receiver: Receiver,
-    mut write: OwnedWriteHalf,
+    mut write: WriteHalf,
     shared: Rc<Shared>,
     lease: Result<OpenLease, Option<Failure>>,
 ) {
@@ -91,7 +93,7 @@ async fn serve(
 /// `watches`: whether it wants to know what the server is doing.
 async fn serve_session(
     receiver: &mut Receiver,
-    write: &mut OwnedWriteHalf,
+    write: &mut WriteHalf,
     scratch: &Path,
     lease: OpenLease,
     watches: bool,
@@ -100,12 +102,19 @@ async fn serve_session(
         () = receive_child(receiver, &lease) => {}
         () = send_states(write, &lease, watches) => {}
     }
+    // A session that only releases its lease keeps its connection open until it has an answer.
     let is_closed = is_closed(write.as_ref());
+    if is_closed {
+        // What the session sent before it died may not have been read yet.
+        let _ = timeout(REPLY_TIMEOUT, receive_child(receiver, &lease)).await;
+    }
     // A session that left because this keeper is stopping, or didn't answer, goes on with another keeper.
     let goes_on = lease.shared.is_stopping() || (is_closed && lives(scratch).await);
     if !goes_on {
+        // It may have been killed before it told of its child.
+        let child = lease.info.child.get().or_else(|| recorded(&child_file(scratch)).filter(|_| is_closed));
         let claimed = is_closed.then(|| claim(scratch, &lease.shared.context.runtime));
-        if let Some(child) = lease.info.child.get() {
+        if let Some(child) = child {
             end_child(child, lease.held_processes()).await;
         }
         if let Some(claimed) = claimed {
@@ -124,12 +133,12 @@ async fn serve_session(
 async fn receive_child(receiver: &mut Receiver, lease: &OpenLease) {
     while let Some(message) = receiver.next().await {
         match message {
-            ToKeeper::Spawned { pid } => {
-                if let Some(process) = Identity::of(pid) {
-                    lease.set_child(process);
+            ToKeeper::Child { process } => {
+                lease.info.child.set(Some(process));
+                if let Some(session) = &lease.info.session {
+                    lease.shared.context.guard.record_child(session.pid, process);
                 }
             }
-            ToKeeper::Child { process } => lease.set_child(process),
             ToKeeper::Held { processes } => {
                 lease.info.held.replace(Some((lease.shared.context.restarted.get(), processes)));
                 lease.shared.held.notify_one();
@@ -145,7 +154,7 @@ async fn receive_child(receiver: &mut Receiver, lease: &OpenLease) {
 
 /// Sends every change of state, and the held port with `ready`; returns when the session no longer receives. To a session
 /// that `watches`, sends what the server is doing while it is ready.
-async fn send_states(write: &mut OwnedWriteHalf, lease: &OpenLease, watches: bool) {
+async fn send_states(write: &mut WriteHalf, lease: &OpenLease, watches: bool) {
     let mut state = lease.shared.state.clone();
     let tracker = &lease.shared.context.activity;
     loop {

@@ -5,16 +5,13 @@
 
 use std::{io, time::Duration};
 
-use tokio::{
-    net::UnixStream,
-    time::{Instant, sleep},
-};
+use tokio::time::{Instant, sleep};
 
 use super::{
     files::PlanFiles, lock::LockFile, protocol::FromKeeper, record::Record, silent, state::KeeperState,
     timeouts::REPLY_TIMEOUT,
 };
-use crate::base::{error::Failure, wait::WORD_AFTER};
+use crate::base::{error::Failure, socket, wait::WORD_AFTER};
 
 /// The shortest and the longest pause between two looks at whether the other keeper accepts sessions.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
@@ -88,7 +85,7 @@ enum Step {
 
 /// Returns whether the other keeper's socket takes connections. It is polled, since the lock says only when it ends.
 async fn accepts(files: &PlanFiles) -> bool {
-    match UnixStream::connect(files.socket()).await {
+    match socket::connect(&files.socket()).await {
         Ok(_) => true,
         // Many connections wait to be accepted.
         Err(error) => error.kind() == io::ErrorKind::WouldBlock,

@@ -5,7 +5,7 @@ use std::{
     fs,
     hash::{DefaultHasher, Hash, Hasher},
     io::{Read, Write},
-    os::unix::{fs::OpenOptionsExt, process::CommandExt},
+    os::unix::process::CommandExt,
     path::Path,
     process::{Command, Stdio},
     sync::mpsc,
@@ -17,7 +17,10 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{base::process::die_with_parent, claude::StatusLineFile};
+use crate::{
+    base::{disk, process::die_with_parent},
+    claude::StatusLineFile,
+};
 
 /// How long the command may take. Claude Code ends this process 3 seconds after it started.
 const TIMEOUT: Duration = Duration::from_millis(2500);
@@ -54,7 +57,7 @@ pub(super) fn output(line: &StatusLineFile, input: &[u8], file: &Path) -> Option
     let last = Last { hash, at: now, output };
     // Another run may write at the same time.
     let new = kept.with_extension(format!("new-{}", std::process::id()));
-    let written = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new).and_then(|mut file| {
+    let written = disk::private().write(true).create_new(true).open(&new).and_then(|mut file| {
         file.write_all(&serde_json::to_vec(&last).expect("plain data"))?;
         fs::rename(&new, &kept)
     });

@@ -15,12 +15,12 @@ use tokio::process;
 use crate::{
     base::{
         error::{Code, Failure, Result},
-        process::die_with_parent,
+        process::{die_with_parent, record},
         spawn::{not_executable, not_started},
         ui, windows,
     },
     claude::{self, Routed, SessionPlan, Throwaway},
-    keeper::Lease,
+    keeper,
 };
 
 #[derive(Debug)]
@@ -140,16 +140,16 @@ impl Child {
             }
         };
         routed.apply(&mut command);
+        // Whoever cleans up after this process finds the child there. Without it, the keeper is told soon after the start.
+        let _ = record(&mut command, &keeper::child_file(scratch));
         // Without this, `kill -9` of lclaude would leave Claude Code retrying a dead port for minutes.
         die_with_parent(&mut command, Signal::HUP);
         Ok(command)
     }
 
-    /// Starts the child in our process group with our standard streams. The keeper of the lease ends it if this process is
-    /// killed.
-    pub(crate) fn spawn(&self, routed: &Routed, scratch: &Path, lease: &Lease) -> Result<process::Child> {
-        let mut command = self.command(routed, scratch)?;
-        lease.guard_from_spawn(&mut command);
+    /// Starts the child in our process group with our standard streams.
+    pub(crate) fn spawn(&self, routed: &Routed, scratch: &Path) -> Result<process::Child> {
+        let command = self.command(routed, scratch)?;
         process::Command::from(command).spawn().map_err(|error| self.spawn_failure(error))
     }
 

@@ -1,9 +1,9 @@
 //! Holds the session's child while its backend is down.
 
-use rustix::process::Signal;
-use tokio::signal::unix::{self, SignalKind, signal};
-
-use crate::base::process::{Hold, Identity, is_listened_on};
+use crate::base::{
+    process::{Hold, Identity, is_listened_on},
+    signals::Repeated,
+};
 
 /// The stopped child of a session, with its descendants. Dropping this value continues them.
 pub(crate) struct ChildHold {
@@ -12,7 +12,7 @@ pub(crate) struct ChildHold {
     port: u16,
     hold: Hold,
     /// SIGCONT to this process while the child is stopped.
-    continued: Option<unix::Signal>,
+    continued: Option<Repeated>,
 }
 
 impl ChildHold {
@@ -24,7 +24,7 @@ impl ChildHold {
     /// Stops the child and its descendants, and returns when they have stopped.
     pub(crate) async fn stop(&mut self) {
         if let Some(child) = self.child {
-            self.continued = signal(SignalKind::from_raw(Signal::CONT.as_raw())).ok();
+            self.continued = Repeated::continued().ok();
             self.hold.stop(child).await;
         }
     }
@@ -32,7 +32,7 @@ impl ChildHold {
     /// Returns once a shell has continued this process, and with it the child: `fg` after Ctrl-Z.
     pub(crate) async fn continued(&mut self) {
         match &mut self.continued {
-            Some(signal) => drop(signal.recv().await),
+            Some(signal) => signal.next().await,
             None => std::future::pending().await,
         }
     }

@@ -188,7 +188,7 @@ async fn run_child(
     let terminal = Terminal::save();
     let (name, resume_hint) = (child.name(), child.resume_hint());
     let mut reading = ReadingLine::default();
-    let mut child = child.spawn(&routed, scratch, lease)?;
+    let mut child = child.spawn(&routed, scratch)?;
     tracing::info!(pid = std::process::id(), name, child = ?child.id(), backend = ?ready.endpoint, "child started");
     let ended = watch(&mut child, &name, lease, &mut warmth, ready.endpoint.port, &mut reading, signals).await;
     if !ended.as_ref().is_ok_and(|ended| ended.status.code().is_some()) {

@@ -259,6 +259,71 @@ fn only_one_file_writes_to_the_terminal() {
     assert_eq!(writers, ["src/base/process/terminal.rs", "src/base/ui.rs"]);
 }
 
+/// Files that differ between the systems by `cfg`: the pairs of twins, and constants.
+const DIFFER: &[&str] = &[
+    "src/backend/install.rs",
+    "src/base/commands.rs",
+    "src/base/port.rs",
+    "src/base/process/mod.rs",
+    "src/base/programs.rs",
+    "src/base/signals.rs",
+    "src/base/watch/mod.rs",
+    "src/claude/settings/managed.rs",
+    "src/memory/machine.rs",
+    "src/memory/mod.rs",
+];
+
+/// Files outside of `base` and `memory` that call the system as only Unix can be called.
+const CALL_UNIX: &[&str] = &[
+    "src/backend/command/stop.rs",
+    "src/backend/diagnosis.rs",
+    "src/backend/install.rs",
+    "src/backend/ollama/service.rs",
+    "src/claude/arguments/walk.rs",
+    "src/claude/find.rs",
+    "src/config/project.rs",
+    "src/config/trust.rs",
+    "src/keeper/guard.rs",
+    "src/keeper/log.rs",
+    "src/keeper/panic.rs",
+    "src/keeper/spawn.rs",
+    "src/local/doctor/machine.rs",
+    "src/local/init.rs",
+    "src/local/own_line.rs",
+    "src/session/child.rs",
+    "src/session/watch.rs",
+    "src/warm/bound.rs",
+    "src/warm/directory.rs",
+    "src/warm/pending.rs",
+    "src/warm/snapshot.rs",
+];
+
+/// What differs between systems stands in twins, and what is Unix's own in few files, so that another system needs only
+/// other versions of them. `docs/platforms.md` lists the differences.
+#[test]
+fn only_known_files_depend_on_the_system() {
+    let source = Source::read();
+    let unix = ["libc::", "rustix::", "os::unix", "net::unix", "net::{Unix", "signal::unix", "\"/proc"];
+    let (mut differ, mut call) = (Vec::new(), Vec::new());
+    for (module, file) in &source.files {
+        let text = fs::read_to_string(file).expect("a file of this project");
+        // Tests need not run everywhere. `Signal` is only a number.
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default().replace("rustix::process::Signal", "");
+        let has = |mark: &str| code.lines().any(|line| line.contains(mark) && !line.trim_start().starts_with("//"));
+        if has("target_os") {
+            differ.push(source.name(module));
+        }
+        let is_below = module.first().is_some_and(|room| ["base", "memory"].contains(&room.as_str()));
+        if !is_below && unix.iter().any(|mark| has(mark)) {
+            call.push(source.name(module));
+        }
+    }
+    differ.sort();
+    call.sort();
+    assert_eq!(differ, DIFFER);
+    assert_eq!(call, CALL_UNIX);
+}
+
 /// Each system has its own, so they are in `base/commands.rs` for both. (The twins run none, and are for one system.)
 #[test]
 fn only_one_file_names_commands_of_one_system() {

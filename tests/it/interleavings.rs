@@ -227,3 +227,26 @@ fn suspended_session_may_be_killed_at_any_point_of_its_end() {
         }
     }
 }
+
+/// Claude Code runs and its launcher hasn't told the keeper yet. Only its launcher's death could end it, and it ignores
+/// the signal for that.
+#[test]
+fn launcher_killed_before_it_reports_claude_code_leaves_nothing() {
+    for with_keeper in [false, true] {
+        let trap = Trap::new("llamacpp", "child-spawned");
+        trap.arm();
+        let session = trap.session("llamacpp");
+        let claude = trap.stage.events.next("claude");
+        assert_eq!(trap.caught(), session.pid());
+        claude.send(json!({"do": "ignore_signals"}));
+        claude.wait_event("done");
+        let keeper = trap.stage.keeper();
+        kill(session.pid(), Signal::KILL);
+        if with_keeper {
+            kill(keeper, Signal::KILL);
+        }
+        claude.wait_gone();
+        drop(session);
+        trap.stage.wait_for_nothing_left();
+    }
+}

@@ -70,22 +70,6 @@ fn killed_launcher_ends_claude_code_that_ignores_signals() {
 }
 
 #[test]
-fn launcher_killed_right_after_the_spawn_leaves_no_claude_code() {
-    let mut stage = Stage::new();
-    let armed = stage.trap("child-spawned");
-    fs::write(&armed, "").expect("a file");
-    let session = stage.session(&["-p", "hello"]);
-    let claude = stage.events.next("claude");
-    claude.send(json!({"do": "ignore_signals"}));
-    claude.wait_event("done");
-    assert_eq!(stage.caught(&armed), session.pid());
-    session.signal(Signal::KILL);
-    claude.wait_gone();
-    drop(session);
-    stage.wait_for_nothing_left();
-}
-
-#[test]
 fn killed_backend_restarts_on_its_port_and_the_turn_succeeds() {
     messages!();
     let stage = Stage::new();

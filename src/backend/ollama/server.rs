@@ -10,7 +10,7 @@ use super::{
     plan::{DEFAULT_MODEL, SMALLER_CACHE, client_command, download_command, runs_in_cloud, usual_install},
     store,
     unknown::not_installed,
-    windows,
+    variables,
 };
 use crate::{
     backend::{
@@ -150,7 +150,7 @@ impl Server<'_> {
                         "[ollama] instance = \"shared\" requires a running server: {}",
                         http::describe_error(&error)
                     ));
-                return Err(windows::use_at(self.url)
+                return Err(variables::use_windows(self.url)
                     .into_iter()
                     .fold(failure, Failure::help)
                     .help("ollama serve")

@@ -4,7 +4,7 @@ use std::{ffi::OsString, net::IpAddr, path::PathBuf};
 
 use crate::{
     backend::plan::HOST,
-    base::{environment::Environment, variables::Variables},
+    base::{environment::Environment, variables::Variables, wsl},
 };
 
 /// The variable with the directory of the models.
@@ -47,6 +47,14 @@ pub(crate) fn url(host: Option<&str>, variables: &Variables) -> String {
     };
     let path = path.trim_end_matches('/');
     format!("{scheme}://{host}:{port}{}{path}", if path.is_empty() { "" } else { "/" })
+}
+
+/// Returns the command that sets the address of Ollama on Windows in place of `url`, or `None` if Windows has no address of
+/// its own.
+pub(crate) fn use_windows(url: &str) -> Option<String> {
+    let url = wsl::url_on_windows(url)?;
+    let host = url.trim_start_matches("http://");
+    Some(format!("lclaude local config set ollama.host {host}  # Ollama on Windows; it may get another address"))
 }
 
 /// Returns the host and the port of an address that has a port. The colons of a bare IPv6 address don't introduce one.

@@ -63,15 +63,7 @@ pub(crate) async fn check(subject: &Subject<'_>, is_needed: bool) -> Option<Chec
 
 /// Returns the commands that make sessions use Ollama on Windows.
 fn use_it() -> Vec<String> {
-    use_at(variables::LOCAL).into_iter().chain([SHARED.into()]).collect()
-}
-
-/// Returns the command that sets the address of Ollama on Windows in place of `url`, or `None` if Windows has no address of
-/// its own.
-pub(crate) fn use_at(url: &str) -> Option<String> {
-    let url = wsl::url_on_windows(url)?;
-    let host = url.trim_start_matches("http://");
-    Some(format!("lclaude local config set ollama.host {host}  # Ollama on Windows; it may get another address"))
+    variables::use_windows(variables::LOCAL).into_iter().chain([SHARED.into()]).collect()
 }
 
 /// Returns the path of Ollama on Windows.

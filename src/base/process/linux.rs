@@ -12,6 +12,7 @@ use std::{
 
 use rustix::{
     event::{PollFd, PollFlags, poll},
+    fs::{Mode, OFlags},
     io::retry_on_intr,
     process::{Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, waitpid},
 };
@@ -38,7 +39,11 @@ fn stat(pid: i32) -> Option<Stat> {
 }
 
 fn stat_or_zombie(pid: i32) -> Option<Stat> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// Parses `/proc/PID/stat`. Allocates nothing.
+fn parse_stat(stat: &str) -> Option<Stat> {
     // The name may contain parentheses itself, so count fields from the last one: the first is the state.
     let mut fields = stat[stat.rfind(')')? + 1..].split_ascii_whitespace();
     let state = *fields.next()?.as_bytes().first()?;
@@ -58,6 +63,14 @@ fn pids() -> impl Iterator<Item = i32> {
 /// Returns the start time in clock ticks since boot, or `None` if no such process runs or it is a zombie.
 pub(crate) fn start_time(pid: i32) -> Option<u64> {
     stat(pid).map(|stat| stat.start)
+}
+
+/// Returns the start time of this process. Allocates nothing, so it may be called between fork and exec.
+pub(crate) fn own_start_time() -> Option<u64> {
+    let mut stat = [0; 1024];
+    let file = rustix::fs::open(c"/proc/self/stat", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let length = rustix::io::read(file, &mut stat).ok()?;
+    parse_stat(std::str::from_utf8(stat.get(..length)?).ok()?).map(|stat| stat.start)
 }
 
 /// Returns a process, or `None` if it doesn't run or is a zombie.

@@ -75,6 +75,12 @@ pub(crate) fn start_time(pid: i32) -> Option<u64> {
     info(pid).as_ref().map(Info::start)
 }
 
+/// Returns the start time of this process. Allocates nothing, so it may be called between fork and exec.
+pub(crate) fn own_start_time() -> Option<u64> {
+    // SAFETY: getpid takes no pointers.
+    start_time(unsafe { libc::getpid() })
+}
+
 /// Returns a process, or `None` if it doesn't run or is a zombie.
 pub(crate) fn process(pid: i32) -> Option<Process> {
     let info = info(pid)?;

@@ -7,6 +7,7 @@ mod descendants;
 mod group;
 mod hold;
 mod identity;
+mod recorded;
 #[cfg(target_os = "linux")]
 mod sockets;
 #[cfg(target_os = "linux")]
@@ -23,6 +24,7 @@ pub(crate) use descendants::{end_all, kill_adopted, reap_adopted, resident_memor
 pub(crate) use group::{Ending, Group, Listener, is_listened_on};
 pub(crate) use hold::{Hold, is_suspended, resume, suspended_tree};
 pub(crate) use identity::Identity;
+pub(crate) use recorded::{record, recorded};
 pub(crate) use system::{
     adopt_orphans, die_with_parent, forbids_programs, is_sent_by_process, own_program, user_runtime_dir, wait_for_child,
 };

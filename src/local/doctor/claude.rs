@@ -2,7 +2,6 @@
 
 use std::{
     io,
-    os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
 };
 
@@ -17,6 +16,7 @@ use crate::{
         check::{Area, Check},
         disk,
         environment::Environment,
+        exit::signal_of,
         ui,
     },
     claude,
@@ -24,6 +24,9 @@ use crate::{
 };
 
 const AREA: Area = Area::Claude;
+
+/// The signal for an instruction that the processor doesn't have.
+const ILLEGAL: i32 = rustix::process::Signal::ILL.as_raw();
 
 /// The Claude Code version that lclaude was tested with.
 const TESTED: &str = "2.1.331";
@@ -68,9 +71,9 @@ async fn version(path: &Path) -> Check {
         Err(error) => return Check::failed(AREA, name, &claude::not_started(path, &error)),
     };
     if !output.status.success() {
-        let how = match output.status.signal() {
+        let how = match signal_of(output.status) {
             // A program built for another processor usually ends this way.
-            Some(libc::SIGILL) => "illegal instruction: it was built for another processor".to_owned(),
+            Some(ILLEGAL) => "illegal instruction: it was built for another processor".to_owned(),
             _ => format!("`--version` {}", backend::describe_status(Some(output.status))),
         };
         return broken(how);

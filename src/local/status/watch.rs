@@ -10,18 +10,14 @@ use std::{
 
 use console::{Term, truncate_str};
 use rustix::process::Signal;
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::mpsc,
-    time::sleep,
-};
+use tokio::{sync::mpsc, time::sleep};
 
 use super::{seen::Viewer, text};
 use crate::base::{
     error::{Code, Failure, Result},
     exit::Exit,
     process::LiveScreen,
-    signals::Signals,
+    signals::{Repeated, Signals},
     ui,
 };
 
@@ -39,7 +35,7 @@ pub(crate) async fn run(places: &[PathBuf]) -> Result<Exit> {
         Failure::new(Code::Unavailable, "the terminal cannot be used").cause(error).help("lclaude local status")
     };
     let mut signals = Signals::listen()?;
-    let mut resized = signal(SignalKind::window_change()).map_err(failed)?;
+    let mut resized = Repeated::resized().map_err(failed)?;
     let mut keys = keys();
     let _screen = LiveScreen::open().map_err(failed)?;
     let mut viewer = Viewer::new(places);
@@ -52,7 +48,7 @@ pub(crate) async fn run(places: &[PathBuf]) -> Result<Exit> {
         loop {
             tokio::select! {
                 () = &mut period => break,
-                _ = resized.recv() => draw(&shown).map_err(failed)?,
+                () = resized.next() => draw(&shown).map_err(failed)?,
                 _ = signals.next() => return Ok(signals.exit()),
                 key = keys.recv() => match key {
                     Some(b'q' | b'Q') => return Ok(Exit::Code(0)),
