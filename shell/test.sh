@@ -86,15 +86,15 @@ check_toolchain() {
 plan_helpers() {
   if [ "$(uname -s)" = Linux ]; then
     plan_helper strace "tests of the files and connections that Claude Code opens"
+    plan_helper busybox "tests of the installer where nothing else is"
+    plan_helper rpm "tests of the .rpm package"
   fi
   plan_helper shellcheck "checks of the shell scripts"
   plan_helper zsh "tests of the hook and completions in zsh"
   plan_helper fish "tests of the hook and completions in fish"
   plan_helper groff "the check of the manual page"
-  plan_helper busybox "tests of the installer where nothing else is"
   plan_helper npm "tests of the npm packages"
   plan_helper ruby "tests of the Homebrew formula"
-  plan_helper rpm "tests of the .rpm package"
 }
 
 plan_helper() {

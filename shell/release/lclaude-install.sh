@@ -52,7 +52,7 @@ main() {
   if [ -x "$unpacked/bin/lclaude" ] && ! "$unpacked/bin/lclaude" local completions bash >"$SCRATCH/said" 2>&1; then
     die "lclaude doesn't run on this system: $(head -n 1 "$SCRATCH/said")" "uname -a"
   fi
-  (cd "$unpacked" && find . -type f) | sed 's|^\./||' | LC_ALL=C sort >"$SCRATCH/files"
+  (cd "$unpacked" && find bin share -type f) | LC_ALL=C sort >"$SCRATCH/files"
   write_ledger
   while read -r file; do place "$unpacked/$file" "$file"; done <"$SCRATCH/files"
   farewell

@@ -301,6 +301,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn usual_runtime_directories_are_short_enough() {
+        let usual = [
+            "/run/user/4294967294/lclaude",
+            "/tmp/lclaude-4294967294",
+            // `_CS_DARWIN_USER_CACHE_DIR`.
+            "/var/folders/zz/zyxvpxvq6csfxvn_n0000000000000/C/lclaude",
+        ];
+        for place in usual {
+            check_length(Path::new(place)).expect(place);
+        }
+        // The same with the name of a socket, and the zero byte at the end.
+        assert!(usual.iter().all(|place| place.len() + "/0123456789abcdef.sock".len() < 104));
+        assert!(check_length(&Path::new("/tmp").join("x".repeat(MAX_RUNTIME_PATH))).is_err());
+    }
+
+    #[test]
     fn absolute_path_keeps_links_and_resolves_dots() {
         let dir = tempfile::tempdir().expect("a directory");
         let root = dir.path().canonicalize().expect("a path");

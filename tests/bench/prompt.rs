@@ -9,6 +9,7 @@ use std::{
 
 use support::{
     Stage, lclaude,
+    system::TRUE,
     terminal::{PROMPT, Terminal},
 };
 
@@ -43,7 +44,7 @@ pub fn all() {
 fn stage() -> Stage {
     let stage = Stage::bare();
     for name in ["claude", "lclaude"] {
-        std::os::unix::fs::symlink("/bin/true", stage.bin().join(name)).expect("a link");
+        std::os::unix::fs::symlink(TRUE, stage.bin().join(name)).expect("a link");
     }
     for directory in ["project/.git", "project/a/b/c", "other/.git", "other/a/b/c"] {
         fs::create_dir_all(stage.root().join(directory)).expect("a directory");
@@ -132,7 +133,7 @@ fn tab() {
         fs::create_dir_all(&directory).expect("a directory");
         fs::write(directory.join("latest"), "{}").expect("a file");
     }
-    let plain = median(|| timed(&mut stage.command("/bin/true")));
+    let plain = median(|| timed(&mut stage.command(TRUE)));
     for (what, words) in [("an option", &["--pro"][..]), ("a model, of 200", &["--model", "m"])] {
         let arguments = [&["local", "complete", "--"], words].concat();
         let ours = median(|| timed(stage.command(lclaude()).args(&arguments)));

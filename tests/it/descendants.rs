@@ -4,7 +4,9 @@
 use std::fs;
 
 use rustix::process::Signal;
-use support::{Fake, Session, Stage, finish, has_ended, json, kill, kill_both, process_state, turn, until};
+use support::{
+    Fake, Session, Stage, finish, has_ended, json, kill, kill_both, process_state, system::open_files, turn, until,
+};
 
 /// A session whose backend has a daemon with the backend's listening socket.
 fn with_daemon(stage: &mut Stage) -> (Session, Fake, Fake, Fake) {
@@ -34,6 +36,7 @@ fn daemon_of_a_backend_ends_with_a_canceled_start() {
     assert!(daemon.is_gone());
 }
 
+#[cfg_attr(not(target_os = "linux"), ignore = "its parent is launchd, so nobody knows who started it")]
 #[test]
 fn daemon_of_a_backend_ends_with_a_failed_start() {
     let mut stage = Stage::new();
@@ -44,6 +47,7 @@ fn daemon_of_a_backend_ends_with_a_failed_start() {
     assert!(daemon.is_gone());
 }
 
+#[cfg_attr(not(target_os = "linux"), ignore = "its parent is launchd, so nobody knows who started it")]
 #[test]
 fn crashed_backend_restarts_without_its_daemon() {
     let mut stage = Stage::new();
@@ -57,6 +61,7 @@ fn crashed_backend_restarts_without_its_daemon() {
     finish(session, &claude);
 }
 
+#[cfg_attr(not(target_os = "linux"), ignore = "the guard of a killed keeper knows only the group")]
 #[test]
 fn new_keeper_starts_after_the_daemon_of_the_killed_one_has_ended() {
     let mut stage = Stage::new();
@@ -72,6 +77,7 @@ fn new_keeper_starts_after_the_daemon_of_the_killed_one_has_ended() {
     assert!(has_ended(guard));
 }
 
+#[cfg_attr(not(target_os = "linux"), ignore = "the guard of a killed keeper knows only the group")]
 #[test]
 fn suspended_guard_does_not_keep_the_backend_down() {
     let mut stage = Stage::new();
@@ -85,6 +91,7 @@ fn suspended_guard_does_not_keep_the_backend_down() {
     finish(session, &claude);
 }
 
+#[cfg_attr(not(target_os = "linux"), ignore = "the guard of a killed keeper knows only the group")]
 #[test]
 fn nothing_is_left_when_session_and_keeper_are_killed() {
     for keeper_first in [true, false] {
@@ -156,14 +163,18 @@ fn guard_ends_with_its_keeper_whichever_session_is_last() {
 fn guard_holds_no_connection_and_ignores_requests_to_end() {
     let stage = Stage::new();
     let (session, claude, _backend) = stage.running();
-    let open = fs::read_dir(format!("/proc/{}/fd", stage.guard())).expect("it runs").count();
-    assert_eq!(open, 6, "the standard three, the keeper, the connection to it, and the lock");
+    assert_eq!(
+        open_files(stage.guard()).len(),
+        6,
+        "the standard three, the keeper, the connection to it, and the lock"
+    );
     kill(stage.guard(), Signal::TERM);
     turn(&claude);
     assert!(!has_ended(stage.guard()));
     finish(session, &claude);
 }
 
+#[cfg_attr(not(target_os = "linux"), ignore = "launchd adopts it")]
 #[test]
 fn adopted_process_is_reaped_when_it_ends() {
     let mut stage = Stage::new();
@@ -174,6 +185,7 @@ fn adopted_process_is_reaped_when_it_ends() {
     finish(session, &claude);
 }
 
+#[cfg_attr(not(target_os = "linux"), ignore = "its parent is launchd, so nobody knows who started it")]
 #[test]
 fn status_counts_the_memory_of_daemons() {
     let mut stage = Stage::new();

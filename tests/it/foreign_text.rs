@@ -85,10 +85,10 @@ fn configuration_is_shown_clean() {
         format!("backend = 'llamacpp'\n[llamacpp]\npath = {path}"),
         format!("backend = 'llamacpp'\n[llamacpp]\nhf = {foreign}"),
         format!("backend = 'llamacpp'\nmodel = 'tiny.gguf'\n[llamacpp]\nargs = [{foreign}]\ncache_type_k = {foreign}"),
-        format!("backend = 'ollama'\nmodel = {foreign}\n[ollama]\npath = '/bin/true'\nmodels_dir = {path}"),
-        format!("backend = 'lmstudio'\nmodel = {foreign}\n[lmstudio]\npath = '/bin/true'"),
+        format!("backend = 'ollama'\nmodel = {foreign}\n[ollama]\npath = '/bin/sh'\nmodels_dir = {path}"),
+        format!("backend = 'lmstudio'\nmodel = {foreign}\n[lmstudio]\npath = '/bin/sh'"),
         format!("backend = 'command'\nmodel = 'x'\n[command]\nrun = [{foreign}, '{{port}}']"),
-        format!("backend = 'command'\nmodel = {foreign}\n[command]\nrun = ['/bin/false', '{{port}}']"),
+        format!("backend = 'command'\nmodel = {foreign}\n[command]\nrun = ['/bin/sh', '{{port}}']"),
         format!("backend = 'endpoint'\nmodel = 'x'\n[endpoint]\nurl = {foreign}"),
         format!("backend = 'endpoint'\nmodel = 'x'\n[endpoint]\nurl = 'http://127.0.0.1:1'\ntoken_env = {foreign}"),
         format!("[claude]\npath = {path}"),
@@ -273,7 +273,7 @@ fn answers_of_ollama_are_shown_clean() {
             _ => ("500 Internal Server Error", json!({"error": FOREIGN})),
         });
         stage.config(&format!(
-            "backend = 'ollama'\nmodel = 'small'\n[ollama]\npath = '/bin/true'\ninstance = 'shared'\nhost = '{url}'\n"
+            "backend = 'ollama'\nmodel = 'small'\n[ollama]\npath = '/bin/sh'\ninstance = 'shared'\nhost = '{url}'\n"
         ));
         check_all(&stage, &[&["--yes", "-p", "x"], &["-p", "x"], &["local", "doctor"], &["local", "models"]]);
     }

@@ -8,7 +8,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use support::{Ended, Stage, lclaude, machine::bound_by_permissions, messages};
+use support::{Ended, Stage, lclaude, machine::bound_by_permissions, messages, system::TRUE};
 
 const INSTALLED: [&str; 10] = [
     "bin/lclaude",
@@ -192,7 +192,7 @@ fn errors_are_reported_before_anything_is_installed() {
 
     let target = prefix.display().to_string();
     let mut wrong = install(&stage, &["--prefix", &target]);
-    assert_rejected(wrong.args(["--binary", "/bin/true"]), 1);
+    assert_rejected(wrong.args(["--binary", TRUE]), 1);
     assert_rejected(install(&stage, &["--prefix", &target]).args(["--binary", "missing"]), 1);
     fs::write(&prefix, "a file").expect("a file");
     assert_rejected(&mut install(&stage, &["--prefix", &target]), 1);

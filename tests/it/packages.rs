@@ -86,7 +86,7 @@ fn assert_files(listing: &str, prefix: &str, others: &[&str]) {
 fn assert_texts(stage: &Stage, root: &Path, kind: &str, manual: &str, zsh: &str) {
     let read = |file: &str| fs::read_to_string(root.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
     let page = root.join("share/man/man1").join(manual);
-    let page = if Path::new(manual).extension().is_some_and(|extension| extension == "gz") {
+    let page = if page.extension().is_some_and(|ending| ending == "gz") {
         said(stage, "gzip", &["-dc", &page.display().to_string()])
     } else {
         read(&page.display().to_string())

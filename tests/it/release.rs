@@ -78,6 +78,37 @@ fn address_and_all_archives_are_required() {
 }
 
 #[test]
+fn notes_are_those_of_the_version_of_the_tag() {
+    messages!();
+    let stage = Stage::bare();
+    // A copy, in which CHANGELOG.md has a section for the version.
+    let copy = stage.root().join("copy");
+    fs::create_dir_all(copy.join("shell")).expect("a directory");
+    for file in ["Cargo.toml", "shell/release.sh", "shell/machine.sh"] {
+        fs::copy(repository().join(file), copy.join(file)).expect("a file");
+    }
+    let notes = |changelog: &str, tag: &str| {
+        fs::write(copy.join("CHANGELOG.md"), changelog).expect("a file");
+        let mut ended = stage.ended(stage.command(copy.join("shell/release.sh")).args(["--notes", tag]));
+        ended.command = "shell/release.sh --notes TAG".into();
+        ended
+    };
+    let tag = format!("v{VERSION}");
+    let sections = format!(
+        "# Changelog\n\n## Unreleased\n\nnext\n\n## {VERSION} - 2026-12-01\n\n### Added\n\n- this\n\n## 0.0.1\n\nold\n"
+    );
+    assert_eq!(said(notes(&sections, &tag)).trim(), "### Added\n\n- this");
+    let ended = notes(&sections, "v9.9.9").expect(1);
+    assert!(ended.stderr.starts_with("error: the tag is v9.9.9, but Cargo.toml has version "), "{}", ended.stderr);
+    for changelog in ["# Changelog\n\n## Unreleased\n\nthis\n".to_owned(), format!("## {VERSION}\n\n## 0.0.1\n\nold\n")]
+    {
+        let ended = notes(&changelog, &tag).expect(1);
+        assert!(ended.stderr.starts_with("error: CHANGELOG.md has nothing about "), "{}", ended.stderr);
+    }
+    notes(&sections, "").expect(64).record();
+}
+
+#[test]
 fn formula_has_the_checksum_of_each_archive_and_every_file() {
     let stage = Stage::bare();
     let release = stage.release();
@@ -180,11 +211,15 @@ fn npm_packages_install_run_and_uninstall() {
     let programs = installed.iter().filter(|file| file.ends_with("/bin/lclaude")).count();
     assert_eq!(programs, 2, "the program of this platform, and what runs it: {installed:#?}");
 
-    // A session: arguments, stdin and the exit code pass, and the script is not there any more.
+    // A session: arguments and the exit code pass, and the program has replaced the script, so that signals reach it.
     let mut command = stage.command(prefix.join("bin/lclaude"));
     command.args(["--backend", "llamacpp", "--model", "tiny.gguf", "-p", "two words", ""]);
     let (session, claude, _) = stage.started(&mut command);
     assert!(claude.argv.windows(2).any(|words| words == ["two words", ""]), "{:?}", claude.argv);
+    if cfg!(target_os = "linux") {
+        let program = fs::read_link(format!("/proc/{}/exe", session.pid())).expect("a program");
+        assert_eq!(program, support::lclaude().canonicalize().expect("a path"));
+    }
     claude.send(json!({"do": "exit", "code": 7}));
     session.wait().expect(7);
     stage.wait_for_nothing_left();
@@ -246,4 +281,30 @@ fn npm_script_is_replaced_by_the_program() {
 fn needs_npm() -> bool {
     let runs = Command::new("npm").arg("--version").output().is_ok_and(|output| output.status.success());
     support::machine::needs("npm", runs)
+}
+
+#[test]
+fn cargo_binstall_finds_the_archives() {
+    let manifest = fs::read_to_string(repository().join("Cargo.toml")).expect("the manifest");
+    let manifest: toml::Table = manifest.parse().expect("TOML");
+    let metadata = &manifest["package"]["metadata"]["binstall"];
+    let places = TARGETS.map(|target| (target, target)).into_iter().chain([
+        ("x86_64-unknown-linux-gnu", "x86_64-unknown-linux-musl"),
+        ("aarch64-unknown-linux-gnu", "aarch64-unknown-linux-musl"),
+    ]);
+    for (target, released) in places {
+        let value = |key: &str| {
+            let template = metadata["overrides"].get(target).unwrap_or(metadata)[key].as_str().expect("a text");
+            let values = [
+                ("repo", REPOSITORY),
+                ("version", VERSION),
+                ("target", target),
+                ("bin", "lclaude"),
+                ("binary-ext", ""),
+            ];
+            values.iter().fold(template.to_owned(), |text, (name, value)| text.replace(&format!("{{ {name} }}"), value))
+        };
+        assert_eq!(value("pkg-url"), format!("{REPOSITORY}/releases/download/v{VERSION}/{}", archive(released)));
+        assert_eq!(value("bin-dir"), format!("{}/bin/lclaude", archive(released).replace(".tar.gz", "")));
+    }
 }

@@ -9,6 +9,7 @@ use std::{
 
 use support::{
     Stage, Value, finish, json, messages,
+    system::command_line,
     told::{overlay_env, session, value},
 };
 
@@ -327,8 +328,7 @@ fn key_does_not_leak() {
     // The private overlay contains it.
     assert_eq!(claude.settings["env"]["ANTHROPIC_AUTH_TOKEN"], token.as_str());
     for pid in [session.pid(), stage.keeper(), backend.pid, claude.pid] {
-        let line = fs::read(format!("/proc/{pid}/cmdline")).expect("it runs");
-        let line = String::from_utf8_lossy(&line);
+        let line = command_line(pid);
         assert!(!line.is_empty() && !line.contains(&token), "{line}");
         // The plan contains variables, so the keeper's command line must not show it.
         assert!(!line.contains("tiny.gguf") || pid != stage.keeper(), "{line}");

@@ -5,6 +5,7 @@ use std::fs;
 use rustix::process::Signal;
 use support::{
     Fake, Session, Stage, finish, json, kill, lclaude, messages, process_state,
+    system::command_line,
     terminal::{PROMPT, Terminal},
     turn,
 };
@@ -219,8 +220,10 @@ fn token_is_not_on_any_command_line() {
     let stage = Stage::new();
     let (session, program, backend) = running(&stage);
     let token = &backend.env["LLAMA_API_KEY"];
-    let line = |pid: i32| fs::read_to_string(format!("/proc/{pid}/cmdline")).expect("it runs");
-    assert!(!line(program.pid).contains(token) && !line(session.pid()).contains(token));
+    for pid in [program.pid, session.pid()] {
+        let line = command_line(pid);
+        assert!(!line.is_empty() && !line.contains(token), "{line}");
+    }
     assert!(!finish(session, &program).stderr.contains(token));
 }
 

@@ -16,7 +16,9 @@ use socket2::{Domain, Socket, Type};
 #[cfg(target_os = "linux")]
 use support::machine::{NOBODY, needs_root};
 use support::{
-    Fake, Session, Stage, Value, finish, has_open, json, kill, leftovers::start_of, messages, port, turn, until,
+    Fake, Session, Stage, Value, finish, has_open, json, kill, messages, port,
+    system::{children, start_of},
+    turn, until,
 };
 
 /// The URL and the key that a Claude Code uses.
@@ -176,11 +178,6 @@ fn keeper_waits_for_its_predecessor_to_exit() {
     drop(lock);
     stage.events.next("llama-server");
     finish(session, &stage.events.next("claude"));
-}
-
-fn children(pid: i32) -> Vec<i32> {
-    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    children.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect()
 }
 
 #[test]

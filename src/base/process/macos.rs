@@ -236,6 +236,7 @@ mod tests {
     use super::{super::Identity, *};
 
     #[test]
+    #[allow(clippy::zombie_processes, reason = "wait_for_child waits for it")]
     fn kernel_tells_unique_ids_which_stay_the_same() {
         let own = info(std::process::id().cast_signed()).expect("this process runs");
         assert!(own.unique_id > own.parent_unique_id && own.parent_unique_id > 0);

@@ -8,7 +8,7 @@ use std::{
     process::{Child, Command},
 };
 
-use super::{Stage, Value, finish, json};
+use super::{Stage, Value, finish, json, system::start_of};
 
 /// A running backend without a keeper.
 pub struct Leftover {
@@ -34,11 +34,4 @@ impl Leftover {
         fs::write(record, left.to_string()).expect("the record can be written");
         Leftover { child }
     }
-}
-
-/// Returns when a process started, in clock ticks since boot (field 22 of `/proc/PID/stat`).
-pub fn start_of(pid: u32) -> u64 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process runs");
-    let fields = &stat[stat.rfind(')').expect("the name in parentheses") + 2..];
-    fields.split(' ').nth(19).and_then(|ticks| ticks.parse().ok()).expect("a number")
 }

@@ -20,6 +20,7 @@ pub mod release;
 pub mod requests;
 pub mod server;
 pub mod session;
+pub mod system;
 pub mod terminal;
 pub mod throwaway;
 pub mod told;
@@ -50,9 +51,10 @@ use rustix::{
 };
 pub use serde_json::{Value, json};
 pub use session::{Ended, Session};
+pub use system::process_state;
 
 /// How the path of every stage begins. It is short, since the length of socket paths is limited.
-const STAGE: &str = "/tmp/lc-";
+const STAGE: &str = if cfg!(target_os = "macos") { "/private/tmp/lc-" } else { "/tmp/lc-" };
 
 /// A simulated machine that contains only what a test installs.
 pub struct Stage {
@@ -147,7 +149,7 @@ impl Stage {
             fs::create_dir(root.path().join(directory)).expect("a directory");
         }
         // Hides this machine's graphics card.
-        symlink("/bin/false", root.path().join("bin/nvidia-smi")).expect("a link");
+        symlink(system::FALSE, root.path().join("bin/nvidia-smi")).expect("a link");
         fs::write(root.path().join("project/tiny.gguf"), "GGUF and no more: the fake reads no further")
             .expect("a file");
         // Texts are compared on terminals too; `it/screens.rs` tests colors and the pager.
@@ -419,21 +421,12 @@ impl Stage {
     /// Returns all processes with this stage's home directory in their environment.
     pub fn processes(&self) -> Vec<i32> {
         let mark = format!("HOME={}", self.home().display());
-        let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        let is_marked = |pid: &i32| {
-            let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-            environment.split(|&byte| byte == 0).any(|variable| variable == mark.as_bytes())
-        };
-        pids.filter(is_marked).collect()
+        system::pids().into_iter().filter(|pid| system::has_variable(*pid, &mark)).collect()
     }
 
     /// Returns these processes as `PID command`.
     pub fn running_commands(&self) -> Vec<String> {
-        let command = |pid: i32| {
-            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            format!("{pid} {}", String::from_utf8_lossy(&line).replace('\0', " "))
-        };
+        let command = |pid: i32| format!("{pid} {}", system::command_line(pid));
         self.processes().into_iter().map(command).collect()
     }
 }
@@ -541,15 +534,7 @@ pub fn until(what: &str, mut is: impl FnMut() -> bool) {
 
 /// Returns whether a process has a file with this extension open.
 pub fn has_open(pid: i32, ending: &str) -> bool {
-    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-    let mut files = descriptors.filter_map(|descriptor| fs::read_link(descriptor.path()).ok());
-    files.any(|file| file.extension().is_some_and(|found| found == ending))
-}
-
-/// Returns the state letter of a process, such as `T` for stopped and `Z` for a zombie (proc(5)).
-pub fn process_state(pid: i32) -> Option<char> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(") ")?.1.chars().next()
+    system::open_files(pid).iter().any(|file| file.extension().is_some_and(|found| found == ending))
 }
 
 /// Returns whether a process has ended. Its parent may not have noticed yet, and leave it a zombie.

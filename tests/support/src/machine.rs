@@ -58,6 +58,13 @@ pub fn needs_program(name: &str) -> bool {
     needs(name, program(name).is_some())
 }
 
+/// Requires a program that macOS and Homebrew don't have.
+#[track_caller]
+#[must_use]
+pub fn needs_linux_program(name: &str) -> bool {
+    needs_on_linux(name, program(name).is_some())
+}
+
 /// Requires root, which may act as other users and change the owner of files. What tests do as root, Linux has: mounts and
 /// capabilities.
 #[track_caller]

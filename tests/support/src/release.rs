@@ -42,8 +42,7 @@ impl Stage {
         let mut install = self.command(repository().join("shell/install.sh"));
         install.args(["--prefix", "/", "--binary"]).arg(&program);
         self.ended(install.env("DESTDIR", &tree).env("LCLAUDE_INSTALLED_BY", "archive")).expect(0);
-        // (A package manager keeps its own list.)
-        let _ = fs::remove_file(tree.join("share/lclaude/installed"));
+        fs::write(tree.join("LICENSE"), "as package.sh adds it").expect("a file");
         for target in TARGETS {
             let name = format!("lclaude-{}-{target}", lclaude_version());
             let script = format!(
