@@ -302,12 +302,10 @@ mod tests {
 
     #[test]
     fn usual_runtime_directories_are_short_enough() {
-        let usual = [
-            "/run/user/4294967294/lclaude",
-            "/tmp/lclaude-4294967294",
-            // `_CS_DARWIN_USER_CACHE_DIR`.
-            "/var/folders/zz/zyxvpxvq6csfxvn_n0000000000000/C/lclaude",
-        ];
+        let of_system = process::user_runtime_dir(u32::MAX).expect("each system has one").join("lclaude");
+        // `_CS_DARWIN_USER_CACHE_DIR` of a user on macOS.
+        let on_macos = "/var/folders/zz/zyxvpxvq6csfxvn_n0000000000000/C/lclaude";
+        let usual = [of_system.to_str().expect("text"), "/tmp/lclaude-4294967294", on_macos];
         for place in usual {
             check_length(Path::new(place)).expect(place);
         }

@@ -9,7 +9,7 @@ use std::{
 
 use support::{
     Stage,
-    machine::{bound_by_permissions, needs, needs_linux_program, needs_program},
+    machine::{bound_by_permissions, needs_linux_program, needs_program},
     messages,
     release::{archive, files, said, serve},
     repository, write_program,
