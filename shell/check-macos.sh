@@ -20,7 +20,7 @@ library. It is not installed, but kept in LCLAUDE_TOOLS (default: lclaude-tools 
 ~/.cache). That downloads 137 MB, uses 1.6 GB of disk, and takes five minutes the first time. It
 shows rustc's warnings, but not clippy's. Elsewhere the check is skipped, or fails if CI is set.
 
-  --yes     install missing Debian packages without asking
+  --yes     add rustup's target, or install missing Debian packages, without asking
   --help    show this help
 USAGE
 }

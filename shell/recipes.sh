@@ -208,6 +208,13 @@ build_actionlint() {
 # Returns whether the installed Rust has the standard library for macOS.
 has_macos_target() { [ -d "$(rustc --print sysroot 2>/dev/null)/lib/rustlib/$MACOS_TARGET/lib" ]; }
 
+# Adds rustup's target for macOS, which takes seconds, if --yes allows it. It fails where rustup's server is out of reach.
+add_macos_target() {
+  if [ "$(uname -s)" != Linux ] || [ "$ASSUME_YES" != 1 ] || ! have rustup; then return 1; fi
+  say "rustup target add $MACOS_TARGET"
+  RUSTUP_MAX_RETRIES=1 timeout 120 rustup target add "$MACOS_TARGET" >&2 && has_macos_target
+}
+
 # Returns whether Debian has a Rust that is new enough for lclaude, and the source of its standard library. It keeps one
 # up to date for browsers. Without package lists that isn't known yet, and they are updated later.
 has_debian_rust() {

@@ -60,7 +60,7 @@ plan_tools() {
   local tool python_for=""
   for tool in "$@"; do
     if [ -x "$(tool_file "$tool")" ]; then continue; fi
-    if [ "$tool" = macos-rust ] && { has_macos_target || ! has_debian_rust; }; then continue; fi
+    if [ "$tool" = macos-rust ] && { has_macos_target || add_macos_target || ! has_debian_rust; }; then continue; fi
     TOOLS_NEEDED="$TOOLS_NEEDED $tool"
     case "$tool" in
       actionlint) have_go || python_for="pip, which downloads Go for actionlint" ;;
