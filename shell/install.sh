@@ -10,10 +10,6 @@ PREFIX=${HOME:+$HOME/.local}
 BINARY=""           # an lclaude that is already built
 TEXTS_FROM=""       # an lclaude that prints the other files, if the installed one can't run on this machine
 UNINSTALL=0
-ROOT=""             # where the files go: DESTDIR and the prefix
-LEDGER=share/lclaude/installed    # the installed files and created directories, for --uninstall
-SCRATCH=""          # temporary directory with the files to install
-HALF_WRITTEN=""     # a file under its temporary name
 
 usage() {
   cat <<'USAGE'
@@ -43,65 +39,57 @@ USAGE
 
 main() {
   read_own_options "$@"
-  trap leave EXIT
-  trap 'exit 130' INT
-  trap 'exit 143' TERM HUP
+  clean_up_at_exit
   ROOT=${DESTDIR:-}$PREFIX
   if [ "$UNINSTALL" = 1 ]; then
     uninstall
     return 0
   fi
+  check_word
+  SCRATCH=$(mktemp -d "${TMPDIR:-/tmp}/lclaude-install.XXXXXX")
+  list_files >"$SCRATCH/files"
+  # A build takes a minute.
   check_writable
   if [ -z "$BINARY" ]; then build; fi
-  SCRATCH=$(mktemp -d "${TMPDIR:-/tmp}/lclaude-install.XXXXXX")
   collect
-  # A package manager keeps its own list.
-  if [ -z "${DESTDIR:-}" ]; then write_ledger; fi
-  local file
-  for file in $(list_files); do place "$file"; done
-  farewell
+  place_files "$SCRATCH/tree"
+  next_steps "git pull && ./shell/install.sh$(prefix_option)" "./shell/install.sh --uninstall$(prefix_option)"
 }
 
 read_own_options() {
+  local name
   while [ $# -gt 0 ]; do
     case "$1" in
+      --prefix=* | --binary=* | --texts-from=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
+    esac
+    name=$1
+    case "$name" in
       --prefix | --binary | --texts-from)
-        case "${2:-}" in
-          "" | --*) complain "$1 needs a value" "shell/install.sh --help"; exit 64 ;;
-        esac
-        case "$1" in
-          --prefix) PREFIX=$(absolute "$2") ;;
-          --binary) BINARY=$(absolute "$2") ;;
-          --texts-from) TEXTS_FROM=$(absolute "$2") ;;
-        esac
+        case "${2:-}" in "" | --*) misuse "$name needs a value" ;; esac
         shift
         ;;
-      --prefix= | --binary=) complain "${1%=} needs a value" "shell/install.sh --help"; exit 64 ;;
-      --prefix=*) PREFIX=$(absolute "${1#*=}") ;;
-      --binary=*) BINARY=$(absolute "${1#*=}") ;;
+    esac
+    case "$name" in
+      --prefix) PREFIX=$1 ;;
+      --binary) BINARY=$(absolute "$1") ;;
+      --texts-from) TEXTS_FROM=$(absolute "$1") ;;
       --uninstall) UNINSTALL=1 ;;
-      *) read_options "$1" ;;
+      --help | -h) usage; exit 0 ;;
+      *) misuse "unknown option: $1" ;;
     esac
     shift
   done
-  case "$PREFIX" in
-    /*) ;;
-    *) die "cannot choose a prefix: HOME is not set" "shell/install.sh --prefix DIR" ;;
-  esac
-  PREFIX=${PREFIX%/}
+  choose_prefix "$PREFIX"
 }
 
-# Resolves a path against the user's working directory, because this script changes its own.
-absolute() {
-  case "$1" in
-    /*) echo "$1" ;;
-    *) echo "${OLDPWD:-$PWD}/$1" ;;
+# The program shows only such words.
+check_word() {
+  case "${LCLAUDE_INSTALLED_BY:=source}" in
+    *[!A-Za-z0-9._+-]*) ;;
+    *) if [ "${#LCLAUDE_INSTALLED_BY}" -le 32 ]; then return 0; fi ;;
   esac
-}
-
-leave() {
-  if [ -n "$HALF_WRITTEN" ]; then rm -f "$HALF_WRITTEN"; fi
-  if [ -n "$SCRATCH" ]; then rm -rf "$SCRATCH"; fi
+  die "invalid value $(quoted "$LCLAUDE_INSTALLED_BY") for LCLAUDE_INSTALLED_BY: it has up to 32 of A-Z a-z 0-9 . _ + -" \
+    "LCLAUDE_INSTALLED_BY=apk shell/install.sh"
 }
 
 # --- installing --------------------------------------------------------------------------------
@@ -121,24 +109,6 @@ share/lclaude/installed-by
 FILES
 }
 
-# Checks for each file that the nearest existing directory is writable, before a build that takes a minute.
-check_writable() {
-  local file directory
-  for file in $(list_files); do
-    directory=$(dirname "$ROOT/$file")
-    while [ ! -e "$directory" ]; do directory=$(dirname "$directory"); done
-    if [ ! -d "$directory" ]; then
-      die "cannot install into $directory: it is not a directory" "shell/install.sh --prefix /another/directory"
-    fi
-    if [ ! -w "$directory" ]; then
-      die "cannot write to $directory" "shell/install.sh --prefix ~/.local" "or run this with sudo"
-    fi
-    if [ -d "$ROOT/$file" ]; then
-      die "cannot replace $ROOT/$file: it is a directory" "shell/install.sh --prefix /another/directory"
-    fi
-  done
-}
-
 build() {
   (check_cargo "lclaude cannot be built") || {
     say "  help: or install an lclaude that is already built: shell/install.sh --binary FILE"
@@ -153,124 +123,23 @@ build() {
 collect() {
   [ -f "$BINARY" ] || die "$BINARY does not exist" "build and install lclaude: shell/install.sh"
   local file shell
-  for file in $(list_files); do mkdir -p "$SCRATCH/$(dirname "$file")"; done
-  cp "$BINARY" "$SCRATCH/bin/lclaude"
-  chmod 755 "$SCRATCH/bin/lclaude"
+  for file in $(list_files); do mkdir -p "$SCRATCH/tree/$(dirname "$file")"; done
+  cp "$BINARY" "$SCRATCH/tree/bin/lclaude"
+  chmod 755 "$SCRATCH/tree/bin/lclaude"
   print_own share/man/man1/lclaude.1 man
   print_own share/bash-completion/completions/lclaude completions bash
   print_own share/zsh/site-functions/_lclaude completions zsh
   print_own share/fish/vendor_completions.d/lclaude.fish completions fish
   for shell in bash zsh fish; do print_own "share/lclaude/lclaude.$shell" completions "$shell" --hook; done
-  printf '%s\n' "${LCLAUDE_INSTALLED_BY:-source}" >"$SCRATCH/share/lclaude/installed-by"
+  printf '%s\n' "$LCLAUDE_INSTALLED_BY" >"$SCRATCH/tree/share/lclaude/installed-by"
 }
 
 # print_own FILE VERB...: writes what the program prints to FILE
 print_own() {
-  local file=$SCRATCH/$1
+  local file=$SCRATCH/tree/$1
   shift
-  if "${TEXTS_FROM:-$SCRATCH/bin/lclaude}" local "$@" >"$file" && [ -s "$file" ]; then return 0; fi
+  if "${TEXTS_FROM:-$SCRATCH/tree/bin/lclaude}" local "$@" >"$file" && [ -s "$file" ]; then return 0; fi
   die "${TEXTS_FROM:-$BINARY} is not a working lclaude" "build and install lclaude: shell/install.sh"
-}
-
-# The ledger is written first, so that --uninstall can clean up after an interrupted installation.
-write_ledger() {
-  local file directory
-  {
-    if [ -f "$ROOT/$LEDGER" ]; then cat "$ROOT/$LEDGER"; fi
-    for file in $(list_files) "$LEDGER"; do
-      echo "file $file"
-      directory=$(dirname "$file")
-      while [ ! -d "$ROOT/$directory" ]; do
-        echo "directory $directory"
-        if [ "$directory" = . ]; then break; fi
-        directory=$(dirname "$directory")
-      done
-    done
-  } | sort -u >"$SCRATCH/$LEDGER"
-  place "$LEDGER"
-}
-
-# place FILE: installs FILE with an atomic rename, so that a running lclaude keeps its own program file
-place() {
-  local to=$ROOT/$1
-  mkdir -p "$(dirname "$to")" || die "cannot create $(dirname "$to")" "shell/install.sh --prefix /another/directory"
-  HALF_WRITTEN=$(mktemp "$to.XXXXXX") || die "cannot write to $(dirname "$to")" "df -h $(dirname "$to")"
-  cp "$SCRATCH/$1" "$HALF_WRITTEN" || die "cannot write $to" "df -h $(dirname "$to")"
-  case "$1" in
-    bin/*) chmod 755 "$HALF_WRITTEN" ;;
-    *) chmod 644 "$HALF_WRITTEN" ;;
-  esac
-  mv -f "$HALF_WRITTEN" "$to"
-  HALF_WRITTEN=""
-  if [ "$1" != "$LEDGER" ]; then say "  $to"; fi
-}
-
-farewell() {
-  local first
-  say ""
-  case ":$PATH:" in
-    *":$PREFIX/bin:"*)
-      first=$(type -P lclaude || true)
-      if [ -z "${DESTDIR:-}" ] && [ "$first" != "$PREFIX/bin/lclaude" ]; then
-        say "Another lclaude comes first on your PATH: $first"
-      fi
-      ;;
-    *) say "$PREFIX/bin is not on your PATH. Add to ~/.profile or your shell's startup file:"
-      say "  export PATH=$(quoted "$PREFIX/bin"):\$PATH" ;;
-  esac
-  say "To make \`claude\` run lclaude in projects with a .lclaude.toml, add to"
-  say "  ~/.bashrc                   . $(quoted "$PREFIX/share/lclaude/lclaude.bash")"
-  say "  ~/.zshrc                    . $(quoted "$PREFIX/share/lclaude/lclaude.zsh")"
-  say "  ~/.config/fish/config.fish  source $(quoted "$PREFIX/share/lclaude/lclaude.fish")"
-  say "bash (with the bash-completion package) and fish load the completions automatically. For zsh, add to ~/.zshrc,"
-  say "before compinit:"
-  say "  fpath=($(quoted "$PREFIX/share/zsh/site-functions") \$fpath)"
-  if [ -n "${DESTDIR:-}" ]; then return 0; fi
-  say ""
-  say "To upgrade:    git pull && ./shell/install.sh$(prefix_option)"
-  say "To uninstall:  ./shell/install.sh --uninstall$(prefix_option)"
-  say "To set up a backend and a model: lclaude local setup"
-}
-
-# prefix_option: prints the option that selects this prefix, unless it is the default
-prefix_option() {
-  if [ "$PREFIX" != "${HOME:-}/.local" ]; then printf ' --prefix %q' "$PREFIX"; fi
-}
-
-quoted() { printf '%q' "$1"; }
-
-# --- uninstalling ------------------------------------------------------------------------------
-
-uninstall() {
-  if [ ! -f "$ROOT/$LEDGER" ]; then
-    die "nothing is installed in $ROOT by this script" "shell/install.sh --uninstall --prefix DIR"
-  fi
-  local kind name ledger
-  ledger=$(cat "$ROOT/$LEDGER")
-  while read -r kind name; do
-    if [ "$kind" != file ] || [ "$name" = "$LEDGER" ]; then continue; fi
-    if [ ! -e "$ROOT/$name" ] && [ ! -L "$ROOT/$name" ]; then continue; fi
-    rm -f "$ROOT/$name" || die "cannot remove $ROOT/$name" "run this again with sudo"
-    say "removed $ROOT/$name"
-  done <<<"$ledger"
-  rm -f "$ROOT/$LEDGER"
-  # Deepest directories first. Those that hold other files stay.
-  LC_ALL=C sort -r <<<"$ledger" | while read -r kind name; do
-    # (rmdir refuses a path that ends in `.`.)
-    if [ "$kind" = directory ]; then rmdir "$ROOT/${name#.}" 2>/dev/null || true; fi
-  done
-  kept
-}
-
-# kept: says which files of the user's remain, and how to remove them
-kept() {
-  if [ -n "${DESTDIR:-}" ] || [ -z "${HOME:-}" ]; then return 0; fi
-  local directory found=""
-  for directory in "${XDG_CONFIG_HOME:-$HOME/.config}" "${XDG_STATE_HOME:-$HOME/.local/state}" \
-    "${XDG_CACHE_HOME:-$HOME/.cache}"; do
-    if [ -d "$directory/lclaude" ]; then found="$found $(quoted "$directory/lclaude")"; fi
-  done
-  if [ -n "$found" ]; then say "Your configuration, logs and cache are kept. To remove them: rm -r$found"; fi
 }
 
 main "$@"

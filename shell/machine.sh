@@ -6,31 +6,21 @@ ASSUME_YES=${ASSUME_YES:-0}     # 1: --yes was given
 PACKAGES_NEEDED=""              # names of Debian packages
 PACKAGES_WHY=""                 # one line per package, with the reason
 
-# --- messages ----------------------------------------------------------------------------------
+STARTED_IN=${OLDPWD:-$PWD}      # a script changes into the checkout before it sources this file
+SELF=shell/${0##*/}
+# shellcheck source-path=SCRIPTDIR source=place.sh
+. shell/place.sh
 
-say() { printf '%s\n' "$*" >&2; }
+# --- options and versions ----------------------------------------------------------------------
 
-# complain WHAT HELP...: prints an error and how to fix it
-complain() {
-  say "error: $1"
-  shift
-  local line
-  for line in "$@"; do say "  help: $line"; done
-}
-
-die() {
-  complain "$@"
-  exit 1
-}
-
-# read_options OPTION...: parses the options that every script has; each script defines its own `usage`
+# read_options OPTION...: parses the options of most scripts; each script defines its own `usage`
 read_options() {
   local option
   for option in "$@"; do
     case "$option" in
       --yes | -y) ASSUME_YES=1 ;;
       --help | -h) usage; exit 0 ;;
-      *) complain "unknown option: $option" "shell/${0##*/} --help"; exit 64 ;;
+      *) misuse "unknown option: $option" ;;
     esac
   done
 }
@@ -51,7 +41,10 @@ check_cargo() {
 }
 
 # oldest_rust: prints the oldest version of Rust that lclaude supports
-oldest_rust() { sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml; }
+oldest_rust() { package_field rust-version; }
+
+# package_field NAME: prints what Cargo.toml says about the package, such as its version
+package_field() { sed -n "/^$1 = /{s/^$1 = \"\(.*\)\"\$/\1/p;q;}" Cargo.toml; }
 
 # is_older VERSION OTHER: compares the first two numbers of versions such as 1.89.0
 is_older() {
@@ -65,8 +58,6 @@ is_older() {
 where_cargo_builds() {
   cargo metadata --format-version 1 --no-deps --locked | sed 's/.*"target_directory":"\([^"]*\)".*/\1/'
 }
-
-have() { command -v "$1" >/dev/null 2>&1; }
 
 # --- Debian packages ---------------------------------------------------------------------------
 
@@ -123,6 +114,52 @@ confirm() {
     y | Y | yes | Yes) ;;
     *) die "the missing packages are required" "$1" ;;
   esac
+}
+
+# --- packages of a release ---------------------------------------------------------------------
+
+# Prints the version, which all formats of packages must sort in the same way.
+release_version() {
+  local version
+  version=$(package_field version)
+  case "$version" in
+    *-*) die "version $version is a pre-release, and no packages are made of those" "in Cargo.toml: version = \"${version%%-*}\"" ;;
+  esac
+  echo "$version"
+}
+
+# Sets SOURCE_DATE_EPOCH, the date of all files in the packages, to the time of the last commit unless it is set.
+choose_date() {
+  if [ -z "${SOURCE_DATE_EPOCH:-}" ]; then
+    SOURCE_DATE_EPOCH=$(git log -1 --format=%ct 2>/dev/null) ||
+      die "the date of the packages is unknown: this isn't a git checkout" "export SOURCE_DATE_EPOCH=$(date +%s)"
+  fi
+  export SOURCE_DATE_EPOCH
+}
+
+# date_as FORMAT: prints SOURCE_DATE_EPOCH; GNU's date comes first, then BSD's
+date_as() {
+  LC_ALL=C date -u -d "@$SOURCE_DATE_EPOCH" "+$1" 2>/dev/null || LC_ALL=C date -u -r "$SOURCE_DATE_EPOCH" "+$1"
+}
+
+# set_dates DIRECTORY: gives everything below it the date of the packages
+set_dates() { find "$1" -exec env TZ=UTC touch -t "$(date_as %Y%m%d%H%M.%S)" {} +; }
+
+# pack PARENT NAME FILE: packs the directory NAME of PARENT into FILE, the same bytes for the same files
+pack() {
+  local owner
+  set_dates "$1/$2"
+  # Only what GNU's tar and macOS's have. Neither sorts in the same way, so find and sort do.
+  case "$(tar --version)" in
+    *bsdtar*) owner="--uid 0 --gid 0" ;;
+    *) owner="--owner=0 --group=0" ;;
+  esac
+  # macOS's tar would add a file with extended attributes for each file.
+  # shellcheck disable=SC2086 # $owner is meant to split into words
+  (cd "$1" && find "$2" | LC_ALL=C sort |
+    COPYFILE_DISABLE=1 tar --format ustar --numeric-owner $owner --no-recursion -cf - -T -) |
+    gzip -9n >"$3.new"
+  mv -f "$3.new" "$3"
 }
 
 # --- processes ---------------------------------------------------------------------------------

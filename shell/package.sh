@@ -13,9 +13,7 @@ BINARY=""           # an lclaude that is already built
 TEXTS_FROM=""       # an lclaude that runs here and prints the manual page and the completions
 OUT=target/packages
 KINDS=""
-SCRATCH=""          # temporary directory with the trees that are packed
-SUMMARY="Run Claude Code on a local model"
-# lclaude has no address yet, and Debian's format wants one.
+# Debian's format requires an address. A release sets it.
 MAINTAINER="The lclaude authors <${LCLAUDE_MAINTAINER:-nobody@lclaude.invalid}>"
 
 usage() {
@@ -36,18 +34,20 @@ completions and hooks. Prints the paths of the packages. Without a kind it makes
   --out DIR          where the packages go (default: target/packages)
   --help             show this help
 
-The files are dated SOURCE_DATE_EPOCH (default: the time of the last commit).
+Without --binary, a .deb and an .rpm are made of static programs only (*-linux-musl).
+
+The files are dated SOURCE_DATE_EPOCH (default: the time of the last commit). The .deb and the .rpm
+name the email address LCLAUDE_MAINTAINER and the website LCLAUDE_REPOSITORY if they are set.
 USAGE
 }
 
 main() {
   read_own_options "$@"
-  trap leave EXIT
-  trap 'exit 130' INT
-  trap 'exit 143' TERM HUP
+  clean_up_at_exit
   # The packages have the permissions that everybody needs, whatever the user's own umask is.
   umask 022
-  VERSION=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)
+  VERSION=$(release_version)
+  SUMMARY=$(package_field description)
   check_packagers
   choose_date
   SCRATCH=$(mktemp -d "${TMPDIR:-/tmp}/lclaude-package.XXXXXX")
@@ -64,48 +64,51 @@ main() {
 }
 
 read_own_options() {
+  local name
   while [ $# -gt 0 ]; do
     case "$1" in
+      --target=* | --binary=* | --texts-from=* | --out=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
+    esac
+    name=$1
+    case "$name" in
       --target | --binary | --texts-from | --out)
-        case "${2:-}" in
-          "" | --*) complain "$1 needs a value" "shell/package.sh --help"; exit 64 ;;
-        esac
-        case "$1" in
-          --target) TARGET=$2 ;;
-          --binary) BINARY=$(absolute "$2") ;;
-          --texts-from) TEXTS_FROM=$(absolute "$2") ;;
-          --out) OUT=$(absolute "$2") ;;
-        esac
+        case "${2:-}" in "" | --*) misuse "$name needs a value" ;; esac
         shift
         ;;
+    esac
+    case "$name" in
+      --target) TARGET=$1 ;;
+      --binary) BINARY=$(absolute "$1") ;;
+      --texts-from) TEXTS_FROM=$(absolute "$1") ;;
+      --out) OUT=$(absolute "$1") ;;
       archive | deb | rpm) KINDS="$KINDS $1" ;;
-      *) read_options "$1" ;;
+      --help | -h) usage; exit 0 ;;
+      -*) misuse "unknown option: $1" ;;
+      *) misuse "unknown kind of package: $1" ;;
     esac
     shift
   done
+  choose_kinds
+}
+
+# Sets KINDS to what TARGET has, or checks that it has those.
+choose_kinds() {
+  local possible kind
   case "$TARGET" in
-    x86_64-unknown-linux-* | aarch64-unknown-linux-*) KINDS=${KINDS:-archive deb rpm} ;;
-    x86_64-apple-darwin | aarch64-apple-darwin)
-      case "$KINDS" in
-        *deb* | *rpm*) complain "macOS has no .deb and no .rpm" "shell/package.sh --target $TARGET archive"; exit 64 ;;
-      esac
-      KINDS=archive
-      ;;
+    x86_64-unknown-linux-musl | aarch64-unknown-linux-musl) possible="archive deb rpm" ;;
+    # A program that was built with other libraries would need packages that the .deb and the .rpm don't name.
+    x86_64-unknown-linux-* | aarch64-unknown-linux-*) possible="archive${BINARY:+ deb rpm}" ;;
+    x86_64-apple-darwin | aarch64-apple-darwin) possible=archive ;;
     "") complain "--target is missing" "shell/package.sh --target x86_64-unknown-linux-musl"; exit 64 ;;
     *) complain "no packages are made for $TARGET" "shell/package.sh --target x86_64-unknown-linux-musl"; exit 64 ;;
   esac
-}
-
-# Resolves a path against the user's working directory, because this script changes its own.
-absolute() {
-  case "$1" in
-    /*) echo "$1" ;;
-    *) echo "${OLDPWD:-$PWD}/$1" ;;
-  esac
-}
-
-leave() {
-  if [ -n "$SCRATCH" ]; then rm -rf "$SCRATCH"; fi
+  for kind in $KINDS; do
+    case " $possible " in
+      *" $kind "*) ;;
+      *) complain "no .$kind is made for $TARGET" "shell/package.sh --target $TARGET archive"; exit 64 ;;
+    esac
+  done
+  KINDS=${KINDS:-$possible}
 }
 
 # --- the program -------------------------------------------------------------------------------
@@ -124,26 +127,18 @@ check_packagers() {
   done
 }
 
-choose_date() {
-  if [ -z "${SOURCE_DATE_EPOCH:-}" ]; then
-    SOURCE_DATE_EPOCH=$(git log -1 --format=%ct 2>/dev/null) ||
-      die "the date of the packages is unknown: this isn't a git checkout" "export SOURCE_DATE_EPOCH=$(date +%s)"
-  fi
-  export SOURCE_DATE_EPOCH
-}
-
-# date_as FORMAT: prints SOURCE_DATE_EPOCH; GNU's date comes first, then BSD's
-date_as() {
-  LC_ALL=C date -u -d "@$SOURCE_DATE_EPOCH" "+$1" 2>/dev/null || LC_ALL=C date -u -r "$SOURCE_DATE_EPOCH" "+$1"
-}
-
 build() {
   check_cargo "lclaude cannot be built"
   say "Building lclaude for $TARGET"
   # Panic messages have the paths of source files, which would name this machine's user.
-  local flags="--remap-path-prefix=${CARGO_HOME:-${HOME:?}/.cargo}=cargo"
-  flags="$flags --remap-path-prefix=$(rustc --print sysroot)=rust --remap-path-prefix=$PWD=lclaude"
-  RUSTFLAGS="${RUSTFLAGS:+$RUSTFLAGS }$flags" cargo build --release --locked --bin lclaude --target "$TARGET"
+  # This form allows spaces in paths.
+  local separator=$'\x1f' flags
+  flags="--remap-path-prefix=${CARGO_HOME:-${HOME:?}/.cargo}=cargo$separator--remap-path-prefix=$(rustc --print sysroot)=rust"
+  flags="$flags$separator--remap-path-prefix=$PWD=lclaude"
+  # It replaces RUSTFLAGS, in which spaces separate.
+  if [ -n "${RUSTFLAGS:-}" ]; then flags="$(tr -s ' ' "$separator" <<<"$RUSTFLAGS")$separator$flags"; fi
+  CARGO_ENCODED_RUSTFLAGS="${CARGO_ENCODED_RUSTFLAGS:+$CARGO_ENCODED_RUSTFLAGS$separator}$flags" \
+    cargo build --release --locked --bin lclaude --target "$TARGET"
   BINARY=$(where_cargo_builds)/$TARGET/release/lclaude
   local size
   size=$(wc -c <"$BINARY" | tr -d ' ')
@@ -208,25 +203,12 @@ stage() {
   die "the files of the package could not be installed" "see the output above"
 }
 
-# set_dates DIRECTORY: gives everything below it the date of the package
-set_dates() { find "$1" -exec env TZ=UTC touch -t "$(date_as %Y%m%d%H%M.%S)" {} +; }
-
 make_archive() {
-  local name=lclaude-$VERSION-$TARGET owner
+  local name=lclaude-$VERSION-$TARGET
   stage archive "$SCRATCH/archive" "/$name"
   cp LICENSE "$SCRATCH/archive/$name/LICENSE"
   chmod 644 "$SCRATCH/archive/$name/LICENSE"
-  set_dates "$SCRATCH/archive"
-  # Only what GNU's tar and macOS's have. Neither sorts in the same way, so find and sort do.
-  case "$(tar --version)" in
-    *bsdtar*) owner="--uid 0 --gid 0" ;;
-    *) owner="--owner=0 --group=0" ;;
-  esac
-  # macOS's tar would add a file with extended attributes for each file.
-  # shellcheck disable=SC2086 # $owner is meant to split into words
-  (cd "$SCRATCH/archive" && find "$name" | LC_ALL=C sort |
-    COPYFILE_DISABLE=1 tar --format ustar --numeric-owner $owner --no-recursion -cf - -T -) |
-    gzip -9n >"$SCRATCH/done/$name.tar.gz"
+  pack "$SCRATCH/archive" "$name" "$SCRATCH/done/$name.tar.gz"
 }
 
 make_deb() {
@@ -258,7 +240,8 @@ Architecture: $1
 Maintainer: $MAINTAINER
 Installed-Size: $((($2 + 1023) / 1024))
 Section: utils
-Priority: optional
+Priority: optional${LCLAUDE_REPOSITORY:+
+Homepage: $LCLAUDE_REPOSITORY}
 Description: $SUMMARY
 $(description | sed 's/^/ /')
 CONTROL
@@ -305,7 +288,8 @@ make_rpm() {
   }
 }
 
-# rpm_spec ROOT: describes a package of the files in ROOT. It owns its files and the directories with its name.
+# rpm_spec ROOT: describes a package of the files in ROOT. It owns its files, and the directories that only
+# some systems have.
 rpm_spec() {
   cat <<SPEC
 Name: lclaude
@@ -313,6 +297,8 @@ Version: $VERSION
 Release: 1
 Summary: $SUMMARY
 License: MIT
+Packager: $MAINTAINER${LCLAUDE_REPOSITORY:+
+URL: $LCLAUDE_REPOSITORY}
 AutoReqProv: no
 # The program is packed as it is.
 %global __os_install_post %{nil}
@@ -327,7 +313,8 @@ cp -a '$1/.' %{buildroot}/
 
 %files
 %defattr(-,root,root,-)
-$(cd "$1" && find . \( -type f -o -type d -name lclaude \) | sed 's/^\.//' | LC_ALL=C sort | while read -r file; do
+$(cd "$1" && find . -type f -o -type d \( -name lclaude -o -path './usr/share/zsh*' -o -path './usr/share/fish*' \) |
+    sed 's/^\.//' | LC_ALL=C sort | while read -r file; do
     if [ -d "$1$file" ]; then echo "%dir $file"; else echo "$file"; fi
   done)
 SPEC

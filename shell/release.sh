@@ -10,7 +10,6 @@ cd -- "$(dirname -- "$0")/.." >/dev/null
 DIR=target/packages
 STAND_INS=0
 TAG=""              # print the notes of this release
-SCRATCH=""          # temporary directory with unpacked archives
 TARGETS="x86_64-unknown-linux-musl aarch64-unknown-linux-musl x86_64-apple-darwin aarch64-apple-darwin"
 TEMPLATES=shell/release
 
@@ -40,17 +39,17 @@ main() {
   export LC_ALL=C
   umask 022
   read_own_options "$@"
-  trap leave EXIT
-  trap 'exit 130' INT
-  trap 'exit 143' TERM HUP
-  VERSION=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)
-  DESCRIPTION=$(sed -n 's/^description = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)
+  clean_up_at_exit
+  VERSION=$(release_version)
+  DESCRIPTION=$(package_field description)
   if [ -n "$TAG" ]; then
     print_notes
     return 0
   fi
   check_repository
+  choose_date
   SCRATCH=$(mktemp -d "${TMPDIR:-/tmp}/lclaude-release.XXXXXX")
+  sed '/^# shellcheck/d' shell/place.sh >"$SCRATCH/place.sh"
   find_archives
   make_npm_packages
   stamp "$TEMPLATES/lclaude.rb" "$DIR/lclaude.rb"
@@ -64,22 +63,21 @@ main() {
 read_own_options() {
   while [ $# -gt 0 ]; do
     case "$1" in
+      --notes=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
+    esac
+    case "$1" in
       --stand-ins) STAND_INS=1 ;;
       --notes)
         TAG=${2:-}
-        if [ -z "$TAG" ]; then complain "--notes needs a value" "shell/release.sh --help"; exit 64; fi
+        if [ -z "$TAG" ]; then misuse "--notes needs a value"; fi
         shift
         ;;
-      -*) read_options "$1" ;;
-      /*) DIR=$1 ;;
-      *) DIR=${OLDPWD:-$PWD}/$1 ;;
+      --help | -h) usage; exit 0 ;;
+      -*) misuse "unknown option: $1" ;;
+      *) DIR=$(absolute "$1") ;;
     esac
     shift
   done
-}
-
-leave() {
-  if [ -n "$SCRATCH" ]; then rm -rf "$SCRATCH"; fi
 }
 
 print_notes() {
@@ -132,31 +130,23 @@ find_archives() {
 stand_in() {
   tar -xzf "$(archive "$1")" -C "$SCRATCH"
   mv "$SCRATCH/lclaude-$VERSION-$1" "$SCRATCH/lclaude-$VERSION-$2"
-  pack "lclaude-$VERSION-$2" "$(archive "$2")"
+  pack "$SCRATCH" "lclaude-$VERSION-$2" "$(archive "$2")"
   rm -r "$SCRATCH/lclaude-$VERSION-$2"
-}
-
-# pack DIRECTORY ARCHIVE: packs a directory of SCRATCH. GNU tar makes the same bytes of the same files.
-pack() {
-  local options=""
-  if tar --version 2>/dev/null | grep -q GNU; then
-    options="--sort=name --owner=0 --group=0 --numeric-owner --mtime=@${SOURCE_DATE_EPOCH:-0}"
-  fi
-  # shellcheck disable=SC2086 # several options
-  tar $options -cf - -C "$SCRATCH" "$1" | gzip -9n >"$2.new"
-  mv -f "$2.new" "$2"
 }
 
 # stamp TEMPLATE FILE: fills in the template
 stamp() {
-  local expressions target name
-  expressions=(-e "s|@VERSION@|$VERSION|g" -e "s|@REPOSITORY@|$LCLAUDE_REPOSITORY|g" -e "s|@DESCRIPTION@|$DESCRIPTION|g"
+  local expressions target name description
+  # sed gives a meaning to these, and so may bash.
+  # shellcheck disable=SC2001
+  description=$(sed 's/[&|\]/\\&/g' <<<"$DESCRIPTION")
+  expressions=(-e "s|@VERSION@|$VERSION|g" -e "s|@REPOSITORY@|$LCLAUDE_REPOSITORY|g" -e "s|@DESCRIPTION@|$description|g"
     -e "s|@PLATFORM@|${PLATFORM:-}|g" -e "s|@OS@|${PLATFORM%-*}|g" -e "s|@CPU@|${PLATFORM#*-}|g")
   for target in $TARGETS; do
     name=$(tr 'a-z-' 'A-Z_' <<<"$target")
     expressions+=(-e "s|@SHA256_$name@|$(checksum "$(archive "$target")")|g")
   done
-  sed "${expressions[@]}" "$1" >"$2"
+  sed -e '/^# shellcheck source/d' -e "/@PLACE@/r $SCRATCH/place.sh" -e '/@PLACE@/d' "${expressions[@]}" "$1" >"$2"
   if grep -n '@[A-Z0-9_]*@' "$2" >&2; then die "$1 has an unknown placeholder" "edit shell/release.sh"; fi
 }
 
@@ -193,15 +183,8 @@ start_npm_package() {
 }
 
 finish_npm_package() {
-  pack package "$DIR/$1-$VERSION.tgz"
+  pack "$SCRATCH" package "$DIR/$1-$VERSION.tgz"
   rm -r "$SCRATCH/package"
-}
-
-# checksum FILE: prints the SHA-256
-checksum() {
-  local sum
-  if have sha256sum; then sum=$(sha256sum <"$1"); else sum=$(shasum -a 256 <"$1"); fi
-  echo "${sum%% *}"
 }
 
 write_checksums() {

@@ -8,10 +8,10 @@ set -eu
 VERSION=@VERSION@
 FROM=${LCLAUDE_DOWNLOAD_URL:-@REPOSITORY@/releases/download/v@VERSION@}
 INSTALLER="curl --proto '=https' --tlsv1.2 -LsSf @REPOSITORY@/releases/latest/download/lclaude-install.sh | sh"
-PREFIX=${LCLAUDE_PREFIX:-${HOME:+$HOME/.local}}
-LEDGER=share/lclaude/installed    # the installed files and created directories, as shell/install.sh writes it
-SCRATCH=""                        # temporary directory with the download
-HALF_WRITTEN=""                   # a file under its temporary name
+SELF="sh lclaude-install.sh"
+STARTED_IN=$PWD
+# shellcheck source-path=SCRIPTDIR/../.. source=shell/place.sh
+. shell/place.sh # @PLACE@
 
 usage() {
   cat <<'USAGE'
@@ -30,89 +30,57 @@ USAGE
 }
 
 main() {
-  local archive unpacked file
+  local archive tree
   read_options "$@"
-  trap leave EXIT
-  trap 'exit 130' INT
-  trap 'exit 143' TERM HUP
+  clean_up_at_exit
+  ROOT=$PREFIX
   if [ -n "$UNINSTALL" ]; then
     uninstall
     return 0
   fi
   find_target
-  check_writable
   SCRATCH=$(mktemp -d "${TMPDIR:-/tmp}/lclaude-install.XXXXXX")
+  # The other files are known after the download.
+  echo bin/lclaude >"$SCRATCH/files"
+  check_writable
   archive=lclaude-$VERSION-$TARGET.tar.gz
   say "Downloading $FROM/$archive"
   download "$FROM/$archive" "$SCRATCH/archive"
   verify "$SCRATCH/archive"
   tar -xzf "$SCRATCH/archive" -C "$SCRATCH" || die "the archive cannot be unpacked" "df -h $(quoted "$SCRATCH")"
-  unpacked=$SCRATCH/lclaude-$VERSION-$TARGET
+  tree=$SCRATCH/lclaude-$VERSION-$TARGET
   # Programs in a temporary directory may be forbidden (noexec).
-  if [ -x "$unpacked/bin/lclaude" ] && ! "$unpacked/bin/lclaude" local completions bash >"$SCRATCH/said" 2>&1; then
+  if [ -x "$tree/bin/lclaude" ] && ! "$tree/bin/lclaude" local completions bash >"$SCRATCH/said" 2>&1; then
     die "lclaude doesn't run on this system: $(head -n 1 "$SCRATCH/said")" "uname -a"
   fi
-  (cd "$unpacked" && find bin share -type f) | LC_ALL=C sort >"$SCRATCH/files"
-  write_ledger
-  while read -r file; do place "$unpacked/$file" "$file"; done <"$SCRATCH/files"
-  farewell
+  (cd "$tree" && find bin share -type f) | LC_ALL=C sort >"$SCRATCH/files"
+  place_files "$tree"
+  if [ -n "$(prefix_option)" ]; then
+    next_steps "$INSTALLER -s --$(prefix_option)" "$INSTALLER -s -- --uninstall$(prefix_option)"
+  else
+    next_steps "$INSTALLER" "$INSTALLER -s -- --uninstall"
+  fi
 }
-
-# --- messages and options ----------------------------------------------------------------------
-
-say() { printf '%s\n' "$*" >&2; }
-
-# die WHAT HELP...: prints an error and how to fix it
-die() {
-  say "error: $1"
-  shift
-  for line in "$@"; do say "  help: $line"; done
-  exit 1
-}
-
-misused() {
-  say "error: $1"
-  say "  help: sh lclaude-install.sh --help"
-  exit 64
-}
-
-quoted() {
-  case "$1" in
-    *[!A-Za-z0-9_@%+=:,./-]* | "") printf "'%s'" "$(printf '%s\n' "$1" | sed "s/'/'\\\\''/g")" ;;
-    *) printf '%s' "$1" ;;
-  esac
-}
-
-have() { command -v "$1" >/dev/null 2>&1; }
 
 read_options() {
+  PREFIX=${LCLAUDE_PREFIX:-${HOME:+$HOME/.local}}
   UNINSTALL=""
   while [ $# -gt 0 ]; do
     case "$1" in
       --prefix)
-        case "${2:-}" in "" | --*) misused "--prefix needs a value" ;; esac
+        case "${2:-}" in "" | --*) misuse "--prefix needs a value" ;; esac
         PREFIX=$2
         shift
         ;;
       --prefix=?*) PREFIX=${1#*=} ;;
-      --prefix=) misused "--prefix needs a value" ;;
+      --prefix=) misuse "--prefix needs a value" ;;
       --uninstall) UNINSTALL=1 ;;
       --help | -h) usage; exit 0 ;;
-      *) misused "unknown option: $1" ;;
+      *) misuse "unknown option: $1" ;;
     esac
     shift
   done
-  case "$PREFIX" in
-    "") die "cannot choose a prefix: HOME is not set" "sh lclaude-install.sh --prefix DIR" ;;
-    /*) ;;
-    *) PREFIX=$PWD/$PREFIX ;;
-  esac
-  PREFIX=${PREFIX%/}
-}
-
-leave() {
-  if [ -n "$HALF_WRITTEN" ]; then rm -f "$HALF_WRITTEN"; fi
-  if [ -n "$SCRATCH" ]; then rm -rf "$SCRATCH"; fi
+  choose_prefix "$PREFIX"
 }
 
 # --- downloading -------------------------------------------------------------------------------
@@ -161,130 +129,11 @@ download() {
 
 verify() {
   local found
-  if have sha256sum; then
-    found=$(sha256sum <"$1")
-  elif have shasum; then
-    found=$(shasum -a 256 <"$1")
-  elif have openssl; then
-    found=$(openssl dgst -sha256 -r <"$1")
-  else
-    die "the download cannot be verified: no sha256sum, shasum or openssl is installed" \
-      "install openssl with your package manager, then run this again"
-  fi
-  found=${found%% *}
+  found=$(checksum "$1")
   if [ "$found" != "$CHECKSUM" ]; then
     die "the download has the wrong checksum: $found instead of $CHECKSUM; nothing was installed" \
       "run this again; if it fails again, a proxy or mirror is changing the file"
   fi
-}
-
-# --- installing --------------------------------------------------------------------------------
-
-# Checks the nearest existing directory before a download.
-check_writable() {
-  local directory
-  for directory in "$PREFIX/bin" "$PREFIX/share/lclaude"; do
-    while [ ! -e "$directory" ]; do directory=$(dirname "$directory"); done
-    if [ ! -d "$directory" ]; then
-      die "cannot install into $directory: it is not a directory" "sh lclaude-install.sh --prefix /another/directory"
-    fi
-    if [ ! -w "$directory" ]; then
-      die "cannot write to $directory" "sh lclaude-install.sh --prefix ~/.local" "or run this with sudo"
-    fi
-  done
-}
-
-# The ledger is written first, so that --uninstall can clean up after an interrupted installation.
-write_ledger() {
-  local directory file
-  {
-    if [ -f "$PREFIX/$LEDGER" ]; then cat "$PREFIX/$LEDGER"; fi
-    { cat "$SCRATCH/files"; echo "$LEDGER"; } | while read -r file; do
-      echo "file $file"
-      directory=$(dirname "$file")
-      while [ ! -d "$PREFIX/$directory" ]; do
-        echo "directory $directory"
-        if [ "$directory" = . ]; then break; fi
-        directory=$(dirname "$directory")
-      done
-    done
-  } | LC_ALL=C sort -u >"$SCRATCH/ledger"
-  place "$SCRATCH/ledger" "$LEDGER"
-}
-
-# place FROM FILE: installs FILE with an atomic rename, so that a running lclaude keeps its own program file
-place() {
-  local to="$PREFIX/$2"
-  mkdir -p "$(dirname "$to")" || die "cannot create $(dirname "$to")" "sh lclaude-install.sh --prefix /another/directory"
-  HALF_WRITTEN=$(mktemp "$to.XXXXXX") || die "cannot write to $(dirname "$to")" "df -h $(quoted "$(dirname "$to")")"
-  cp "$1" "$HALF_WRITTEN" || die "cannot write $to" "df -h $(quoted "$(dirname "$to")")"
-  case "$2" in
-    bin/*) chmod 755 "$HALF_WRITTEN" ;;
-    *) chmod 644 "$HALF_WRITTEN" ;;
-  esac
-  mv -f "$HALF_WRITTEN" "$to"
-  HALF_WRITTEN=""
-  if [ "$2" != "$LEDGER" ]; then say "  $to"; fi
-}
-
-farewell() {
-  local first options
-  say ""
-  case ":$PATH:" in
-    *":$PREFIX/bin:"*)
-      first=$(command -v lclaude || true)
-      if [ "$first" != "$PREFIX/bin/lclaude" ]; then say "Another lclaude comes first on your PATH: $first"; fi
-      ;;
-    *) say "$PREFIX/bin is not on your PATH. Add to ~/.profile or your shell's startup file:"
-      say "  export PATH=$(quoted "$PREFIX/bin"):\$PATH" ;;
-  esac
-  say "To make \`claude\` run lclaude in projects with a .lclaude.toml, add to"
-  say "  ~/.bashrc                   . $(quoted "$PREFIX/share/lclaude/lclaude.bash")"
-  say "  ~/.zshrc                    . $(quoted "$PREFIX/share/lclaude/lclaude.zsh")"
-  say "  ~/.config/fish/config.fish  source $(quoted "$PREFIX/share/lclaude/lclaude.fish")"
-  say "bash (with the bash-completion package) and fish load the completions automatically. For zsh, add to ~/.zshrc,"
-  say "before compinit:"
-  say "  fpath=($(quoted "$PREFIX/share/zsh/site-functions") \$fpath)"
-  say ""
-  options=""
-  if [ "$PREFIX" != "${HOME:-}/.local" ]; then options=" --prefix $(quoted "$PREFIX")"; fi
-  say "To upgrade:    $INSTALLER${options:+ -s --$options}"
-  say "To uninstall:  $INSTALLER -s -- --uninstall$options"
-  say "To set up a backend and a model: lclaude local setup"
-}
-
-# --- uninstalling ------------------------------------------------------------------------------
-
-uninstall() {
-  local ledger kind name
-  if [ ! -f "$PREFIX/$LEDGER" ]; then
-    die "nothing is installed in $PREFIX by this script" "sh lclaude-install.sh --uninstall --prefix DIR"
-  fi
-  ledger=$(LC_ALL=C sort -r "$PREFIX/$LEDGER")
-  printf '%s\n' "$ledger" | while read -r kind name; do
-    if [ "$kind" != file ] || [ "$name" = "$LEDGER" ]; then continue; fi
-    if [ ! -e "$PREFIX/$name" ] && [ ! -L "$PREFIX/$name" ]; then continue; fi
-    rm -f "$PREFIX/$name" || die "cannot remove $PREFIX/$name" "run this again with sudo"
-    say "removed $PREFIX/$name"
-  done
-  rm -f "$PREFIX/$LEDGER"
-  # Deepest directories first. Those that hold other files stay.
-  printf '%s\n' "$ledger" | while read -r kind name; do
-    # (rmdir refuses a path that ends in `.`.)
-    if [ "$kind" = directory ]; then rmdir "$PREFIX/${name#.}" 2>/dev/null || true; fi
-  done
-  kept
-}
-
-# kept: says which files of the user's remain, and how to remove them
-kept() {
-  local found="" directory
-  if [ -z "${HOME:-}" ]; then return 0; fi
-  for directory in "${XDG_CONFIG_HOME:-$HOME/.config}" "${XDG_STATE_HOME:-$HOME/.local/state}" \
-    "${XDG_CACHE_HOME:-$HOME/.cache}"; do
-    if [ -d "$directory/lclaude" ]; then found="$found $(quoted "$directory/lclaude")"; fi
-  done
-  if [ -n "$found" ]; then say "Your configuration, logs and cache are kept. To remove them: rm -r$found"; fi
 }
 
 # The braces keep a download that was cut off from running.

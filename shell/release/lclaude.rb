@@ -1,6 +1,6 @@
-# Made by shell/release.sh. It belongs into the folder Formula of a Homebrew tap.
+# Made by shell/release.sh. Put it in the Formula folder of a Homebrew tap.
 class Lclaude < Formula
-  desc "Run Claude Code on a local model"
+  desc "@DESCRIPTION@"
   homepage "@REPOSITORY@"
   version "@VERSION@"
   license "MIT"

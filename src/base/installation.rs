@@ -16,7 +16,13 @@ const FILE: &str = "share/lclaude/installed-by";
 /// The longest word, in bytes.
 const MAX_WORD: usize = 32;
 /// The address of the repository that released this program, such as `https://github.com/OWNER/lclaude`.
-const REPOSITORY: Option<&str> = option_env!("LCLAUDE_REPOSITORY");
+/// A release sets the variable for its programs, and `repository` in the published `Cargo.toml`. A checkout has neither.
+const REPOSITORY: Option<&str> = match (option_env!("LCLAUDE_REPOSITORY"), option_env!("CARGO_PKG_REPOSITORY")) {
+    (None, Some(published)) if !published.is_empty() => Some(published),
+    (released, _) => released,
+};
+/// The list of files that `shell/place.sh` writes, relative to the prefix. An archive that was unpacked by hand has none.
+const LEDGER: &str = "share/lclaude/installed";
 
 /// How and where this program was installed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +66,7 @@ impl Installation {
         }
     }
 
-    /// Returns the command that upgrades it, or `None` if only its distribution knows.
+    /// Returns what to do to upgrade it, mostly a command, or `None` if only its distribution knows.
     pub(crate) fn upgrade(&self, variables: &Variables) -> Option<String> {
         let is_default = variables.path("HOME").is_some_and(|home| {
             let prefix = home.join(".local");
@@ -68,6 +74,7 @@ impl Installation {
         });
         let prefix = if is_default { String::new() } else { format!(" --prefix {}", ui::quote_path(&self.prefix)) };
         Some(match &*self.word {
+            "archive" if !self.prefix.join(LEDGER).exists() => format!("unpack the newer archive{}", from_releases()),
             "archive" => match REPOSITORY {
                 Some(repository) => {
                     let options = if is_default { String::new() } else { format!(" -s --{prefix}") };
@@ -78,15 +85,24 @@ impl Installation {
                 }
                 None => format!("sh lclaude-install.sh{prefix}"),
             },
-            "cargo" => "cargo install lclaude".into(),
-            "deb" => "sudo apt install ./lclaude_*.deb".into(),
+            "cargo" if REPOSITORY.is_some() => "cargo install lclaude".into(),
+            "cargo" => "git pull && cargo install --path .".into(),
+            "deb" => format!("download the new package{}, then sudo apt install ./lclaude_*.deb", from_releases()),
             "homebrew" => "brew upgrade lclaude".into(),
             "npm" => "npm install -g lclaude@latest".into(),
-            "rpm" => "sudo dnf install ./lclaude-*.rpm".into(),
+            "rpm" => format!(
+                "download the new package{}, then sudo dnf install --no-gpgchecks ./lclaude-*.rpm",
+                from_releases()
+            ),
             "source" => format!("git pull && ./shell/install.sh{prefix}"),
             _ => return None,
         })
     }
+}
+
+/// Returns where the files of the newest release are, such as " from https://…", or nothing if that is unknown.
+fn from_releases() -> String {
+    REPOSITORY.map(|repository| format!(" from {repository}/releases/latest")).unwrap_or_default()
 }
 
 /// Returns the word in a file, or `None` if there is no such file or it contains something else.

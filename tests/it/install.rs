@@ -200,6 +200,20 @@ fn errors_are_reported_before_anything_is_installed() {
 }
 
 #[test]
+fn package_managers_have_names_that_the_program_shows() {
+    messages!();
+    let stage = Stage::bare();
+    for (name, is_valid) in [("two words", false), ("apk;", false), (&*"a".repeat(33), false), ("a.P-k_9+", true)] {
+        let mut command = install(&stage, &[]);
+        let ended = output(command.env("LCLAUDE_INSTALLED_BY", name)).expect(i32::from(!is_valid));
+        if !is_valid {
+            ended.record();
+        }
+        assert_eq!(stage.home().join(".local/bin/lclaude").exists(), is_valid, "{name}");
+    }
+}
+
+#[test]
 fn unwritable_prefix_is_rejected() {
     messages!();
     let stage = Stage::bare();

@@ -9,7 +9,7 @@ use std::{
 
 use support::{
     Stage,
-    machine::{bound_by_permissions, needs_linux_program, needs_program},
+    machine::{bound_by_permissions, needs_linux_program, needs_program, program},
     messages,
     release::{archive, files, said, serve},
     repository, write_program,
@@ -38,6 +38,11 @@ fn installer(stage: &Stage, shell: &str, release: &Path, url: &str) -> Command {
 /// Makes `uname` say that this is another system.
 fn pretend(stage: &Stage, system: &str, machine: &str) {
     stage.script("uname", &format!("case $1 in -s) echo {system} ;; -m) echo {machine} ;; esac"));
+}
+
+/// Puts a program of the system on the stage's PATH.
+fn link(stage: &Stage, name: &str) {
+    symlink(program(name).expect("every system has it"), stage.bin().join(name)).expect("a link");
 }
 
 /// Runs an installation that fails, and checks that it left nothing.
@@ -72,8 +77,8 @@ fn every_shell_installs_and_uninstalls() {
             run("");
         }
         let local = stage.home().join(".local");
-        let program = local.join("bin/lclaude");
-        assert_eq!(said(stage.ended(stage.command(&program).arg("target"))), "x86_64-unknown-linux-musl");
+        let lclaude = local.join("bin/lclaude");
+        assert_eq!(said(stage.ended(stage.command(&lclaude).arg("target"))), "x86_64-unknown-linux-musl");
         let installed = files(&local);
         assert!(installed.contains(&"share/man/man1/lclaude.1".to_owned()), "{installed:#?}");
         assert!(installed.iter().all(|file| file.starts_with("bin/") || file.starts_with("share/")), "{installed:#?}");
@@ -214,18 +219,16 @@ fn missing_programs_and_wrong_options_are_refused() {
     refused(&stage, installer(&stage, "/bin/sh", &release, &url).env_remove("HOME"), 1);
     pretend(&stage, "Linux", "x86_64");
     for program in ["dirname", "mktemp", "rm", "cat", "sed"] {
-        let place = ["/usr/bin", "/bin"].map(|place| Path::new(place).join(program));
-        symlink(place.iter().find(|place| place.exists()).expect("a program"), stage.bin().join(program))
-            .expect("a link");
+        link(&stage, program);
     }
     stage.set("PATH", stage.bin().display());
     let mut command = installer(&stage, "/bin/sh", &release, &url);
     let mut ended = stage.ended(&mut command).expect(1);
     ended.stderr = ended.stderr.replace(&url, "[URL]");
     assert!(ended.stderr.contains("error: neither curl nor wget is installed\n  help: "), "{}", ended.stderr);
-    symlink("/usr/bin/curl", stage.bin().join("curl")).expect("a link");
+    link(&stage, "curl");
     let ended = stage.ended(&mut installer(&stage, "/bin/sh", &release, &url)).expect(1);
-    assert!(ended.stderr.contains("error: the download cannot be verified: "), "{}", ended.stderr);
+    assert!(ended.stderr.contains("error: checksums cannot be verified: "), "{}", ended.stderr);
     assert!(!stage.home().join(".local").exists());
 }
 
@@ -276,6 +279,70 @@ fn unusable_prefix_is_refused_before_the_download() {
     fs::write(&file, "mine").expect("a file");
     refused(&stage, installer(&stage, "sh", &release, &url).arg("--prefix").arg(&file), 1);
     assert_eq!(fs::read_to_string(&file).expect("a file"), "mine");
+}
+
+#[test]
+fn users_own_license_is_kept() {
+    let (stage, release, url) = published();
+    pretend(&stage, "Linux", "x86_64");
+    let local = stage.home().join(".local");
+    fs::create_dir(&local).expect("a directory");
+    fs::write(local.join("LICENSE"), "mine").expect("a file");
+    // The archive has one too.
+    let listed =
+        said(stage.ended(stage.command("tar").arg("-tzf").arg(release.join(archive("x86_64-unknown-linux-musl")))));
+    assert!(listed.lines().any(|file| file.ends_with("/LICENSE")), "{listed}");
+    stage.ended(&mut installer(&stage, "sh", &release, &url)).expect(0);
+    assert!(local.join("bin/lclaude").exists());
+    stage.ended(installer(&stage, "sh", &release, &url).arg("--uninstall")).expect(0);
+    assert_eq!(files(&local), ["LICENSE"]);
+    assert_eq!(fs::read_to_string(local.join("LICENSE")).expect("a file"), "mine");
+}
+
+#[test]
+fn both_scripts_check_every_file_before_they_install_any() {
+    messages!();
+    let (stage, release, url) = published();
+    pretend(&stage, "Linux", "x86_64");
+    let prefix = stage.root().join("prefix");
+    let both = || {
+        let mut downloaded = installer(&stage, "sh", &release, &url);
+        downloaded.arg("--prefix").arg(&prefix);
+        let mut built = stage.command(repository().join("shell/install.sh"));
+        built.arg("--binary").arg(stage.root().join("lclaude-program")).arg("--prefix").arg(&prefix);
+        built.stdin(Stdio::null());
+        [("sh lclaude-install.sh", downloaded), ("shell/install.sh", built)]
+    };
+    let refuse = |name: &str, command: &mut Command| {
+        let mut ended = stage.ended(command).expect(1);
+        ended.command = name.into();
+        ended.stderr = ended.stderr.replace(&url, "[URL]");
+        ended.record();
+        assert_eq!(files(&prefix), Vec::<String>::new());
+    };
+    for directory in ["bin/lclaude", "share/fish/vendor_completions.d/lclaude.fish", "share/lclaude/installed"] {
+        fs::create_dir_all(prefix.join(directory)).expect("a directory");
+        for (name, mut command) in both() {
+            refuse(name, &mut command);
+        }
+        fs::remove_dir_all(&prefix).expect("a directory");
+    }
+    // As after `sudo make install` of something else.
+    let closed = prefix.join("share/man");
+    fs::create_dir_all(&closed).expect("a directory");
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o555)).expect("permissions");
+    for (name, command) in both() {
+        refuse(name, bound_by_permissions(&stage, &command).env("LCLAUDE_DOWNLOAD_URL", &url));
+    }
+    fs::remove_dir(&closed).expect("a directory");
+    symlink("nowhere", &closed).expect("a link");
+    for (name, mut command) in both() {
+        let mut ended = stage.ended(&mut command).expect(1);
+        ended.command = name.into();
+        ended.stderr = ended.stderr.replace(&url, "[URL]");
+        ended.record();
+        assert_eq!(files(&prefix), ["share/man"]);
+    }
 }
 
 #[test]

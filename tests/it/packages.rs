@@ -7,10 +7,10 @@ use std::{
     process::{Command, Stdio},
 };
 
-use support::{Ended, Stage, lclaude, machine, messages, repository};
+use support::{Ended, Stage, lclaude, machine, messages, release::DATE, repository};
 
-/// The date of all files in the packages of these tests: 2023-11-14 22:13:20 UTC.
-const DATE: &str = "1700000000";
+/// The address of the repository.
+const ADDRESS: &str = "https://example.invalid/OWNER/lclaude";
 /// Where every package has the same files, below `/usr` or the directory of the archive.
 const FILES: [&str; 7] = [
     "bin/lclaude",
@@ -32,7 +32,8 @@ fn target() -> String {
 fn package(stage: &Stage, program: &Path, arguments: &[&str]) -> Command {
     let mut command = stage.command(repository().join("shell/package.sh"));
     command.arg("--binary").arg(program).arg("--texts-from").arg(lclaude()).args(arguments);
-    command.env("SOURCE_DATE_EPOCH", DATE).stdin(Stdio::null());
+    command.env("SOURCE_DATE_EPOCH", DATE).env("LCLAUDE_REPOSITORY", ADDRESS);
+    command.env("LCLAUDE_MAINTAINER", "me@example.invalid").stdin(Stdio::null());
     command
 }
 
@@ -142,7 +143,8 @@ fn two_runs_make_the_same_bytes() {
         let mut later = stage.command("sh");
         let again = package(&stage, &program, &["--target", &target(), "--out", "second", kind]);
         later.args(["-c", "umask 077; exec \"$@\"", "sh"]).arg(again.get_program()).args(again.get_args());
-        later.env("SOURCE_DATE_EPOCH", DATE).env("TMPDIR", stage.root()).current_dir(stage.root());
+        later.envs(again.get_envs().filter_map(|(name, value)| Some((name, value?)))).env("TMPDIR", stage.root());
+        later.current_dir(stage.root());
         let written = fs::metadata(&first).and_then(|file| file.modified()).expect("a time");
         support::until("the next second", || written.elapsed().is_ok_and(|passed| passed.as_millis() > 1000));
         Ended::of(&mut later).expect(0);
@@ -174,6 +176,7 @@ fn deb_has_files_where_debian_looks() {
     assert_eq!(field("Version"), format!("{version}-1"));
     assert_eq!(field("Architecture"), architecture);
     assert_eq!(field("Depends"), "");
+    assert_eq!([field("Homepage"), field("Maintainer")], [ADDRESS, "The lclaude authors <me@example.invalid>"]);
     assert!(field("Description").starts_with("Run Claude Code on a local model\n"), "{}", field("Description"));
 
     let root = stage.root().join("unpacked");
@@ -226,9 +229,12 @@ fn rpm_has_files_where_fedora_looks() {
     let rpm = rpm.display().to_string();
     let others = ["share/licenses/lclaude/LICENSE", "share/man/man1/lclaude.1.gz", "share/zsh/site-functions/_lclaude"];
     assert_files(&said(&stage, "rpm", &["-qlvp", &rpm]), "/usr/", &others);
-    let asked =
-        said(&stage, "rpm", &["-qp", "--qf", "%{name} %{version} %{release} %{arch} %{license} %{buildtime}", &rpm]);
-    assert_eq!(asked, format!("lclaude {version} 1 {} MIT {DATE}", env::consts::ARCH));
+    let asked = said(
+        &stage,
+        "rpm",
+        &["-qp", "--qf", "%{name} %{version} %{release} %{arch} %{license} %{buildtime} %{url}", &rpm],
+    );
+    assert_eq!(asked, format!("lclaude {version} 1 {} MIT {DATE} {ADDRESS}", env::consts::ARCH));
     // It requires nothing but an rpm that can read it.
     let required = said(&stage, "rpm", &["-qRp", &rpm]);
     assert!(required.lines().all(|line| line.starts_with("rpmlib(")), "{required}");
@@ -254,8 +260,53 @@ fn rpm_is_installed_and_removed() {
     assert_texts(&stage, &root.join("usr"), "rpm", "lclaude.1.gz", "share/zsh/site-functions/_lclaude");
     assert_eq!(run(&["-V", "--nodeps", "lclaude"]), "", "a file differs from the package");
     run(&["-e", "--nodeps", "lclaude"]);
-    let left: Vec<String> = super::install::tree(&root).into_iter().filter(|path| path.contains("lclaude")).collect();
-    assert_eq!(left, Vec::<String>::new());
+    // Other packages of every system own the directories that stay.
+    let left: Vec<String> = super::install::tree(&root).into_iter().filter(|path| !path.starts_with("var/")).collect();
+    let others =
+        ["", "bin/", "share/", "share/bash-completion/", "share/bash-completion/completions/", "share/licenses/"];
+    let others = others.into_iter().chain(["share/man/", "share/man/man1/"]);
+    assert_eq!(left, others.map(|path| format!("usr/{path}")).collect::<Vec<_>>());
+}
+
+#[test]
+fn wrong_options_are_refused() {
+    messages!();
+    let stage = Stage::bare();
+    let gnu = "--target=x86_64-unknown-linux-gnu";
+    for options in [
+        &[gnu, "deb"][..],
+        &[gnu, "archive", "rpm"],
+        &["--target=aarch64-apple-darwin", "deb"],
+        &[gnu, "--out="],
+        &[gnu, "zip"],
+        &[gnu, "--yes"],
+    ] {
+        let mut command = stage.command(repository().join("shell/package.sh"));
+        Ended::of(command.args(options).stdin(Stdio::null())).expect(64).record();
+    }
+}
+
+#[test]
+fn compiler_flags_may_have_spaces() {
+    let stage = Stage::bare();
+    let flags = stage.root().join("flags");
+    let cargo = format!(
+        "case $1 in --version) echo 'cargo 1.95.0' ;; *) printf %s \"$CARGO_ENCODED_RUSTFLAGS\" >{}; exit 1 ;; esac",
+        flags.display()
+    );
+    stage.script("cargo", &cargo);
+    stage.script("rustc", "echo '/a rust'");
+    let mut command = stage.command(repository().join("shell/package.sh"));
+    command
+        .args(["--target", "x86_64-unknown-linux-gnu"])
+        .env("SOURCE_DATE_EPOCH", DATE)
+        .env("CARGO_HOME", "/my cargo");
+    Ended::of(command.env("RUSTFLAGS", "-C  debuginfo=0").stdin(Stdio::null())).expect(1);
+    let found = fs::read_to_string(flags).expect("the flags");
+    let here = format!("--remap-path-prefix={}=lclaude", repository().display());
+    let expected =
+        ["-C", "debuginfo=0", "--remap-path-prefix=/my cargo=cargo", "--remap-path-prefix=/a rust=rust", &here];
+    assert_eq!(found.split('\x1f').map(str::trim_end).collect::<Vec<_>>(), expected);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use support::{
     Ended, Stage, Value, json,
     machine::needs_program,
     messages,
-    release::{REPOSITORY, TARGETS, archive, files, said, serve},
+    release::{DATE, REPOSITORY, TARGETS, archive, files, said, serve},
     repository,
 };
 
@@ -84,7 +84,7 @@ fn notes_are_those_of_the_version_of_the_tag() {
     // A copy, in which CHANGELOG.md has a section for the version.
     let copy = stage.root().join("copy");
     fs::create_dir_all(copy.join("shell")).expect("a directory");
-    for file in ["Cargo.toml", "shell/release.sh", "shell/machine.sh"] {
+    for file in ["Cargo.toml", "shell/release.sh", "shell/machine.sh", "shell/place.sh"] {
         fs::copy(repository().join(file), copy.join(file)).expect("a file");
     }
     let notes = |changelog: &str, tag: &str| {
@@ -106,6 +106,46 @@ fn notes_are_those_of_the_version_of_the_tag() {
         assert!(ended.stderr.starts_with("error: CHANGELOG.md has nothing about "), "{}", ended.stderr);
     }
     notes(&sections, "").expect(64).record();
+    let manifest = fs::read_to_string(copy.join("Cargo.toml")).expect("the manifest");
+    let candidate = manifest.replacen(&format!("\"{VERSION}\""), &format!("\"{VERSION}-rc.1\""), 1);
+    fs::write(copy.join("Cargo.toml"), candidate).expect("a file");
+    notes(&sections, &format!("{tag}-rc.1")).expect(1).record();
+}
+
+#[test]
+fn description_may_have_any_character() {
+    let stage = Stage::bare();
+    let directory = stage.archives();
+    let copy = stage.root().join("copy");
+    fs::create_dir(&copy).expect("a directory");
+    let mut copies = stage.command("cp");
+    copies.arg("-R").args(["shell", "README.md", "LICENSE"].map(|file| repository().join(file))).arg(&copy);
+    stage.ended(&mut copies).expect(0);
+    fs::write(copy.join("Cargo.toml"), format!("version = \"{VERSION}\"\ndescription = \"a & b | c\"\n"))
+        .expect("a file");
+    let mut command = stage.command(copy.join("shell/release.sh"));
+    command.arg(&directory).env("LCLAUDE_REPOSITORY", REPOSITORY).env("SOURCE_DATE_EPOCH", DATE);
+    stage.ended(&mut command).expect(0);
+    let package = directory.join(format!("lclaude-{VERSION}.tgz"));
+    assert_eq!(unpack(&stage, &package, &stage.root().join("main"))["description"], "a & b | c");
+    let formula = fs::read_to_string(directory.join("lclaude.rb")).expect("the formula");
+    assert!(formula.contains("\n  desc \"a & b | c\"\n"), "{formula}");
+}
+
+#[test]
+fn workflow_builds_every_target_and_gives_npm_paths() {
+    let workflow = fs::read_to_string(repository().join(".github/workflows/release.yml")).expect("the workflow");
+    let built = workflow.lines().filter_map(|line| line.trim().strip_prefix("- { target: ")?.split(',').next());
+    assert_eq!(built.collect::<Vec<_>>(), TARGETS);
+    let script = fs::read_to_string(repository().join("shell/release.sh")).expect("the script");
+    assert!(script.contains(&format!("\nTARGETS=\"{}\"\n", TARGETS.join(" "))));
+    // npm takes `packages/FILE` for a repository on GitHub.
+    let words = workflow
+        .split_whitespace()
+        .filter(|word| word.trim_end_matches(';').rsplit_once('.').is_some_and(|(_, ending)| ending == "tgz"));
+    let words: Vec<&str> = words.collect();
+    assert_eq!(words.len(), 4, "{words:?}");
+    assert!(words.iter().all(|word| word.starts_with("./packages/")), "{words:?}");
 }
 
 #[test]

@@ -4,13 +4,22 @@ use std::{fs, os::unix::fs::symlink, path::Path, process::Stdio};
 
 use support::{Stage, messages, repository, write_program};
 
-const SCRIPTS: [&str; 6] = ["demo.sh", "test.sh", "bench.sh", "check-macos.sh", "picture.sh", "install.sh"];
+const SCRIPTS: &[&str] = &[
+    "demo.sh",
+    "test.sh",
+    "bench.sh",
+    "picture.sh",
+    "install.sh",
+    // On macOS it has nothing to do.
+    #[cfg(target_os = "linux")]
+    "check-macos.sh",
+];
 
 /// Returns a stage whose PATH has no program but those that the scripts need to look around.
 fn stage() -> Stage {
     let mut stage = Stage::bare();
     let bin = stage.bin();
-    for program in ["bash", "cat", "dirname", "grep", "id", "sed", "sysctl", "uname"] {
+    for program in ["bash", "cat", "dirname", "grep", "id", "mktemp", "rm", "sed", "sysctl", "uname"] {
         let found = ["/usr/bin", "/bin", "/usr/sbin"].map(|directory| Path::new(directory).join(program));
         if let Some(found) = found.iter().find(|path| path.exists()) {
             symlink(found, bin.join(program)).expect("a link");

@@ -19,6 +19,9 @@ pub const TARGETS: [&str; 4] =
 /// The address in the files of the release. Nobody has it.
 pub const REPOSITORY: &str = "https://example.invalid/OWNER/lclaude";
 
+/// The date of all files in the packages of tests: 2023-11-14 22:13:20 UTC.
+pub const DATE: &str = "1700000000";
+
 /// Returns the name of a target's archive.
 pub fn archive(target: &str) -> String {
     format!("lclaude-{}-{target}.tar.gz", lclaude_version())
@@ -32,17 +35,23 @@ impl Stage {
         directory
     }
 
-    /// Makes the archives of a release. Each has what `shell/install.sh` installs. Its program prints the target if it is
-    /// asked for `target`.
+    /// Makes the archives of a release. Each has what `shell/package.sh` packs, but its program prints the target if it is
+    /// asked for `target`, and runs the lclaude under test otherwise.
     pub fn archives(&self) -> PathBuf {
         let (directory, tree) = (self.root().join("release"), self.root().join("tree"));
         fs::create_dir(&directory).expect("a directory");
         let program = self.root().join("lclaude-program");
         write_program(&program, format!("#!/bin/sh\nexec {} \"$@\"\n", lclaude().display()));
-        let mut install = self.command(repository().join("shell/install.sh"));
-        install.args(["--prefix", "/", "--binary"]).arg(&program);
-        self.ended(install.env("DESTDIR", &tree).env("LCLAUDE_INSTALLED_BY", "archive")).expect(0);
-        fs::write(tree.join("LICENSE"), "as package.sh adds it").expect("a file");
+        // Enough of a program for the processor of this target.
+        let small = self.root().join("small-program");
+        write_program(&small, [&b"\x7fELF\x02\x01\x01"[..], &[0; 9], &[3, 0, 62, 0]].concat());
+        let mut package = self.command(repository().join("shell/package.sh"));
+        package.args(["archive", "--target", TARGETS[0], "--binary"]).arg(small).arg("--texts-from").arg(lclaude());
+        let packed = said(self.ended(package.arg("--out").arg(&directory).env("SOURCE_DATE_EPOCH", DATE)));
+        let mut unpack = self.command("tar");
+        unpack.arg("-xzf").arg(packed).arg("-C").arg(self.root());
+        self.ended(&mut unpack).expect(0);
+        fs::rename(self.root().join(archive(TARGETS[0]).replace(".tar.gz", "")), &tree).expect("a directory");
         for target in TARGETS {
             let name = format!("lclaude-{}-{target}", lclaude_version());
             let script = format!(
@@ -62,7 +71,7 @@ impl Stage {
     /// Returns the command that makes the rest of a release from its archives.
     pub fn release_command(&self, directory: &Path) -> Command {
         let mut command = self.command(repository().join("shell/release.sh"));
-        command.arg(directory).env("LCLAUDE_REPOSITORY", REPOSITORY);
+        command.arg(directory).env("LCLAUDE_REPOSITORY", REPOSITORY).env("SOURCE_DATE_EPOCH", DATE);
         command
     }
 }
