@@ -43,7 +43,7 @@ pub(crate) fn check(settings: &Settings, plan: &BackendPlan, environment: &Envir
 }
 
 /// Returns the command that gives WSL more of Windows' memory, or `None` outside of WSL.
-fn more_memory() -> Option<String> {
+pub(super) fn more_memory() -> Option<String> {
     wsl::version().map(|_| wsl::set("memory=…GB", ", since WSL gets only half of Windows' memory by default"))
 }
 

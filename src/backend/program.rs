@@ -97,7 +97,7 @@ pub(crate) fn find(named: Option<&Path>, name: &str) -> Option<PathBuf> {
 pub(crate) fn windows_program(named: Option<&Path>, name: &str) -> Option<PathBuf> {
     match named {
         Some(path) => which::which(path).ok().filter(|path| windows::is_windows_binary(path)),
-        None => windows::programs(name.as_ref()).next(),
+        None => windows::programs(name).next(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Read},
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
     sync::mpsc,
     thread,
     time::Duration,
@@ -20,23 +20,23 @@ pub(crate) const MAX_OUTPUT: u64 = 1024 * 1024;
 /// Its standard output is read, and its standard error if the command has a pipe for it.
 ///
 /// # Errors
-/// Those of a program that can't be started.
+/// Those of a program or a thread that can't be started.
 pub(crate) fn output(command: &mut Command, limit: Duration) -> io::Result<Option<Output>> {
     limits::restore_files(command);
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
-    let identity = Identity::of(child.id());
     let (sender, receiver) = mpsc::channel();
-    // Not joined: a process that the program left behind may keep a pipe open.
-    thread::spawn(move || {
-        let stderr = child.stderr.take();
-        let stderr = thread::spawn(move || read(stderr));
-        let stdout = read(child.stdout.take());
-        let stderr = stderr.join().unwrap_or_default();
-        // The pipes are closed, so a program that prints more ends too.
-        let status = child.wait();
-        // After the time limit nobody receives this.
-        let _ = sender.send(status.map(|status| Output { status, stdout, stderr }));
-    });
+    let (starter, started) = mpsc::channel();
+    // The thread comes first: without it, nobody would reap the program. It is not joined: a process that the program left
+    // behind may keep a pipe open.
+    thread::Builder::new().spawn(move || {
+        if let Ok(child) = started.recv() {
+            // After the time limit nobody receives this.
+            let _ = sender.send(finish(child));
+        }
+    })?;
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+    let identity = Identity::of(child.id());
+    // The thread waits for it.
+    let _ = starter.send(child);
     match receiver.recv_timeout(limit) {
         Ok(output) => output.map(Some),
         Err(_) => {
@@ -47,6 +47,20 @@ pub(crate) fn output(command: &mut Command, limit: Duration) -> io::Result<Optio
             Ok(None)
         }
     }
+}
+
+/// Reads the pipes of a program until it closes them, and reaps it.
+fn finish(mut child: Child) -> io::Result<Output> {
+    let stderr = child.stderr.take();
+    let stderr = stderr.map(|pipe| thread::Builder::new().spawn(move || read(Some(pipe)))).transpose();
+    if stderr.is_err() {
+        child.kill()?;
+    }
+    let stdout = read(child.stdout.take());
+    // The pipes are closed, so a program that prints more ends too.
+    let stderr = stderr.map(|reader| reader.map(|reader| reader.join().unwrap_or_default()).unwrap_or_default());
+    let status = child.wait()?;
+    Ok(Output { status, stdout, stderr: stderr? })
 }
 
 fn read(pipe: Option<impl Read>) -> Vec<u8> {

@@ -230,9 +230,13 @@ fn is_private(place: &Path) -> bool {
     is_parent_ours && check_if_there(place).is_ok()
 }
 
-/// Checks that nobody else can replace a directory in the parent of `place`.
+/// Checks that nobody else can replace a directory in the parent of `place`, and that only this system uses it.
 fn check_parent(place: &Path) -> Result<()> {
     let parent = place.parent().unwrap_or(Path::new("/"));
+    if wsl::is_shared(parent) {
+        let why = "their processes have PIDs of their own".into();
+        return Err(not_private(place, "is shared by all distributions of WSL", why));
+    }
     let meta = fs::metadata(parent).map_err(|error| not_private(place, "cannot be created", error.to_string()))?;
     check_owner_and_mode(parent, &meta)
 }

@@ -6,6 +6,7 @@
 use std::{
     net::Ipv4Addr,
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 
 use super::disk;
@@ -25,7 +26,7 @@ pub(crate) enum Version {
 /// How programs in WSL reach servers on Windows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Network {
-    /// 127.0.0.1 is the same on both sides (`networkingMode=mirrored` or `virtioproxy`).
+    /// 127.0.0.1 is the same on both sides (`networkingMode=mirrored` or `consomme`, formerly `virtioproxy`).
     Shared,
     /// Windows has this address, which may change whenever it restarts (`networkingMode=nat`, the default).
     Windows(Ipv4Addr),
@@ -34,7 +35,12 @@ pub(crate) enum Network {
 
 /// Returns the version of WSL, or `None` outside of it. A container in WSL has the same kernel and counts as WSL.
 pub(crate) fn version() -> Option<Version> {
-    version_of(&disk::read_to_string(Path::new("/proc/sys/kernel/osrelease")).ok()?)
+    static VERSION: OnceLock<Option<Version>> = OnceLock::new();
+    if !cfg!(target_os = "linux") {
+        return None;
+    }
+    let read = || version_of(&disk::read_to_string(Path::new("/proc/sys/kernel/osrelease")).ok()?);
+    *VERSION.get_or_init(read)
 }
 
 /// Returns the version of WSL that has a kernel with this release, such as `4.4.0-19041-Microsoft` or
@@ -47,6 +53,17 @@ fn version_of(release: &str) -> Option<Version> {
     } else {
         (lower.contains("microsoft") || lower.contains("wsl")).then_some(Version::Two)
     }
+}
+
+/// Returns whether Linux runs programs that are made for all systems. They begin like Windows programs, and WSL has Windows
+/// run all of those (`WSLInterop`), unless the user has turned that off or registered `APE` (llamafile's README).
+pub(crate) fn runs_portable_programs() -> bool {
+    runs_portable(Path::new("/proc/sys/fs/binfmt_misc"))
+}
+
+fn runs_portable(formats: &Path) -> bool {
+    let has = |name: &str| formats.join(name).exists();
+    has("APE") || !has("WSLInterop") && !has("WSLInterop-late")
 }
 
 /// Returns the directory in which WSL mounts the Windows drives, or `None` outside of WSL.
@@ -80,20 +97,36 @@ pub(crate) fn network() -> Option<Network> {
     if Path::new("/sys/class/net/loopback0").exists() {
         return Some(Network::Shared);
     }
+    // A container has a network of its own, and no WSL directory.
+    if !Path::new("/run/WSL").exists() {
+        return Some(Network::Unknown);
+    }
     let routes = disk::read_to_string(Path::new("/proc/net/route")).unwrap_or_default();
-    Some(default_gateway(&routes).map_or(Network::Unknown, Network::Windows))
+    Some(gateway(&routes).map_or(Network::Unknown, Network::Windows))
 }
 
-/// Returns the gateway of the default route in the text of `/proc/net/route`: the interface, then the
-/// destination, the gateway and others, in hexadecimal digits in the byte order of the machine.
-fn default_gateway(routes: &str) -> Option<Ipv4Addr> {
-    routes.lines().skip(1).find_map(|line| {
-        let mut fields = line.split_ascii_whitespace().skip(1);
-        let (destination, gateway) = (fields.next()?, fields.next()?);
+/// Returns the gateway of the default route in the text of `/proc/net/route`, or `None` if that isn't on WSL's own
+/// interface, but on a VPN's. Each line has the interface, the destination, the gateway and others, in hexadecimal
+/// digits in the byte order of the machine.
+fn gateway(routes: &str) -> Option<Ipv4Addr> {
+    let default = routes.lines().skip(1).find_map(|line| {
+        let mut fields = line.split_ascii_whitespace();
+        let (interface, destination, gateway) = (fields.next()?, fields.next()?, fields.next()?);
         let mask = fields.nth(4)?;
         let address = Ipv4Addr::from(u32::from_str_radix(gateway, 16).ok()?.to_ne_bytes());
-        (destination == "00000000" && mask == "00000000" && !address.is_unspecified()).then_some(address)
-    })
+        let is_default = destination == "00000000" && mask == "00000000" && !address.is_unspecified();
+        is_default.then_some((interface, address))
+    });
+    default.filter(|(interface, _)| *interface == "eth0").map(|(_, address)| address)
+}
+
+/// Returns the host at which Windows is reached, or `HOST` if that is unknown.
+pub(crate) fn windows_host() -> String {
+    match network() {
+        Some(Network::Shared) => Ipv4Addr::LOCALHOST.to_string(),
+        Some(Network::Windows(address)) => address.to_string(),
+        Some(Network::Unknown) | None => "HOST".into(),
+    }
 }
 
 /// Returns the URL on Windows of a server that isn't at `url`, or `None` if `url` isn't one of this machine's own or
@@ -126,6 +159,12 @@ pub(crate) fn is_on_drive(path: &Path) -> bool {
     drives().is_some_and(|drives| is_in(&drives, &path.canonicalize().unwrap_or_else(|_| path.to_owned())))
 }
 
+/// Returns whether a path lies in the directory of WSL's graphics, which all distributions share. WSL sets
+/// `XDG_RUNTIME_DIR` to a place there if systemd doesn't run.
+pub(crate) fn is_shared(path: &Path) -> bool {
+    drives().is_some_and(|drives| path.starts_with(drives.join("wslg")))
+}
+
 /// Returns whether a path lies on a drive, given the directory of the drives.
 pub(super) fn is_in(drives: &Path, path: &Path) -> bool {
     let drive = path.strip_prefix(drives).ok().and_then(|rest| rest.components().next());
@@ -148,6 +187,16 @@ mod tests {
         ] {
             assert_eq!(version_of(release), version, "{release}");
         }
+    }
+
+    #[test]
+    fn portable_programs_run_where_windows_does_not_get_them() {
+        let dir = tempfile::tempdir().expect("a directory");
+        assert!(runs_portable(dir.path()));
+        std::fs::write(dir.path().join("WSLInterop"), "").expect("a file");
+        assert!(!runs_portable(dir.path()));
+        std::fs::write(dir.path().join("APE"), "").expect("a file");
+        assert!(runs_portable(dir.path()));
     }
 
     #[test]
@@ -184,9 +233,10 @@ mod tests {
         let half = "tun0\t00000000\t0100000A\t0003\t0\t0\t0\t00000080\t0\t0\t0\n";
         let default = "eth0\t00000000\t01601EAC\t0003\t0\t0\t0\t00000000\t0\t0\t0\n";
         let windows = Some(Ipv4Addr::new(172, 30, 96, 1));
-        assert_eq!(default_gateway(&[head, local, half, default].concat()), windows);
-        for none in ["", head, &[head, local, half].concat(), "one line\neth0\n"] {
-            assert_eq!(default_gateway(none), None, "{none}");
+        let vpn = "tun0\t00000000\t0100000A\t0003\t0\t0\t0\t00000000\t0\t0\t0\n";
+        assert_eq!(gateway(&[head, local, half, default].concat()), windows);
+        for none in ["", head, &[head, local, half].concat(), &[head, vpn, default].concat(), "one line\neth0\n"] {
+            assert_eq!(gateway(none), None, "{none}");
         }
     }
 

@@ -73,17 +73,15 @@ pub(crate) fn find(settings: &Settings, environment: &Environment) -> Result<Pat
             Err(_) => Err(failed("it does not exist or is not a file".into())),
         };
     }
-    let installed =
-        INSTALL_PATHS.iter().map(|place| environment.home().join(place)).filter_map(|path| which::which(path).ok());
     let mut skipped = None;
-    for path in programs::find_all(NAME).chain(installed) {
+    for path in programs::find_all(NAME).chain(installed(environment)) {
         if is_lclaude(&path, own.as_deref()) {
             skipped.get_or_insert(path);
         } else if !windows::is_windows_program(&path) {
             return Ok(path);
         }
     }
-    if let Some(path) = on_windows() {
+    if let Some(path) = on_windows(environment) {
         return Err(Failure::new(Code::NoClaude, "Claude Code is not installed in WSL")
             .cause(format!("{} is a Windows program; {WITHOUT_ROUTING}", path.display()))
             .help(INSTALL_INSIDE_WSL)
@@ -99,9 +97,15 @@ pub(crate) fn find(settings: &Settings, environment: &Environment) -> Result<Pat
     Err(failure.help(INSTALL_SCRIPT).help("lclaude local config set claude.path /path/to/claude"))
 }
 
-/// Returns a Claude Code on PATH that is a Windows program. Sessions never use it.
-pub(crate) fn on_windows() -> Option<PathBuf> {
-    windows::programs(NAME.as_ref()).next()
+/// Returns a Claude Code that is a Windows program. Sessions never use it.
+pub(crate) fn on_windows(environment: &Environment) -> Option<PathBuf> {
+    let installed = installed(environment).filter(|path| windows::is_windows_program(path));
+    windows::programs(NAME).chain(installed).next()
+}
+
+/// Returns the programs that installers put into the home directory.
+fn installed(environment: &Environment) -> impl Iterator<Item = PathBuf> {
+    INSTALL_PATHS.iter().filter_map(|place| which::which(environment.home().join(place)).ok())
 }
 
 /// Returns the failure for a Claude Code that the system couldn't start.

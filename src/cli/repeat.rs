@@ -12,10 +12,12 @@ use crate::{base::error::RETRY_HELP, claude::arguments::unknown::find_value};
 const REPEATED: &[&str] =
     &["--backend", "--url", "--profile", "--model", "--context", "--lean", "--toolset", "--throwaway", "--config"];
 
-/// Options that make others useless: another backend doesn't have the model.
-const EXCLUSIVE: &[(&[&str], &[&str])] = &[
-    (&["--backend", "--url"], &["--backend", "--url", "--profile", "--model"]),
-    (&["--lean", "--toolset"], &["--lean", "--toolset"]),
+/// Options that make others useless, if one of some others was typed: another backend doesn't have the model. Another URL
+/// in place of a typed one is another address of the same server.
+const EXCLUSIVE: &[(&[&str], &[&str], &[&str])] = &[
+    (&["--backend"], &["--backend", "--url"], &["--backend", "--url", "--profile", "--model"]),
+    (&["--url"], &["--backend"], &["--backend", "--profile", "--model"]),
+    (&["--lean", "--toolset"], &["--lean", "--toolset"], &["--lean", "--toolset"]),
 ];
 
 /// Verbs that use a backend, so that a help for a session applies to them too.
@@ -95,9 +97,9 @@ impl<'a> Typed<'a> {
         let has = |options: &[&str]| options.iter().any(|option| names.contains(option));
         let kept = self.options.iter().enumerate().filter(|(at, (name, _))| {
             let is_last = !self.options[at + 1..].iter().any(|(later, _)| later == name);
-            let is_excluded = EXCLUSIVE.iter().any(|(by, useless)| {
+            let is_excluded = EXCLUSIVE.iter().any(|(by, replaced, useless)| {
                 // Another backend replaces only a typed one.
-                let is_replaced = self.options.iter().any(|(typed, _)| by.contains(&typed.as_str()));
+                let is_replaced = self.options.iter().any(|(typed, _)| replaced.contains(&typed.as_str()));
                 has(by) && is_replaced && useless.contains(&name.as_str())
             });
             REPEATED.contains(&name.as_str()) && is_last && !names.contains(&name.as_str()) && !is_excluded
@@ -168,6 +170,8 @@ mod tests {
                 "lclaude --backend llamacpp --model x.gguf",
             ),
             ("--backend ollama --model m", "lclaude --backend llamacpp", "lclaude --backend llamacpp"),
+            ("--url http://a --model m", "lclaude --url http://b", "lclaude --model m --url http://b"),
+            ("--backend ollama --model m", "lclaude --url http://b", "lclaude --url http://b"),
             ("--model m", "lclaude --backend ollama", "lclaude --model m --backend ollama"),
             ("--backend ollama --lean", "lclaude --toolset all", "lclaude --backend ollama --toolset all"),
             ("--model m", "lclaude --help", "lclaude --help"),

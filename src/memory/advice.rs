@@ -186,12 +186,13 @@ mod tests {
 
     #[test]
     fn limit_of_graphics_is_raised_or_the_need_made_smaller() {
-        let limited = Machine { graphics_limit: Some(21 * GB), ..machine(32 * GB, 30 * GB) };
+        let limited =
+            Machine { graphics_limit: Some(21 * GB), graphics_setting: Some(20_027), ..machine(32 * GB, 30 * GB) };
         assert_eq!(
             warning(&estimate(), &limited),
             "warning: memory is tight: glm takes about 22.2 GB (weights 18.5 GB, KV cache 3.5 GB (65536 tokens, f16), \
              buffers 151 MB); 30.0 GB of 32.0 GB is free, of which graphics may use about 21.0 GB\
-             \n  help: sudo sysctl iogpu.wired_limit_mb=21504  # until the next restart, instead of about 21.0 GB\
+             \n  help: sudo sysctl iogpu.wired_limit_mb=21504  # until the next restart; now it is about 21.0 GB\
              \n  help: set [x] kv = \"q8_0\"  # takes about 20.5 GB\
              \n  help: lclaude --context 32768  # takes about 20.4 GB, and makes sessions lean"
         );

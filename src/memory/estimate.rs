@@ -139,7 +139,7 @@ mod tests {
 
     fn machine(total: u64, free: u64, graphics: u64) -> Machine {
         let graphics = Amount { total: graphics, free: graphics };
-        Machine { ram: Amount { total, free }, graphics, graphics_limit: None }
+        Machine { ram: Amount { total, free }, graphics, ..Machine::default() }
     }
 
     #[test]

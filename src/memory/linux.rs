@@ -78,6 +78,11 @@ pub(crate) fn graphics_limit(_total: u64) -> Option<u64> {
     None
 }
 
+/// Returns `None`: there is no limit to set.
+pub(crate) fn graphics_setting() -> Option<u64> {
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

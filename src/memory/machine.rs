@@ -19,13 +19,20 @@ pub(crate) struct Machine {
     pub graphics: Amount,
     /// How many bytes of the RAM graphics may use, if they share it (Apple silicon).
     pub graphics_limit: Option<u64>,
+    /// What `iogpu.wired_limit_mb` says: 0 unless the user has set it, `None` before macOS 14 and on other systems.
+    pub graphics_setting: Option<u64>,
 }
 
 impl Machine {
     /// Returns what the operating system reports, or `None` if it doesn't report RAM.
     pub(crate) fn detect() -> Option<Self> {
         let ram = system::ram()?;
-        Some(Machine { ram, graphics: sum(&system::gpus()), graphics_limit: system::graphics_limit(ram.total) })
+        Some(Machine {
+            ram,
+            graphics: sum(&system::gpus()),
+            graphics_limit: system::graphics_limit(ram.total),
+            graphics_setting: system::graphics_setting(),
+        })
     }
 
     /// Adds the graphics memory reported by the drivers' programs, which take a moment.
@@ -59,15 +66,25 @@ impl Machine {
         bytes.saturating_sub(kept_prompts).min(self.graphics_limit.unwrap_or(u64::MAX))
     }
 
-    /// Returns the command that lets graphics use `need` bytes, or `None` if they may already, or it would leave too little
-    /// to the system.
+    /// Returns the command that lets graphics use `need` bytes, or `None` if they may already, it would leave too little to
+    /// the system, or the system has no such command.
     pub(crate) fn raise_graphics_limit(&self, need: u64) -> Option<String> {
         let limit = self.graphics_limit.filter(|limit| need > *limit)?;
-        let megabytes = need.div_ceil(GIBIBYTE) * 1024;
+        let setting = self.graphics_setting?;
+        let need = need.div_ceil(GIBIBYTE) * 1024;
         let most = self.ram.total.saturating_sub((self.ram.total / 8).max(4 * GIBIBYTE));
-        (megabytes * MEBIBYTE <= most).then(|| {
+        let most = most / MEBIBYTE;
+        (need <= most).then(|| {
             let now = format_bytes(limit);
-            format!("sudo sysctl iogpu.wired_limit_mb={megabytes}  # until the next restart, instead of about {now}")
+            let (megabytes, now) = match setting {
+                // The real default may be higher than the assumed one, and the command must not lower it.
+                0 => (
+                    need.max(self.ram.total / MEBIBYTE * 85 / 100).min(most),
+                    format!("lclaude assumes about {now} now"),
+                ),
+                _ => (need, format!("now it is about {now}")),
+            };
+            format!("sudo sysctl iogpu.wired_limit_mb={megabytes}  # until the next restart; {now}")
         })
     }
 }
@@ -89,7 +106,7 @@ pub(super) fn limit_of_graphics(total: u64, megabytes: u64) -> u64 {
 
 impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Machine { ram, graphics, graphics_limit } = self;
+        let Machine { ram, graphics, graphics_limit, .. } = self;
         write!(f, "{} of {} is free", format_bytes(ram.free), format_bytes(ram.total))?;
         if let Some(limit) = graphics_limit {
             write!(f, ", of which graphics may use about {}", format_bytes(*limit))?;
@@ -118,7 +135,8 @@ mod tests {
     fn mac(gibibytes: u64, megabytes: u64) -> Machine {
         let total = gibibytes * GIBIBYTE;
         let graphics_limit = Some(limit_of_graphics(total, megabytes));
-        Machine { ram: Amount { total, free: total }, graphics_limit, ..Machine::default() }
+        let graphics_setting = Some(megabytes);
+        Machine { ram: Amount { total, free: total }, graphics_limit, graphics_setting, ..Machine::default() }
     }
 
     #[test]
@@ -147,8 +165,17 @@ mod tests {
         let command = |gibibytes, need: u64| mac(gibibytes, 0).raise_graphics_limit(need * GIBIBYTE - 1);
         assert_eq!(
             command(32, 24).as_deref(),
-            Some("sudo sysctl iogpu.wired_limit_mb=24576  # until the next restart, instead of about 22.9 GB")
+            Some("sudo sysctl iogpu.wired_limit_mb=27852  # until the next restart; lclaude assumes about 22.9 GB now")
         );
+        assert_eq!(
+            mac(32, 23_552).raise_graphics_limit(24 * GIBIBYTE).as_deref(),
+            Some("sudo sysctl iogpu.wired_limit_mb=24576  # until the next restart; now it is about 24.7 GB")
+        );
+        // macOS 13 has no such setting.
+        assert_eq!(Machine { graphics_setting: None, ..mac(32, 0) }.raise_graphics_limit(24 * GIBIBYTE), None);
+        // Metal allowed 84% of 128 GiB without a setting.
+        let large = command(128, 100).expect("a command");
+        assert!(large.contains("iogpu.wired_limit_mb=111411 "), "{large}");
         assert_eq!([command(32, 20), command(32, 29), command(16, 13)], [None, None, None]);
         assert!(command(32, 28).is_some() && command(16, 12).is_some());
     }

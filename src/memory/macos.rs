@@ -4,6 +4,12 @@ use std::{ffi::CStr, mem, ptr};
 
 use super::{amount::Amount, machine::limit_of_graphics};
 
+unsafe extern "C" {
+    /// The page size of the kernel, which counts in it (`libsyscall/mach/mach_init.c` of xnu). Programs for Intel have
+    /// smaller pages on Apple silicon.
+    static vm_kernel_page_size: libc::vm_size_t;
+}
+
 /// Returns the machine's RAM, which graphics share on Apple silicon. `None` if the system doesn't report it.
 pub(crate) fn ram() -> Option<Amount> {
     let total = sysctl(c"hw.memsize")?;
@@ -15,8 +21,8 @@ pub(crate) fn ram() -> Option<Amount> {
     let result = unsafe {
         libc::host_statistics64(libc::mach_host_self(), libc::HOST_VM_INFO64, (&raw mut pages).cast(), &raw mut count)
     };
-    // SAFETY: sysconf takes no pointers.
-    let page = u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).ok()?;
+    // SAFETY: the library sets it before `main` and never changes it.
+    let page = unsafe { vm_kernel_page_size } as u64;
     if result != 0 {
         return None;
     }
@@ -38,7 +44,14 @@ pub(crate) fn graphics_limit(total: u64) -> Option<u64> {
     // Apple's "Determining System Capabilities" and "About the Rosetta Translation Environment".
     let is_apple_silicon =
         [c"hw.optional.arm64", c"sysctl.proc_translated"].into_iter().any(|it| sysctl(it) == Some(1));
-    is_apple_silicon.then(|| limit_of_graphics(total, sysctl(c"iogpu.wired_limit_mb").unwrap_or(0)))
+    // macOS 13 has another name for it, with a number of bytes.
+    let old = || sysctl(c"debug.iogpu.wired_limit").map(|bytes| bytes / (1024 * 1024));
+    is_apple_silicon.then(|| limit_of_graphics(total, graphics_setting().or_else(old).unwrap_or(0)))
+}
+
+/// Returns the limit in megabytes that the user has set, 0 for the default, or `None` before macOS 14.
+pub(crate) fn graphics_setting() -> Option<u64> {
+    sysctl(c"iogpu.wired_limit_mb")
 }
 
 /// Returns a number that the kernel knows by this name, or `None` if it has none or it is larger than 64 bits.

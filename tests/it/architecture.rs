@@ -268,6 +268,7 @@ const DIFFER: &[&str] = &[
     "src/base/programs.rs",
     "src/base/signals.rs",
     "src/base/watch/mod.rs",
+    "src/base/wsl.rs",
     "src/claude/settings/managed.rs",
     "src/memory/machine.rs",
     "src/memory/mod.rs",

@@ -59,16 +59,18 @@ fn windows_programs_are_no_backends() {
     for kind in ["llamacpp", "ollama", "lmstudio"] {
         run(&stage, &["--backend", kind, "--model", "tiny.gguf", "--dry-run"]).expect_failure(69).expect_stdout("");
     }
-    for named in [
-        "[llamacpp]\npath = \"/mnt/c/npm/llama-server.exe\"",
-        "[command]\nrun = [\"server.exe\", \"{port}\"]",
-        "[command]\nrun = [\"/mnt/c/npm/server.exe\", \"{port}\"]",
-    ] {
-        let kind = if named.starts_with("[command]") { "command" } else { "llamacpp" };
-        stage.config(&format!("backend = \"{kind}\"\nmodel = \"m.gguf\"\n{named}\n"));
-        messages::note(named);
-        run(&stage, &["--model", "tiny.gguf", "--dry-run"]).expect_failure(69).expect_stdout("");
-    }
+    let _ = with_windows(false, || {
+        for named in [
+            "[llamacpp]\npath = \"/mnt/c/npm/llama-server.exe\"",
+            "[command]\nrun = [\"server.exe\", \"{port}\"]",
+            "[command]\nrun = [\"/mnt/c/npm/server.exe\", \"{port}\"]",
+        ] {
+            let kind = if named.starts_with("[command]") { "command" } else { "llamacpp" };
+            stage.config(&format!("backend = \"{kind}\"\nmodel = \"m.gguf\"\n{named}\n"));
+            messages::note(named);
+            run(&stage, &["--model", "tiny.gguf", "--dry-run"]).expect_failure(69).expect_stdout("");
+        }
+    });
     stage.assert_nothing_started();
 }
 
@@ -91,6 +93,69 @@ fn linux_programs_are_backends_wherever_they_are() {
     install(&stage, "mnt/c/npm", "llama-server", b"\x7fELF, built in WSL");
     assert_eq!(plan(""), "/mnt/c/npm/llama-server");
     stage.assert_nothing_started();
+}
+
+#[test]
+fn programs_for_all_systems_are_backends() {
+    let stage = Stage::with(&["fake-claude"]);
+    if !stage.needs_wsl() {
+        return;
+    }
+    // A llamafile begins like this. On Linux, the second one can't run, but isn't for WSL to refuse.
+    for content in [b"MZqFpD='\n\0" as &[u8], WINDOWS] {
+        install(&stage, "mnt/c/npm", "llama-server", content);
+        for path in ["[llamacpp]\npath = \"/mnt/c/npm/llama-server\"\n", ""] {
+            stage.config(path);
+            let mut command = stage.in_wsl(LINUX, &stage.project(), lclaude());
+            command.args(["--backend", "llamacpp", "--model", "tiny.gguf", "--dry-run"]);
+            let ended =
+                stage.ended(command.env("PATH", format!("{PATH}:{}:/usr/bin:/bin", stage.bin().display()))).expect(0);
+            assert!(ended.stdout.contains("/mnt/c/npm/llama-server --"), "{ended:#?}");
+        }
+    }
+    stage.assert_nothing_started();
+}
+
+#[test]
+fn gateway_is_windows_only_on_its_own_interface_of_wsl() {
+    let stage = Stage::with(&["fake-claude"]);
+    if !stage.needs_wsl() {
+        return;
+    }
+    let found = |prepare: &str| {
+        let script = format!("{prepare}; exec \"$0\" local doctor --json");
+        let mut command = stage.in_wsl(support::wsl::WSL_2, &stage.project(), Path::new("sh"));
+        checks(&stage.ended(command.args(["-c", &script]).arg(lclaude())), &["wsl"])
+    };
+    let _ = with_windows(false, || {
+        for (prepare, expected) in [
+            ("true", "Windows has the address 172.30.96.1"),
+            // A container.
+            ("rmdir /run/WSL", "the address of Windows is unknown"),
+            // A VPN.
+            (
+                "ip link set eth0 down && ip link set eth0 name tun0 && ip link set tun0 up && ip route add default via 172.30.96.1 dev tun0",
+                "the address of Windows is unknown",
+            ),
+        ] {
+            let text = found(prepare);
+            assert!(text.contains(expected), "{prepare}: {text}");
+        }
+    });
+}
+
+#[test]
+fn runtime_directory_is_not_shared_with_other_distributions() {
+    let mut stage = configured(support::doctor::HEALTHY);
+    if !stage.needs_wsl() {
+        return;
+    }
+    let shared = stage.root().join("mnt/wslg/runtime-dir");
+    fs::create_dir_all(&shared).expect("a directory");
+    fs::set_permissions(&shared, std::os::unix::fs::PermissionsExt::from_mode(0o700)).expect("a mode");
+    stage.set("XDG_RUNTIME_DIR", "/mnt/wslg/runtime-dir");
+    let text = doctor(&stage, &["runtime directory"]);
+    assert!(text.contains("XDG_RUNTIME_DIR is not used") && text.contains("all distributions"), "{text}");
 }
 
 #[test]
@@ -144,6 +209,8 @@ fn server_that_does_not_answer_may_be_on_windows() {
         stage.config("[ollama]\ninstance = \"shared\"\n");
         run(&stage, &["--backend", "ollama", "--model", "m", "-p", "x"]).expect_failure(69);
         run(&stage, &["--url", "http://localhost:1234", "-p", "x"]).expect_failure(69);
+        run(&stage, &["--url", "http://localhost:1234", "--model", "m", "--context", "40000", "-p", "x"])
+            .expect_failure(69);
         // Its own address has no twin on Windows.
         let other = run(&stage, &["--url", "http://172.30.96.2:1234", "--model", "m", "-p", "x"]).expect(69);
         assert!(!other.stderr.contains("Windows"), "{other:#?}");

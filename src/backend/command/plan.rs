@@ -19,7 +19,7 @@ use crate::{
     base::{
         error::{Code, Failure, Result},
         spawn::not_executable,
-        ui,
+        ui, wsl,
     },
     config::{Kind, Settings, Source},
 };
@@ -114,7 +114,10 @@ fn find_program(settings: &Settings, key: &str, name: &str) -> Result<PathBuf> {
             return Failure::new(Code::Unavailable, format!("{} is a Windows program", path.display()))
                 .cause(format!("{}, but {}", set_by(), program::NOT_OURS))
                 .help("install the server inside WSL")
-                .help("lclaude --url http://HOST:PORT  # uses a server that is already running on Windows");
+                .help(format!(
+                    "lclaude --url http://{}:PORT  # uses a server that is already running on Windows",
+                    wsl::windows_host()
+                ));
         }
         if is_path && named.is_file() {
             let (why, help) = not_executable(named);

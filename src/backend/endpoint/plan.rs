@@ -202,17 +202,15 @@ fn on_windows(url: &str) -> Option<String> {
 pub(crate) async fn models(settings: &Settings, variables: &Variables) -> Result<Vec<ListedModel>> {
     let endpoint = of(settings, variables)?;
     let url = &endpoint.url;
-    let fail = |what: &str, why: &str| {
-        Failure::new(Code::Unavailable, format!("{url} {what}"))
-            .cause(endpoint.masked(why))
-            .help(format!("curl -v {url}/v1/models"))
-    };
-    let failed = |why: String| fail("does not list its models", &why);
+    let fail =
+        |what: &str, why: &str| Failure::new(Code::Unavailable, format!("{url} {what}")).cause(endpoint.masked(why));
+    let look = format!("curl -v {url}/v1/models");
+    let failed = |why: String| fail("does not list its models", &why).help(&look);
     let request = model_list::request(&http::client_for(url), &endpoint).timeout(http::LIST_TIMEOUT);
     let answer = request.send().await.map_err(|error| {
         let why = http::describe_error(&error);
         let what = if error.is_connect() { "can't be reached" } else { "does not list its models" };
-        let failed = || on_windows(url).into_iter().fold(fail(what, &why), Failure::help);
+        let failed = || on_windows(url).into_iter().fold(fail(what, &why), Failure::help).help(&look);
         certificates::rejected(url, &why).unwrap_or_else(failed)
     })?;
     let status = answer.status();

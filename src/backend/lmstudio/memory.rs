@@ -5,7 +5,10 @@ use super::{
     plan::{DEFAULT_MODEL, Studio},
 };
 use crate::{
-    backend::context::{SMALLER_MODEL, smaller},
+    backend::{
+        context::{SMALLER_MODEL, smaller},
+        fit::more_memory,
+    },
     base::{
         error::{Code, Failure, Result},
         size,
@@ -34,16 +37,20 @@ impl Studio {
         match fit {
             Fit::Yes => Ok(None),
             Fit::Tight => Ok(Some(format!(
-                "warning: memory is tight for {}: {takes}{}\n  help: {}\n  help: {SMALLER_MODEL}",
+                "warning: memory is tight for {}: {takes}{}\n  help: {}\n  help: {SMALLER_MODEL}{}",
                 ui::one_line(&model.model_key),
                 machine.raise_graphics_limit(need).map(|line| format!("\n  help: {line}")).unwrap_or_default(),
-                smaller(context)
+                smaller(context),
+                more_memory().map(|line| format!("\n  help: {line}")).unwrap_or_default()
             ))),
-            Fit::No => Err(Failure::new(Code::Unavailable, format!("{} does not fit in memory", model.model_key))
-                .cause(takes)
-                .help(smaller(context))
-                .help(SMALLER_MODEL)
-                .help("lclaude local config set memory_check false  # starts it anyway")),
+            Fit::No => {
+                let failure = Failure::new(Code::Unavailable, format!("{} does not fit in memory", model.model_key))
+                    .cause(takes)
+                    .help(smaller(context))
+                    .help(SMALLER_MODEL)
+                    .help("lclaude local config set memory_check false  # starts it anyway");
+                Err(more_memory().into_iter().fold(failure, Failure::help))
+            }
         }
     }
 
@@ -58,7 +65,9 @@ impl Studio {
         let model = memory::ModelMemory::glm_4_7_flash(key.to_owned(), Layout::new(context));
         let estimate = Estimate { models: vec![model], kept_prompts: 0, cache_setting: None };
         match estimate.compare() {
-            Some((Fit::No, machine)) => Err(memory::refusal(&estimate, &machine)),
+            Some((Fit::No, machine)) => {
+                Err(more_memory().into_iter().fold(memory::refusal(&estimate, &machine), Failure::help))
+            }
             _ => Ok(()),
         }
     }

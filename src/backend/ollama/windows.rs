@@ -27,10 +27,13 @@ const MAX_USERS: usize = 64;
 /// Where its installer puts it, below a user's directory.
 const INSTALLED: &str = "AppData/Local/Programs/Ollama/ollama.exe";
 
-const LISTEN: &str = "setx.exe OLLAMA_HOST 0.0.0.0  # then quit Ollama on Windows and start it again";
-/// The address space of WSL's own network, so that others can't reach a server without authentication.
+const START: &str = "start Ollama on Windows";
+const LISTEN: &str = "setx.exe OLLAMA_HOST 0.0.0.0  # then restart Ollama on Windows; it has no authentication";
+/// Only WSL's own network gets access. Its interface is hidden in newer versions and was renamed in one of them, and Windows
+/// creates it again at each start, after which such a rule may not apply (microsoft/WSL#4585, #6731 and #11242).
 const ALLOW: &str = "New-NetFirewallRule -DisplayName Ollama -Direction Inbound -Protocol TCP -LocalPort 11434 \
-                     -RemoteAddress 172.16.0.0/12 -Action Allow  # in an administrator's PowerShell, if nothing answers then";
+                     -InterfaceAlias (Get-NetAdapter -IncludeHidden -Name 'vEthernet (WSL*').Name -Action Allow  \
+                     # in an administrator's PowerShell, if nothing answers then; repeat it if Windows has restarted";
 const SHARED: &str = "lclaude local config set ollama.instance shared";
 
 /// Returns doctor's check, or `None` outside of WSL and without an Ollama on Windows. `is_needed`: whether sessions use
@@ -51,14 +54,29 @@ pub(crate) async fn check(subject: &Subject<'_>, is_needed: bool) -> Option<Chec
     let found = format!("{} is installed, but nothing answers at {url}", program?.display());
     let check = if is_needed { Check::warning(AREA, name, found) } else { Check::ok(AREA, name, found) };
     let check = match network {
-        Network::Shared => check.cause("it isn't running").help("start Ollama on Windows"),
-        Network::Windows(_) | Network::Unknown => check
-            .cause("it listens on 127.0.0.1 of Windows, which isn't that of WSL")
-            .help(wsl::set("networkingMode=mirrored", " (Windows 11)"))
-            .help(LISTEN)
-            .help(ALLOW),
+        Network::Shared => check.cause("it isn't running"),
+        Network::Windows(_) | Network::Unknown => {
+            check.cause("it isn't running, or it listens only on 127.0.0.1 of Windows, which isn't that of WSL")
+        }
     };
-    Some(if is_used { check } else { use_it().into_iter().fold(check, Check::help) })
+    Some(ways(network, is_used).into_iter().fold(check, Check::help))
+}
+
+/// Returns the commands with which an Ollama that doesn't answer can be used. `is_used`: whether sessions use its address
+/// already.
+fn ways(network: Network, is_used: bool) -> Vec<String> {
+    let share = wsl::set("networkingMode=mirrored", " (Windows 11)");
+    let shared = (!is_used).then(|| SHARED.to_owned());
+    match network {
+        Network::Shared => [START.into()].into_iter().chain(shared).collect(),
+        Network::Unknown => [START.into(), share].into_iter().chain(shared).collect(),
+        // The address was chosen already.
+        Network::Windows(_) if is_used => [START, LISTEN, ALLOW].map(str::to_owned).into(),
+        Network::Windows(_) => {
+            let first = [format!("{START}  # if it isn't running"), share, SHARED.into()];
+            first.into_iter().chain([format!("or: {LISTEN}"), ALLOW.into()]).chain(use_it()).collect()
+        }
+    }
 }
 
 /// Returns the commands that make sessions use Ollama on Windows.

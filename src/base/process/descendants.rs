@@ -14,7 +14,7 @@ use tokio::{
 use super::{
     group::{Ending, Group, KILL_TIMEOUT},
     identity::{Identity, Watched},
-    system::{descendants, processes, reap, resident, strays},
+    system::{descendants, memory_of, processes, reap, strays},
     tree::Process,
 };
 
@@ -109,9 +109,9 @@ impl Strays {
     }
 }
 
-/// Returns the resident memory in bytes of each backend, given its keeper's PID (0 if that has ended) and its process
+/// Returns the memory in bytes of each backend, given its keeper's PID (0 if that has ended) and its process
 /// group. All that a keeper or the group's leader has started counts. Shared memory is counted once per process.
-pub(crate) fn resident_memory(backends: &[(i32, Group)]) -> Vec<u64> {
+pub(crate) fn memory(backends: &[(i32, Group)]) -> Vec<u64> {
     let mut all = None;
     let of = |(keeper, group): &(i32, Group)| -> u64 {
         let mut pids = if *keeper > 0 { descendants(*keeper) } else { Vec::new() };
@@ -120,7 +120,7 @@ pub(crate) fn resident_memory(backends: &[(i32, Group)]) -> Vec<u64> {
             let processes = group.processes(all.get_or_insert_with(processes));
             pids.extend(processes.iter().map(|process| process.pid));
         }
-        pids.into_iter().map(resident).sum()
+        pids.into_iter().map(memory_of).sum()
     };
     backends.iter().map(of).collect()
 }

@@ -174,8 +174,8 @@ pub(crate) fn reap(leader: i32) {
     }
 }
 
-/// Returns the resident memory of a process in bytes, mapped files included, or 0 if there is no such process.
-pub(crate) fn resident(pid: i32) -> u64 {
+/// Returns the memory of a process in bytes, or 0 if there is no such process: the resident memory, mapped files included.
+pub(crate) fn memory_of(pid: i32) -> u64 {
     let pages = fs::read_to_string(format!("/proc/{pid}/statm")).unwrap_or_default();
     // The second field (proc(5)).
     let pages: u64 = pages.split_ascii_whitespace().nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);

@@ -190,7 +190,7 @@ pub(crate) fn reap(_leader: i32) {}
 /// Returns the memory of a process in bytes, or 0 if there is no such process: the resident memory, mapped files included,
 /// or the footprint if that is larger. Only the footprint has what Metal holds for the process
 /// (`iokit_mapped`, see "Physical footprint" in osfmk/kern/task.c of xnu), and Activity Monitor shows it.
-pub(crate) fn resident(pid: i32) -> u64 {
+pub(crate) fn memory_of(pid: i32) -> u64 {
     // SAFETY: rusage_info_v4 consists of integers, so all zeros is a valid value.
     let mut usage: libc::rusage_info_v4 = unsafe { mem::zeroed() };
     // SAFETY: this flavor fills a rusage_info_v4, which lives through the call.

@@ -20,7 +20,7 @@ mod terminal;
 mod tree;
 mod unix;
 
-pub(crate) use descendants::{end_all, kill_adopted, reap_adopted, resident_memory};
+pub(crate) use descendants::{end_all, kill_adopted, memory, reap_adopted};
 pub(crate) use group::{Ending, Group, Listener, is_listened_on};
 pub(crate) use hold::{Hold, is_suspended, resume, suspended_tree};
 pub(crate) use identity::Identity;

@@ -43,7 +43,7 @@ pub(crate) async fn check(
     if let Ok(path) = &found {
         checks.push(version(path).await);
         // Without another one, it is the cause of the failure above.
-        checks.extend(claude::on_windows().map(on_windows));
+        checks.extend(claude::on_windows(environment).map(on_windows));
     }
     checks.push(Check::of(
         AREA,

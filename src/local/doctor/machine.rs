@@ -75,7 +75,7 @@ fn installation(variables: &Variables) -> Check {
 }
 
 fn memory(machine: Option<Machine>) -> Check {
-    let Some(Machine { ram, graphics, graphics_limit }) = machine else {
+    let Some(Machine { ram, graphics, graphics_limit, .. }) = machine else {
         return Check::warning(AREA, "memory", "the amount of memory is unknown").help(SHOW_MEMORY);
     };
     let text = |amount: Amount| format!("{}, {} free", format_bytes(amount.total), format_bytes(amount.free));

@@ -7,7 +7,7 @@ use tokio::task::{JoinSet, LocalSet};
 
 use crate::{
     backend::{self, Endpoint, Figures, registry::figures},
-    base::process::resident_memory,
+    base::process,
     keeper::{self, Report, State},
 };
 
@@ -64,13 +64,13 @@ impl<'a> Viewer<'a> {
     }
 }
 
-/// Returns the resident memory of each backend that lclaude started.
+/// Returns the memory of each backend that lclaude started.
 fn memory(reports: &[Report]) -> Vec<Option<u64>> {
     let backend = |report: &Report| {
         let keeper = if report.state == State::LeftBehind { 0 } else { report.about.keeper };
         report.group.map(|group| (keeper, group))
     };
     let backends: Vec<_> = reports.iter().filter_map(backend).collect();
-    let mut memory = resident_memory(&backends).into_iter();
+    let mut memory = process::memory(&backends).into_iter();
     reports.iter().map(|report| report.group.and_then(|_| memory.next())).collect()
 }

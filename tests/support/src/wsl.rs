@@ -18,7 +18,7 @@ pub const WSL_2: &str = "5.15.167.4-microsoft-standard-WSL2\n";
 pub const LINUX: &str = "6.8.0-generic\n";
 
 /// WSL's own network: this side, and Windows.
-const NETWORK: &str = "ip link set lo up && ip address add 172.30.96.2/20 dev lo && ip route add default via 172.30.96.1 dev lo \
+const NETWORK: &str = "ip link set lo up && ip link add eth0 type veth peer name eth1 && ip link set eth0 up && ip address add 172.30.96.2/20 dev eth0 && ip route add default via 172.30.96.1 dev eth0 \
                        && ip address add 172.30.96.1/32 dev lo";
 /// Ollama's address on Windows.
 const WINDOWS: &str = "172.30.96.1:11434";
@@ -32,11 +32,11 @@ impl Stage {
         needs(format!("a mount namespace ({})", tried.stderr.trim()), tried.code == Some(0))
     }
 
-    /// Returns a command that runs a program in a mount namespace with this kernel release, and the stage's `mnt` as
-    /// `/mnt`, in this working directory.
+    /// Returns a command that runs a program in a mount namespace with this kernel release, the stage's `mnt` as `/mnt`
+    /// and WSL's own directory in `/run`, in this working directory.
     pub fn in_wsl(&self, release: &str, directory: &Path, program: &Path) -> Command {
-        const MOUNT: &str =
-            "set -e; mount --bind \"$1\" /mnt; mount --bind \"$2\" /proc/sys/kernel/osrelease; cd \"$3\"
+        const MOUNT: &str = "set -e; mount --bind \"$1\" /mnt; mount --bind \"$2\" /proc/sys/kernel/osrelease
+            mount -t tmpfs tmpfs /run; mkdir /run/WSL; cd \"$3\"
             shift 3; exec \"$@\"";
         let kernel = self.root().join("osrelease");
         fs::write(&kernel, release).expect("a file");
