@@ -122,24 +122,29 @@ fn missing_claude_code_error_says_how_to_install_it() {
     }
 }
 
+/// Simulates WSL in a mount namespace.
+#[cfg(target_os = "linux")]
 #[test]
 fn windows_program_is_skipped_or_refused() {
     messages!();
     let stage = configured();
+    if !stage.needs_wsl() {
+        return;
+    }
     let first = stage.root().join("first");
     fs::create_dir(&first).expect("a directory");
     let windows = first.join("claude");
     write_program(&windows, b"MZ\x90\0");
-    let mut command = stage.lclaude(&["--dry-run"]);
-    command.env("PATH", format!("{}:{}:/usr/bin:/bin", first.display(), stage.bin().display()));
+    let run = |arguments: &[&str]| stage.lclaude_in_wsl(&first.display().to_string(), arguments);
     let linux = stage.bin().join("claude");
-    assert_eq!(found(&stage, &mut command), linux.display().to_string());
+    assert_eq!(found(&stage, &mut run(&["--dry-run"])), linux.display().to_string());
 
     fs::remove_file(linux).expect("the fake existed");
-    stage.ended(&mut command).expect_failure(127).expect_stdout("");
+    stage.ended(&mut run(&["--dry-run"])).expect_failure(127).expect_stdout("");
     configure(&stage, &format!("[claude]\npath = \"{}\"", windows.display()));
-    stage.output(&["-p", "x"]).expect_failure(127).expect_stdout("");
-    stage.output(&["local", "run", "--", &windows.display().to_string()]).expect_failure(127).expect_stdout("");
+    stage.ended(&mut run(&["-p", "x"])).expect_failure(127).expect_stdout("");
+    let named = windows.display().to_string();
+    stage.ended(&mut run(&["local", "run", "--", &named])).expect_failure(127).expect_stdout("");
     stage.assert_nothing_started();
 }
 

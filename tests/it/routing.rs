@@ -158,6 +158,7 @@ fn child_gets_all_variables_in_environment_and_overlay() {
             "CLAUDE_CODE_TMPDIR",
             "FAKE_EVENTS",
             "LCLAUDE_DEPTH",
+            "USUAL_LCLAUDE_PLACES",
         ];
         table.contains_key(name) || own.contains(&name)
     };
