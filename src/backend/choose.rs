@@ -117,10 +117,7 @@ pub(crate) fn detect(settings: &Settings, environment: &Environment) -> Result<(
         let offered = ALL.iter().filter(|backend| backend.is_detected() && backend.knows_models_offline());
         let failure = Failure::new(Code::Unavailable, "no backend is installed")
             .cause("ollama, lms, llama-server and llama are not on PATH or in their usual locations");
-        offered
-            .map(hint)
-            .fold(failure, Failure::help)
-            .help("lclaude --url http://HOST:PORT  # uses a server that is already running")
+        failure.helps(offered.map(hint)).help("lclaude --url http://HOST:PORT  # uses a server that is already running")
     })
 }
 

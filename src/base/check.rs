@@ -106,6 +106,10 @@ impl Check {
         self
     }
 
+    pub(crate) fn helps(self, helps: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        helps.into_iter().fold(self, Check::help)
+    }
+
     /// The same with every text passed through `change`.
     pub(crate) fn map_text(self, change: impl Fn(String) -> String) -> Self {
         let Check { area, name, state, found, why, log, help } = self;

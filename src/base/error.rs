@@ -89,6 +89,11 @@ impl Failure {
         self
     }
 
+    /// Adds several of them.
+    pub(crate) fn helps(self, helps: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        helps.into_iter().fold(self, Failure::help)
+    }
+
     pub(crate) fn log_tail(mut self, lines: impl IntoIterator<Item = String>) -> Self {
         self.log_tail.extend(lines);
         self

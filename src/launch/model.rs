@@ -191,7 +191,7 @@ fn none_chosen(
         list_some(&names)
     ));
     let best = usable.first().map(|best| asked.command(&best.model.name, best.kind, plan));
-    let failure = best.into_iter().fold(failure, Failure::help);
+    let failure = failure.helps(best);
     match download {
         Some(Download { name, size }) => {
             let command = asked.download_command(name, plan.backend.kind, plan);

@@ -186,7 +186,7 @@ pub(crate) async fn bring_up(plan: &BackendPlan, starting: &Starting<'_>) -> Res
 fn no_answer(url: &str, why: &str) -> Failure {
     certificates::rejected(url, why).unwrap_or_else(|| {
         let failure = Failure::new(Code::Unavailable, format!("nothing answers at {url}")).cause(why);
-        on_windows(url).into_iter().fold(failure, Failure::help).help(format!("curl -v {url}"))
+        failure.helps(on_windows(url)).help(format!("curl -v {url}"))
     })
 }
 
@@ -210,7 +210,7 @@ pub(crate) async fn models(settings: &Settings, variables: &Variables) -> Result
     let answer = request.send().await.map_err(|error| {
         let why = http::describe_error(&error);
         let what = if error.is_connect() { "can't be reached" } else { "does not list its models" };
-        let failed = || on_windows(url).into_iter().fold(fail(what, &why), Failure::help).help(&look);
+        let failed = || fail(what, &why).helps(on_windows(url)).help(&look);
         certificates::rejected(url, &why).unwrap_or_else(failed)
     })?;
     let status = answer.status();

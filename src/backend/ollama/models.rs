@@ -117,7 +117,7 @@ pub(crate) async fn out_of_reach(
     // What can't be read can't be written either.
     let can_download = !barrier.as_ref().is_some_and(|barrier| place.starts_with(&barrier.path));
     let helps = barrier.map(|barrier| barrier.helps(&again, &environment.variables)).unwrap_or_default();
-    let failure = helps.into_iter().fold(failure, Failure::help);
+    let failure = failure.helps(helps);
     Some(match can_download {
         true => failure.help(format!("{}  # downloads it for the private server", download_command(model))),
         false => failure,

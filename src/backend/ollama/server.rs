@@ -150,9 +150,8 @@ impl Server<'_> {
                         "[ollama] instance = \"shared\" requires a running server: {}",
                         http::describe_error(&error)
                     ));
-                return Err(variables::use_windows(self.url)
-                    .into_iter()
-                    .fold(failure, Failure::help)
+                return Err(failure
+                    .helps(variables::use_windows(self.url))
                     .help("ollama serve")
                     .help("lclaude local config set ollama.instance private  # lets lclaude start one"));
             }

@@ -49,7 +49,7 @@ pub(crate) async fn check(subject: &Subject<'_>, is_needed: bool) -> Option<Chec
     // What answers on 127.0.0.1 may run in WSL.
     if look::is_there(&url).await && (program.is_some() || url != variables::LOCAL) {
         let check = Check::ok(AREA, name, format!("running at {url}"));
-        return Some(if is_used { check } else { use_it().into_iter().fold(check, Check::help) });
+        return Some(if is_used { check } else { check.helps(use_it()) });
     }
     let found = format!("{} is installed, but nothing answers at {url}", program?.display());
     let check = if is_needed { Check::warning(AREA, name, found) } else { Check::ok(AREA, name, found) };
@@ -59,7 +59,7 @@ pub(crate) async fn check(subject: &Subject<'_>, is_needed: bool) -> Option<Chec
             check.cause("it isn't running, or it listens only on 127.0.0.1 of Windows, which isn't that of WSL")
         }
     };
-    Some(ways(network, is_used).into_iter().fold(check, Check::help))
+    Some(check.helps(ways(network, is_used)))
 }
 
 /// Returns the commands with which an Ollama that doesn't answer can be used. `is_used`: whether sessions use its address

@@ -182,7 +182,7 @@ impl Setup {
             let why = format!("its installer succeeded, but {}: {}", missing.what, missing.why.unwrap_or_default());
             let failure =
                 Failure::new(Code::Unavailable, format!("{what} was not found after the installation")).cause(why);
-            return Err(missing.help.into_iter().fold(failure, Failure::help).into());
+            return Err(failure.helps(missing.help).into());
         }
         Ok(())
     }
@@ -226,7 +226,7 @@ impl Setup {
     /// Offers the install commands one by one, and runs the first that the user agrees to.
     async fn install(&self, install: &Install, signals: &mut Signals) -> Result<(), SetupError> {
         let Install { what, commands, missing } = install;
-        let failed = |failure: Failure| missing.help.iter().cloned().fold(failure, Failure::help);
+        let failed = |failure: Failure| failure.helps(&missing.help);
         for command in commands {
             if !self.agrees(&format!("Run `{command}`?"), signals).await? {
                 continue;
@@ -271,11 +271,7 @@ impl Setup {
         ui::message_lines(indented(action));
         if !is_agreed && !self.agrees(&format!("Download {}?", names.join(" and ")), signals).await? {
             let failure = Failure::new(Code::Unavailable, format!("{} is not installed", names.join(" and ")));
-            return Err(model
-                .manual_help()
-                .into_iter()
-                .fold(failure.cause("you declined the download"), Failure::help)
-                .into());
+            return Err(failure.cause("you declined the download").helps(model.manual_help()).into());
         }
         self.bring_up_with_downloads(plan, signals).await.map(Some)
     }

@@ -110,7 +110,7 @@ fn report(waiting: &mut ProgressLine, check: Check) -> Result<()> {
     if state == Severity::Failure {
         let failure = Failure::new(Code::Unavailable, found).log_tail(log);
         let failure = why.into_iter().fold(failure, Failure::cause);
-        return Err(help.into_iter().fold(failure, Failure::help).help("lclaude local doctor --live"));
+        return Err(failure.helps(help).help("lclaude local doctor --live"));
     }
     let warning = if state == Severity::Warning { "warning: " } else { "" };
     let why = why.map(|why| format!("\n  cause: {}", ui::one_line(why))).unwrap_or_default();
