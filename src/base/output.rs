@@ -52,23 +52,21 @@ pub(crate) fn output(command: &mut Command, limit: Duration) -> io::Result<Optio
 /// Reads the pipes of a program until it closes them, and reaps it.
 fn finish(mut child: Child) -> io::Result<Output> {
     let stderr = child.stderr.take();
-    let stderr = stderr.map(|pipe| thread::Builder::new().spawn(move || read(Some(pipe)))).transpose();
+    let stderr = stderr.map(|pipe| thread::Builder::new().spawn(move || read(pipe))).transpose();
     if stderr.is_err() {
         child.kill()?;
     }
-    let stdout = read(child.stdout.take());
+    let stdout = child.stdout.take().map(read).unwrap_or_default();
     // The pipes are closed, so a program that prints more ends too.
     let stderr = stderr.map(|reader| reader.map(|reader| reader.join().unwrap_or_default()).unwrap_or_default());
     let status = child.wait()?;
     Ok(Output { status, stdout, stderr: stderr? })
 }
 
-fn read(pipe: Option<impl Read>) -> Vec<u8> {
+fn read(pipe: impl Read) -> Vec<u8> {
     let mut text = Vec::new();
-    if let Some(pipe) = pipe {
-        // What came before an error is kept.
-        let _ = pipe.take(MAX_OUTPUT).read_to_end(&mut text);
-    }
+    // What came before an error is kept.
+    let _ = pipe.take(MAX_OUTPUT).read_to_end(&mut text);
     text
 }
 
