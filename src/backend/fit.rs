@@ -2,11 +2,7 @@
 
 use super::{plan::BackendPlan, registry::backend, served::Served};
 use crate::{
-    base::{
-        environment::Environment,
-        error::{Failure, Result},
-        wsl,
-    },
+    base::{environment::Environment, error::Result},
     config::Settings,
     memory::{self, Estimate, Fit, Machine},
 };
@@ -31,20 +27,10 @@ pub(crate) fn check(settings: &Settings, plan: &BackendPlan, environment: &Envir
         return Ok(None);
     };
     match estimate.compare() {
-        Some((Fit::No, machine)) => {
-            Err(more_memory().into_iter().fold(memory::refusal(&estimate, &machine), Failure::help))
-        }
-        Some((Fit::Tight, machine)) => {
-            let more = more_memory().map(|help| format!("\n  help: {help}")).unwrap_or_default();
-            Ok(Some(memory::warning(&estimate, &machine) + &more))
-        }
+        Some((Fit::No, machine)) => Err(memory::refusal(&estimate, &machine)),
+        Some((Fit::Tight, machine)) => Ok(Some(memory::warning(&estimate, &machine))),
         Some((Fit::Yes, _)) | None => Ok(None),
     }
-}
-
-/// Returns the command that gives WSL more of Windows' memory, or `None` outside of WSL.
-pub(super) fn more_memory() -> Option<String> {
-    wsl::version().map(|_| wsl::set("memory=…GB", ", since WSL gets only half of Windows' memory by default"))
 }
 
 /// What the models' files tell, as far as they are on this machine.

@@ -9,6 +9,7 @@ use crate::base::{
     context::{LEAN_BELOW, MIN_CONTEXT},
     error::{Code, Failure},
     ui::{format_bytes, one_line},
+    wsl,
 };
 
 /// The smallest context to suggest.
@@ -31,17 +32,24 @@ pub(crate) fn refusal(estimate: &Estimate, machine: &Machine) -> Failure {
     let room = machine.room(machine.all().total / 8 * 7, estimate.kept_prompts);
     let failure = Failure::new(Code::Unavailable, format!("{} not fit in memory", with_verb(estimate, "does", "do")))
         .cause(format!("{}; {}", describe_need(estimate, estimate.need()), machine));
-    let failure = suggestions(estimate, room).into_iter().fold(failure, Failure::help);
-    failure.help("lclaude local config set memory_check false  # starts it anyway")
+    failure
+        .helps(suggestions(estimate, room))
+        .help("lclaude local config set memory_check false  # starts it anyway")
+        .helps(more_memory())
 }
 
 /// Returns the warning for models that may not fit.
 pub(crate) fn warning(estimate: &Estimate, machine: &Machine) -> String {
     let room = machine.room(machine.all().free, estimate.kept_prompts);
     let raised = machine.raise_graphics_limit(estimate.need().total());
-    let help = raised.into_iter().chain(suggestions(estimate, room));
+    let help = raised.into_iter().chain(suggestions(estimate, room)).chain(more_memory());
     let help = help.map(|line| format!("\n  help: {}", one_line(line))).collect::<String>();
     format!("warning: memory is tight: {}{help}", one_line(describe(estimate, machine)))
+}
+
+/// Returns the command that gives WSL more of Windows' memory, or `None` outside of WSL.
+pub(crate) fn more_memory() -> Option<String> {
+    wsl::version().map(|_| wsl::set("memory=…GB", ", since WSL gets only half of Windows' memory by default"))
 }
 
 /// Returns the names of the models, followed by the verb in its singular or plural form.

@@ -18,7 +18,7 @@ mod system;
 mod system;
 mod tools;
 
-pub(crate) use advice::{describe, refusal, warning};
+pub(crate) use advice::{describe, more_memory, refusal, warning};
 pub(crate) use amount::Amount;
 pub(crate) use estimate::{Estimate, ModelMemory, compare, total_ram};
 pub(crate) use machine::{Fit, Machine};

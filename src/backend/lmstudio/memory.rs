@@ -5,10 +5,7 @@ use super::{
     plan::{DEFAULT_MODEL, Studio},
 };
 use crate::{
-    backend::{
-        context::{SMALLER_MODEL, smaller},
-        fit::more_memory,
-    },
+    backend::context::{SMALLER_MODEL, smaller},
     base::{
         error::{Code, Failure, Result},
         size,
@@ -41,16 +38,14 @@ impl Studio {
                 ui::one_line(&model.model_key),
                 machine.raise_graphics_limit(need).map(|line| format!("\n  help: {line}")).unwrap_or_default(),
                 smaller(context),
-                more_memory().map(|line| format!("\n  help: {line}")).unwrap_or_default()
+                memory::more_memory().map(|line| format!("\n  help: {line}")).unwrap_or_default()
             ))),
-            Fit::No => {
-                let failure = Failure::new(Code::Unavailable, format!("{} does not fit in memory", model.model_key))
-                    .cause(takes)
-                    .help(smaller(context))
-                    .help(SMALLER_MODEL)
-                    .help("lclaude local config set memory_check false  # starts it anyway");
-                Err(more_memory().into_iter().fold(failure, Failure::help))
-            }
+            Fit::No => Err(Failure::new(Code::Unavailable, format!("{} does not fit in memory", model.model_key))
+                .cause(takes)
+                .help(smaller(context))
+                .help(SMALLER_MODEL)
+                .help("lclaude local config set memory_check false  # starts it anyway")
+                .helps(memory::more_memory())),
         }
     }
 
@@ -65,9 +60,7 @@ impl Studio {
         let model = memory::ModelMemory::glm_4_7_flash(key.to_owned(), Layout::new(context));
         let estimate = Estimate { models: vec![model], kept_prompts: 0, cache_setting: None };
         match estimate.compare() {
-            Some((Fit::No, machine)) => {
-                Err(more_memory().into_iter().fold(memory::refusal(&estimate, &machine), Failure::help))
-            }
+            Some((Fit::No, machine)) => Err(memory::refusal(&estimate, &machine)),
             _ => Ok(()),
         }
     }
